@@ -1,0 +1,55 @@
+//! Cache blocking: how many batch rows, time steps and k the loops take at a time.
+
+use crate::isa::Variant;
+use crate::weights::GATES;
+
+/// Data cache sizes of one core, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caches {
+    /// Level 1, data.
+    pub l1d: usize,
+    /// Level 2 (its private share).
+    pub l2: usize,
+    /// Level 3, as far as one core may use it; 0 where there is none.
+    pub l3: usize,
+}
+
+impl Caches {
+    /// What to assume where detection finds nothing: small enough for any core of the last decade.
+    pub const UNKNOWN: Caches = Caches { l1d: 32 << 10, l2: 256 << 10, l3: 0 };
+}
+
+/// Loop extents for one call. Any values of at least 1 give the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocking {
+    /// Batch rows whose states stay in cache together while they go through all time steps.
+    pub rows: usize,
+    /// Time steps whose input projection is computed ahead in one product.
+    pub steps: usize,
+    /// k of a panel that is applied to all rows before the next: its weights then come from L1.
+    pub depth: usize,
+}
+
+impl Blocking {
+    /// The extents for a layer of hidden size `hidden` over `time` steps of `batch` rows.
+    ///
+    /// * `depth`: a block of a panel, `depth · 4 · lanes` f32, takes half of L1; the other half is for the rows'
+    ///   operands and the accumulators' buffer that stream by.
+    /// * `rows`: per row the gate buffer of one step, h twice and c: `(4 + 3) · H` f32. All of it takes at most
+    ///   half of L2, and at least a few full tiles, so that each pass over R serves enough rows.
+    /// * `steps`: the gate buffer of all projected steps takes at most a quarter of L2, but a few steps' worth of
+    ///   full tiles at least: with one row it is the projection's only source of rows.
+    pub fn new(variant: Variant, caches: Caches, [hidden, time, batch]: [usize; 3]) -> Blocking {
+        let f32s = |bytes: usize| bytes / size_of::<f32>();
+        let lanes = variant.lanes();
+        let padded = hidden.div_ceil(lanes).saturating_mul(lanes);
+        let tile = variant.tile_rows();
+
+        let depth = (f32s(caches.l1d) / 2 / (GATES * lanes)).max(16);
+        let rows_in_l2 = f32s(caches.l2) / 2 / padded.saturating_mul(GATES + 3);
+        let rows = rows_in_l2.max(4 * tile).min(batch.max(1));
+        let steps_in_l2 = f32s(caches.l2) / 4 / padded.saturating_mul(GATES).saturating_mul(rows);
+        let steps = steps_in_l2.max((4 * tile).div_ceil(rows)).min(time.max(1));
+        Blocking { rows, steps, depth }
+    }
+}

@@ -1,0 +1,3 @@
+//! Cells: what happens to the gates' accumulators before they leave the registers.
+
+pub(crate) mod lstm;

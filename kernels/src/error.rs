@@ -1,0 +1,81 @@
+use std::fmt;
+
+/// Why the kernels refused a call; nothing was computed or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A buffer has the wrong number of elements.
+    Length {
+        /// Which buffer.
+        what: &'static str,
+        /// Elements that the shapes call for.
+        expected: usize,
+        /// Elements that it has.
+        got: usize,
+    },
+    /// An extent of a tensor disagrees with the layer or with another tensor.
+    Extent {
+        /// Which extent of which tensor.
+        what: &'static str,
+        /// What the others say.
+        expected: usize,
+        /// What it is.
+        got: usize,
+    },
+    /// An extent must not be zero.
+    Zero {
+        /// Which extent.
+        what: &'static str,
+    },
+    /// A size does not fit into the address space.
+    Overflow {
+        /// Which size.
+        what: &'static str,
+    },
+    /// Rows of an output tensor share elements.
+    Overlap,
+    /// A weight is NaN or infinite.
+    NotFinite {
+        /// Which tensor.
+        what: &'static str,
+        /// The first such element.
+        index: usize,
+    },
+    /// An entry of `sequence_lens` is negative or exceeds T.
+    SequenceLength {
+        /// The batch row.
+        row: usize,
+        /// Its entry.
+        len: i32,
+        /// Time steps T of the input.
+        time: usize,
+    },
+    /// Memory could not be allocated.
+    Memory {
+        /// For what.
+        what: &'static str,
+        /// How many f32.
+        floats: usize,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Length { what, expected, got } => {
+                write!(f, "{what} has {got} elements where the shapes call for {expected}")
+            }
+            Error::Extent { what, expected, got } => write!(f, "{what} is {got}, expected {expected}"),
+            Error::Zero { what } => write!(f, "{what} must not be 0"),
+            Error::Overflow { what } => write!(f, "the size of {what} overflows"),
+            Error::Overlap => write!(f, "rows of the output tensor overlap: its strides are too small"),
+            Error::NotFinite { what, index } => write!(f, "{what}[{index}] is NaN or infinite"),
+            Error::SequenceLength { row, len, time } => {
+                write!(f, "sequence_lens[{row}] is {len}, expected 0 to {time} (the time steps of X)")
+            }
+            Error::Memory { what, floats } => write!(f, "no memory for {what} ({floats} f32)"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

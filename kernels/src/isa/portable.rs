@@ -1,0 +1,91 @@
+//! 4 lanes of the crate `wide`: SSE2, NEON, wasm SIMD or plain Rust, chosen when the program is compiled.
+
+use super::Isa;
+use wide::bytemuck::cast;
+use wide::{f32x4, i32x4};
+
+/// Needs nothing that the compilation target does not promise.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+// SAFETY: `wide` only uses what the compilation target promises; loads and stores are of 4 f32.
+unsafe impl Isa for Portable {
+    type V = f32x4;
+    const NAME: &'static str = "portable";
+    const LANES: usize = 4;
+    // 32 vector registers on AArch64, 16 elsewhere.
+    const MR: usize = if cfg!(target_arch = "aarch64") { 6 } else { 3 };
+    // What `wide` fuses `mul_add` on.
+    const FUSED: bool = cfg!(any(
+        all(target_feature = "sse2", target_feature = "fma"),
+        all(target_feature = "neon", target_arch = "aarch64"),
+    ));
+
+    fn detect() -> Option<Self> {
+        Some(Portable)
+    }
+    #[inline(always)]
+    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+        f()
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> f32x4 {
+        // SAFETY: the caller promises 4 readable f32.
+        f32x4::new(unsafe { p.cast::<[f32; 4]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: f32x4) {
+        // SAFETY: the caller promises 4 writable f32.
+        unsafe { p.cast::<[f32; 4]>().write_unaligned(v.to_array()) }
+    }
+    #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32x4 {
+        f32x4::splat(x)
+    }
+    #[inline(always)]
+    fn add(self, a: f32x4, b: f32x4) -> f32x4 {
+        a + b
+    }
+    #[inline(always)]
+    fn sub(self, a: f32x4, b: f32x4) -> f32x4 {
+        a - b
+    }
+    #[inline(always)]
+    fn mul(self, a: f32x4, b: f32x4) -> f32x4 {
+        a * b
+    }
+    #[inline(always)]
+    fn div(self, a: f32x4, b: f32x4) -> f32x4 {
+        a / b
+    }
+    #[inline(always)]
+    fn mul_add(self, a: f32x4, b: f32x4, c: f32x4) -> f32x4 {
+        a.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn min(self, a: f32x4, b: f32x4) -> f32x4 {
+        a.simd_lt(b).bitselect(a, b)
+    }
+    #[inline(always)]
+    fn max(self, a: f32x4, b: f32x4) -> f32x4 {
+        a.simd_gt(b).bitselect(a, b)
+    }
+    #[inline(always)]
+    fn and(self, a: f32x4, b: f32x4) -> f32x4 {
+        a & b
+    }
+    #[inline(always)]
+    fn or(self, a: f32x4, b: f32x4) -> f32x4 {
+        a | b
+    }
+    #[inline(always)]
+    fn add_bits(self, a: f32x4, b: f32x4) -> f32x4 {
+        cast(cast::<_, i32x4>(a) + cast::<_, i32x4>(b))
+    }
+    #[inline(always)]
+    fn shl_23(self, a: f32x4) -> f32x4 {
+        cast(cast::<_, i32x4>(a) << 23)
+    }
+}

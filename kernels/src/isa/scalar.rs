@@ -1,0 +1,84 @@
+//! One lane, for the naive references and the scalar activations: the meaning of every operation in plain Rust.
+
+use super::Isa;
+
+/// Plain Rust; needs nothing of the CPU (`f32::mul_add` rounds once everywhere, by a library call if need be).
+#[derive(Clone, Copy)]
+pub(crate) struct Scalar;
+
+// SAFETY: plain Rust runs everywhere; loads and stores are of one f32.
+unsafe impl Isa for Scalar {
+    type V = f32;
+    const NAME: &'static str = "scalar";
+    const LANES: usize = 1;
+    const MR: usize = 1;
+    const FUSED: bool = true;
+
+    fn detect() -> Option<Self> {
+        Some(Scalar)
+    }
+    #[inline(always)]
+    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+        f()
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> f32 {
+        // SAFETY: the caller promises one readable f32, which may be unaligned.
+        unsafe { p.read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: f32) {
+        // SAFETY: the caller promises one writable f32, which may be unaligned.
+        unsafe { p.write_unaligned(v) }
+    }
+    #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32 {
+        x
+    }
+    #[inline(always)]
+    fn add(self, a: f32, b: f32) -> f32 {
+        a + b
+    }
+    #[inline(always)]
+    fn sub(self, a: f32, b: f32) -> f32 {
+        a - b
+    }
+    #[inline(always)]
+    fn mul(self, a: f32, b: f32) -> f32 {
+        a * b
+    }
+    #[inline(always)]
+    fn div(self, a: f32, b: f32) -> f32 {
+        a / b
+    }
+    #[inline(always)]
+    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn min(self, a: f32, b: f32) -> f32 {
+        if a < b { a } else { b }
+    }
+    #[inline(always)]
+    fn max(self, a: f32, b: f32) -> f32 {
+        if a > b { a } else { b }
+    }
+    #[inline(always)]
+    fn and(self, a: f32, b: f32) -> f32 {
+        f32::from_bits(a.to_bits() & b.to_bits())
+    }
+    #[inline(always)]
+    fn or(self, a: f32, b: f32) -> f32 {
+        f32::from_bits(a.to_bits() | b.to_bits())
+    }
+    #[inline(always)]
+    fn add_bits(self, a: f32, b: f32) -> f32 {
+        f32::from_bits(a.to_bits().wrapping_add(b.to_bits()))
+    }
+    #[inline(always)]
+    fn shl_23(self, a: f32) -> f32 {
+        f32::from_bits(a.to_bits() << 23)
+    }
+}

@@ -1,0 +1,24 @@
+//! The kernels of `rnnpack`: packed panels, register tiles and fused cells for recurrent layers on CPUs.
+//!
+//! All unsafe code of the project is in this crate, behind doors that check sizes. Most programs want the crate
+//! `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
+
+pub mod activation;
+mod aligned;
+pub mod blocking;
+mod cell;
+mod error;
+mod isa;
+mod pack;
+pub mod reference;
+mod sequence;
+mod tile;
+mod view;
+mod weights;
+
+pub use error::Error;
+pub use isa::Variant;
+pub use pack::Packed;
+pub use sequence::{Call, Scratch, lstm_forward};
+pub use view::{Dims, Layout, Strides, View, ViewMut};
+pub use weights::{GATES, GateOrder, Weights};

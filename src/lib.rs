@@ -1,0 +1,22 @@
+//! Recurrent layers on CPUs: as fast as the hardware allows, and the same bits every time.
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "rayon")]
+mod batch;
+mod error;
+mod layer;
+#[cfg(feature = "onnx")]
+pub mod onnx;
+mod plan;
+mod shape;
+mod state;
+mod weights;
+
+pub use error::Error;
+pub use layer::{Lstm, Sequence};
+pub use plan::{ISA_VARIABLE, Plan, Planner};
+pub use rnnpack_kernels::{Dims, GateOrder, Layout, Strides, Variant, View, ViewMut};
+pub use rnnpack_kernels::{activation, reference};
+pub use shape::{Direction, LstmShape};
+pub use state::{Scratch, State};
+pub use weights::{LstmWeights, PyTorchLstm};

@@ -1,0 +1,90 @@
+use crate::{Error, LstmShape};
+use rnnpack_kernels::Variant;
+use rnnpack_kernels::blocking::{Blocking, Caches};
+use std::fmt;
+
+/// The environment variable that forces an instruction set, by the names that [`Variant::available`] lists.
+pub const ISA_VARIABLE: &str = "RNNPACK_ISA";
+
+/// Decides how a layer is computed here: the instruction set and the loop extents. A plan is plain data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planner {
+    /// Variants to choose from, widest first.
+    variants: Vec<Variant>,
+    caches: Caches,
+}
+
+/// How a layer is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The instruction set, and with it the lane width.
+    pub variant: Variant,
+    /// The cache sizes that the loop extents come from.
+    pub caches: Caches,
+}
+
+impl Planner {
+    /// For this machine: its caches, and its instruction sets or the one that [`ISA_VARIABLE`] forces.
+    ///
+    /// # Errors
+    /// [`Error::UnknownIsa`] where the variable names none of the available ones.
+    pub fn from_env() -> Result<Planner, Error> {
+        let caches = detect_caches();
+        match std::env::var_os(ISA_VARIABLE) {
+            None => Ok(Planner { variants: Variant::available().collect(), caches }),
+            Some(name) => Planner::for_isa(&name.to_string_lossy()),
+        }
+    }
+
+    /// For this machine and one instruction set, by its name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownIsa`] where it is none of the available ones.
+    pub fn for_isa(name: &str) -> Result<Planner, Error> {
+        let variant = Variant::by_name(name).ok_or_else(|| Error::UnknownIsa {
+            name: name.to_owned(),
+            available: Variant::available().map(Variant::name).collect(),
+        })?;
+        Ok(Planner { variants: vec![variant], caches: detect_caches() })
+    }
+
+    /// The plan for a layer: the widest instruction set.
+    pub fn plan(&self, _shape: LstmShape) -> Plan {
+        Plan { variant: self.variants[0], caches: self.caches }
+    }
+}
+
+impl Plan {
+    /// The loop extents for a call of `time` steps and `batch` rows.
+    pub fn blocking(&self, shape: LstmShape, time: usize, batch: usize) -> Blocking {
+        Blocking::new(self.variant, self.caches, [shape.hidden, time, batch])
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} lanes, {} rows)", self.variant, self.variant.lanes(), self.variant.tile_rows())
+    }
+}
+
+/// Data cache sizes of this CPU as it reports them, else [`Caches::UNKNOWN`].
+fn detect_caches() -> Caches {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    {
+        use raw_cpuid::{CacheType, CpuId};
+        let mut caches = Caches::UNKNOWN;
+        let cpuid = CpuId::new();
+        for cache in cpuid.get_cache_parameters().into_iter().flatten() {
+            let bytes = cache.sets() * cache.associativity() * cache.coherency_line_size();
+            match (cache.level(), cache.cache_type()) {
+                (1, CacheType::Data) => caches.l1d = bytes,
+                (2, CacheType::Data | CacheType::Unified) => caches.l2 = bytes,
+                (3, CacheType::Data | CacheType::Unified) => caches.l3 = bytes,
+                _ => {}
+            }
+        }
+        caches
+    }
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    Caches::UNKNOWN
+}

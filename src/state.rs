@@ -1,0 +1,81 @@
+use crate::{Error, LstmShape};
+
+/// The state of a stream, or of a batch of streams: h and c of one layer.
+///
+/// Both are dense `[D, B, H]`, as ONNX's `initial_h`, `initial_c`, `Y_h` and `Y_c` are with `layout = 0`. A forward
+/// call starts from what is here and leaves the final state here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    pub(crate) shape: LstmShape,
+    pub(crate) batch: usize,
+    pub(crate) h: Vec<f32>,
+    pub(crate) c: Vec<f32>,
+}
+
+impl State {
+    pub(crate) fn zeros(shape: LstmShape, batch: usize) -> Result<State, Error> {
+        use rnnpack_kernels::Error::{Memory, Overflow};
+        let what = "state";
+        let floats = shape.output().checked_mul(batch).ok_or(Overflow { what })?;
+        let zeros = || {
+            let mut v = Vec::new();
+            v.try_reserve_exact(floats).map_err(|_| Memory { what, floats })?;
+            v.resize(floats, 0.0);
+            Ok::<_, Error>(v)
+        };
+        Ok(State { shape, batch, h: zeros()?, c: zeros()? })
+    }
+
+    /// Batch rows B.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Hidden state `[D, B, H]`.
+    pub fn h(&self) -> &[f32] {
+        &self.h
+    }
+
+    /// Cell state `[D, B, H]`.
+    pub fn c(&self) -> &[f32] {
+        &self.c
+    }
+
+    /// Hidden state `[D, B, H]`, to write.
+    pub fn h_mut(&mut self) -> &mut [f32] {
+        &mut self.h
+    }
+
+    /// Cell state `[D, B, H]`, to write.
+    pub fn c_mut(&mut self) -> &mut [f32] {
+        &mut self.c
+    }
+
+    /// Back to zeros: the start of a new stream.
+    pub fn reset(&mut self) {
+        self.h.fill(0.0);
+        self.c.fill(0.0);
+    }
+}
+
+/// Working memory of forward calls, for any layer and shape. It grows to the largest call and is then reused, so that
+/// no later call of that size allocates. One thread uses it at a time.
+#[derive(Clone, Default)]
+pub struct Scratch {
+    /// One for every share of a parallel call; the first serves serial ones.
+    pub(crate) shares: Vec<rnnpack_kernels::Scratch>,
+}
+
+impl Scratch {
+    /// Empty; memory comes with the first call.
+    pub fn new() -> Scratch {
+        Scratch::default()
+    }
+
+    pub(crate) fn shares(&mut self, count: usize) -> &mut [rnnpack_kernels::Scratch] {
+        if self.shares.len() < count {
+            self.shares.resize_with(count, rnnpack_kernels::Scratch::new);
+        }
+        &mut self.shares[..count]
+    }
+}
