@@ -23,7 +23,7 @@ use std::fmt;
 ///
 /// An implementor promises that a value of the type exists only where the CPU has the instructions that its
 /// methods use, and that `load` and `store` touch exactly `LANES` consecutive f32.
-pub unsafe trait Isa: Copy + Send + Sync + 'static {
+pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// A vector of `LANES` f32.
     type V: Copy;
     /// The name that the override variable, reports and tests use.
