@@ -1,12 +1,17 @@
 //! The batch path: sequences are independent, so every thread takes a contiguous share of the batch rows and runs all
 //! their time steps with its own scratch. There is no barrier and no shared write.
 
-use crate::layer::Sequence;
-use crate::{Error, Lstm, Scratch, State};
+use crate::layer::{Rows, Sequence};
+use crate::{Error, Lstm, LstmShape, Scratch, State};
+
+/// Multiply-adds that a share must have to be worth handing to another thread: waking one costs about 10 µs, in which
+/// a core does about a million.
+const SHARE: usize = 1 << 20;
 
 impl Lstm {
-    /// As [`Lstm::forward`], with the batch rows shared out evenly over `threads` threads of the current rayon pool
-    /// (0: as many as the pool has). The result has the same bits. Directions run one after the other.
+    /// As [`Lstm::forward`], with the batch rows shared out evenly over at most `threads` threads of the current rayon
+    /// pool (0: as many as the pool has); fewer where the shares would be too small to gain. The result has the same
+    /// bits. The directions of a bidirectional layer run one after the other.
     ///
     /// # Errors
     /// As [`Lstm::forward`].
@@ -17,7 +22,29 @@ impl Lstm {
         scratch: &mut Scratch,
         threads: usize,
     ) -> Result<(), Error> {
-        let _ = threads;
-        self.forward(sequence, state, scratch)
+        let rows = self.rows(sequence, state)?;
+        let threads = if threads == 0 { rayon::current_num_threads() } else { threads };
+        let shares = self.shares(rows.x.dims().time, rows.x.dims().batch).min(threads).max(1);
+        self.fork(rows, scratch.shares(shares))
+    }
+
+    /// How many threads `time` steps of `batch` rows keep busy.
+    fn shares(&self, time: usize, batch: usize) -> usize {
+        let LstmShape { input, hidden, .. } = self.shape();
+        let step = (self.shape().output() * 4).saturating_mul(input.saturating_add(hidden));
+        let work = step.saturating_mul(time).saturating_mul(batch);
+        (work / SHARE).min(batch)
+    }
+
+    /// Splits the rows in proportion to the threads on either side, until each has its share.
+    fn fork(&self, rows: Rows<'_>, scratch: &mut [rnnpack_kernels::Scratch]) -> Result<(), Error> {
+        if let [scratch] = scratch {
+            return self.run(rows, scratch);
+        }
+        let (left, right) = scratch.split_at_mut(scratch.len() / 2);
+        let batch = rows.x.dims().batch;
+        let (low, high) = rows.split(batch * left.len() / (left.len() + right.len()));
+        let (a, b) = rayon::join(|| self.fork(low, left), || self.fork(high, right));
+        a.and(b)
     }
 }

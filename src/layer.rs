@@ -73,25 +73,8 @@ impl Lstm {
         state: &mut State,
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        self.check(&sequence, state)?;
-        let Dims { time, batch, .. } = sequence.x.dims();
-        let blocking = self.plan.blocking(self.shape, time, batch);
-        let scratch = &mut scratch.shares(1)[0];
-        let Sequence { x, lens, mut y } = sequence;
-        let rows = batch * self.shape.hidden;
-        for (d, packed) in self.packed.iter().enumerate() {
-            let call = Call {
-                x,
-                lens,
-                y: y.as_mut().map(|y| y.reborrow().direction(d)),
-                reverse: self.shape.direction.is_reverse(d),
-                h: &mut state.h[d * rows..][..rows],
-                c: &mut state.c[d * rows..][..rows],
-                blocking,
-            };
-            lstm_forward(packed, call, scratch)?;
-        }
-        Ok(())
+        let rows = self.rows(sequence, state)?;
+        self.run(rows, &mut scratch.shares(1)[0])
     }
 
     /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state.
@@ -113,17 +96,76 @@ impl Lstm {
         self.forward(Sequence { x, lens: None, y }, state, scratch)
     }
 
-    /// Everything that could fail in one direction after another was written.
-    fn check(&self, sequence: &Sequence<'_>, state: &State) -> Result<(), Error> {
+    /// The whole call as one share of rows, after everything that its shapes can get wrong was checked.
+    pub(crate) fn rows<'a>(&self, sequence: Sequence<'a>, state: &'a mut State) -> Result<Rows<'a>, Error> {
+        let LstmShape { input, hidden, direction } = self.shape;
+        let Sequence { x, lens, y } = sequence;
+        let directions = direction.count();
+        let Dims { time, batch, .. } = x.dims();
+        self.check_state(state, batch)?;
+        let (h0, h1) = state.h.split_at_mut(batch * hidden);
+        let (c0, c1) = state.c.split_at_mut(batch * hidden);
+        rnnpack_kernels::check(input, hidden, x, lens, h0.len(), c0.len())?;
+        if let Some(y) = &y {
+            rnnpack_kernels::check_output(y, Dims { time, directions, batch, width: hidden })?;
+        }
+        Ok(Rows { x, lens, y, h: [h0, h1], c: [c0, c1] })
+    }
+
+    pub(crate) fn check_state(&self, state: &State, batch: usize) -> Result<(), Error> {
         use rnnpack_kernels::Error::Extent;
-        let extent = |what, expected: usize, got: usize| {
-            if expected == got { Ok(()) } else { Err(Error::from(Extent { what, expected, got })) }
+        let (ours, theirs) = (self.shape, state.shape);
+        let extents = [
+            ("the state's hidden size", ours.hidden, theirs.hidden),
+            ("the state's directions", ours.direction.count(), theirs.direction.count()),
+            ("the state's batch", batch, state.batch),
+        ];
+        match extents.into_iter().find(|(_, expected, got)| expected != got) {
+            Some((what, expected, got)) => Err(Extent { what, expected, got }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs all steps and directions of some rows.
+    pub(crate) fn run(&self, rows: Rows<'_>, scratch: &mut rnnpack_kernels::Scratch) -> Result<(), Error> {
+        let Rows { x, lens, mut y, h, c } = rows;
+        let Dims { time, batch, .. } = x.dims();
+        let blocking = self.plan.blocking(self.shape, time, batch);
+        for (d, ((packed, h), c)) in self.packed.iter().zip(h).zip(c).enumerate() {
+            let y = y.as_mut().map(|y| y.reborrow().direction(d));
+            let reverse = self.shape.direction.is_reverse(d);
+            lstm_forward(packed, Call { x, y, lens, reverse, h, c, blocking }, scratch)?;
+        }
+        Ok(())
+    }
+}
+
+/// The parts of a call that belong to a range of batch rows.
+pub(crate) struct Rows<'a> {
+    pub(crate) x: View<'a>,
+    lens: Option<&'a [i32]>,
+    y: Option<ViewMut<'a>>,
+    /// `[B, H]` of each direction; the second is empty where there is only one.
+    h: [&'a mut [f32]; 2],
+    c: [&'a mut [f32]; 2],
+}
+
+impl<'a> Rows<'a> {
+    /// Rows `0..mid` and the rest.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn split(self, mid: usize) -> (Rows<'a>, Rows<'a>) {
+        let batch = self.x.dims().batch;
+        let (lens, lens_after) = self.lens.map(|lens| lens.split_at(mid)).unzip();
+        let (y, y_after) = self.y.map(|y| y.split_batch(mid)).unzip();
+        let halves = |[a, b]: [&'a mut [f32]; 2]| {
+            let at = |s: &[f32]| s.len() / batch.max(1) * mid;
+            let (a_at, b_at) = (at(a), at(b));
+            let ((a, a_after), (b, b_after)) = (a.split_at_mut(a_at), b.split_at_mut(b_at));
+            ([a, b], [a_after, b_after])
         };
-        let x = sequence.x.dims();
-        extent("the state's hidden size", self.shape.hidden, state.shape.hidden)?;
-        extent("the state's directions", self.shape.direction.count(), state.shape.direction.count())?;
-        extent("the state's batch", x.batch, state.batch)?;
-        let Some(y) = &sequence.y else { return Ok(()) };
-        extent("Y directions", self.shape.direction.count(), y.dims().directions)
+        let ((h, h_after), (c, c_after)) = (halves(self.h), halves(self.c));
+        let low = Rows { x: self.x.batch_rows(0, mid), lens, y, h, c };
+        let x = self.x.batch_rows(mid, batch);
+        (low, Rows { x, lens: lens_after, y: y_after, h: h_after, c: c_after })
     }
 }

@@ -9,6 +9,7 @@ mod layer;
 pub mod onnx;
 mod plan;
 mod shape;
+mod stack;
 mod state;
 mod weights;
 
@@ -16,7 +17,8 @@ pub use error::Error;
 pub use layer::{Lstm, Sequence};
 pub use plan::{ISA_VARIABLE, Plan, Planner};
 pub use rnnpack_kernels::{Dims, GateOrder, Layout, Strides, Variant, View, ViewMut};
-pub use rnnpack_kernels::{activation, reference};
+pub use rnnpack_kernels::{activation, probe, reference};
 pub use shape::{Direction, LstmShape};
+pub use stack::{LstmStack, StackScratch, StackState};
 pub use state::{Scratch, State};
 pub use weights::{LstmWeights, PyTorchLstm};

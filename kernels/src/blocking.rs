@@ -1,4 +1,4 @@
-//! Cache blocking: how many batch rows, time steps and k the loops take at a time.
+//! Cache blocking: how many batch rows and time steps the loops take at a time.
 
 use crate::isa::Variant;
 use crate::weights::GATES;
@@ -26,15 +26,11 @@ pub struct Blocking {
     pub rows: usize,
     /// Time steps whose input projection is computed ahead in one product.
     pub steps: usize,
-    /// k of a panel that is applied to all rows before the next: its weights then come from L1.
-    pub depth: usize,
 }
 
 impl Blocking {
     /// The extents for a layer of hidden size `hidden` over `time` steps of `batch` rows.
     ///
-    /// * `depth`: a block of a panel, `depth · 4 · lanes` f32, takes half of L1; the other half is for the rows'
-    ///   operands and the accumulators' buffer that stream by.
     /// * `rows`: per row the gate buffer of one step, h twice and c: `(4 + 3) · H` f32. All of it takes at most
     ///   half of L2, and at least a few full tiles, so that each pass over R serves enough rows.
     /// * `steps`: the gate buffer of all projected steps takes at most a quarter of L2, but a few steps' worth of
@@ -45,11 +41,10 @@ impl Blocking {
         let padded = hidden.div_ceil(lanes).saturating_mul(lanes);
         let tile = variant.tile_rows();
 
-        let depth = (f32s(caches.l1d) / 2 / (GATES * lanes)).max(16);
         let rows_in_l2 = f32s(caches.l2) / 2 / padded.saturating_mul(GATES + 3);
         let rows = rows_in_l2.max(4 * tile).min(batch.max(1));
         let steps_in_l2 = f32s(caches.l2) / 4 / padded.saturating_mul(GATES).saturating_mul(rows);
         let steps = steps_in_l2.max((4 * tile).div_ceil(rows)).min(time.max(1));
-        Blocking { rows, steps, depth }
+        Blocking { rows, steps }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` must be valid for writing `LANES` f32.
     unsafe fn store(self, p: *mut f32, v: Self::V);
-    /// Asks for the cache line at `p` (all levels); any address is allowed.
+    /// Asks for the cache line at `p`, into L2; any address is allowed.
     fn prefetch(self, p: *const f32);
     /// `[x; LANES]`
     fn splat(self, x: f32) -> Self::V;

@@ -19,7 +19,7 @@ use crate::blocking::Blocking;
 use crate::cell::lstm;
 use crate::isa::{Isa, Kernel};
 use crate::pack::Packed;
-use crate::tile::{Acc, accumulate, for_each_tile};
+use crate::tile::{Acc, Ahead, accumulate, tiles};
 use crate::view::{Dims, View, ViewMut};
 use crate::weights::GATES;
 
@@ -63,13 +63,11 @@ pub fn lstm_forward(packed: &Packed, mut call: Call<'_>, scratch: &mut Scratch) 
     check(input, hidden, call.x, call.lens, call.h.len(), call.c.len())?;
     let Dims { time, batch, .. } = call.x.dims();
     if let Some(y) = &call.y {
-        let expected = Dims { time, directions: 1, batch, width: hidden };
-        check_extents(["Y time", "Y directions", "Y batch", "Y width"], expected, y.dims())?;
+        check_output(y, Dims { time, directions: 1, batch, width: hidden })?;
     }
     let blocking = Blocking {
         rows: call.blocking.rows.clamp(1, batch.max(1)),
         steps: call.blocking.steps.clamp(1, time.max(1)),
-        depth: call.blocking.depth.max(1),
     };
     let layout = Buffers::new(packed, blocking)?;
     scratch.prepare(time, batch, call.lens, layout)?;
@@ -97,8 +95,20 @@ pub fn lstm_forward(packed: &Packed, mut call: Call<'_>, scratch: &mut Scratch) 
     Ok(())
 }
 
-/// What the kernels and the references ask of a call's shapes.
-pub(crate) fn check(
+/// What the kernels ask of Y.
+///
+/// # Errors
+/// [`Error::Extent`] names the first extent that is not as expected.
+pub fn check_output(y: &ViewMut<'_>, expected: Dims) -> Result<(), Error> {
+    check_extents(["Y time", "Y directions", "Y batch", "Y width"], expected, y.dims())
+}
+
+/// What the kernels and the references ask of the input, its lengths and the state (`h_len`, `c_len`: elements).
+///
+/// # Errors
+/// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] name what does not fit, [`Error::Overflow`] a
+/// state that no memory holds.
+pub fn check(
     input: usize,
     hidden: usize,
     x: View<'_>,
@@ -272,7 +282,6 @@ impl Block<'_> {
             input: self.packed.input(),
             hidden: self.packed.hidden(),
             panels: self.packed.panels(),
-            depth: self.blocking.depth,
             y: self.y.as_ref().map(|y| Output {
                 y,
                 order: self.order,
@@ -346,7 +355,6 @@ struct Operands<'a> {
     input: usize,
     hidden: usize,
     panels: usize,
-    depth: usize,
     y: Option<Output<'a>>,
 }
 
@@ -365,14 +373,19 @@ impl Output<'_> {
     }
 }
 
-/// A tile's place: its first row and panel, and the range of k.
+/// A tile's first row and panel, and what it asks for ahead.
 #[derive(Clone, Copy)]
 struct Place {
     row: usize,
     panel: usize,
-    k: usize,
-    depth: usize,
-    last: bool,
+    ahead: Ahead,
+}
+
+impl Place {
+    /// The only tile over its weights.
+    fn alone(panel: usize) -> Place {
+        Place { row: 0, panel, ahead: Ahead::NOTHING }
+    }
 }
 
 /// Calls a tile function with the number of rows as a constant, where the ISA has registers for so many.
@@ -390,19 +403,11 @@ macro_rules! with_rows {
     };
 }
 
-/// Calls `block(k, depth, last)` for ranges of k of at most `max`; once, with depth 0, where there is no k at all.
-#[inline(always)]
-fn for_each_depth(total: usize, max: usize, mut block: impl FnMut(usize, usize, bool)) {
-    let mut k = 0;
-    loop {
-        let depth = max.min(total - k);
-        let last = k + depth == total;
-        block(k, depth, last);
-        if last {
-            return;
-        }
-        k += depth;
-    }
+/// Calls a tile function for one row: two panels at a time keep 8 independent chains in flight.
+macro_rules! one_row {
+    ($panel:expr, $panels:expr, $f:ident::<$s:ident>($($arg:expr),*)) => {
+        if $panel + 1 < $panels { $f::<$s, 1, 2>($($arg),*) } else { $f::<$s, 1, 1>($($arg),*) }
+    };
 }
 
 /// gates ← bias + W·x for the first `pairs` (step, row) pairs of the chunk.
@@ -410,26 +415,19 @@ fn for_each_depth(total: usize, max: usize, mut block: impl FnMut(usize, usize, 
 fn project<S: Isa>(s: S, o: &Operands<'_>, pairs: usize) {
     if pairs == 1 {
         for panel in (0..o.panels).step_by(2) {
-            let place = Place { row: 0, panel, k: 0, depth: o.input, last: true };
             // SAFETY: pair 0 is one of the chunk's, and the panels are below `panels`.
-            unsafe {
-                if panel + 1 < o.panels {
-                    project_tile::<S, 1, 2>(s, o, place)
-                } else {
-                    project_tile::<S, 1, 1>(s, o, place)
-                }
-            }
+            unsafe { one_row!(panel, o.panels, project_tile::<S>(s, o, Place::alone(panel))) }
         }
         return;
     }
     for panel in 0..o.panels {
-        for_each_depth(o.input, o.depth, |k, depth, last| {
-            for_each_tile(pairs, S::MR, |row, rows| {
-                let place = Place { row, panel, k, depth, last };
-                // SAFETY: the tile's rows are below `pairs`, its k below the input size.
-                unsafe { with_rows!(rows, project_tile::<S>(s, o, place)) }
-            });
-        });
+        let next = (panel + 1 < o.panels).then(|| o.w_panel::<S>(panel + 1));
+        for (tile, (row, rows)) in tiles(pairs, S::MR).enumerate() {
+            let ahead = Ahead::new::<S>(next, tile, pairs.div_ceil(S::MR), o.input);
+            let place = Place { row, panel, ahead };
+            // SAFETY: the tile's rows are below `pairs`, the panel below `panels`.
+            unsafe { with_rows!(rows, project_tile::<S>(s, o, place)) }
+        }
     }
 }
 
@@ -442,31 +440,38 @@ fn recur<S: Isa>(s: S, o: &Operands<'_>, step: usize, rows: usize, base: usize) 
         let pairs = o.panels.div_ceil(2);
         for i in 0..pairs {
             let panel = 2 * at(i, pairs);
-            let place = Place { row: 0, panel, k: 0, depth: o.hidden, last: true };
             // SAFETY: row 0 is one of the block's, and the panels are below `panels`.
-            unsafe {
-                if panel + 1 < o.panels {
-                    recur_tile::<S, 1, 2>(s, o, base, place)
-                } else {
-                    recur_tile::<S, 1, 1>(s, o, base, place)
-                }
-            }
+            unsafe { one_row!(panel, o.panels, recur_tile::<S>(s, o, base, Place::alone(panel))) }
         }
         return;
     }
     for i in 0..o.panels {
         let panel = at(i, o.panels);
-        for_each_depth(o.hidden, o.depth, |k, depth, last| {
-            for_each_tile(rows, S::MR, |row, count| {
-                let place = Place { row, panel, k, depth, last };
-                // SAFETY: the tile's rows are below `rows`, its k below the hidden size.
-                unsafe { with_rows!(count, recur_tile::<S>(s, o, base, place)) }
-            });
-        });
+        let next = (i + 1 < o.panels).then(|| o.r_panel::<S>(at(i + 1, o.panels)));
+        for (tile, (row, count)) in tiles(rows, S::MR).enumerate() {
+            let ahead = Ahead::new::<S>(next, tile, rows.div_ceil(S::MR), o.hidden);
+            let place = Place { row, panel, ahead };
+            // SAFETY: the tile's rows are below `rows`, the panel below `panels`.
+            unsafe { with_rows!(count, recur_tile::<S>(s, o, base, place)) }
+        }
     }
 }
 
-/// Loads or stores the tile's accumulators: `gates[panel][pair][gate][lane]`.
+impl Operands<'_> {
+    /// W of a panel.
+    #[inline(always)]
+    fn w_panel<S: Isa>(&self, panel: usize) -> *const f32 {
+        self.w.wrapping_add(panel * self.input * GATES * S::LANES)
+    }
+
+    /// R of a panel.
+    #[inline(always)]
+    fn r_panel<S: Isa>(&self, panel: usize) -> *const f32 {
+        self.r.wrapping_add(panel * self.hidden * GATES * S::LANES)
+    }
+}
+
+/// Where a pair's gate is parked: `gates[panel][pair][gate][lane]`.
 ///
 /// # Safety
 /// The tile's pairs must be below `chunk` and its panels below `panels`.
@@ -477,62 +482,54 @@ unsafe fn gates_at<S: Isa>(o: &Operands<'_>, panel: usize, pair: usize, gate: us
 }
 
 /// # Safety
-/// The place must lie within the operands: rows below the chunk's pairs, panels, and k.
+/// The place must lie within the operands: rows below the chunk's pairs, and panels.
 #[inline(always)]
 unsafe fn project_tile<S: Isa, const M: usize, const P: usize>(s: S, o: &Operands<'_>, at: Place) {
-    // SAFETY (of every access here): the caller's promise and the invariant of `Operands`.
-    let gates = |m, p, g| unsafe { gates_at::<S>(o, at.panel + p, at.row + m, g) };
-    let acc: Acc<S::V, M, P> = std::array::from_fn(|m| {
-        std::array::from_fn(|p| {
-            std::array::from_fn(|g| {
-                let bias = o.bias.wrapping_add(((at.panel + p) * GATES + g) * S::LANES);
-                let from = if at.k == 0 { bias } else { gates(m, p, g) };
-                // SAFETY: as above.
-                unsafe { s.load(from) }
-            })
-        })
-    });
-    let a = std::array::from_fn(|m| o.x.wrapping_add(o.x_offsets[at.row + m] + at.k));
-    let w = std::array::from_fn(|p| o.w.wrapping_add(((at.panel + p) * o.input + at.k) * GATES * S::LANES));
-    // SAFETY: as above.
-    let acc = unsafe { accumulate(s, acc, a, w, at.depth) };
+    let mut acc: Acc<S::V, M, P> = [[[s.splat(0.0); GATES]; P]; M];
+    for acc in &mut acc {
+        for (p, acc) in acc.iter_mut().enumerate() {
+            for (g, v) in acc.iter_mut().enumerate() {
+                let panel = at.panel + p;
+                // SAFETY: the bias holds 4 vectors for each panel.
+                *v = unsafe { s.load(o.bias.add((panel * GATES + g) * S::LANES)) };
+            }
+        }
+    }
+    let a = std::array::from_fn(|m| o.x.wrapping_add(o.x_offsets[at.row + m]));
+    let w = std::array::from_fn(|p| o.w_panel::<S>(at.panel + p));
+    // SAFETY: x_offsets point at rows of x, and a panel of W has `input` k.
+    let acc = unsafe { accumulate(s, acc, a, w, o.input, at.ahead) };
     for (m, acc) in acc.iter().enumerate() {
         for (p, acc) in acc.iter().enumerate() {
             for (g, &v) in acc.iter().enumerate() {
                 // SAFETY: as above.
-                unsafe { s.store(gates(m, p, g), v) }
+                unsafe { s.store(gates_at::<S>(o, at.panel + p, at.row + m, g), v) }
             }
         }
     }
 }
 
 /// # Safety
-/// The place must lie within the operands: rows of the block that have a gate pair from `base` on, panels, and k.
+/// The place must lie within the operands: rows of the block that have a gate pair from `base` on, and panels.
 #[inline(always)]
 unsafe fn recur_tile<S: Isa, const M: usize, const P: usize>(s: S, o: &Operands<'_>, base: usize, at: Place) {
-    // SAFETY (of every access here): the caller's promise and the invariant of `Operands`.
-    let gates = |m, p, g| unsafe { gates_at::<S>(o, at.panel + p, base + at.row + m, g) };
-    let acc: Acc<S::V, M, P> = std::array::from_fn(|m| {
-        std::array::from_fn(|p| {
-            // SAFETY: as above.
-            std::array::from_fn(|g| unsafe { s.load(gates(m, p, g)) })
-        })
-    });
-    let a = std::array::from_fn(|m| o.h.wrapping_add((at.row + m) * o.row + at.k));
-    let r = std::array::from_fn(|p| o.r.wrapping_add(((at.panel + p) * o.hidden + at.k) * GATES * S::LANES));
-    // SAFETY: as above.
-    let acc = unsafe { accumulate(s, acc, a, r, at.depth) };
+    let mut acc: Acc<S::V, M, P> = [[[s.splat(0.0); GATES]; P]; M];
+    for (m, acc) in acc.iter_mut().enumerate() {
+        for (p, acc) in acc.iter_mut().enumerate() {
+            for (g, v) in acc.iter_mut().enumerate() {
+                // SAFETY: the caller's promise and the invariant of `Operands`.
+                *v = unsafe { s.load(gates_at::<S>(o, at.panel + p, base + at.row + m, g)) };
+            }
+        }
+    }
+    let a = std::array::from_fn(|m| o.h.wrapping_add((at.row + m) * o.row));
+    let r = std::array::from_fn(|p| o.r_panel::<S>(at.panel + p));
+    // SAFETY: a row of h and a panel of R have `hidden` k.
+    let acc = unsafe { accumulate(s, acc, a, r, o.hidden, at.ahead) };
     for (m, acc) in acc.iter().enumerate() {
         for (p, &acc) in acc.iter().enumerate() {
-            if at.last {
-                // SAFETY: as above.
-                unsafe { finish(s, o, at.row + m, at.panel + p, acc) }
-            } else {
-                for (g, &v) in acc.iter().enumerate() {
-                    // SAFETY: as above.
-                    unsafe { s.store(gates(m, p, g), v) }
-                }
-            }
+            // SAFETY: the caller's promise.
+            unsafe { finish(s, o, at.row + m, at.panel + p, acc) }
         }
     }
 }

@@ -1,0 +1,92 @@
+//! What the machine can do at most, on one core: the ceilings that speed is judged by.
+//!
+//! Both probes run for about 20 ms on the calling thread and report the best of many short rounds, so that an
+//! interruption does not lower a ceiling.
+
+use crate::aligned::{AlignedBuf, LINE};
+use crate::isa::{Isa, Kernel, Variant};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+const DURATION: Duration = Duration::from_millis(20);
+
+/// Peak f32 multiply-add throughput of one core, in flop/s (an addition and a multiplication count as two).
+pub fn fma_peak(variant: Variant) -> f64 {
+    best_rate(|| variant.dispatch(FmaRound))
+}
+
+/// Read bandwidth of one core in bytes/s, reading a buffer of `bytes` over and over: that of the cache level, or of the
+/// memory, that holds so much. 0 where the buffer cannot be allocated.
+pub fn read_bandwidth(variant: Variant, bytes: usize) -> f64 {
+    let len = (bytes / size_of::<f32>()).next_multiple_of(4 * LINE).max(4 * LINE);
+    let Some(buffer) = AlignedBuf::zeroed(len) else { return 0.0 };
+    let passes = (64 * 1024 / len).max(1);
+    best_rate(|| variant.dispatch(ReadRound { buffer: &buffer, passes }))
+}
+
+/// The best units per second of rounds that return how many units they did.
+fn best_rate(mut round: impl FnMut() -> f64) -> f64 {
+    let start = Instant::now();
+    let mut best = 0.0_f64;
+    // Two rounds at least: the first warms the caches.
+    for rounds in 0.. {
+        let before = Instant::now();
+        let units = round();
+        best = best.max(units / before.elapsed().as_secs_f64());
+        if rounds > 0 && start.elapsed() >= DURATION {
+            break;
+        }
+    }
+    best
+}
+
+struct FmaRound;
+
+impl Kernel for FmaRound {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Isa>(self, s: S) -> f64 {
+        // Independent chains: enough for two units of latency 4 or 5, few enough for 16 registers.
+        const CHAINS: usize = 12;
+        const STEPS: usize = 8192;
+        let mut acc = [s.splat(black_box(1.0)); CHAINS];
+        let (a, b) = (s.splat(black_box(0.5)), s.splat(black_box(0.25)));
+        for _ in 0..STEPS {
+            for acc in &mut acc {
+                *acc = s.mul_add(*acc, a, b);
+            }
+        }
+        black_box(acc);
+        (2 * CHAINS * STEPS * S::LANES) as f64
+    }
+}
+
+struct ReadRound<'a> {
+    buffer: &'a AlignedBuf,
+    passes: usize,
+}
+
+impl Kernel for ReadRound<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Isa>(self, s: S) -> f64 {
+        // 8 loads a turn cover whole lines for every lane count and divide the buffer evenly.
+        const LOADS: usize = 8;
+        let turn = LOADS * S::LANES;
+        let turns = self.buffer.len() / turn;
+        let mut sum = [s.splat(0.0); LOADS];
+        for _ in 0..self.passes {
+            let start = black_box(self.buffer.as_ptr());
+            for i in 0..turns {
+                for (j, sum) in sum.iter_mut().enumerate() {
+                    // SAFETY: (i + 1) · turn is at most the buffer's length.
+                    *sum = s.add(*sum, unsafe { s.load(start.add(i * turn + j * S::LANES)) });
+                }
+            }
+        }
+        black_box(sum);
+        (self.passes * turns * turn * size_of::<f32>()) as f64
+    }
+}
