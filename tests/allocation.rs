@@ -4,7 +4,10 @@
 mod support;
 
 use allocation_counter::measure;
-use rnnpack::{Direction, Layout, Lstm, LstmShape, Scratch, Sequence, State, Variant, View, ViewMut};
+use rnnpack::{
+    Direction, Layout, Lstm, LstmShape, LstmStack, Scratch, Sequence, StackScratch, State, Variant, View,
+    ViewMut,
+};
 use support::{Case, Contents};
 
 fn forward(
@@ -84,5 +87,28 @@ fn step_does_not_allocate_after_the_first_one() {
             });
             assert_eq!(later.count_total, 0, "{variant}, batch {batch}");
         }
+    }
+}
+
+#[test]
+fn a_stack_does_not_allocate_after_the_first_call() {
+    for depth in 1..=4 {
+        let sizes = [19, 64, 48, 32, 16];
+        let of_layer = |i: usize| {
+            let shape = LstmShape { input: sizes[i], hidden: sizes[i + 1], direction: Direction::Forward };
+            Lstm::new(&Case::new(shape, 6, 5, i as u64).contents().weights()).unwrap()
+        };
+        let stack = LstmStack::new((0..depth).map(of_layer).collect()).unwrap();
+        let case = Case::new(stack.layers()[0].shape(), 6, 5, 0);
+        let contents = case.contents();
+        let mut state = stack.new_state(case.batch).unwrap();
+        let mut scratch = StackScratch::new();
+        let mut call = || {
+            let x = View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap();
+            stack.forward(Sequence { x, lens: None, y: None }, &mut state, &mut scratch).unwrap();
+        };
+        assert!(measure(&mut call).count_total > 0);
+        let later = measure(|| (0..3).for_each(|_| call()));
+        assert_eq!(later.count_total, 0, "{depth} layers");
     }
 }

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use rnnpack::{
-    Dims, Direction, GateOrder, Layout, Lstm, LstmShape, LstmWeights, Planner, Scratch, Sequence, Strides,
-    Variant, View, ViewMut,
+    Dims, Direction, GateOrder, Layout, Lstm, LstmShape, LstmStack, LstmWeights, Planner, Scratch, Sequence,
+    StackScratch, StackState, Strides, Variant, View, ViewMut,
 };
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::{Call, Packed, lstm_forward};
@@ -40,6 +40,7 @@ const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("a_step_of_both_directions_is_a_call_of_one_step", a_step_of_both_directions_is_a_call_of_one_step),
     ("used_scratch_changes_no_bit", used_scratch_changes_no_bit),
     ("gate_orders_agree", gate_orders_agree),
+    ("a_stack_computes_its_layers_one_by_one", a_stack_computes_its_layers_one_by_one),
     #[cfg(feature = "rayon")]
     ("threads_change_no_bit", threads_change_no_bit),
 ];
@@ -326,8 +327,7 @@ fn without_y_the_final_state_is_the_same(variant: Variant) -> Result<(), Failed>
 
 fn blocking_changes_no_bit(variant: Variant) -> Result<(), Failed> {
     let extent = |max: usize| prop_oneof![8 => 1..=max, 1 => Just(usize::MAX)];
-    let blockings =
-        (extent(25), extent(15), extent(80)).prop_map(|(rows, steps, depth)| Blocking { rows, steps, depth });
+    let blockings = (extent(25), extent(15)).prop_map(|(rows, steps)| Blocking { rows, steps });
     check(variant, (one_way_cases(), blockings), |(case, blocking)| {
         let contents = case.contents();
         let whole = run(&contents.layer(variant), &case, &contents);
@@ -478,24 +478,99 @@ fn gate_orders_agree(variant: Variant) -> Result<(), Failed> {
     })
 }
 
-/// More and fewer shares than the pool has threads, and than the batch has rows.
+/// More and fewer shares than the pool has threads and than the batch has rows, of calls that are worth sharing out.
 #[cfg(feature = "rayon")]
 fn threads_change_no_bit(variant: Variant) -> Result<(), Failed> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-    check(variant, (cases(), 0..=5usize, any::<bool>()), |(case, threads, with_y)| {
-        let contents = case.contents();
-        let layer = contents.layer(variant);
-        let whole = run(&layer, &case, &contents);
-        let mut state = contents.state(&layer, case.batch);
-        let mut y = vec![SENTINEL; whole.y.len()];
-        let sequence = Sequence {
-            x: View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap(),
-            lens: case.lens.as_deref(),
-            y: with_y.then(|| ViewMut::new(&mut y, case.y_dims(), Layout::TimeMajor).unwrap()),
-        };
-        let mut scratch = Scratch::new();
-        pool.install(|| layer.forward_parallel(sequence, &mut state, &mut scratch, threads)).unwrap();
-        let y = if with_y { y } else { whole.y.clone() };
-        Output { y, h: state.h().to_vec(), c: state.c().to_vec() }.difference(&whole)
+    let large = (33..=70usize, 20..=60usize);
+    check(
+        variant,
+        (cases(), large, 0..=5usize, any::<bool>()),
+        |(mut case, (input, time), threads, with_y)| {
+            (case.shape.input, case.shape.hidden, case.time) = (input, case.shape.hidden + 32, time);
+            let contents = case.contents();
+            let layer = contents.layer(variant);
+            let whole = run(&layer, &case, &contents);
+            let mut state = contents.state(&layer, case.batch);
+            let mut y = vec![SENTINEL; whole.y.len()];
+            let sequence = Sequence {
+                x: View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap(),
+                lens: case.lens.as_deref(),
+                y: with_y.then(|| ViewMut::new(&mut y, case.y_dims(), Layout::TimeMajor).unwrap()),
+            };
+            let mut scratch = Scratch::new();
+            pool.install(|| layer.forward_parallel(sequence, &mut state, &mut scratch, threads)).unwrap();
+            let y = if with_y { y } else { whole.y.clone() };
+            Output { y, h: state.h().to_vec(), c: state.c().to_vec() }.difference(&whole)
+        },
+    )
+}
+
+/// Layers of any directions, with and without threads.
+fn a_stack_computes_its_layers_one_by_one(variant: Variant) -> Result<(), Failed> {
+    let above = vec((hidden_sizes(), any::<bool>(), any::<u64>()), 0..3);
+    check(variant, (cases(), above), |(first, above)| {
+        let mut cases = vec![first];
+        for (hidden, both, seed) in above {
+            let below = &cases[cases.len() - 1];
+            let direction = if both { Direction::Bidirectional } else { Direction::Reverse };
+            let shape = LstmShape { input: below.shape.output(), hidden, direction };
+            cases.push(Case { shape, seed, ..below.clone() });
+        }
+        let contents: Vec<Contents> = cases.iter().map(Case::contents).collect();
+        let layers = || contents.iter().map(|contents| contents.layer(variant)).collect::<Vec<Lstm>>();
+
+        let mut by_hand = vec![];
+        let mut x = contents[0].x.clone();
+        for ((layer, case), contents) in layers().iter().zip(&cases).zip(&contents) {
+            let output = run(layer, case, &Contents { x, ..contents.clone() });
+            x = directions_concatenated(&output.y, case.y_dims());
+            by_hand.push(output);
+        }
+
+        let stack = LstmStack::new(layers()).unwrap();
+        let top = &by_hand[by_hand.len() - 1];
+        let (case, y_dims) = (&cases[0], cases[cases.len() - 1].y_dims());
+        type Forward =
+            fn(&LstmStack, Sequence<'_>, &mut StackState, &mut StackScratch) -> Result<(), rnnpack::Error>;
+        let ways: &[Forward] = &[
+            LstmStack::forward,
+            #[cfg(feature = "rayon")]
+            |stack, sequence, state, scratch| stack.forward_parallel(sequence, state, scratch, 2),
+        ];
+        for forward in ways {
+            let mut state = stack.new_state(case.batch).unwrap();
+            for (state, contents) in state.layers_mut().iter_mut().zip(&contents) {
+                state.h_mut().copy_from_slice(&contents.h);
+                state.c_mut().copy_from_slice(&contents.c);
+            }
+            let mut y = vec![SENTINEL; top.y.len()];
+            let sequence = Sequence {
+                x: View::new(&contents[0].x, case.x_dims(), Layout::TimeMajor).unwrap(),
+                lens: case.lens.as_deref(),
+                y: Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()),
+            };
+            forward(&stack, sequence, &mut state, &mut StackScratch::new()).unwrap();
+            for (i, (state, expected)) in state.layers().iter().zip(&by_hand).enumerate() {
+                let y = if i + 1 == by_hand.len() { y.clone() } else { expected.y.clone() };
+                let output = Output { y, h: state.h().to_vec(), c: state.c().to_vec() };
+                output.difference(expected).map_err(|e| format!("layer {i}: {e}"))?;
+            }
+        }
+        Ok(())
     })
+}
+
+/// From `[T, D, B, H]` to `[T, B, D·H]`.
+fn directions_concatenated(y: &[f32], dims: Dims) -> Vec<f32> {
+    let mut rows = vec![];
+    for t in 0..dims.time {
+        for b in 0..dims.batch {
+            for d in 0..dims.directions {
+                let row = (t * dims.directions + d) * dims.batch + b;
+                rows.extend_from_slice(&y[row * dims.width..][..dims.width]);
+            }
+        }
+    }
+    rows
 }
