@@ -12,7 +12,7 @@ pub struct StackState {
 }
 
 /// Working memory of a stack, grown by the largest call and reused.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct StackScratch {
     layer: Scratch,
     /// What the layers below and above write, `[T, B, D·H]`, in turn.

@@ -60,7 +60,7 @@ impl State {
 
 /// Working memory of forward calls, for any layer and shape. It grows to the largest call and is then reused, so that
 /// no later call of that size allocates. One thread uses it at a time.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Scratch {
     /// One for every share of a parallel call; the first serves serial ones.
     pub(crate) shares: Vec<rnnpack_kernels::Scratch>,

@@ -19,7 +19,6 @@ use crate::weights::{GATES, Weights};
 ///
 /// # Invariant
 /// `w`, `r` and `bias` have the lengths that [`Packed::new`] gives them.
-#[derive(Clone)]
 pub struct Packed {
     variant: Variant,
     input: usize,

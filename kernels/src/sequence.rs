@@ -42,7 +42,7 @@ pub struct Call<'a> {
 }
 
 /// Working memory of [`lstm_forward`]; grows to the largest call and is reused without further allocation.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Scratch {
     floats: AlignedBuf,
     /// Batch rows of the call, longest sequence first.
@@ -435,7 +435,7 @@ fn project<S: Isa>(s: S, o: &Operands<'_>, pairs: usize) {
 #[inline(always)]
 fn recur<S: Isa>(s: S, o: &Operands<'_>, step: usize, rows: usize, base: usize) {
     // Backward on odd steps: what is still in cache from the last step is met first.
-    let at = |i: usize, count: usize| if step % 2 == 0 { i } else { count - 1 - i };
+    let at = |i: usize, count: usize| if step.is_multiple_of(2) { i } else { count - 1 - i };
     if rows == 1 {
         let pairs = o.panels.div_ceil(2);
         for i in 0..pairs {

@@ -87,7 +87,7 @@ pub(crate) unsafe fn accumulate<S: Isa, const M: usize, const P: usize>(
 #[inline(always)]
 pub(crate) fn tiles(rows: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = rows.div_ceil(max);
-    let (size, larger) = if count == 0 { (0, 0) } else { (rows / count, rows % count) };
+    let (size, larger) = (rows / count.max(1), rows % count.max(1));
     (0..count).map(move |t| (t * size + t.min(larger), size + usize::from(t < larger)))
 }
 
