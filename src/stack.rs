@@ -97,9 +97,11 @@ impl LstmStack {
         let Sequence { x, lens, mut y } = sequence;
         let Dims { time, batch, .. } = x.dims();
         self.check(x, lens, y.as_ref(), state)?;
-        let [below, above] = &mut scratch.between;
+        let [even, odd] = &mut scratch.between;
         let last = self.layers.len() - 1;
         for (i, (layer, state)) in self.layers.iter().zip(&mut state.layers).enumerate() {
+            // The same buffers for the same layers in every call, so that they stop growing.
+            let (below, above) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };
             let width = layer.shape().input;
             let x = match i {
                 0 => x,
@@ -107,7 +109,6 @@ impl LstmStack {
             };
             let y = if i == last { y.take() } else { Some(concatenated(layer, above, time, batch)?) };
             forward(layer, Sequence { x, lens, y }, state, &mut scratch.layer)?;
-            std::mem::swap(below, above);
         }
         Ok(())
     }

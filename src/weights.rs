@@ -25,7 +25,7 @@ impl<'a> LstmWeights<'a> {
         r: &'a [f32],
         b: Option<&'a [f32]>,
     ) -> Result<LstmWeights<'a>, Error> {
-        use rnnpack_kernels::Error::{Length, Overflow, Zero};
+        use rnnpack_kernels::Error::{Length, NotFinite, Overflow, Zero};
         let LstmShape { input, hidden, direction } = shape;
         let count = direction.count();
         if hidden == 0 {
@@ -40,6 +40,14 @@ impl<'a> LstmWeights<'a> {
         let w_len = total("W", input, w.len())?;
         let r_len = total("R", hidden, r.len())?;
         let b_len = b.map_or(Ok(0), |b| total("B", 2, b.len()))?;
+        // Where an element of one direction's part stands in the caller's tensor.
+        let whole = |d: usize, e| match e {
+            NotFinite { what: "W", index } => NotFinite { what: "W", index: d * w_len + index },
+            NotFinite { what: "R", index } => NotFinite { what: "R", index: d * r_len + index },
+            NotFinite { what: "Wb", index } => NotFinite { what: "B", index: d * b_len + index },
+            NotFinite { what: "Rb", index } => NotFinite { what: "B", index: d * b_len + b_len / 2 + index },
+            e => e,
+        };
         let directions = (0..count)
             .map(|d| {
                 let biases = match b.map(|b| b[d * b_len..][..b_len].split_at(b_len / 2)) {
@@ -47,7 +55,7 @@ impl<'a> LstmWeights<'a> {
                     None => [None, None],
                 };
                 let (w, r) = (&w[d * w_len..][..w_len], &r[d * r_len..][..r_len]);
-                Weights::new([input, hidden], order, w, r, biases)
+                Weights::new([input, hidden], order, w, r, biases).map_err(|e| whole(d, e))
             })
             .collect::<Result<_, _>>()?;
         Ok(LstmWeights { shape, directions })

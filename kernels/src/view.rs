@@ -45,6 +45,11 @@ impl Dims {
         self.time.checked_mul(self.directions)?.checked_mul(self.batch)?.checked_mul(self.width)
     }
 
+    /// Whether there are no elements.
+    fn is_empty(self) -> bool {
+        [self.time, self.directions, self.batch, self.width].contains(&0)
+    }
+
     fn dense(self, layout: Layout) -> Result<Strides, Error> {
         self.checked_len().ok_or(Error::Overflow { what: "tensor" })?;
         // No product below overflows where the whole does not, except beside an extent of 0, where strides are moot.
@@ -65,22 +70,19 @@ impl Dims {
 }
 
 impl Strides {
-    /// One past the last element that `dims` reaches; `None` on overflow.
+    /// One past the last element that `dims`, which are not empty, reach; `None` on overflow.
     fn reach(self, dims: Dims) -> Option<usize> {
-        let axes = self.axes(dims);
-        if dims.width == 0 || axes.iter().any(|&(extent, _)| extent == 0) {
-            return Some(0);
-        }
-        axes.iter()
+        self.axes(dims)
+            .iter()
             .try_fold(dims.width, |sum, &(extent, stride)| sum.checked_add((extent - 1).checked_mul(stride)?))
     }
 
     /// Whether no two rows share an element: sorted by stride, every axis steps over all that lies within it.
     fn rows_are_disjoint(self, dims: Dims) -> bool {
-        let mut axes = self.axes(dims);
-        if dims.width == 0 || axes.iter().any(|&(extent, _)| extent == 0) {
+        if dims.is_empty() {
             return true;
         }
+        let mut axes = self.axes(dims);
         axes.sort_by_key(|&(_, stride)| stride);
         let mut span = dims.width;
         axes.iter().filter(|&&(extent, _)| extent > 1).all(|&(extent, stride)| {
@@ -100,12 +102,16 @@ impl Strides {
     }
 }
 
-fn check_reach(len: usize, dims: Dims, strides: Strides) -> Result<(), Error> {
+/// The strides to use: those given, or zeros for a tensor without elements, whose strides mean nothing.
+fn check_reach(len: usize, dims: Dims, strides: Strides) -> Result<Strides, Error> {
+    if dims.is_empty() {
+        return Ok(Strides { time: 0, direction: 0, batch: 0 });
+    }
     let needed = strides.reach(dims).ok_or(Error::Overflow { what: "tensor" })?;
     if needed > len {
         return Err(Error::Length { what: "tensor data", expected: needed, got: len });
     }
-    Ok(())
+    Ok(strides)
 }
 
 fn check_dense(len: usize, dims: Dims) -> Result<(), Error> {
@@ -143,7 +149,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`Error::Length`] where a row would end beyond `data`, [`Error::Overflow`] where its end overflows.
     pub fn strided(data: &'a [f32], dims: Dims, strides: Strides) -> Result<View<'a>, Error> {
-        check_reach(data.len(), dims, strides)?;
+        let strides = check_reach(data.len(), dims, strides)?;
         Ok(View { data, dims, strides })
     }
 
@@ -218,7 +224,7 @@ impl<'a> ViewMut<'a> {
     /// [`Error::Overlap`] where rows would share elements, [`Error::Length`] where a row would end beyond `data`,
     /// [`Error::Overflow`] where its end overflows.
     pub fn strided(data: &'a mut [f32], dims: Dims, strides: Strides) -> Result<ViewMut<'a>, Error> {
-        check_reach(data.len(), dims, strides)?;
+        let strides = check_reach(data.len(), dims, strides)?;
         if !strides.rows_are_disjoint(dims) {
             return Err(Error::Overlap);
         }
@@ -273,8 +279,7 @@ impl<'a> ViewMut<'a> {
 
     /// The part of extents `dims` that starts `index` steps of `stride` in. Callers give `self` up.
     fn part(&self, index: usize, stride: usize, dims: Dims) -> ViewMut<'a> {
-        let empty = [dims.time, dims.directions, dims.batch, dims.width].contains(&0);
-        let skip = if empty { 0 } else { index * stride };
+        let skip = if dims.is_empty() { 0 } else { index * stride };
         // SAFETY: where the part has rows, its first row starts there, within the borrowed memory (invariant).
         ViewMut { start: unsafe { self.start.add(skip) }, dims, strides: self.strides, borrow: PhantomData }
     }

@@ -1,0 +1,114 @@
+//! On the serial path a call allocates nothing after the first one of its size. (The batch path hands its shares to
+//! rayon, which may allocate for its own purposes.)
+
+mod support;
+
+use allocation_counter::measure;
+use rnnpack::{
+    Direction, Layout, Lstm, LstmShape, LstmStack, Scratch, Sequence, StackScratch, State, Variant, View,
+    ViewMut,
+};
+use support::{Case, Contents};
+
+fn forward(
+    layer: &Lstm,
+    case: &Case,
+    contents: &Contents,
+    state: &mut State,
+    y: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let sequence = Sequence {
+        x: View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap(),
+        lens: case.lens.as_deref(),
+        y: Some(ViewMut::new(y, case.y_dims(), Layout::TimeMajor).unwrap()),
+    };
+    layer.forward(sequence, state, scratch).unwrap();
+}
+
+fn shape(direction: Direction) -> LstmShape {
+    LstmShape { input: 19, hidden: 37, direction }
+}
+
+#[test]
+fn the_counter_sees_the_first_call() {
+    let case = Case::new(shape(Direction::Forward), 5, 7, 1);
+    let contents = case.contents();
+    let layer = Lstm::new(&contents.weights()).unwrap();
+    let mut state = contents.state(&layer, case.batch);
+    let mut y = vec![0.0; case.y_dims().checked_len().unwrap()];
+    let mut scratch = Scratch::new();
+    let first = measure(|| forward(&layer, &case, &contents, &mut state, &mut y, &mut scratch));
+    assert!(first.count_total > 0);
+}
+
+#[test]
+fn forward_does_not_allocate_after_the_first_call_of_a_size() {
+    for variant in Variant::available() {
+        for direction in [Direction::Forward, Direction::Reverse, Direction::Bidirectional] {
+            let lens = Some(vec![5, 0, 3, 3, 1, 4, 2]);
+            let large = Case { lens, ..Case::new(shape(direction), 5, 7, 1) };
+            let contents = large.contents();
+            let layer = contents.layer(variant);
+            let mut state = contents.state(&layer, large.batch);
+            let mut y = vec![0.0; large.y_dims().checked_len().unwrap()];
+            let mut scratch = Scratch::new();
+            forward(&layer, &large, &contents, &mut state, &mut y, &mut scratch);
+
+            let small = Case { time: 2, batch: 3, lens: None, ..large.clone() };
+            let of_small = small.contents();
+            let mut small_state = of_small.state(&layer, small.batch);
+            let mut small_y = vec![0.0; small.y_dims().checked_len().unwrap()];
+            let later = measure(|| {
+                forward(&layer, &large, &contents, &mut state, &mut y, &mut scratch);
+                forward(&layer, &small, &of_small, &mut small_state, &mut small_y, &mut scratch);
+                forward(&layer, &large, &contents, &mut state, &mut y, &mut scratch);
+            });
+            assert_eq!(later.count_total, 0, "{variant} {direction}");
+        }
+    }
+}
+
+#[test]
+fn step_does_not_allocate_after_the_first_one() {
+    for variant in Variant::available() {
+        for batch in [1, 2, 9] {
+            let case = Case::new(shape(Direction::Forward), 1, batch, 2);
+            let contents = case.contents();
+            let layer = contents.layer(variant);
+            let mut state = contents.state(&layer, batch);
+            let mut y = vec![0.0; case.y_dims().checked_len().unwrap()];
+            let mut scratch = Scratch::new();
+            layer.step(&contents.x, &mut state, &mut y, &mut scratch).unwrap();
+            let later = measure(|| {
+                for _ in 0..10 {
+                    layer.step(&contents.x, &mut state, &mut y, &mut scratch).unwrap();
+                }
+            });
+            assert_eq!(later.count_total, 0, "{variant}, batch {batch}");
+        }
+    }
+}
+
+#[test]
+fn a_stack_does_not_allocate_after_the_first_call() {
+    for depth in 1..=4 {
+        let sizes = [19, 64, 48, 32, 16];
+        let of_layer = |i: usize| {
+            let shape = LstmShape { input: sizes[i], hidden: sizes[i + 1], direction: Direction::Forward };
+            Lstm::new(&Case::new(shape, 6, 5, i as u64).contents().weights()).unwrap()
+        };
+        let stack = LstmStack::new((0..depth).map(of_layer).collect()).unwrap();
+        let case = Case::new(stack.layers()[0].shape(), 6, 5, 0);
+        let contents = case.contents();
+        let mut state = stack.new_state(case.batch).unwrap();
+        let mut scratch = StackScratch::new();
+        let mut call = || {
+            let x = View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap();
+            stack.forward(Sequence { x, lens: None, y: None }, &mut state, &mut scratch).unwrap();
+        };
+        assert!(measure(&mut call).count_total > 0);
+        let later = measure(|| (0..3).for_each(|_| call()));
+        assert_eq!(later.count_total, 0, "{depth} layers");
+    }
+}

@@ -1,0 +1,318 @@
+//! What is refused, by which words, and that a refusal writes nothing.
+
+mod support;
+
+use rnnpack::{
+    Dims, Direction, Error, GateOrder, Layout, Lstm, LstmShape, LstmStack, LstmWeights, Planner, PyTorchLstm,
+    Scratch, Sequence, StackScratch, State, Strides, Variant, View, ViewMut,
+};
+use rnnpack_kernels::blocking::Blocking;
+use rnnpack_kernels::{Call, Packed, Weights, lstm_forward};
+use support::{Case, Contents, SENTINEL};
+
+const SHAPE: LstmShape = LstmShape { input: 3, hidden: 5, direction: Direction::Bidirectional };
+const DIMS: Dims = Dims { time: 4, directions: 2, batch: 2, width: 5 };
+
+fn words<T>(result: Result<T, impl std::fmt::Display>) -> String {
+    result.err().expect("a refusal").to_string()
+}
+
+fn contents() -> Contents {
+    Case::new(SHAPE, DIMS.time, DIMS.batch, 1).contents()
+}
+
+fn layer() -> Lstm {
+    Lstm::new(&contents().weights()).unwrap()
+}
+
+fn x(dims: Dims) -> Vec<f32> {
+    vec![1.0; dims.checked_len().unwrap()]
+}
+
+/// Offers a call, dense and time-major, that must be refused; checks that nothing was written.
+fn refused(x_dims: Dims, y_dims: Dims, lens: Option<&[i32]>, mut state: State) -> String {
+    state.h_mut().fill(0.25);
+    state.c_mut().fill(0.75);
+    let before = state.clone();
+    let x = x(x_dims);
+    let mut y = vec![SENTINEL; y_dims.checked_len().unwrap()];
+    let sequence = || Sequence { x: View::new(&x, x_dims, Layout::TimeMajor).unwrap(), lens, y: None };
+    let with_y = Sequence { y: Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()), ..sequence() };
+    let layer = layer();
+    let result = words(layer.forward(with_y, &mut state, &mut Scratch::new()));
+    #[cfg(feature = "rayon")]
+    {
+        let with_y =
+            Sequence { y: Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()), ..sequence() };
+        let parallel = layer.forward_parallel(with_y, &mut state, &mut Scratch::new(), 2);
+        assert_eq!(words(parallel), result, "the batch path refuses in other words");
+    }
+    assert!(y.iter().all(|y| y.to_bits() == SENTINEL.to_bits()), "Y was written");
+    assert_eq!(state, before, "the state was written");
+    result
+}
+
+fn state_for(shape: LstmShape, batch: usize) -> State {
+    let contents = Case::new(shape, 1, 1, 0).contents();
+    Lstm::new(&contents.weights()).unwrap().new_state(batch).unwrap()
+}
+
+const X_DIMS: Dims = Dims { directions: 1, width: 3, ..DIMS };
+
+#[test]
+fn a_hidden_size_of_zero_is_refused() {
+    let shape = LstmShape { hidden: 0, ..SHAPE };
+    let words_of_onnx = words(LstmWeights::new(shape, GateOrder::Iofc, &[], &[], None));
+    assert_eq!(words_of_onnx, "hidden_size must not be 0");
+    let empty = PyTorchLstm { weight_ih: &[], weight_hh: &[], bias_ih: None, bias_hh: None };
+    assert_eq!(words(LstmWeights::pytorch(shape, &[empty; 2])), "hidden_size must not be 0");
+}
+
+#[test]
+fn weights_of_wrong_lengths_are_refused_by_name() {
+    let contents = contents();
+    let (w, r, b) = (&contents.w[..], &contents.r[..], contents.b.as_deref().unwrap());
+    let refused = |w, r, b| words(LstmWeights::new(SHAPE, GateOrder::Iofc, w, r, Some(b)));
+    assert_eq!(refused(&w[1..], r, b), "W has 119 elements where the shapes call for 120");
+    assert_eq!(refused(w, &r[..100], b), "R has 100 elements where the shapes call for 200");
+    assert_eq!(refused(w, r, &b[..40]), "B has 40 elements where the shapes call for 80");
+    assert_eq!(refused(w, r, &[]), "B has 0 elements where the shapes call for 80");
+}
+
+#[test]
+fn pytorch_weights_that_do_not_fit_are_refused_by_name() {
+    let zeros = vec![0.0; 100];
+    let good = PyTorchLstm {
+        weight_ih: &zeros[..60],
+        weight_hh: &zeros,
+        bias_ih: Some(&zeros[..20]),
+        bias_hh: Some(&zeros[..20]),
+    };
+    assert!(LstmWeights::pytorch(SHAPE, &[good, good]).is_ok());
+    let one = words(LstmWeights::pytorch(SHAPE, &[good]));
+    assert_eq!(one, "the number of directions is 1, expected 2");
+    let short = PyTorchLstm { bias_hh: Some(&zeros[..19]), ..good };
+    let refused = words(LstmWeights::pytorch(SHAPE, &[good, short]));
+    assert_eq!(refused, "Rb has 19 elements where the shapes call for 20");
+}
+
+#[test]
+fn sizes_that_overflow_are_refused() {
+    let refused = |input, hidden| {
+        let shape = LstmShape { input, hidden, direction: Direction::Forward };
+        words(LstmWeights::new(shape, GateOrder::Iofc, &[], &[], None))
+    };
+    assert_eq!(refused(1, usize::MAX), "the size of W overflows");
+    assert_eq!(refused(usize::MAX, 1), "the size of W overflows");
+    assert_eq!(refused(0, usize::MAX / 16), "the size of R overflows");
+
+    let layer = layer();
+    assert_eq!(words(layer.new_state(usize::MAX)), "the size of state overflows");
+    let rows = usize::MAX / 64;
+    assert_eq!(words(layer.new_state(rows)), format!("no memory for state ({} f32)", 10 * rows));
+
+    let absurd = Dims { time: usize::MAX, directions: 1, batch: 2, width: 1 };
+    assert_eq!(words(View::new(&[], absurd, Layout::TimeMajor)), "the size of tensor overflows");
+    let far = Strides { time: usize::MAX, direction: 0, batch: 1 };
+    let dims = Dims { time: 3, ..absurd };
+    assert_eq!(words(View::strided(&[0.0; 9], dims, far)), "the size of tensor overflows");
+    assert_eq!(words(ViewMut::strided(&mut [0.0; 9], dims, far)), "the size of tensor overflows");
+}
+
+#[test]
+fn weights_that_are_not_finite_are_refused_by_tensor_and_index() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        // In the first direction and in the second, whose elements follow in the same tensor.
+        for (tensor, index) in [("W", 0), ("W", 119), ("R", 7), ("R", 100), ("B", 3), ("B", 21), ("B", 79)] {
+            let mut contents = contents();
+            match tensor {
+                "W" => contents.w[index] = bad,
+                "R" => contents.r[index] = bad,
+                _ => contents.b.as_mut().unwrap()[index] = bad,
+            }
+            let b = contents.b.as_deref();
+            let refused = words(LstmWeights::new(SHAPE, GateOrder::Iofc, &contents.w, &contents.r, b));
+            assert_eq!(refused, format!("{tensor}[{index}] is NaN or infinite"));
+        }
+    }
+}
+
+#[test]
+fn inputs_that_do_not_fit_the_layer_are_refused_by_extent() {
+    let refused = |x_dims| refused(x_dims, DIMS, None, state_for(SHAPE, 2));
+    assert_eq!(refused(Dims { width: 4, ..X_DIMS }), "X input size is 4, expected 3");
+    assert_eq!(refused(Dims { directions: 2, ..X_DIMS }), "X directions is 2, expected 1");
+    assert_eq!(refused(Dims { batch: 3, ..X_DIMS }), "the state's batch is 2, expected 3");
+}
+
+#[test]
+fn outputs_that_do_not_fit_are_refused_by_extent() {
+    let refused = |y_dims| refused(X_DIMS, y_dims, None, state_for(SHAPE, 2));
+    assert_eq!(refused(Dims { width: 6, ..DIMS }), "Y width is 6, expected 5");
+    assert_eq!(refused(Dims { batch: 3, ..DIMS }), "Y batch is 3, expected 2");
+    assert_eq!(refused(Dims { time: 5, ..DIMS }), "Y time is 5, expected 4");
+    assert_eq!(refused(Dims { directions: 1, ..DIMS }), "Y directions is 1, expected 2");
+}
+
+#[test]
+fn states_of_other_layers_are_refused() {
+    let refused = |shape, batch| refused(X_DIMS, DIMS, None, state_for(shape, batch));
+    assert_eq!(refused(LstmShape { hidden: 6, ..SHAPE }, 2), "the state's hidden size is 6, expected 5");
+    let one_way = LstmShape { direction: Direction::Forward, ..SHAPE };
+    assert_eq!(refused(one_way, 2), "the state's directions is 1, expected 2");
+    assert_eq!(refused(SHAPE, 0), "the state's batch is 0, expected 2");
+}
+
+#[test]
+fn sequence_lens_out_of_range_are_refused_by_row() {
+    let refused = |lens: &[i32]| refused(X_DIMS, DIMS, Some(lens), state_for(SHAPE, 2));
+    let range = "expected 0 to 4 (the time steps of X)";
+    assert_eq!(refused(&[4, -1]), format!("sequence_lens[1] is -1, {range}"));
+    assert_eq!(refused(&[5, 4]), format!("sequence_lens[0] is 5, {range}"));
+    assert_eq!(refused(&[i32::MIN, i32::MAX]), format!("sequence_lens[0] is -2147483648, {range}"));
+    assert_eq!(refused(&[1]), "sequence_lens has 1 elements where the shapes call for 2");
+    assert_eq!(refused(&[1, 1, 1]), "sequence_lens has 3 elements where the shapes call for 2");
+}
+
+#[test]
+fn a_step_takes_exactly_its_rows() {
+    let layer = layer();
+    let mut state = layer.new_state(2).unwrap();
+    state.h_mut().fill(0.25);
+    let before = state.clone();
+    let mut refused = |x: usize, y: usize| {
+        let (x, mut y) = (vec![1.0; x], vec![SENTINEL; y]);
+        let result = words(layer.step(&x, &mut state, &mut y, &mut Scratch::new()));
+        assert!(y.iter().all(|y| y.to_bits() == SENTINEL.to_bits()), "y was written");
+        assert_eq!(state, before, "the state was written");
+        result
+    };
+    assert_eq!(refused(5, 20), "tensor data has 5 elements where the shapes call for 6");
+    assert_eq!(refused(9, 20), "tensor data has 9 elements where the shapes call for 6");
+    assert_eq!(refused(6, 10), "tensor data has 10 elements where the shapes call for 20");
+}
+
+#[test]
+fn views_beyond_their_memory_are_refused() {
+    let dims = Dims { time: 3, directions: 1, batch: 2, width: 4 };
+    let short = words(View::new(&[0.0; 23], dims, Layout::TimeMajor));
+    assert_eq!(short, "tensor data has 23 elements where the shapes call for 24");
+    let long = words(ViewMut::new(&mut [0.0; 25], dims, Layout::BatchMajor));
+    assert_eq!(long, "tensor data has 25 elements where the shapes call for 24");
+    // The last row starts at 2 · 10 + 5 and has 4 elements.
+    let strides = Strides { time: 10, direction: 0, batch: 5 };
+    assert!(View::strided(&[0.0; 29], dims, strides).is_ok());
+    let short = words(View::strided(&[0.0; 28], dims, strides));
+    assert_eq!(short, "tensor data has 28 elements where the shapes call for 29");
+    assert!(ViewMut::strided(&mut [0.0; 29], dims, strides).is_ok());
+    let short = words(ViewMut::strided(&mut [0.0; 28], dims, strides));
+    assert_eq!(short, "tensor data has 28 elements where the shapes call for 29");
+}
+
+#[test]
+fn output_rows_that_overlap_are_refused() {
+    let dims = Dims { time: 3, directions: 1, batch: 2, width: 4 };
+    for (time, batch) in [(0, 4), (8, 0), (4, 4), (7, 4), (8, 3)] {
+        let strides = Strides { time, direction: 0, batch };
+        let refused = words(ViewMut::strided(&mut [0.0; 100], dims, strides));
+        assert_eq!(refused, "rows of the output tensor overlap: its strides are too small", "{strides:?}");
+        assert!(View::strided(&[0.0; 100], dims, strides).is_ok(), "inputs may overlap");
+    }
+    assert!(ViewMut::strided(&mut [0.0; 100], dims, Strides { time: 8, direction: 0, batch: 4 }).is_ok());
+}
+
+#[test]
+fn empty_tensors_may_have_any_strides() {
+    let any = Strides { time: usize::MAX, direction: usize::MAX, batch: usize::MAX };
+    let shape = LstmShape { input: 0, ..SHAPE };
+    let case = Case::new(shape, 4, 2, 3);
+    let contents = case.contents();
+    let layer = Lstm::new(&contents.weights()).unwrap();
+    let mut state = contents.state(&layer, case.batch);
+    let x = View::strided(&[], case.x_dims(), any).unwrap();
+    layer.forward(Sequence { x, lens: None, y: None }, &mut state, &mut Scratch::new()).unwrap();
+    let expected = support::expected::<f32>(&case, &contents);
+    assert_eq!((state.h().len(), x.row(3, 0, 1)), (expected.h.len(), &[][..]));
+
+    let none = Dims { batch: 0, ..DIMS };
+    let view = ViewMut::strided(&mut [], none, any).unwrap();
+    let (low, high) = view.direction(1).split_batch(0);
+    assert_eq!((low.dims().batch, high.dims().batch), (0, 0));
+}
+
+#[test]
+fn an_unknown_instruction_set_is_refused_with_the_known_ones() {
+    let Err(Error::UnknownIsa { name, available }) = Planner::for_isa("sse9") else { panic!("no refusal") };
+    assert_eq!(name, "sse9");
+    assert_eq!(available, Variant::available().map(Variant::name).collect::<Vec<_>>());
+    let list = available.join(", ");
+    let expected = format!("instruction set \"sse9\" is not available here; use one of: {list}");
+    assert_eq!(words(Planner::for_isa("sse9")), expected);
+}
+
+#[test]
+fn stacks_that_do_not_fit_are_refused() {
+    assert_eq!(words(LstmStack::new(vec![])), "a stack needs at least one layer");
+    let refused = words(LstmStack::new(vec![layer(), layer()]));
+    assert_eq!(refused, "layer 1 takes 3 inputs, but the layer below it gives 10 outputs");
+}
+
+#[test]
+fn a_stack_refuses_before_its_first_layer_runs() {
+    let shape = LstmShape { input: 10, hidden: 2, direction: Direction::Forward };
+    let top = Lstm::new(&Case::new(shape, 1, 1, 0).contents().weights()).unwrap();
+    let stack = LstmStack::new(vec![layer(), top]).unwrap();
+    let other = LstmStack::new(vec![layer()]).unwrap();
+    let x = x(X_DIMS);
+    let refused = |of: &LstmStack, batch: usize, y_dims: Dims, lens: Option<&[i32]>| {
+        let mut state = of.new_state(batch).unwrap();
+        state.layers_mut()[0].h_mut().fill(0.5);
+        let before = state.clone();
+        let mut y = vec![SENTINEL; y_dims.checked_len().unwrap()];
+        let sequence = Sequence {
+            x: View::new(&x, X_DIMS, Layout::TimeMajor).unwrap(),
+            lens,
+            y: Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()),
+        };
+        let result = words(stack.forward(sequence, &mut state, &mut StackScratch::new()));
+        assert!(y.iter().all(|y| y.to_bits() == SENTINEL.to_bits()), "Y was written");
+        assert_eq!(state, before, "a state was written");
+        result
+    };
+    let y_dims = Dims { directions: 1, width: 2, ..DIMS };
+    assert_eq!(refused(&stack, 2, Dims { width: 3, ..y_dims }, None), "Y width is 3, expected 2");
+    assert_eq!(refused(&stack, 3, y_dims, None), "the state's batch is 3, expected 2");
+    assert_eq!(refused(&other, 2, y_dims, None), "the state's layers is 1, expected 2");
+    let too_long = "sequence_lens[1] is 9, expected 0 to 4 (the time steps of X)";
+    assert_eq!(refused(&stack, 2, y_dims, Some(&[0, 9])), too_long);
+}
+
+#[test]
+fn the_kernels_refuse_at_their_own_door() {
+    let zeros = vec![0.0; 100];
+    let weights = Weights::new([3, 5], GateOrder::Iofc, &zeros[..60], &zeros, [None, None]).unwrap();
+    for variant in Variant::available() {
+        let packed = Packed::new(variant, &weights).unwrap();
+        let refused = |h_len: usize, c_len: usize, y_dims: Dims| {
+            let (x, mut h, mut c) = (x(X_DIMS), vec![SENTINEL; h_len], vec![SENTINEL; c_len]);
+            let mut y = vec![SENTINEL; y_dims.checked_len().unwrap()];
+            let call = Call {
+                x: View::new(&x, X_DIMS, Layout::TimeMajor).unwrap(),
+                y: Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()),
+                lens: None,
+                reverse: false,
+                h: &mut h,
+                c: &mut c,
+                blocking: Blocking { rows: 0, steps: 0 },
+            };
+            let result = words(lstm_forward(&packed, call, &mut rnnpack_kernels::Scratch::new()));
+            let written = [h, c, y].concat().iter().any(|v| v.to_bits() != SENTINEL.to_bits());
+            assert!(!written, "something was written");
+            result
+        };
+        let y_dims = Dims { directions: 1, ..DIMS };
+        assert_eq!(refused(9, 10, y_dims), "h has 9 elements where the shapes call for 10");
+        assert_eq!(refused(10, 11, y_dims), "c has 11 elements where the shapes call for 10");
+        assert_eq!(refused(10, 10, DIMS), "Y directions is 2, expected 1");
+    }
+}

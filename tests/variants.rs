@@ -1,0 +1,130 @@
+//! No promised instruction set is skipped, and the override variable does what it says.
+//!
+//! What is promised comes from `RNNPACK_PROMISED_ISAS` (names separated by commas) or, without it, from the CPU's flags
+//! as the operating system lists them: never from the crate's own detection, which is what is under test.
+
+mod support;
+
+use rnnpack::{Direction, ISA_VARIABLE, Lstm, LstmShape, Variant};
+use std::collections::BTreeSet;
+use std::env;
+use std::process::{Command, Output};
+use support::{Case, expected, run};
+
+const PROMISE_VARIABLE: &str = "RNNPACK_PROMISED_ISAS";
+/// Set in the processes that tests here start.
+const CHILD_VARIABLE: &str = "RNNPACK_TEST_CHILD";
+
+fn promised() -> BTreeSet<String> {
+    match env::var(PROMISE_VARIABLE) {
+        Ok(names) => names.split(',').map(|name| name.trim().to_owned()).collect(),
+        Err(_) => promised_by_the_system(),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn promised_by_the_system() -> BTreeSet<String> {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_else(|e| {
+        panic!(
+            "this system does not list the CPU's flags ({e}): set {PROMISE_VARIABLE}, e.g. to avx2,portable"
+        )
+    });
+    let line = info.lines().find(|line| line.starts_with("flags")).expect("a line of flags");
+    let flags: BTreeSet<&str> = line.split_whitespace().collect();
+    let needs = [("avx512", &["avx512f"][..]), ("avx2", &["avx2", "fma"]), ("portable", &[])];
+    let has = |(_, needed): &(_, &[&str])| needed.iter().all(|flag| flags.contains(flag));
+    needs.into_iter().filter(has).map(|(name, _)| name.to_owned()).collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn promised_by_the_system() -> BTreeSet<String> {
+    BTreeSet::from(["portable".to_owned()])
+}
+
+fn available() -> BTreeSet<String> {
+    Variant::available().map(|variant| variant.name().to_owned()).collect()
+}
+
+#[test]
+fn what_is_available_is_what_was_promised() {
+    assert_eq!(available(), promised(), "left: what the crate detects, right: what this machine promises");
+}
+
+#[test]
+fn every_available_variant_was_compiled_in_and_has_its_name() {
+    for variant in Variant::available() {
+        assert!(Variant::COMPILED.contains(&variant.name()));
+        assert_eq!(Variant::by_name(variant.name()), Some(variant));
+        assert!(variant.lanes().is_power_of_two() && variant.tile_rows() >= 1);
+    }
+    assert_eq!(Variant::available().last().unwrap().name(), "portable");
+}
+
+#[test]
+fn variants_with_fused_multiply_adds_agree_to_the_bit() {
+    let fused: Vec<Variant> = Variant::available().filter(|variant| variant.is_fused()).collect();
+    let mut cases = 0;
+    for hidden in [1, 4, 15, 16, 17, 33, 64, 100] {
+        for batch in [1, 2, 7, 16] {
+            let shape = LstmShape { input: 21, hidden, direction: Direction::Bidirectional };
+            let case = Case::new(shape, 6, batch, hidden as u64);
+            let contents = case.contents();
+            let reference = expected(&case, &contents);
+            for &variant in &fused {
+                let output = run(&contents.layer(variant), &case, &contents);
+                output.difference(&reference).unwrap_or_else(|e| panic!("{variant}: {e}"));
+            }
+            cases += 1;
+        }
+    }
+    println!("{cases} cases on each of {fused:?}");
+}
+
+/// Runs one test of this file in a process of its own, with the override variable set.
+fn in_a_child(test: &str, isa: &str) -> Output {
+    Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD_VARIABLE, "1")
+        .env(ISA_VARIABLE, isa)
+        .output()
+        .unwrap()
+}
+
+/// In a child: tells what a layer is planned for, or why not.
+fn plan_of_a_layer() -> String {
+    let contents =
+        Case::new(LstmShape { input: 3, hidden: 5, direction: Direction::Forward }, 1, 1, 0).contents();
+    match Lstm::new(&contents.weights()) {
+        Ok(layer) => format!("planned: {}.", layer.plan().variant),
+        Err(e) => format!("refused: {e}."),
+    }
+}
+
+#[test]
+fn the_variable_forces_each_available_variant() {
+    if env::var_os(CHILD_VARIABLE).is_some() {
+        return println!("{}", plan_of_a_layer());
+    }
+    for name in available() {
+        let output = in_a_child("the_variable_forces_each_available_variant", &name);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains(&format!("planned: {name}.")), "{name}: {text}");
+    }
+}
+
+#[test]
+fn the_variable_refuses_other_names_and_lists_the_available_ones() {
+    if env::var_os(CHILD_VARIABLE).is_some() {
+        return println!("{}", plan_of_a_layer());
+    }
+    let names: Vec<&str> = Variant::available().map(Variant::name).collect();
+    for name in ["sse9", "AVX2", ""] {
+        let output = in_a_child("the_variable_refuses_other_names_and_lists_the_available_ones", name);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let refused = format!(
+            "refused: instruction set {name:?} is not available here; use one of: {}.",
+            names.join(", ")
+        );
+        assert!(output.status.success() && text.contains(&refused), "{name}: {text}");
+    }
+}
