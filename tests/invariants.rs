@@ -47,7 +47,8 @@ const BEHAVIOURS: &[(&str, Behaviour)] = &[
 
 /// Cases run, per instruction set.
 static CASES: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
-/// The largest error against f64 and the largest share of its bound that an error took, per instruction set.
+/// The largest error against f64 and the largest share of its bound that an error took, per instruction set, where
+/// weights are of the size that trained ones have.
 static ERRORS: Mutex<BTreeMap<&str, (f64, f64)>> = Mutex::new(BTreeMap::new());
 
 fn main() -> ExitCode {
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
         println!("{isa}: {} tests, {cases} cases", BEHAVIOURS.len());
     }
     for (isa, (error, share)) in ERRORS.lock().unwrap().iter() {
-        println!("{isa}: largest error against f64 {error:.2e}, at most {share:.3} of its bound");
+        println!("{isa}: largest error against f64 {error:.2e}; errors took up to {share:.3} of their bound");
     }
     conclusion.exit_code()
 }
@@ -157,6 +158,10 @@ fn the_error_against_f64_is_within_its_bound(variant: Variant) -> Result<(), Fai
         let output = run(&contents.layer(variant), &case, &contents);
         let judge = if variant.is_fused() { judge::<true> } else { judge::<false> };
         let [error, share] = judge(&output, &case, &contents)?;
+        if case.scale > 1.0 {
+            // Recurrences this strong are chaotic: errors of any size are within their bounds, and say nothing.
+            return Ok(());
+        }
         let mut errors = ERRORS.lock().unwrap();
         let largest = errors.entry(variant.name()).or_default();
         *largest = (largest.0.max(error), largest.1.max(share));

@@ -29,6 +29,11 @@ impl<const FUSED: bool> Bounded<FUSED> {
         Bounded { value, error: (carried + (value.abs() + carried) * U + TINY) * SLACK }
     }
 
+    /// What the operands' errors come to in their product.
+    fn carried_by_product(self, a: Self) -> f64 {
+        self.value.abs() * a.error + (a.value.abs() + a.error) * self.error
+    }
+
     /// Of an increasing function: what the ends of the operand's interval allow, and the function's own error.
     fn increasing(self, f: impl Fn(f64) -> f64) -> Self {
         let value = f(self.value);
@@ -52,11 +57,11 @@ impl<const FUSED: bool> Real for Bounded<FUSED> {
     }
 
     fn fused_mul_add(self, a: Self, b: Self) -> Self {
-        if !FUSED {
-            return self.times(a).plus(b);
+        let value = self.value.mul_add(a.value, b.value);
+        match FUSED {
+            true => Self::rounded(value, self.carried_by_product(a) + b.error),
+            false => Self::rounded(value, self.times(a).error + b.error),
         }
-        let carried = self.value.abs() * a.error + (a.value.abs() + a.error) * self.error;
-        Self::rounded(self.value.mul_add(a.value, b.value), carried + b.error)
     }
 
     fn plus(self, a: Self) -> Self {
@@ -64,8 +69,7 @@ impl<const FUSED: bool> Real for Bounded<FUSED> {
     }
 
     fn times(self, a: Self) -> Self {
-        let carried = self.value.abs() * a.error + (a.value.abs() + a.error) * self.error;
-        Self::rounded(self.value * a.value, carried)
+        Self::rounded(self.value * a.value, self.carried_by_product(a))
     }
 
     fn sigmoid(self) -> Self {
