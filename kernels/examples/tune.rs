@@ -29,44 +29,54 @@ fn main() {
         let mut scratch = Scratch::new();
         let dims = Dims { time: t, directions: 1, batch: b, width: i };
         let out = Dims { width: h, ..dims };
-        let mut best = f64::MAX;
-        let mut times = vec![];
-        let mut peak = 0f64;
-        let mut bw = 0f64;
-        let start = Instant::now();
-        let mut n = 0;
-        while start.elapsed().as_secs_f64() < 1.0 {
-            if n % 8 == 0 {
-                peak = peak.max(probe::fma_peak(v));
-                bw = bw.max(probe::read_bandwidth(v, packed.panels() * v.lanes() * h * 16));
-            }
-            n += 1;
-            let call = Call {
-                x: View::new(&x, dims, Layout::TimeMajor).unwrap(),
-                y: Some(ViewMut::new(&mut y, out, Layout::TimeMajor).unwrap()),
-                lens: None,
-                reverse: false,
-                h: &mut hs,
-                c: &mut cs,
-                blocking,
-            };
-            let s = Instant::now();
-            lstm_forward(&packed, call, &mut scratch).unwrap();
-            let e = s.elapsed().as_secs_f64();
-            best = best.min(e);
-            times.push(e);
-        }
-        times.sort_by(f64::total_cmp);
+        let ms = std::time::Duration::from_millis;
         let flops = (t * b * 8 * h * (i + h)) as f64;
-        let limit = t as f64 * 16.0 * (h * h) as f64 / bw + (t * b * 8 * i * h) as f64 / peak;
+        let (mut times, mut eff, mut lim, mut peaks, mut bws) = (vec![], vec![], vec![], vec![], vec![]);
+        let start = Instant::now();
+        while start.elapsed().as_secs_f64() < 1.0 {
+            let bw = probe::read_bandwidth(v, packed.panels() * v.lanes() * h * 16, ms(1));
+            let peak = probe::fma_peak(v, ms(1));
+            let mut run = || {
+                let call = Call {
+                    x: View::new(&x, dims, Layout::TimeMajor).unwrap(),
+                    y: Some(ViewMut::new(&mut y, out, Layout::TimeMajor).unwrap()),
+                    lens: None,
+                    reverse: false,
+                    h: &mut hs,
+                    c: &mut cs,
+                    blocking,
+                };
+                lstm_forward(&packed, call, &mut scratch).unwrap();
+            };
+            run();
+            let n = (1e-3 / (flops / 100e9)).ceil().max(1.0) as usize;
+            let s = Instant::now();
+            for _ in 0..n {
+                run();
+            }
+            let e = s.elapsed().as_secs_f64() / n as f64;
+            let limit = t as f64 * 16.0 * (h * h) as f64 / bw + (t * b * 8 * i * h) as f64 / peak;
+            times.push(e);
+            eff.push(flops / e / peak * 100.);
+            lim.push(limit / e * 100.);
+            peaks.push(peak / 1e9);
+            bws.push(bw / 1e9);
+        }
+        let med = |v: &mut Vec<f64>| {
+            v.sort_by(f64::total_cmp);
+            v[v.len() / 2]
+        };
         println!(
-            "{spec:>20} {v} {blocking:?} min {:9.1} med {:9.1} us  {:5.1}% of {:.0} GF  b1-limit {:5.1}%  (bw {:.0} GB/s)",
-            best * 1e6,
-            times[times.len() / 2] * 1e6,
-            flops / best / peak * 100.,
-            peak / 1e9,
-            limit / best * 100.,
-            bw / 1e9
+            "{spec:>20} {v} r{} s{} med {:9.1} min {:9.1} us  eff {:5.1}% of {:.0} GF  b1-limit {:5.1}%  (bw {:.0} GB/s) n={}",
+            blocking.rows,
+            blocking.steps,
+            med(&mut times) * 1e6,
+            times[0] * 1e6,
+            med(&mut eff),
+            med(&mut peaks),
+            med(&mut lim),
+            med(&mut bws),
+            times.len()
         );
     }
 }

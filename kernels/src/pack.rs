@@ -110,8 +110,9 @@ fn pack<'a>(out: &mut [f32], lanes: usize, hidden: usize, row: impl Fn(usize, us
     for unit in 0..hidden {
         for gate in 0..GATES {
             let row = row(gate, unit);
-            for (k, &value) in row.iter().enumerate() {
-                out[index(lanes, row.len(), unit, k, gate)] = value;
+            let Some(column) = out.get_mut(index(lanes, row.len(), unit, 0, gate)..) else { continue };
+            for (to, &value) in column.iter_mut().step_by(GATES * lanes).zip(row) {
+                *to = value;
             }
         }
     }

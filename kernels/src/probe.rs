@@ -1,31 +1,30 @@
 //! What the machine can do at most, on one core: the ceilings that speed is judged by.
 //!
-//! Both probes run for about 20 ms on the calling thread and report the best of many short rounds, so that an
-//! interruption does not lower a ceiling.
+//! Both probes run for a given time on the calling thread and report the best of many short rounds, so that an
+//! interruption does not lower a ceiling. Clocks drift: to relate a call to a ceiling, probe right beside it for a
+//! millisecond or two and compare the medians of many such pairs.
 
 use crate::aligned::{AlignedBuf, LINE};
 use crate::isa::{Isa, Kernel, Variant};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-const DURATION: Duration = Duration::from_millis(20);
-
 /// Peak f32 multiply-add throughput of one core, in flop/s (an addition and a multiplication count as two).
-pub fn fma_peak(variant: Variant) -> f64 {
-    best_rate(|| variant.dispatch(FmaRound))
+pub fn fma_peak(variant: Variant, duration: Duration) -> f64 {
+    best_rate(duration, || variant.dispatch(FmaRound))
 }
 
 /// Read bandwidth of one core in bytes/s, reading a buffer of `bytes` over and over: that of the cache level, or of the
 /// memory, that holds so much. 0 where the buffer cannot be allocated.
-pub fn read_bandwidth(variant: Variant, bytes: usize) -> f64 {
+pub fn read_bandwidth(variant: Variant, bytes: usize, duration: Duration) -> f64 {
     let len = (bytes / size_of::<f32>()).next_multiple_of(4 * LINE).max(4 * LINE);
     let Some(buffer) = AlignedBuf::zeroed(len) else { return 0.0 };
     let passes = (64 * 1024 / len).max(1);
-    best_rate(|| variant.dispatch(ReadRound { buffer: &buffer, passes }))
+    best_rate(duration, || variant.dispatch(ReadRound { buffer: &buffer, passes }))
 }
 
 /// The best units per second of rounds that return how many units they did.
-fn best_rate(mut round: impl FnMut() -> f64) -> f64 {
+fn best_rate(duration: Duration, mut round: impl FnMut() -> f64) -> f64 {
     let start = Instant::now();
     let mut best = 0.0_f64;
     // Two rounds at least: the first warms the caches.
@@ -33,7 +32,7 @@ fn best_rate(mut round: impl FnMut() -> f64) -> f64 {
         let before = Instant::now();
         let units = round();
         best = best.max(units / before.elapsed().as_secs_f64());
-        if rounds > 0 && start.elapsed() >= DURATION {
+        if rounds > 0 && start.elapsed() >= duration {
             break;
         }
     }

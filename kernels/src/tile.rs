@@ -13,34 +13,25 @@ use crate::weights::GATES;
 /// The accumulators of a tile, `[row][panel][gate]`.
 pub(crate) type Acc<V, const M: usize, const P: usize> = [[[V; GATES]; P]; M];
 
-/// The weights that are needed next: while a panel is in use, its first tiles ask for the next one, so that no tile
-/// waits for a far cache level or memory. The lines are spread over as many tiles as there are, up to one line per k
-/// and tile: far caches deliver a line in about the time of half a k.
+/// The weights that are needed next: while the tiles work on a panel they ask for the following one, each for an equal
+/// share, so that no tile waits for a far cache level or memory. A tile asks for one address at every k; with two tiles
+/// or more that meets every pair of cache lines, and the second line of a pair comes along on today's cores.
 #[derive(Clone, Copy)]
 pub(crate) struct Ahead {
     from: *const f32,
-    /// f32 from one k's lines to the next; 0 to ask for nothing new.
-    step: usize,
-    /// f32 between the two lines of a k; 0 to ask for one.
-    second: usize,
+    /// f32 from one k to the next; 0 to ask for nothing new.
+    stride: usize,
 }
 
 impl Ahead {
-    pub(crate) const NOTHING: Ahead = Ahead { from: std::ptr::null(), step: 0, second: 0 };
+    pub(crate) const NOTHING: Ahead = Ahead { from: std::ptr::null(), stride: 0 };
 
     /// What tile `tile` of `tiles` over a panel of `depth` k asks for, if `next` follows that panel.
     #[inline(always)]
     pub(crate) fn new<S: Isa>(next: Option<*const f32>, tile: usize, tiles: usize, depth: usize) -> Ahead {
-        // Lines of a k, and how many of them each of the first tiles takes.
-        let lines = (GATES * S::LANES / LINE).max(1);
-        let [one, two] = match lines.saturating_sub(tiles) {
-            more if more >= tiles => [0, tiles],
-            more => [lines.min(tiles) - more, more],
-        };
-        let Some(next) = next.filter(|_| tile < one + two) else { return Ahead::NOTHING };
-        let before = if tile < two { 2 * tile } else { two + tile };
-        let each = if tile < two { 2 } else { 1 };
-        Ahead { from: next.wrapping_add(before * depth * LINE), step: each * LINE, second: (each - 1) * LINE }
+        let Some(next) = next else { return Ahead::NOTHING };
+        let stride = (GATES * S::LANES).div_ceil(tiles);
+        Ahead { from: next.wrapping_add(tile * depth * stride), stride }
     }
 }
 
@@ -59,24 +50,50 @@ pub(crate) unsafe fn accumulate<S: Isa, const M: usize, const P: usize>(
     depth: usize,
     ahead: Ahead,
 ) -> Acc<S::V, M, P> {
-    for k in 0..depth {
-        if M > 1 {
-            let line = ahead.from.wrapping_add(k * ahead.step);
-            s.prefetch(line);
-            s.prefetch(line.wrapping_add(ahead.second));
-        }
-        for p in 0..P {
-            let mut vectors = [s.splat(0.0); GATES];
-            for (g, v) in vectors.iter_mut().enumerate() {
-                // SAFETY: k < depth, so the four vectors lie within what the caller promises for w[p].
-                *v = unsafe { s.load(w[p].add((k * GATES + g) * S::LANES)) };
+    // Tiles of several rows are bound by the multiply-adds, whose ports the loop's own instructions take slots of:
+    // they do four k a turn. One row is bound by its loads.
+    let unroll = if M > 1 { 4 } else { 1 };
+    let turns = depth / unroll;
+    for turn in 0..turns {
+        for j in 0..unroll {
+            let k = turn * unroll + j;
+            if M > 1 {
+                s.prefetch(ahead.from.wrapping_add(k * ahead.stride));
             }
-            for m in 0..M {
-                // SAFETY: k < depth, within what the caller promises for a[m].
-                let x = s.splat(unsafe { *a[m].add(k) });
-                for g in 0..GATES {
-                    acc[m][p][g] = s.mul_add(x, vectors[g], acc[m][p][g]);
-                }
+            // SAFETY: k < depth.
+            acc = unsafe { multiply_add(s, acc, a, w, k) };
+        }
+    }
+    for k in turns * unroll..depth {
+        // SAFETY: k < depth.
+        acc = unsafe { multiply_add(s, acc, a, w, k) };
+    }
+    acc
+}
+
+/// One k of [`accumulate`].
+///
+/// # Safety
+/// As there, with `k < depth`.
+#[inline(always)]
+unsafe fn multiply_add<S: Isa, const M: usize, const P: usize>(
+    s: S,
+    mut acc: Acc<S::V, M, P>,
+    a: [*const f32; M],
+    w: [*const f32; P],
+    k: usize,
+) -> Acc<S::V, M, P> {
+    for p in 0..P {
+        let mut vectors = [s.splat(0.0); GATES];
+        for (g, v) in vectors.iter_mut().enumerate() {
+            // SAFETY: the four vectors lie within what the caller promises for w[p].
+            *v = unsafe { s.load(w[p].add((k * GATES + g) * S::LANES)) };
+        }
+        for m in 0..M {
+            // SAFETY: within what the caller promises for a[m].
+            let x = s.splat(unsafe { *a[m].add(k) });
+            for g in 0..GATES {
+                acc[m][p][g] = s.mul_add(x, vectors[g], acc[m][p][g]);
             }
         }
     }

@@ -1,0 +1,155 @@
+//! Compares the activations with f64 over every f32: `cargo run --release -p rnnpack-kernels --example
+//! exhaustive_activations`. Prints the largest errors and fails if one exceeds its published bound.
+//!
+//! Two errors are reported: the distance in f32 steps from the correctly rounded result, which the bound is
+//! about, and the error in units of the last place of that result before rounding.
+
+use rnnpack_kernels::activation;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Instant;
+
+/// Values that one call of an activation gets.
+const BLOCK: u32 = 4096;
+/// Values that a thread takes at a time: 2^8 pieces cover all 2^32.
+const PIECE: u32 = 1 << 24;
+
+/// One activation: what to call, what to compare with, and how far they may be apart.
+struct Case {
+    name: &'static str,
+    apply: fn(&mut [f32]),
+    exact: fn(f64) -> f64,
+    bound: u32,
+}
+
+const CASES: [Case; 2] = [
+    Case {
+        name: "sigmoid",
+        apply: |x| x.iter_mut().for_each(|x| *x = activation::sigmoid(*x)),
+        exact: |x| 1.0 / (1.0 + (-x).exp()),
+        bound: activation::SIGMOID_MAX_ULP,
+    },
+    Case {
+        name: "tanh",
+        apply: |x| x.iter_mut().for_each(|x| *x = activation::tanh(*x)),
+        exact: f64::tanh,
+        bound: activation::TANH_MAX_ULP,
+    },
+];
+
+/// The largest errors seen, and where.
+#[derive(Clone, Copy, Default)]
+struct Worst {
+    steps: u32,
+    at_steps: f32,
+    ulp: f64,
+    at_ulp: f32,
+    /// NaN or infinity that did not give what the exact function gives; number of arguments.
+    special: u32,
+}
+
+impl Worst {
+    fn join(&mut self, other: Worst) {
+        self.note_steps(other.steps, other.at_steps);
+        self.note_ulp(other.ulp, other.at_ulp);
+        self.special += other.special;
+    }
+
+    fn note_steps(&mut self, steps: u32, at: f32) {
+        if steps > self.steps {
+            (self.steps, self.at_steps) = (steps, at);
+        }
+    }
+
+    fn note_ulp(&mut self, ulp: f64, at: f32) {
+        if ulp > self.ulp {
+            (self.ulp, self.at_ulp) = (ulp, at);
+        }
+    }
+
+    fn compare(&mut self, x: f32, got: f32, exact: f64) {
+        let rounded = exact as f32;
+        if !x.is_finite() {
+            self.special += u32::from(got != rounded && !(got.is_nan() && rounded.is_nan()));
+        } else if got.is_nan() {
+            self.note_steps(u32::MAX, x);
+        } else {
+            self.note_steps(order(got).abs_diff(order(rounded)), x);
+            self.note_ulp((f64::from(got) - exact).abs() / unit(rounded), x);
+        }
+    }
+}
+
+/// Neighbouring floats are neighbouring integers; the two zeros are 0 and -1.
+fn order(x: f32) -> i32 {
+    let bits = x.to_bits() as i32;
+    if bits < 0 { !(bits & i32::MAX) } else { bits }
+}
+
+/// The unit in the last place of `x`.
+fn unit(x: f32) -> f64 {
+    let exponent = (x.to_bits() >> 23 & 0xff).max(1);
+    f64::from_bits(u64::from(exponent + 1023 - 127 - 23) << 52)
+}
+
+/// The errors over `PIECE` consecutive bit patterns.
+fn check_piece(case: &Case, first: u32) -> Worst {
+    let mut worst = Worst::default();
+    let mut got = vec![0.0f32; BLOCK as usize];
+    for block in (0..PIECE / BLOCK).map(|b| first + b * BLOCK) {
+        let arguments = (block..=block + (BLOCK - 1)).map(f32::from_bits);
+        got.iter_mut().zip(arguments.clone()).for_each(|(got, x)| *got = x);
+        (case.apply)(&mut got);
+        for (&got, x) in got.iter().zip(arguments) {
+            worst.compare(x, got, (case.exact)(x.into()));
+        }
+    }
+    worst
+}
+
+/// The errors over all f32.
+fn check(case: &Case) -> Worst {
+    let next = AtomicU32::new(0);
+    let worst = Mutex::new(Worst::default());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, |n| n.get()) {
+            scope.spawn(|| {
+                loop {
+                    let piece = next.fetch_add(1, Ordering::Relaxed);
+                    if piece > u32::MAX / PIECE {
+                        return;
+                    }
+                    let found = check_piece(case, piece * PIECE);
+                    worst.lock().expect("no thread panics while it holds the lock").join(found);
+                }
+            });
+        }
+    });
+    worst.into_inner().expect("no thread panics while it holds the lock")
+}
+
+fn main() -> ExitCode {
+    let mut good = true;
+    for case in &CASES {
+        let start = Instant::now();
+        let worst = check(case);
+        let passed = worst.steps <= case.bound && worst.special == 0;
+        good &= passed;
+        println!(
+            "{:8} {}: at most {} ULP from correctly rounded (at {:e}; bound {}), error {:.4} ULP (at {:e}), \
+             {} wrong of NaN and infinity, {:.0} s",
+            case.name,
+            if passed { "passed" } else { "FAILED" },
+            worst.steps,
+            worst.at_steps,
+            case.bound,
+            worst.ulp,
+            worst.at_ulp,
+            worst.special,
+            start.elapsed().as_secs_f64(),
+        );
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
