@@ -136,7 +136,7 @@ fn kernels_compute_the_reference(variant: Variant) -> Result<(), Failed> {
         if variant.is_fused() {
             return output.difference(&expected(&case, &contents));
         }
-        within_bounds(&output, &expected::<Bounded<false>>(&case, &contents)).map(drop)
+        output.within(&expected::<Bounded<false>>(&case, &contents)).map(drop)
     })
 }
 
@@ -151,7 +151,7 @@ fn the_error_against_f64_is_within_its_bound(variant: Variant) -> Result<(), Fai
         if bounds.y.iter().zip(&exact.y).any(|(bound, &exact)| bound.value != exact) {
             return Err("the bounds are about something else than the f64 reference".into());
         }
-        within_bounds(output, &bounds)
+        output.within(&bounds)
     }
     check(variant, cases(), |case| {
         let contents = case.contents();
@@ -167,31 +167,6 @@ fn the_error_against_f64_is_within_its_bound(variant: Variant) -> Result<(), Fai
         *largest = (largest.0.max(error), largest.1.max(share));
         Ok(())
     })
-}
-
-/// The largest error, and the largest error relative to its bound.
-fn within_bounds<const FUSED: bool>(
-    output: &Output<f32>,
-    bounds: &Output<Bounded<FUSED>>,
-) -> Result<[f64; 2], String> {
-    let mut largest = [0.0f64; 2];
-    let tensors = [("Y", &output.y, &bounds.y), ("Y_h", &output.h, &bounds.h), ("Y_c", &output.c, &bounds.c)];
-    for (name, values, bounds) in tensors {
-        assert_eq!(values.len(), bounds.len());
-        for (i, (&value, bound)) in values.iter().zip(bounds).enumerate() {
-            let error = (f64::from(value) - bound.value).abs();
-            // A NaN is not within any bound.
-            if !(error <= bound.error) {
-                return Err(format!(
-                    "{name}[{i}] is {value:e}, not within {:e} of {:e}",
-                    bound.error, bound.value
-                ));
-            }
-            largest[0] = largest[0].max(error);
-            largest[1] = largest[1].max(if error > 0.0 { error / bound.error } else { 0.0 });
-        }
-    }
-    Ok(largest)
 }
 
 /// The closed form that `docs/design.md` derives for one step from an exact state.
