@@ -31,7 +31,7 @@ def literal(x):
 
 
 def minimax(basis, target, weight, top, points=2000):
-    """Coefficients c that minimize max |weight(r) * (sum c_j basis_j(r) - target(r))| over a grid of (0, top].
+    """Coefficients c minimizing max |weight(r) * (sum c_j basis_j(r) - target(r))| over a grid of (0, top].
 
     Remez's exchange: solve for equal errors of alternating sign at the reference points, then move these
     points to the extrema of the error, until the largest error is the levelled one.
@@ -81,13 +81,14 @@ print(f"\nsigmoid: relative error of e^r below {float(worst * 2**24):.2f} * 2^-2
 for k, c in enumerate(coefficients):
     show(f"S{k}", SCALE * c)
 
-# tanh: tanh(r) = r + r^3 * (T0 + T1 r^2), relative error. Where n = ±1 takes over from n = 0, at the end of the
-# interval, the error reaches the result together with more rounding errors, so it gets more weight there.
+# tanh: tanh(r) = r * (1 + r^2 * (T0 + T1 r^2)), relative error. Where n = ±1 takes over from n = 0, at the
+# end of the interval, the error reaches the result together with more rounding errors, so it gets more weight
+# there. The weight decides: of those tried, 1.5 brings the largest error, over all f32, below 2.5 ULP.
 top = LN2 / 4 * MARGIN
 coefficients, worst = minimax(
     [lambda r, k=k: r ** (2 * k + 3) for k in range(2)],
     lambda r: tanh(r) - r,
-    lambda r: (1 + (r / top) ** 8 / 2) / tanh(r),
+    lambda r: (1 + 1.5 * (r / top) ** 8) / tanh(r),
     top,
 )
 print(f"\ntanh: weighted relative error of tanh(r) below {float(worst * 2**24):.2f} * 2^-24")

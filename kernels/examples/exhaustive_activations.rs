@@ -1,10 +1,10 @@
-//! Compares the activations with f64 over every f32: `cargo run --release -p rnnpack-kernels --example
-//! exhaustive_activations`. Prints the largest errors and fails if one exceeds its published bound.
+//! Compares the activations of every variant with f64 over every f32: `cargo run --release -p rnnpack-kernels
+//! --example exhaustive_activations`. Prints the largest errors and fails if one exceeds its published bound.
 //!
 //! Two errors are reported: the distance in f32 steps from the correctly rounded result, which the bound is
 //! about, and the error in units of the last place of that result before rounding.
 
-use rnnpack_kernels::activation;
+use rnnpack_kernels::{Variant, activation};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +19,7 @@ const PIECE: u32 = 1 << 24;
 /// One activation: what to call, what to compare with, and how far they may be apart.
 struct Case {
     name: &'static str,
-    apply: fn(&mut [f32]),
+    apply: fn(Variant, &mut [f32]),
     exact: fn(f64) -> f64,
     bound: u32,
 }
@@ -27,16 +27,11 @@ struct Case {
 const CASES: [Case; 2] = [
     Case {
         name: "sigmoid",
-        apply: |x| x.iter_mut().for_each(|x| *x = activation::sigmoid(*x)),
+        apply: activation::sigmoid_slice,
         exact: |x| 1.0 / (1.0 + (-x).exp()),
         bound: activation::SIGMOID_MAX_ULP,
     },
-    Case {
-        name: "tanh",
-        apply: |x| x.iter_mut().for_each(|x| *x = activation::tanh(*x)),
-        exact: f64::tanh,
-        bound: activation::TANH_MAX_ULP,
-    },
+    Case { name: "tanh", apply: activation::tanh_slice, exact: f64::tanh, bound: activation::TANH_MAX_ULP },
 ];
 
 /// The largest errors seen, and where.
@@ -94,25 +89,27 @@ fn unit(x: f32) -> f64 {
     f64::from_bits(u64::from(exponent + 1023 - 127 - 23) << 52)
 }
 
-/// The errors over `PIECE` consecutive bit patterns.
-fn check_piece(case: &Case, first: u32) -> Worst {
-    let mut worst = Worst::default();
-    let mut got = vec![0.0f32; BLOCK as usize];
+/// The errors of each variant over `PIECE` consecutive bit patterns.
+fn check_piece(case: &Case, variants: &[Variant], first: u32) -> Vec<Worst> {
+    let mut worst = vec![Worst::default(); variants.len()];
     for block in (0..PIECE / BLOCK).map(|b| first + b * BLOCK) {
-        let arguments = (block..=block + (BLOCK - 1)).map(f32::from_bits);
-        got.iter_mut().zip(arguments.clone()).for_each(|(got, x)| *got = x);
-        (case.apply)(&mut got);
-        for (&got, x) in got.iter().zip(arguments) {
-            worst.compare(x, got, (case.exact)(x.into()));
+        let arguments: Vec<f32> = (block..=block + (BLOCK - 1)).map(f32::from_bits).collect();
+        let exact: Vec<f64> = arguments.iter().map(|&x| (case.exact)(x.into())).collect();
+        for (&variant, worst) in variants.iter().zip(&mut worst) {
+            let mut got = arguments.clone();
+            (case.apply)(variant, &mut got);
+            for ((&x, &got), &exact) in arguments.iter().zip(&got).zip(&exact) {
+                worst.compare(x, got, exact);
+            }
         }
     }
     worst
 }
 
-/// The errors over all f32.
-fn check(case: &Case) -> Worst {
+/// The errors of each variant over all f32.
+fn check(case: &Case, variants: &[Variant]) -> Vec<Worst> {
     let next = AtomicU32::new(0);
-    let worst = Mutex::new(Worst::default());
+    let worst = Mutex::new(vec![Worst::default(); variants.len()]);
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, |n| n.get()) {
             scope.spawn(|| {
@@ -121,8 +118,9 @@ fn check(case: &Case) -> Worst {
                     if piece > u32::MAX / PIECE {
                         return;
                     }
-                    let found = check_piece(case, piece * PIECE);
-                    worst.lock().expect("no thread panics while it holds the lock").join(found);
+                    let found = check_piece(case, variants, piece * PIECE);
+                    let mut worst = worst.lock().expect("no thread panics while it holds the lock");
+                    worst.iter_mut().zip(found).for_each(|(worst, found)| worst.join(found));
                 }
             });
         }
@@ -132,24 +130,26 @@ fn check(case: &Case) -> Worst {
 
 fn main() -> ExitCode {
     let mut good = true;
+    let variants: Vec<Variant> = Variant::available().collect();
     for case in &CASES {
         let start = Instant::now();
-        let worst = check(case);
-        let passed = worst.steps <= case.bound && worst.special == 0;
-        good &= passed;
-        println!(
-            "{:8} {}: at most {} ULP from correctly rounded (at {:e}; bound {}), error {:.4} ULP (at {:e}), \
-             {} wrong of NaN and infinity, {:.0} s",
-            case.name,
-            if passed { "passed" } else { "FAILED" },
-            worst.steps,
-            worst.at_steps,
-            case.bound,
-            worst.ulp,
-            worst.at_ulp,
-            worst.special,
-            start.elapsed().as_secs_f64(),
-        );
+        let found = check(case, &variants);
+        println!("{} ({:.0} s)", case.name, start.elapsed().as_secs_f64());
+        for (variant, worst) in variants.iter().zip(found) {
+            let bound = if variant.is_fused() { case.bound } else { activation::UNFUSED_MAX_ULP };
+            let passed = worst.steps <= bound && worst.special == 0;
+            good &= passed;
+            println!(
+                "  {variant:8} {}: at most {} ULP from correctly rounded (at {:e}; bound {bound}), error {:.4} \
+                 ULP (at {:e}), {} wrong of NaN and infinity",
+                if passed { "passed" } else { "FAILED" },
+                worst.steps,
+                worst.at_steps,
+                worst.ulp,
+                worst.at_ulp,
+                worst.special,
+            );
+        }
     }
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

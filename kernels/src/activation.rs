@@ -1,18 +1,19 @@
 //! Sigmoid and hyperbolic tangent in f32, at most 2 ULP off over all finite arguments.
 //!
-//! Both are short straight lines of [`Isa`](crate::isa) operations, so every variant that fuses multiply-adds
-//! gives the same bits. Both are quotients with one division, and [`sigmoid_times_tanh`] joins two quotients
-//! into one. The coefficients are printed by `docs/fit_activations.py`, the bounds are measured over every f32
+//! Both are short straight lines of `Isa` operations, so every variant that fuses multiply-adds gives the
+//! same bits. Both are quotients: one division each. The coefficients are printed by `docs/fit_activations.py`, the bounds are measured over every f32
 //! by `cargo run --release -p rnnpack-kernels --example exhaustive_activations`.
 //!
 //! # Range reduction
 //!
-//! With `b = tanh(r/2)` an exponential is `e^r = (1 + b) / (1 - b)`. `b` is odd in `r`, so three coefficients do
-//! where a polynomial for `e^r` needs seven, and since both functions divide anyway, the denominator is free.
+//! With `b = tanh(r/2)` an exponential is `e^r = (1 + b) / (1 - b)`. `b` is odd in `r`, so three
+//! coefficients do where a polynomial for `e^r` needs seven, and since both functions divide anyway, the
+//! denominator is free.
 //!
-//! The nearest integer `n` to `x / ln2` comes from adding `MAGIC = 1.5 * 2^23 + offset`: floats of that size are
-//! the integers, so the sum `m` is `MAGIC + n`, rounded to nearest even. The low 9 bits of `m` are `offset + n`:
-//! shifted left by 23 they are the exponent field of `s = 2^(offset + n - 127)`. No integer conversion is needed.
+//! The nearest integer `n` to `x / ln2` comes from adding `MAGIC = 1.5 * 2^23 + offset`: floats of that
+//! size are the integers, so the sum `m` is `MAGIC + n`, rounded to nearest even. The low 9 bits of `m` are
+//! `offset + n`: shifted left by 23 they are the exponent field of `s = 2^(offset + n - 127)`. No integer
+//! conversion is needed.
 //!
 //! # Sigmoid
 //!
@@ -21,60 +22,295 @@
 //!      = (1 - b) / ((1 - b) + 2^n·(1 + b))
 //! ```
 //!
-//! - `n·ln2` is subtracted in two parts; the first is exact (15 bits times at most 8), even where multiply-adds
-//!   are not fused.
-//! - Numerator and denominator carry the factor `2^-52`: `n` goes up to 150, where the result is the smallest
-//!   subnormal; `2^(n-52)` is finite with room to spare. Everything before the division is normal, so
-//!   subnormal results are rounded once, by the division.
+//! - `n·ln2` is subtracted in two parts; the first is exact (15 bits times at most 8), even where
+//!   multiply-adds are not fused.
+//! - Numerator and denominator carry the factor `2^-52`: `n` goes up to 150, where the result is the
+//!   smallest subnormal; `2^(n-52)` is finite with room to spare. Everything before the division is normal,
+//!   so subnormal results are rounded once, by the division.
 //! - Both also carry the factor 1.6875, in the coefficients. It puts `1 + b` and `1 - b`, which are in
 //!   0.83..1.17, into 1.40..1.98: near the upper end of a binade, where half a unit in the last place is
 //!   relatively small. As `1 + b` is below 2, `2 - (1 + b)` is exact.
-//! - The clamps: at -104 (n = 150) and below, σ is less than half of the smallest subnormal and becomes 0; at 18
-//!   and above it is 1 to within 2^-25 and becomes 1.
+//! - The clamps: at -104 (n = 150) and below, σ is less than half of the smallest subnormal and becomes 0;
+//!   at 18 and above it is 1 to within 2^-25 and becomes 1.
 //!
-//! Budget in ULP of the result, at worst: rounding of `1 + b` 1.2 (it counts in both terms), of the denominator
-//! up to 1 where 1.2 is out of reach, of the quotient 0.5, `r`, inner coefficients and fit 0.3. Measured: see
-//! [`SIGMOID_MAX_ULP`].
+//! Budget at worst, in units of 2^-24 relative to the result: `1 + b` 1.2 (it counts in both terms),
+//! denominator 1.0, `r` and inner coefficients 0.3, fit 0.13; then at most 0.5 ULP for the quotient.
+//! Measured: 2.50 before the division, 2.37 ULP after it.
 //!
 //! # Tanh
 //!
 //! ```text
-//! tanh(x) = (E - 1) / (E + 1),  E = e^2x      x = n·ln2/2 + r,  |r| ≤ ln2/4      b = tanh(r) ≈ r + r³·(T0 + T1·r²)
+//! tanh(x) = (E - 1) / (E + 1),  E = e^2x      x = n·ln2/2 + r,  |r| ≤ ln2/4
+//!         b = tanh(r) ≈ r·(1 + T0·r² + T1·r⁴)
 //!         = ((s - 1) + (s + 1)·b) / ((s + 1) + (s - 1)·b),  s = 2^n
 //! ```
 //!
 //! - This is the addition formula for `tanh(n·ln2/2 + r)`; with `n = 0` it is `2·b / 2`: small arguments
 //!   keep their relative precision, and subnormal ones are returned as they are.
-//! - `s ± 1` is exact up to `n = 24`. As `|b| < 1`, the numerator never exceeds the denominator, and rounding is
-//!   monotonic: no result exceeds 1.
-//! - `s - 1` is computed as `-(1 - s)`: at `s = 1` that is `-0`, which leaves the sign of a zero argument alone,
-//!   and compilers turn the negation into the signs of the two multiply-adds.
-//! - The clamps: from 9 on (n = 26) `s ± 1` is `s` and the result 1, which is also where tanh(x) rounds to
-//!   1 to within one ULP (tanh(9) = 1 - 0.51·2^-24).
+//! - `s ± 1` is exact up to `n = 24`. As `|b| < 1`, the numerator never exceeds the denominator, and
+//!   rounding is monotonic: no result exceeds 1.
+//! - `b` is a product and `s - 1` is computed as `-(1 - s)`, which is `-0` at `s = 1`: so a zero argument
+//!   keeps its sign. Compilers turn the negation into the signs of the two multiply-adds.
+//! - The clamps: at 9 (n = 26) `s + 1` and `s - 1` round to `s` and the result is 1; the exact one
+//!   is `1 - 0.51·2^-24`.
 //!
-//! Budget in ULP: numerator 1, denominator 1, quotient 0.5 where the result is just below 1, and less elsewhere.
-//!
-//! # The product
-//!
-//! `σ(x)·tanh(y)` as `(num·num) / (den·den)` saves one of two divisions. The denominators are in
-//! `[2^-53, 2^100)` and `[0.8, 2^26.3)`, so their product is normal. The numerator `2^-52·…·2·tanh(r)` becomes
-//! subnormal where `|y| < 2^-74`; there the product is only good to an absolute `2^-97`, elsewhere to
-//! [`SIGMOID_TIMES_TANH_MAX_ULP`].
+//! Budget at worst, in units of 2^-24 relative to the result: numerator 1, denominator 1, `b` 1.5 and its
+//! fit 1.2 (the last two only where the others are smaller); then at most 0.5 ULP for the quotient.
+//! Measured: 2.74 before the division (at 0.173), 2.50 ULP after it (at 4.5, in the saturation, where
+//! 1 + 1 + 0.5 is the limit).
 //!
 //! # Special values
 //!
-//! `min` and `max` return their second operand if one is NaN, and the argument is always second: NaN stays NaN.
+//! `min` and `max` return their second operand if one is NaN, and the argument is always second: NaN stays
+//! NaN.
 
-use crate::isa::Isa;
 use crate::isa::scalar::Scalar;
+use crate::isa::{Isa, Kernel, Variant};
 
-/// The largest distance of [`sigmoid`] from the correctly rounded result, in f32 steps, over all finite arguments.
+/// The largest distance of [`sigmoid`] from the correctly rounded result, in f32 steps, over all finite
+/// arguments.
 pub const SIGMOID_MAX_ULP: u32 = 2;
-/// The largest distance of [`tanh`] from the correctly rounded result, in f32 steps, over all finite arguments.
+/// The largest distance of [`tanh`] from the correctly rounded result, in f32 steps, over all finite
+/// arguments.
 pub const TANH_MAX_ULP: u32 = 2;
+/// As both, for a variant that does not fuse multiply-adds: `portable` on a target without them.
+pub const UNFUSED_MAX_ULP: u32 = 4;
 
 // What follows is printed by docs/fit_activations.py; decimals are the shortest that read back as these bits.
-const LOG2_E: f32 = 1.442695; // 0x3fb8aa3b
+// The first and the last are also std's.
+const LOG2_E: f32 = std::f32::consts::LOG2_E; // 1.442695   0x3fb8aa3b
 const LN2_HI: f32 = 0.69314575; // 0x3f317200
-const LN2_LO: f32 = 1.4286068e-06; // 0x35bfbe8e
-const HALF_LN2: f32 = 0.3465736; // 0x3eb17218
+const LN2_LO: f32 = 1.4286068e-6; // 0x35bfbe8e
+const HALF_LN2: f32 = std::f32::consts::LN_2 / 2.0; // 0.3465736   0x3eb17218
+const S0: f32 = 0.8437499; // 0x3f57fffe
+const S1: f32 = -0.07030366; // 0xbd8ffb5e
+const S2: f32 = 0.006883752; // 0x3be19119
+const T0: f32 = -0.33330867; // 0xbeaaa76f
+const T1: f32 = 0.13094401; // 0x3e061630
+
+/// The factor of `1 ± b` in [`sigmoid`]; part of S0, S1 and S2.
+const SIGMOID_SCALE: f32 = 1.6875;
+/// 2^-52, the factor of numerator and denominator of [`sigmoid`].
+const SIGMOID_TINY: f32 = f32::from_bits((127 - 52) << 23);
+/// Below it [`sigmoid`] rounds to 0, above [`SIGMOID_HIGH`] to 1.
+const SIGMOID_LOW: f32 = -104.0;
+const SIGMOID_HIGH: f32 = 18.0;
+/// From here on [`tanh`] is 1.
+const TANH_HIGH: f32 = 9.0;
+/// 1.5 * 2^23: between 2^23 and 2^24 the floats are the integers.
+const MAGIC: f32 = 12582912.0;
+/// `MAGIC`, and in the low bits the exponent field of 2^-52.
+const SIGMOID_MAGIC: f32 = MAGIC + (127 - 52) as f32;
+/// `MAGIC`, and in the low bits the exponent field of 1.
+const TANH_MAGIC: f32 = MAGIC + 127.0;
+
+/// [`sigmoid`] of every lane.
+#[inline(always)]
+pub(crate) fn sigmoid_v<S: Isa>(s: S, x: S::V) -> S::V {
+    let x = s.max(s.splat(SIGMOID_LOW), s.min(s.splat(SIGMOID_HIGH), x));
+    let m = s.mul_add(x, s.splat(-LOG2_E), s.splat(SIGMOID_MAGIC));
+    let n = s.sub(m, s.splat(SIGMOID_MAGIC));
+    // The signs are r's opposite throughout: b is odd, so the coefficients take the sign back.
+    let r = s.mul_add(n, s.splat(LN2_LO), s.mul_add(n, s.splat(LN2_HI), x));
+    let r2 = s.mul(r, r);
+    let b_over_r = s.mul_add(s.mul_add(r2, s.splat(-S2), s.splat(-S1)), r2, s.splat(-S0));
+    let one_plus_b = s.mul_add(r, b_over_r, s.splat(SIGMOID_SCALE));
+    let num = s.mul_add(one_plus_b, s.splat(-SIGMOID_TINY), s.splat(2.0 * SIGMOID_SCALE * SIGMOID_TINY));
+    s.div(num, s.mul_add(s.shl_23(m), one_plus_b, num))
+}
+
+/// [`tanh`] of every lane.
+#[inline(always)]
+pub(crate) fn tanh_v<S: Isa>(s: S, x: S::V) -> S::V {
+    let x = s.max(s.splat(-TANH_HIGH), s.min(s.splat(TANH_HIGH), x));
+    let m = s.mul_add(x, s.splat(2.0 * LOG2_E), s.splat(TANH_MAGIC));
+    let n = s.sub(m, s.splat(TANH_MAGIC));
+    let r = s.mul_add(n, s.splat(-HALF_LN2), x);
+    let r2 = s.mul(r, r);
+    let b_over_r = s.mul_add(s.mul_add(r2, s.splat(T1), s.splat(T0)), r2, s.splat(1.0));
+    let b = s.mul(r, b_over_r);
+    let exp = s.shl_23(m);
+    let exp_plus_1 = s.add(exp, s.splat(1.0));
+    let exp_minus_1 = s.mul(s.sub(s.splat(1.0), exp), s.splat(-1.0));
+    s.div(s.mul_add(exp_plus_1, b, exp_minus_1), s.mul_add(exp_minus_1, b, exp_plus_1))
+}
+
+/// `1 / (1 + e^-x)`, at most [`SIGMOID_MAX_ULP`] from correctly rounded; the kernels' formula on one lane.
+///
+/// 0 at -∞, 0.5 at ±0, 1 at +∞, NaN of NaN, and never outside `[0, 1]`.
+pub fn sigmoid(x: f32) -> f32 {
+    sigmoid_v(Scalar, x)
+}
+
+/// The hyperbolic tangent, at most [`TANH_MAX_ULP`] from correctly rounded; the kernels' formula on one
+/// lane.
+///
+/// ±1 at ±∞, ±0 at ±0, NaN of NaN, and never outside `[-1, 1]`.
+pub fn tanh(x: f32) -> f32 {
+    tanh_v(Scalar, x)
+}
+
+/// [`sigmoid`] of every element, computed by the kernels of `variant`.
+pub fn sigmoid_slice(variant: Variant, x: &mut [f32]) {
+    variant.dispatch(Map { x, function: Function::Sigmoid })
+}
+
+/// [`tanh`] of every element, computed by the kernels of `variant`.
+pub fn tanh_slice(variant: Variant, x: &mut [f32]) {
+    variant.dispatch(Map { x, function: Function::Tanh })
+}
+
+enum Function {
+    Sigmoid,
+    Tanh,
+}
+
+struct Map<'a> {
+    x: &'a mut [f32],
+    function: Function,
+}
+
+impl Kernel for Map<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, s: S) {
+        // The last vector may reach beyond the slice, so it goes through a buffer.
+        const LANES: usize = 64;
+        for chunk in self.x.chunks_mut(LANES) {
+            let mut buffer = [0.0; LANES];
+            buffer[..chunk.len()].copy_from_slice(chunk);
+            for at in (0..LANES).step_by(S::LANES) {
+                let p = buffer[at..].as_mut_ptr();
+                // SAFETY: LANES is a multiple of S::LANES, so a whole vector stands at `p`.
+                unsafe {
+                    let x = s.load(p);
+                    s.store(
+                        p,
+                        match self.function {
+                            Function::Sigmoid => sigmoid_v(s, x),
+                            Function::Tanh => tanh_v(s, x),
+                        },
+                    );
+                }
+            }
+            chunk.copy_from_slice(&buffer[..chunk.len()]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Neighbouring floats are neighbouring integers.
+    fn order(x: f32) -> i32 {
+        let bits = x.to_bits() as i32;
+        if bits < 0 { !(bits & i32::MAX) } else { bits }
+    }
+
+    fn steps(got: f32, exact: f64) -> u32 {
+        order(got).abs_diff(order(exact as f32))
+    }
+
+    fn exact_sigmoid(x: f32) -> f64 {
+        1.0 / (1.0 + (-f64::from(x)).exp())
+    }
+
+    /// Every 1009th f32, from both zeros to both NaNs.
+    fn sample() -> impl Iterator<Item = f32> {
+        (0..=u32::MAX).step_by(1009).map(f32::from_bits)
+    }
+
+    /// All f32 of `[from, to]`, both positive.
+    fn floats(from: f32, to: f32) -> impl Iterator<Item = f32> {
+        (from.to_bits()..=to.to_bits()).map(f32::from_bits)
+    }
+
+    /// The smallest subnormal, others up to the largest one, and the smallest normal number.
+    fn tiny() -> impl Iterator<Item = f32> {
+        (1..f32::MIN_POSITIVE.to_bits()).step_by(99_991).chain([0x7f_ffff, 0x80_0000]).map(f32::from_bits)
+    }
+
+    #[test]
+    fn sigmoid_stays_within_its_bound_on_a_dense_sample() {
+        for x in sample().filter(|x| x.is_finite()) {
+            let got = sigmoid(x);
+            assert!((0.0..=1.0).contains(&got), "sigmoid({x:e}) = {got:e}");
+            assert!(steps(got, exact_sigmoid(x)) <= SIGMOID_MAX_ULP, "sigmoid({x:e}) = {got:e}");
+        }
+    }
+
+    #[test]
+    fn tanh_stays_within_its_bound_on_a_dense_sample() {
+        for x in sample().filter(|x| x.is_finite()) {
+            let got = tanh(x);
+            assert!((-1.0..=1.0).contains(&got), "tanh({x:e}) = {got:e}");
+            assert!(steps(got, f64::from(x).tanh()) <= TANH_MAX_ULP, "tanh({x:e}) = {got:e}");
+        }
+    }
+
+    #[test]
+    fn sigmoid_of_zero_and_of_subnormals_is_a_half() {
+        for x in tiny().chain([0.0]) {
+            assert_eq!((sigmoid(x), sigmoid(-x)), (0.5, 0.5), "{x:e}");
+        }
+    }
+
+    #[test]
+    fn tanh_returns_zeros_and_subnormals_with_their_sign() {
+        for x in tiny().chain([0.0]).flat_map(|x| [x, -x]) {
+            assert_eq!(tanh(x).to_bits(), x.to_bits(), "{x:e}");
+        }
+    }
+
+    #[test]
+    fn every_fused_variant_gives_the_bits_of_the_scalar_functions() {
+        let x: Vec<f32> = sample().step_by(7).chain(tiny()).filter(|x| !x.is_nan()).collect();
+        for variant in Variant::available().filter(|v| v.is_fused()) {
+            let bits = |y: &[f32]| y.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
+            let (mut vector, scalar): (_, Vec<f32>) = (x.clone(), x.iter().map(|&x| sigmoid(x)).collect());
+            sigmoid_slice(variant, &mut vector);
+            assert!(bits(&vector) == bits(&scalar), "sigmoid on {variant}");
+            let (mut vector, scalar): (_, Vec<f32>) = (x.clone(), x.iter().map(|&x| tanh(x)).collect());
+            tanh_slice(variant, &mut vector);
+            assert!(bits(&vector) == bits(&scalar), "tanh on {variant}");
+        }
+    }
+
+    #[test]
+    fn nan_gives_nan() {
+        for nan in [f32::NAN, -f32::NAN, f32::from_bits(0x7f80_0001), f32::from_bits(u32::MAX)] {
+            assert!(sigmoid(nan).is_nan());
+            assert!(tanh(nan).is_nan());
+        }
+    }
+
+    #[test]
+    fn infinite_and_huge_arguments_saturate() {
+        for x in [f32::INFINITY, f32::MAX, 1e10, 105.0] {
+            assert_eq!((sigmoid(x), sigmoid(-x).to_bits()), (1.0, 0), "{x:e}");
+            assert_eq!((tanh(x), tanh(-x)), (1.0, -1.0), "{x:e}");
+        }
+    }
+
+    #[test]
+    fn sigmoid_falls_through_the_subnormals_to_zero() {
+        assert_eq!(sigmoid(-103.9).to_bits(), 1);
+        assert_eq!(sigmoid(-104.0).to_bits(), 0);
+        assert!(floats(86.0, 105.0).step_by(7).map(|x| sigmoid(-x)).is_sorted_by(|a, b| a >= b));
+    }
+
+    #[test]
+    fn sigmoid_rises_to_one_without_a_step_back() {
+        assert!(floats(14.0, 19.0).step_by(7).map(sigmoid).is_sorted());
+        assert_eq!(sigmoid(17.4), 1.0);
+    }
+
+    #[test]
+    fn tanh_rises_to_one_without_a_step_back() {
+        assert!(floats(8.5, 10.0).step_by(7).map(tanh).is_sorted());
+        assert!(floats(8.5, 10.0).step_by(7).map(|x| -tanh(-x)).is_sorted());
+        assert_eq!(tanh(9.0), 1.0);
+    }
+}

@@ -69,12 +69,6 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// `if a > b { a } else { b }`: a NaN in either operand gives `b`.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Bitwise and.
-    fn and(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Bitwise or.
-    fn or(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Wrapping sum of the lanes' bits as 32-bit integers.
-    fn add_bits(self, a: Self::V, b: Self::V) -> Self::V;
     /// The lanes' bits shifted left by 23: an integer in the low bits moves to the exponent field.
     fn shl_23(self, a: Self::V) -> Self::V;
 }

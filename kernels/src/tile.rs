@@ -6,7 +6,6 @@
 //! row m, a[k] (broadcast) →  acc[m][i] acc[m][o] acc[m][f] acc[m][c]     4 fused multiply-adds
 //! ```
 
-use crate::aligned::LINE;
 use crate::isa::Isa;
 use crate::weights::GATES;
 
@@ -26,12 +25,19 @@ pub(crate) struct Ahead {
 impl Ahead {
     pub(crate) const NOTHING: Ahead = Ahead { from: std::ptr::null(), stride: 0 };
 
-    /// What tile `tile` of `tiles` over a panel of `depth` k asks for, if `next` follows that panel.
+    /// What the first of `tiles` tiles over a panel asks for, if `next` follows that panel.
     #[inline(always)]
-    pub(crate) fn new<S: Isa>(next: Option<*const f32>, tile: usize, tiles: usize, depth: usize) -> Ahead {
-        let Some(next) = next else { return Ahead::NOTHING };
-        let stride = (GATES * S::LANES).div_ceil(tiles);
-        Ahead { from: next.wrapping_add(tile * depth * stride), stride }
+    pub(crate) fn new<S: Isa>(next: Option<*const f32>, tiles: usize) -> Ahead {
+        match next {
+            Some(from) => Ahead { from, stride: (GATES * S::LANES).div_ceil(tiles) },
+            None => Ahead::NOTHING,
+        }
+    }
+
+    /// What the tile that comes `tiles` later asks for, over panels of `depth` k.
+    #[inline(always)]
+    pub(crate) fn after(self, tiles: usize, depth: usize) -> Ahead {
+        Ahead { from: self.from.wrapping_add(tiles * depth * self.stride), ..self }
     }
 }
 
@@ -100,12 +106,28 @@ unsafe fn multiply_add<S: Isa, const M: usize, const P: usize>(
     acc
 }
 
-/// Splits `rows` evenly into tiles of at most `max` rows: 7 rows of at most 6 are 4 + 3. Gives (first row, rows).
+/// Tiles of equal size that follow each other.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    /// The first tile's first row.
+    pub(crate) first: usize,
+    /// Rows of each tile.
+    pub(crate) rows: usize,
+    /// Tiles.
+    pub(crate) tiles: usize,
+    /// Tiles of the runs before.
+    pub(crate) before: usize,
+}
+
+/// Splits `rows` evenly into tiles of at most `max` rows, the larger ones first: 7 rows of at most 6 are 4 + 3.
 #[inline(always)]
-pub(crate) fn tiles(rows: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
-    let count = rows.div_ceil(max);
-    let (size, larger) = (rows / count.max(1), rows % count.max(1));
-    (0..count).map(move |t| (t * size + t.min(larger), size + usize::from(t < larger)))
+pub(crate) fn runs(rows: usize, max: usize) -> [Run; 2] {
+    let tiles = rows.div_ceil(max).max(1);
+    let (size, larger) = (rows / tiles, rows % tiles);
+    [
+        Run { first: 0, rows: size + 1, tiles: larger, before: 0 },
+        Run { first: larger * (size + 1), rows: size, tiles: tiles - larger, before: larger },
+    ]
 }
 
 #[cfg(test)]
@@ -115,13 +137,14 @@ mod tests {
     #[test]
     fn rows_are_split_evenly_and_completely() {
         for max in 1..=6 {
-            for rows in 0..50 {
+            for rows in 1..50 {
                 let mut sizes = vec![];
                 let mut next = 0;
-                for (first, size) in tiles(rows, max) {
-                    assert_eq!(first, next);
-                    next += size;
-                    sizes.push(size);
+                for run in runs(rows, max) {
+                    assert_eq!(run.before, sizes.len());
+                    assert!(run.tiles == 0 || run.first == next);
+                    next += run.rows * run.tiles;
+                    sizes.extend(vec![run.rows; run.tiles]);
                 }
                 assert_eq!(next, rows);
                 assert!(sizes.iter().all(|&s| (1..=max).contains(&s)));

@@ -85,21 +85,6 @@ unsafe impl Isa for Avx2 {
         unsafe { _mm256_max_ps(a, b) }
     }
     #[inline(always)]
-    fn and(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves the ISA.
-        unsafe { _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(a), _mm256_castps_si256(b))) }
-    }
-    #[inline(always)]
-    fn or(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves the ISA.
-        unsafe { _mm256_castsi256_ps(_mm256_or_si256(_mm256_castps_si256(a), _mm256_castps_si256(b))) }
-    }
-    #[inline(always)]
-    fn add_bits(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves the ISA.
-        unsafe { _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b))) }
-    }
-    #[inline(always)]
     fn shl_23(self, a: __m256) -> __m256 {
         // SAFETY: `self` proves the ISA.
         unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a))) }

@@ -84,21 +84,6 @@ unsafe impl Isa for Avx512 {
         unsafe { _mm512_max_ps(a, b) }
     }
     #[inline(always)]
-    fn and(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves the ISA.
-        unsafe { _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_castps_si512(b))) }
-    }
-    #[inline(always)]
-    fn or(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves the ISA.
-        unsafe { _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(a), _mm512_castps_si512(b))) }
-    }
-    #[inline(always)]
-    fn add_bits(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves the ISA.
-        unsafe { _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b))) }
-    }
-    #[inline(always)]
     fn shl_23(self, a: __m512) -> __m512 {
         // SAFETY: `self` proves the ISA.
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(a))) }

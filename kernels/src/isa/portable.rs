@@ -73,18 +73,6 @@ unsafe impl Isa for Portable {
         a.simd_gt(b).bitselect(a, b)
     }
     #[inline(always)]
-    fn and(self, a: f32x4, b: f32x4) -> f32x4 {
-        a & b
-    }
-    #[inline(always)]
-    fn or(self, a: f32x4, b: f32x4) -> f32x4 {
-        a | b
-    }
-    #[inline(always)]
-    fn add_bits(self, a: f32x4, b: f32x4) -> f32x4 {
-        cast(cast::<_, i32x4>(a) + cast::<_, i32x4>(b))
-    }
-    #[inline(always)]
     fn shl_23(self, a: f32x4) -> f32x4 {
         cast(cast::<_, i32x4>(a) << 23)
     }

@@ -66,18 +66,6 @@ unsafe impl Isa for Scalar {
         if a > b { a } else { b }
     }
     #[inline(always)]
-    fn and(self, a: f32, b: f32) -> f32 {
-        f32::from_bits(a.to_bits() & b.to_bits())
-    }
-    #[inline(always)]
-    fn or(self, a: f32, b: f32) -> f32 {
-        f32::from_bits(a.to_bits() | b.to_bits())
-    }
-    #[inline(always)]
-    fn add_bits(self, a: f32, b: f32) -> f32 {
-        f32::from_bits(a.to_bits().wrapping_add(b.to_bits()))
-    }
-    #[inline(always)]
     fn shl_23(self, a: f32) -> f32 {
         f32::from_bits(a.to_bits() << 23)
     }
