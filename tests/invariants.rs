@@ -11,6 +11,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use rnnpack::activation;
+use rnnpack::reference::Real;
 use rnnpack::{
     Dims, Direction, GateOrder, Layout, Lstm, LstmShape, LstmStack, LstmWeights, Planner, Scratch, Sequence,
     StackScratch, StackState, Strides, Variant, View, ViewMut,
@@ -20,14 +22,15 @@ use rnnpack_kernels::{Call, Packed, lstm_forward};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use support::bound::{Bounded, TINY, U};
-use support::{Case, Contents, Output, Placement, SENTINEL, expected, run, run_with};
+use support::bound::{self, Bounded, TINY, U};
+use support::{Case, Contents, Numbers, Output, Placement, SENTINEL, expected, run, run_with};
 
 type Behaviour = fn(Variant) -> Result<(), Failed>;
 
 const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("kernels_compute_the_reference", kernels_compute_the_reference),
     ("the_error_against_f64_is_within_its_bound", the_error_against_f64_is_within_its_bound),
+    ("activations_are_as_exact_as_the_bounds_assume", activations_are_as_exact_as_the_bounds_assume),
     ("one_step_is_within_the_closed_bound_in_k", one_step_is_within_the_closed_bound_in_k),
     ("tensors_may_lie_anywhere_and_nothing_beside_y_is_written", tensors_may_lie_anywhere),
     ("layouts_agree", layouts_agree),
@@ -47,7 +50,8 @@ const BEHAVIOURS: &[(&str, Behaviour)] = &[
 
 /// Cases run, per instruction set.
 static CASES: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
-/// The largest error against f64 and the largest share of its bound that an error took, per instruction set.
+/// The largest error against f64 and the largest share of its bound that an error took, per instruction set, where
+/// weights are of the size that trained ones have.
 static ERRORS: Mutex<BTreeMap<&str, (f64, f64)>> = Mutex::new(BTreeMap::new());
 
 fn main() -> ExitCode {
@@ -64,7 +68,7 @@ fn main() -> ExitCode {
         println!("{isa}: {} tests, {cases} cases", BEHAVIOURS.len());
     }
     for (isa, (error, share)) in ERRORS.lock().unwrap().iter() {
-        println!("{isa}: largest error against f64 {error:.2e}, at most {share:.3} of its bound");
+        println!("{isa}: largest error against f64 {error:.2e}; errors took up to {share:.3} of their bound");
     }
     conclusion.exit_code()
 }
@@ -135,7 +139,7 @@ fn kernels_compute_the_reference(variant: Variant) -> Result<(), Failed> {
         if variant.is_fused() {
             return output.difference(&expected(&case, &contents));
         }
-        within_bounds(&output, &expected::<Bounded<false>>(&case, &contents)).map(drop)
+        output.within(&expected::<Bounded<false>>(&case, &contents)).map(drop)
     })
 }
 
@@ -150,13 +154,17 @@ fn the_error_against_f64_is_within_its_bound(variant: Variant) -> Result<(), Fai
         if bounds.y.iter().zip(&exact.y).any(|(bound, &exact)| bound.value != exact) {
             return Err("the bounds are about something else than the f64 reference".into());
         }
-        within_bounds(output, &bounds)
+        output.within(&bounds)
     }
     check(variant, cases(), |case| {
         let contents = case.contents();
         let output = run(&contents.layer(variant), &case, &contents);
         let judge = if variant.is_fused() { judge::<true> } else { judge::<false> };
         let [error, share] = judge(&output, &case, &contents)?;
+        if case.scale > 1.0 {
+            // Recurrences this strong are chaotic: errors of any size are within their bounds, and say nothing.
+            return Ok(());
+        }
         let mut errors = ERRORS.lock().unwrap();
         let largest = errors.entry(variant.name()).or_default();
         *largest = (largest.0.max(error), largest.1.max(share));
@@ -164,29 +172,53 @@ fn the_error_against_f64_is_within_its_bound(variant: Variant) -> Result<(), Fai
     })
 }
 
-/// The largest error, and the largest error relative to its bound.
-fn within_bounds<const FUSED: bool>(
-    output: &Output<f32>,
-    bounds: &Output<Bounded<FUSED>>,
-) -> Result<[f64; 2], String> {
-    let mut largest = [0.0f64; 2];
-    let tensors = [("Y", &output.y, &bounds.y), ("Y_h", &output.h, &bounds.h), ("Y_c", &output.c, &bounds.c)];
-    for (name, values, bounds) in tensors {
-        assert_eq!(values.len(), bounds.len());
-        for (i, (&value, bound)) in values.iter().zip(bounds).enumerate() {
-            let error = (f64::from(value) - bound.value).abs();
-            // A NaN is not within any bound.
-            if !(error <= bound.error) {
-                return Err(format!(
-                    "{name}[{i}] is {value:e}, not within {:e} of {:e}",
-                    bound.error, bound.value
-                ));
-            }
-            largest[0] = largest[0].max(error);
-            largest[1] = largest[1].max(if error > 0.0 { error / bound.error } else { 0.0 });
-        }
+/// The activations' errors that the bounds build on, over a sample of all f32 and of all pairs.
+fn activations_are_as_exact_as_the_bounds_assume(variant: Variant) -> Result<(), Failed> {
+    let judge =
+        |what: &str, value: f32, exact: f64, bound: f64| match (f64::from(value) - exact).abs() <= bound {
+            true => Ok(()),
+            false => Err(format!("{what} is {value:e}, not within {bound:e} of {exact:e}")),
+        };
+    let sample: Vec<f32> =
+        (0..u32::MAX).step_by(4099).map(f32::from_bits).filter(|x| x.is_finite()).collect();
+    let mut values = sample.clone();
+    activation::sigmoid_slice(variant, &mut values);
+    for (&x, &value) in sample.iter().zip(&values) {
+        let exact = f64::from(x).sigmoid();
+        let bound = exact * 2.0 * U * bound::SIGMOID_ULP + bound::SIGMOID_NEAR_ZERO;
+        judge(&format!("σ({x:e})"), value, exact, bound)?;
     }
-    Ok(largest)
+
+    // One unit whose forget gate is open and whose input gate adds 0: C = C₋₁, H = σ(x)·tanh(C₋₁).
+    let shape = LstmShape { input: 1, hidden: 1, direction: Direction::Forward };
+    let bias = [0.0, 0.0, 100.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    let weights =
+        LstmWeights::new(shape, GateOrder::Iofc, &[0.0, 1.0, 0.0, 0.0], &[0.0; 4], Some(&bias)).unwrap();
+    let layer = Lstm::with_plan(&weights, Planner::for_isa(variant.name()).unwrap().plan(shape)).unwrap();
+    let mut numbers = Numbers(1);
+    // Every other number has an exponent like any other, the rest are where the functions bend.
+    let mut any = |largest: f32| loop {
+        let (bits, uniform) = (numbers.next(), numbers.floats(1, largest)[0]);
+        let number = if bits % 2 == 0 { f32::from_bits((bits >> 32) as u32) } else { uniform };
+        if number.abs() <= largest {
+            return number;
+        }
+    };
+    let x: Vec<f32> = (0..500_000).map(|_| any(110.0)).collect();
+    let mut state = layer.new_state(x.len()).unwrap();
+    state.c_mut().iter_mut().for_each(|c| *c = any(20.0));
+    let before = state.c().to_vec();
+    let mut h = vec![0.0; x.len()];
+    layer.step(&x, &mut state, &mut h, &mut Scratch::new()).unwrap();
+    for (i, (&x, &cell)) in x.iter().zip(&before).enumerate() {
+        if state.c()[i] != cell {
+            return Err(format!("the cell is {:e}, expected {cell:e}", state.c()[i]).into());
+        }
+        let exact = f64::from(x).sigmoid() * f64::from(cell).tanh();
+        let bound = exact.abs() * 2.0 * U * bound::PRODUCT_ULP + bound::PRODUCT_NEAR_ZERO;
+        judge(&format!("σ({x:e})·tanh({cell:e})"), h[i], exact, bound)?;
+    }
+    Ok(())
 }
 
 /// The closed form that `docs/design.md` derives for one step from an exact state.
@@ -203,7 +235,7 @@ fn one_step_is_within_the_closed_bound_in_k(variant: Variant) -> Result<(), Fail
         };
         let weights = contents.weights();
         let weights = &weights.directions()[0];
-        let activation = if variant.is_fused() { 5.0 * U } else { 9.0 * U };
+        let [sigmoid, product] = [bound::SIGMOID_ULP, bound::PRODUCT_ULP].map(|ulp| 2.0 * U * ulp);
         let roundings = (input + hidden + 2) as f64 * U;
         let gamma = roundings / (1.0 - roundings);
         for (i, (&h, &c)) in output.h.iter().zip(&output.c).enumerate() {
@@ -219,9 +251,8 @@ fn one_step_is_within_the_closed_bound_in_k(variant: Variant) -> Result<(), Fail
             let z = gamma * sum + (input + hidden + 2) as f64 * 2.0 * TINY;
             assert!(z < 1.0 / 200.0, "the closed form leaves out second-order terms");
             let cell = f64::from(contents.c[i]).abs();
-            let c_bound =
-                1.01 * ((cell + 5.0) / 4.0 * z + (cell + 2.0) * activation + 2.0 * (cell + 1.0) * U);
-            let h_bound = 1.01 * (z / 4.0 + 2.0 * activation + U + c_bound);
+            let c_bound = 1.01 * ((cell + 5.0) / 4.0 * z + cell * sigmoid + product + 2.0 * (cell + 1.0) * U);
+            let h_bound = 1.01 * (z / 4.0 + product + c_bound);
             for (name, value, exact, bound) in [("c", c, exact.c[i], c_bound), ("h", h, exact.h[i], h_bound)]
             {
                 let error = (f64::from(value) - exact).abs();
@@ -295,7 +326,7 @@ fn input_rows_may_overlap(variant: Variant) -> Result<(), Failed> {
     check(variant, one_way_cases(), |mut case| {
         (case.batch, case.lens) = (1, None);
         let mut contents = case.contents();
-        let signal = support::Numbers(case.seed).floats(case.time + case.shape.input, 1.0);
+        let signal = Numbers(case.seed).floats(case.time + case.shape.input, 1.0);
         let windows = (0..case.time).flat_map(|t| &signal[t..][..case.shape.input]);
         contents.x = windows.copied().collect();
         let layer = contents.layer(variant);

@@ -3,6 +3,7 @@
 
 pub(crate) mod bound;
 
+use bound::Bounded;
 use rnnpack::reference::{self, Real};
 use rnnpack::{
     Dims, Direction, GateOrder, Layout, Lstm, LstmShape, LstmWeights, Planner, Scratch, Sequence, State,
@@ -131,6 +132,33 @@ impl Output<f32> {
             }
         }
         Ok(())
+    }
+}
+
+impl Output<f32> {
+    /// Whether every element is within its bound: then the largest error, and the largest relative to its bound.
+    pub(crate) fn within<const FUSED: bool>(
+        &self,
+        bounds: &Output<Bounded<FUSED>>,
+    ) -> Result<[f64; 2], String> {
+        let mut largest = [0.0f64; 2];
+        let tensors = [("Y", &self.y, &bounds.y), ("Y_h", &self.h, &bounds.h), ("Y_c", &self.c, &bounds.c)];
+        for (name, values, bounds) in tensors {
+            if values.len() != bounds.len() {
+                return Err(format!("{name} has {} elements, expected {}", values.len(), bounds.len()));
+            }
+            for (i, (&value, bound)) in values.iter().zip(bounds).enumerate() {
+                let error = (f64::from(value) - bound.value).abs();
+                // A NaN is not within any bound.
+                if error.is_nan() || error > bound.error {
+                    let Bounded { value: exact, error } = bound;
+                    return Err(format!("{name}[{i}] is {value:e}, not within {error:e} of {exact:e}"));
+                }
+                largest[0] = largest[0].max(error);
+                largest[1] = largest[1].max(if error > 0.0 { error / bound.error } else { 0.0 });
+            }
+        }
+        Ok(largest)
     }
 }
 

@@ -1,0 +1,102 @@
+//! What the benches time. Every one is answered and checked first: no time is reported for a wrong result.
+#![allow(dead_code, reason = "every bench uses a part of it")]
+
+#[path = "../tests/support/mod.rs"]
+mod cases;
+
+pub(crate) use cases::{Case, Contents, Output};
+
+use cases::bound::Bounded;
+use criterion::{BenchmarkId, Throughput};
+use rnnpack::{
+    Dims, Direction, Error, Layout, Lstm, LstmShape, Scratch, Sequence, State, Variant, View, ViewMut,
+};
+
+/// One direction of a call, `[T, B, I, H]`.
+pub(crate) fn case([time, batch, input, hidden]: [usize; 4]) -> Case {
+    Case::new(LstmShape { input, hidden, direction: Direction::Forward }, time, batch, 1)
+}
+
+/// `T,B,I,H`, behind what else there is to say.
+pub(crate) fn id(name: impl Into<String>, shape: [usize; 4]) -> BenchmarkId {
+    BenchmarkId::new(name, shape.map(|extent| extent.to_string()).join(","))
+}
+
+/// Floating-point operations of the products, as elements: criterion's Gelem/s are GFLOP/s.
+pub(crate) fn flops(case: &Case) -> Throughput {
+    let LstmShape { input, hidden, .. } = case.shape;
+    Throughput::Elements((8 * hidden * (input + hidden) * case.time * case.batch) as u64)
+}
+
+/// A way to run a layer.
+pub(crate) type Forward = fn(&Lstm, Sequence<'_>, &mut State, &mut Scratch) -> Result<(), Error>;
+
+/// A call, ready to be repeated: on the widest instruction set, or the one that `RNNPACK_ISA` forces.
+pub(crate) struct Prepared {
+    case: Case,
+    contents: Contents,
+    layer: Lstm,
+    state: State,
+    y: Vec<f32>,
+    scratch: Scratch,
+    forward: Forward,
+}
+
+impl Prepared {
+    /// # Panics
+    /// Where the result is wrong.
+    pub(crate) fn new(case: &Case, forward: Forward) -> Prepared {
+        let contents = case.contents();
+        let layer = Lstm::new(&contents.weights()).unwrap();
+        let state = contents.state(&layer, case.batch);
+        let y = vec![0.0; case.y_dims().checked_len().unwrap()];
+        let scratch = Scratch::new();
+        let mut prepared = Prepared { case: case.clone(), contents, layer, state, y, scratch, forward };
+        prepared.run();
+        let (y, state) = (prepared.y.clone(), &prepared.state);
+        let output = Output { y, h: state.h().to_vec(), c: state.c().to_vec() };
+        check(prepared.layer.plan().variant, case, &prepared.contents, &output);
+        prepared
+    }
+
+    /// Runs the sequence, going on from the state that it left.
+    pub(crate) fn run(&mut self) {
+        let sequence = Sequence {
+            x: View::new(&self.contents.x, self.case.x_dims(), Layout::TimeMajor).unwrap(),
+            lens: None,
+            y: Some(ViewMut::new(&mut self.y, self.case.y_dims(), Layout::TimeMajor).unwrap()),
+        };
+        (self.forward)(&self.layer, sequence, &mut self.state, &mut self.scratch).unwrap();
+    }
+}
+
+/// Checks the first and the last batch row against the naive reference: equal bits with fused multiply-adds, within
+/// the error bound without.
+///
+/// # Panics
+/// Where the output is wrong.
+pub(crate) fn check(variant: Variant, case: &Case, contents: &Contents, output: &Output<f32>) {
+    let state_dims = Dims { time: 1, ..case.y_dims() };
+    for b in [0, case.batch - 1] {
+        let alone = Case { batch: 1, ..case.clone() };
+        let of_row = Contents {
+            x: row(&contents.x, case.x_dims(), b),
+            h: row(&contents.h, state_dims, b),
+            c: row(&contents.c, state_dims, b),
+            ..contents.clone()
+        };
+        let (h, c) = (row(&output.h, state_dims, b), row(&output.c, state_dims, b));
+        let output = Output { y: row(&output.y, case.y_dims(), b), h, c };
+        if variant.is_fused() {
+            output.difference(&cases::expected(&alone, &of_row)).unwrap();
+        } else {
+            output.within(&cases::expected::<Bounded<false>>(&alone, &of_row)).unwrap();
+        }
+    }
+}
+
+/// Row `b` of a dense time-major tensor.
+fn row(tensor: &[f32], dims: Dims, b: usize) -> Vec<f32> {
+    let rows = tensor.chunks(dims.width.max(1)).skip(b).step_by(dims.batch);
+    rows.flatten().copied().collect()
+}
