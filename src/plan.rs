@@ -9,7 +9,7 @@ pub const ISA_VARIABLE: &str = "RNNPACK_ISA";
 /// Decides how a layer is computed here: the instruction set and the loop extents. A plan is plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planner {
-    /// Variants to choose from, widest first.
+    /// Variants to choose from, widest first; at least one.
     variants: Vec<Variant>,
     caches: Caches,
 }
@@ -48,9 +48,14 @@ impl Planner {
         Ok(Planner { variants: vec![variant], caches: detect_caches() })
     }
 
-    /// The plan for a layer: the widest instruction set.
-    pub fn plan(&self, _shape: LstmShape) -> Plan {
-        Plan { variant: self.variants[0], caches: self.caches }
+    /// The plan for a layer: the instruction set with the fewest panels, which is the widest, or a narrower one where
+    /// that has no more (H = 8 is one panel of 8 lanes as well as of 16). A panel costs about the same on all of them.
+    /// Variants that would give other bits than the widest are left out.
+    pub fn plan(&self, shape: LstmShape) -> Plan {
+        let widest = self.variants[0];
+        let equal = self.variants.iter().copied().filter(|v| v.is_fused() == widest.is_fused());
+        let cost = |v: &Variant| (shape.hidden.div_ceil(v.lanes()), v.lanes());
+        Plan { variant: equal.min_by_key(cost).unwrap_or(widest), caches: self.caches }
     }
 }
 
@@ -87,4 +92,40 @@ fn detect_caches() -> Caches {
     }
     #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
     Caches::UNKNOWN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Direction;
+
+    #[test]
+    fn small_layers_take_narrower_lanes_only_where_that_costs_no_panel() {
+        let planner = Planner { variants: Variant::available().collect(), caches: Caches::UNKNOWN };
+        let lanes = |hidden| {
+            let shape = LstmShape { input: 1, hidden, direction: Direction::Forward };
+            planner.plan(shape).variant.lanes()
+        };
+        let widest = planner.variants[0].lanes();
+        for hidden in [widest / 2 + 1, widest, widest + 1, 100, 1024] {
+            assert_eq!(lanes(hidden), widest, "H = {hidden}");
+        }
+        let fused = planner.variants.iter().filter(|v| v.is_fused() == planner.variants[0].is_fused());
+        assert_eq!(lanes(1), fused.map(|v| v.lanes()).min().unwrap());
+    }
+
+    #[test]
+    fn plans_for_equal_machines_are_equal() {
+        let shape = LstmShape { input: 3, hidden: 20, direction: Direction::Reverse };
+        let plan = |name| Planner::for_isa(name).unwrap().plan(shape);
+        assert_eq!(plan("portable"), plan("portable"));
+        assert_eq!(plan("portable").variant.name(), "portable");
+    }
+
+    #[test]
+    fn caches_are_of_a_plausible_size() {
+        let caches = detect_caches();
+        assert!((4 << 10..=1 << 20).contains(&caches.l1d), "{caches:?}");
+        assert!((64 << 10..=1 << 30).contains(&caches.l2), "{caches:?}");
+    }
 }

@@ -1,7 +1,8 @@
 //! Sigmoid and hyperbolic tangent in f32, at most 2 ULP off over all finite arguments.
 //!
 //! Both are short straight lines of `Isa` operations, so every variant that fuses multiply-adds gives the
-//! same bits. Both are quotients: one division each. The coefficients are printed by `docs/fit_activations.py`, the bounds are measured over every f32
+//! same bits. Both are quotients: one division each. The coefficients are printed by
+//! `docs/fit_activations.py`, the bounds are measured over every f32
 //! by `cargo run --release -p rnnpack-kernels --example exhaustive_activations`.
 //!
 //! # Range reduction
