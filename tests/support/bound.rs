@@ -32,30 +32,26 @@ impl<const FUSED: bool> Bounded<FUSED> {
         self.value.abs() * a.error + (a.value.abs() + a.error) * self.error
     }
 
-    /// Of an increasing function, computed exactly: what the ends of the operand's interval allow.
-    fn increasing(self, f: impl Fn(f64) -> f64) -> Self {
-        let value = f(self.value);
-        let [low, high] = [f(self.value - self.error), f(self.value + self.error)];
-        Bounded { value, error: (high - value).max(value - low) + 8.0 * f64::EPSILON * value.abs() }
-    }
-
-    /// With the error of an activation: so many ulp of the value, or an absolute one near zero.
-    fn activated(self, ulp: f64, near_zero: f64) -> Self {
-        // An ulp is at most 2·U of the value.
-        let own = (self.value.abs() + self.error) * 2.0 * U * ulp + near_zero;
-        Bounded { value: self.value, error: (self.error + own) * SLACK }
+    /// Of an activation, which increases: what the ends of the operand's interval allow, and the activation's own error.
+    fn activated(self, exact: impl Fn(f64) -> f64) -> Self {
+        let value = exact(self.value);
+        let [low, high] = [exact(self.value - self.error), exact(self.value + self.error)];
+        let carried = (high - value).max(value - low) + 8.0 * f64::EPSILON * value.abs();
+        let own = (value.abs() + carried) * activation_error(FUSED) + ACTIVATION_NEAR_ZERO;
+        Bounded { value, error: (carried + own) * SLACK }
     }
 }
 
-/// Ulp between the sigmoid and the exact value: half an ulp more than from the correctly rounded one. Multiply-adds that
-/// round twice stay within it too, which a test samples.
-pub(crate) const SIGMOID_ULP: f64 = activation::SIGMOID_MAX_ULP as f64 + 0.5;
-/// What the sigmoid may be off by where it is subnormal: as many of the smallest steps.
-pub(crate) const SIGMOID_NEAR_ZERO: f64 = 10.0 * TINY;
-/// Ulp between `σ(x) · tanh(y)` and the exact value.
-pub(crate) const PRODUCT_ULP: f64 = activation::SIGMOID_TIMES_TANH_MAX_ULP as f64 + 0.5;
-/// What `σ(x) · tanh(y)` may be off by where y is too small for the bound in ulp: 2⁻⁹⁹.
-pub(crate) const PRODUCT_NEAR_ZERO: f64 = U * U * U * U / 8.0;
+/// What an activation is off by, relative to its value: half an ulp more than from the correctly rounded result; an ulp
+/// is at most 2·U of the value.
+pub(crate) fn activation_error(fused: bool) -> f64 {
+    let fused_ulp = activation::SIGMOID_MAX_ULP.max(activation::TANH_MAX_ULP);
+    let ulp = if fused { fused_ulp } else { activation::UNFUSED_MAX_ULP };
+    (f64::from(ulp) + 0.5) * 2.0 * U
+}
+
+/// As many of the smallest steps: what an activation is off by where it is subnormal.
+pub(crate) const ACTIVATION_NEAR_ZERO: f64 = (activation::UNFUSED_MAX_ULP + 1) as f64 * 2.0 * TINY;
 
 impl<const FUSED: bool> Real for Bounded<FUSED> {
     const ZERO: Self = Bounded { value: 0.0, error: 0.0 };
@@ -68,10 +64,7 @@ impl<const FUSED: bool> Real for Bounded<FUSED> {
         let value = self.value.mul_add(a.value, b.value);
         match FUSED {
             true => Self::rounded(value, self.carried_by_product(a) + b.error),
-            false => {
-                let product = Self::rounded(self.value * a.value, self.carried_by_product(a));
-                Self::rounded(value, product.error + b.error)
-            }
+            false => Self::rounded(value, self.times(a).error + b.error),
         }
     }
 
@@ -79,16 +72,15 @@ impl<const FUSED: bool> Real for Bounded<FUSED> {
         Self::rounded(self.value + a.value, self.error + a.error)
     }
 
-    fn sigmoid(self) -> Self {
-        self.increasing(Real::sigmoid).activated(SIGMOID_ULP, SIGMOID_NEAR_ZERO)
+    fn times(self, a: Self) -> Self {
+        Self::rounded(self.value * a.value, self.carried_by_product(a))
     }
 
-    fn sigmoid_times_tanh(self, a: Self) -> Self {
-        let (sigmoid, tanh) = (self.increasing(Real::sigmoid), a.increasing(f64::tanh));
-        let product = Bounded {
-            value: self.value.sigmoid_times_tanh(a.value),
-            error: sigmoid.carried_by_product(tanh),
-        };
-        product.activated(PRODUCT_ULP, PRODUCT_NEAR_ZERO)
+    fn sigmoid(self) -> Self {
+        self.activated(Real::sigmoid)
+    }
+
+    fn tanh(self) -> Self {
+        self.activated(Real::tanh)
     }
 }
