@@ -11,6 +11,8 @@
 mod attribute;
 mod error;
 mod fold;
+#[cfg(feature = "tract")]
+mod model;
 mod node;
 mod operator;
 mod proto;
@@ -20,6 +22,8 @@ mod walk;
 
 pub use attribute::AttributeValue;
 pub use error::OnnxError;
+#[cfg(feature = "tract")]
+pub use model::{Kernels, Loader, Model, Stream, ValueSpec};
 pub use node::{Extent, RecurrentNode};
 pub use operator::RecurrentOp;
 pub use tensor::{DType, Element, Tensor, TensorData};
