@@ -2,11 +2,9 @@
 #![cfg(feature = "tract")]
 
 mod onnx_support;
-#[path = "onnx_support/recorded.rs"]
-mod recorded;
 
 use onnx_support::fixture;
-use recorded::{Recording, difference, recording};
+use onnx_support::recorded::{Recording, difference, recording};
 use rnnpack::onnx::{Kernels, Loader, Tensor};
 use std::collections::BTreeMap;
 

@@ -1,6 +1,9 @@
 //! What the ONNX tests share: an encoder for small models, recorded answers, and a source of numbers.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod conformance;
+pub(crate) mod recorded;
+
 use std::path::PathBuf;
 
 /// A file below `tests/fixtures`.
@@ -192,5 +195,57 @@ impl Numbers {
     /// Numbers between -1 and 1.
     pub(crate) fn floats(&mut self, n: usize) -> Vec<f32> {
         (0..n).map(|_| (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
+    }
+}
+
+/// The fields of a protobuf message: number, and bytes or integer.
+pub(crate) fn fields(mut b: &[u8]) -> Vec<(u64, Field<'_>)> {
+    fn varint(b: &mut &[u8]) -> u64 {
+        let mut v = 0;
+        for shift in (0..).step_by(7) {
+            let (&first, rest) = b.split_first().unwrap();
+            *b = rest;
+            v |= u64::from(first & 0x7f) << shift;
+            if first < 0x80 {
+                return v;
+            }
+        }
+        v
+    }
+    let mut found = Vec::new();
+    while !b.is_empty() {
+        let tag = varint(&mut b);
+        let field = match tag & 7 {
+            0 => Field::Int(varint(&mut b)),
+            kind => {
+                let n = match kind {
+                    2 => varint(&mut b) as usize,
+                    5 => 4,
+                    _ => 8,
+                };
+                let (bytes, rest) = b.split_at(n);
+                b = rest;
+                Field::Bytes(bytes)
+            }
+        };
+        found.push((tag >> 3, field));
+    }
+    found
+}
+
+/// The value of a protobuf field.
+#[derive(Clone, Copy)]
+pub(crate) enum Field<'a> {
+    Int(u64),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Field<'a> {
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        if let Field::Bytes(b) = self { b } else { panic!("an integer") }
+    }
+
+    pub(crate) fn text(self) -> &'a str {
+        std::str::from_utf8(self.bytes()).unwrap()
     }
 }
