@@ -384,6 +384,10 @@ fn generated_models_equal_the_direct_calls() {
             for ((name, value), (_, ours)) in run(&wide, &feeds).unwrap().iter().zip(&found) {
                 assert!(difference(value, ours) < 1e-5, "{name} of {case:?}, {size:?} in f64");
             }
+            if size.contains(&0) {
+                // tract's own operator gives outputs of another shape.
+                continue;
+            }
             let Ok(Ok(theirs)) = theirs.as_ref().map(|m| run(m, &feeds)) else { continue };
             on_tract += 1;
             for ((name, value), (_, ours)) in theirs.iter().zip(&found) {
