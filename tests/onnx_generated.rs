@@ -117,8 +117,8 @@ impl Case {
         }
     }
 
-    /// Stores the last dimension twice over, rows and columns exchanged, and gets the tensor back with `Slice`,
-    /// `Transpose`, `Unsqueeze`, `Concat`, `Squeeze` and `Reshape`.
+    /// Stores the last dimension twice over, rows and columns exchanged, and gets the tensor back with
+    /// `Slice`, `Transpose`, `Unsqueeze`, `Concat`, `Squeeze` and `Reshape`.
     fn computed(&self, graph: &mut Graph, name: &str, dims: &[usize], data: &[f32]) {
         let at = |part: &str| format!("{name}_{part}");
         let columns = *dims.last().unwrap();

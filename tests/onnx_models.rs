@@ -8,11 +8,12 @@ use onnx_support::recorded::{Recording, difference, recording};
 use rnnpack::onnx::{Kernels, Loader, Tensor};
 use std::collections::BTreeMap;
 
-/// What the answers may differ by; they were recorded with another runtime, whose f32 sums have another order.
+/// What the answers may differ by; they were recorded with another runtime, whose f32 sums have another
+/// order.
 const TOLERANCE: f32 = 5e-6;
 
-/// The largest difference of each output from the recorded one, relative to the largest recorded value of that output
-/// where that is above 1.
+/// The largest difference of each output from the recorded one, relative to the largest recorded value of
+/// that output where that is above 1.
 type Worst = BTreeMap<String, f32>;
 
 /// Runs every step of a recording, handing on what is carried.

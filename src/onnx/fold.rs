@@ -13,6 +13,10 @@ use std::sync::Arc;
 /// How many operators deep an expression may be.
 const MAX_DEPTH: usize = 64;
 
+/// The operators that are folded.
+const FOLDED: [&str; 8] =
+    ["Constant", "Identity", "Unsqueeze", "Squeeze", "Concat", "Slice", "Transpose", "Reshape"];
+
 /// Folds the constant expressions of one model, each once.
 pub(crate) struct Folder<'b> {
     opset: i64,
@@ -76,7 +80,7 @@ impl<'b> Folder<'b> {
         let tensor = match origin {
             Origin::Input => match self.bindings.iter().find(|(bound, _)| *bound == name) {
                 Some((_, t)) if scope.parent.is_none() => Tensor::clone(t),
-                _ => return unfolded(format!("`{name}` is an input of the graph, not a constant")),
+                _ => return Err(wrong(format!("`{name}` is an input of the graph, not a constant"))),
             },
             Origin::Sparse => return unfolded(format!("`{name}` is a sparse tensor, which is not read")),
             Origin::Initializer(t) => {
@@ -87,10 +91,12 @@ impl<'b> Folder<'b> {
                 if depth >= MAX_DEPTH {
                     return unfolded(format!("{}, the end of a chain of {MAX_DEPTH} operators", what()));
                 }
-                if slot > 0 || !matches!(node.domain.as_str(), "" | "ai.onnx") {
+                let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
+                if slot > 0 || !standard || !FOLDED.contains(&node.op_type.as_str()) {
                     return unfolded(format!("{}, which is not folded", what()));
                 }
-                self.node_value(scope, node, depth).or_else(|e| unfolded(format!("{}: {e}", what())))?
+                self.node_value(scope, node, depth)
+                    .map_err(|e| NotConstant { reason: format!("{}: {}", what(), e.reason), ..e })?
             }
         };
         let bytes = tensor.data().bytes();
@@ -101,32 +107,25 @@ impl<'b> Folder<'b> {
         Ok(Arc::new(tensor))
     }
 
-    fn node_value(&mut self, scope: &Scope<'_>, node: &proto::Node, depth: usize) -> Result<Tensor, String> {
-        match node.op_type.as_str() {
-            "Constant" => constant_node(node),
-            "Identity" | "Unsqueeze" | "Squeeze" | "Concat" | "Slice" | "Transpose" | "Reshape" => {
-                let call = Call { node, inputs: self.inputs(scope, node, depth)?, opset: self.opset };
-                let made = call.output_bytes();
-                if made > self.budget {
-                    return Err("too many bytes of constant expressions".into());
-                }
-                call.evaluate()
-            }
-            _ => Err("which is not folded".into()),
-        }
-    }
-
-    fn inputs(
+    fn node_value(
         &mut self,
         scope: &Scope<'_>,
         node: &proto::Node,
         depth: usize,
-    ) -> Result<Vec<Option<Arc<Tensor>>>, String> {
-        let one = |name: &String| match name.as_str() {
+    ) -> Result<Tensor, NotConstant> {
+        if node.op_type == "Constant" {
+            return constant_node(node).map_err(wrong);
+        }
+        let mut input = |name: &String| match name.as_str() {
             "" => Ok(None),
-            name => self.value(scope, name, depth + 1).map(Some).map_err(|e| e.reason),
+            name => self.value(scope, name, depth + 1).map(Some),
         };
-        node.input.iter().map(one).collect()
+        let inputs = node.input.iter().map(&mut input).collect::<Result<_, _>>()?;
+        let call = Call { node, inputs, opset: self.opset };
+        if call.output_bytes() > self.budget {
+            return unfolded("too many bytes of constant expressions".into());
+        }
+        call.evaluate().map_err(wrong)
     }
 }
 

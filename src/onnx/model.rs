@@ -28,8 +28,8 @@ pub enum Kernels {
     Rnnpack,
     /// The naive reference in f64, whose results are rounded to f32 at the end of a node: to judge accuracy.
     Reference64,
-    /// tract's own operator, as an independent check. A model with a node for which it is known to give wrong numbers
-    /// is refused, naming the attribute or input that it ignores.
+    /// tract's own operator, as an independent check. A model with a node for which it is known to give wrong
+    /// numbers is refused, naming the attribute or input that it ignores.
     Tract,
 }
 
@@ -59,16 +59,16 @@ impl Loader {
         Self { threads: 1, ..Self::default() }
     }
 
-    /// Makes the input `name` a constant, so that what depends on it alone (a branch of an `If`) is decided at load.
-    /// The model then has no such input.
+    /// Makes the input `name` a constant, so that what depends on it alone (a branch of an `If`) is decided
+    /// at load. The model then has no such input.
     #[must_use]
     pub fn bind(mut self, name: &str, value: Tensor) -> Self {
         self.bindings.push((name.to_string(), value));
         self
     }
 
-    /// Fixes the dimensions of the input `name`. A dimension that the model names has that size wherever the name
-    /// stands. Dimensions that are not fixed may differ from call to call.
+    /// Fixes the dimensions of the input `name`. A dimension that the model names has that size wherever the
+    /// name stands. Dimensions that are not fixed may differ from call to call.
     #[must_use]
     pub fn shape(mut self, name: &str, dims: &[usize]) -> Self {
         self.shapes.push((name.to_string(), dims.to_vec()));
@@ -82,8 +82,8 @@ impl Loader {
         self
     }
 
-    /// Threads over which an LSTM node shares its batch rows: 1 is the calling thread, 0 as many as rayon has. The
-    /// results have the same bits. Without the feature `rayon` it is always 1.
+    /// Threads over which an LSTM node shares its batch rows: 1 is the calling thread, 0 as many as rayon
+    /// has. The results have the same bits. Without the feature `rayon` it is always 1.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
@@ -104,14 +104,15 @@ impl Loader {
     /// Loads a model.
     ///
     /// The file's own claims are checked before tract sees them: stored tensors must hold the data that their
-    /// dimensions ask for, in this file, and every name must stand for one value. Panics of tract are caught (not
-    /// where a program is built with `panic = "abort"`). What tract computes from constants while it loads, and what
-    /// the model's other operators allocate when it runs, has no bound: do not load a hostile model without a limit
-    /// on memory and time around it.
+    /// dimensions ask for, in this file, and every name must stand for one value. Panics of tract are caught
+    /// (not where a program is built with `panic = "abort"`). What tract computes from constants while it
+    /// loads, and what the model's other operators allocate when it runs, has no bound: do not load a hostile
+    /// model without a limit on memory and time around it.
     ///
     /// # Errors
-    /// [`Error::Onnx`]: an LSTM node asks for something that is not computed, a GRU or RNN node for something that
-    /// tract computes wrongly, a binding or shape does not fit, the bytes are no proper model, or tract refuses it.
+    /// [`Error::Onnx`]: an LSTM node asks for something that is not computed, a GRU or RNN node for something
+    /// that tract computes wrongly, a binding or shape does not fit, the bytes are no proper model, or tract
+    /// refuses it.
     pub fn load(&self, bytes: &[u8]) -> Result<Model, Error> {
         let (model, graph) = proto::decode(bytes)?;
         prepare::screen(&graph)?;
@@ -129,8 +130,8 @@ impl Loader {
         caught("load", || self.plan(&model, nodes))
     }
 
-    /// Refuses a recurrent node that would be computed wrongly. Weights that are not folded here get a second chance
-    /// with tract's constant propagation.
+    /// Refuses a recurrent node that would be computed wrongly. Weights that are not folded here get a second
+    /// chance with tract's constant propagation.
     fn check_node(&self, node: &RecurrentNode) -> Result<(), OnnxError> {
         let ours = node.op == super::RecurrentOp::Lstm && self.kernels != Kernels::Tract;
         let refusal = match ours {
@@ -171,8 +172,8 @@ impl Loader {
 
 use tract_onnx::prelude::Tensor as TractTensor;
 
-/// The property of a model under construction that tells the builders of operators, which are plain functions, the
-/// loader's settings.
+/// The property of a model under construction that tells the builders of operators, which are plain
+/// functions, the loader's settings.
 const SETTINGS: &str = "rnnpack.settings";
 
 fn settings_of(template: &InferenceModel) -> TractResult<(Kernels, usize)> {
@@ -311,8 +312,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Onnx`] with [`OnnxError::Value`] for an input that is missing, unknown, given twice, or of another
-    /// element type or shape; else what the node that failed says.
+    /// [`Error::Onnx`] with [`OnnxError::Value`] for an input that is missing, unknown, given twice, or of
+    /// another element type or shape; else what the node that failed says.
     pub fn run(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
         self.stream(&[])?.run(inputs)
     }
@@ -321,8 +322,8 @@ impl Model {
     /// (input, output). It also keeps its working memory from one call to the next.
     ///
     /// # Errors
-    /// [`Error::Onnx`] with [`OnnxError::Value`] for a name that is no input or output, or is used twice, and for a pair
-    /// with different element types.
+    /// [`Error::Onnx`] with [`OnnxError::Value`] for a name that is no input or output, or is used twice, and
+    /// for a pair with different element types.
     pub fn stream(&self, carried: &[(&str, &str)]) -> Result<Stream, Error> {
         let position = |specs: &[ValueSpec], name: &str| {
             let found = specs.iter().position(|s| s.name == name);
@@ -345,8 +346,8 @@ impl Model {
 
 /// Consecutive calls of a [`Model`] that hand values on: see [`Model::stream`].
 ///
-/// The first call needs every input. A later one may leave out those that are carried; one that is given all the
-/// same is used in place of the carried value.
+/// The first call needs every input. A later one may leave out those that are carried; one that is given all
+/// the same is used in place of the carried value.
 pub struct Stream {
     model: Model,
     pairs: Vec<(usize, usize)>,

@@ -7,8 +7,8 @@ use super::scope::Scope;
 use super::{OnnxError, Tensor, proto};
 use std::collections::HashSet;
 
-/// Describes the recurrent nodes of `graph`, the main graph of `model`, whose file has `file_bytes` bytes. `bindings` are
-/// values of its inputs.
+/// Describes the recurrent nodes of `graph`, the main graph of `model`, whose file has `file_bytes` bytes.
+/// `bindings` are values of its inputs.
 pub(crate) fn recurrent_nodes(
     model: &proto::Model,
     graph: &proto::Graph,
@@ -96,7 +96,8 @@ fn refuse_in_functions(model: &proto::Model) -> Result<(), OnnxError> {
 struct Names(HashSet<String>);
 
 impl Names {
-    /// `name`, or one made from `op` and `index` where it is empty; with a number behind it where it is taken.
+    /// `name`, or one made from `op` and `index` where it is empty; with a number behind it where it is
+    /// taken.
     fn unique(&mut self, name: &str, op: RecurrentOp, index: usize) -> String {
         let base = if name.is_empty() { format!("{op}_{index}") } else { name.to_string() };
         let mut unique = base.clone();

@@ -1,5 +1,6 @@
-//! ONNX `If`, where tract's own falls short: with a constant condition only the branch that is taken is analysed and
-//! its nodes become nodes of the graph around it; with another, both branches are optimized and planned once.
+//! ONNX `If`, where tract's own falls short: with a constant condition only the branch that is taken is
+//! analysed and its nodes become nodes of the graph around it; with another, both branches are optimized and
+//! planned once.
 
 use super::refuse_unpacked;
 use std::sync::Arc;
@@ -234,7 +235,7 @@ impl TypedOp for Choice {
             let (a, b) = (a.output_fact(ix)?.without_value(), b.output_fact(ix)?.without_value());
             ensure!(
                 a.datum_type == b.datum_type && a.shape == b.shape,
-                "output {ix} of an If whose condition is not constant is {a:?} in one branch and {b:?} in the other"
+                "output {ix} of an If with an open condition is {a:?} in one branch and {b:?} in the other"
             );
             Ok(a)
         };

@@ -128,7 +128,8 @@ impl Expansion for LstmNode {
             s.equals(&lens.rank, 1)?;
         }
         let [y, y_h, y_c] = self.spec.outputs.map(|slot| slot.map(|i| &outputs[i]));
-        // The batch of initial states and lengths is compared when the node runs: a model may fix it for X alone.
+        // The batch of initial states and lengths is compared when the node runs: a model may fix it for X
+        // alone.
         for state in [y_h, y_c].into_iter().flatten() {
             s.equals(&state.rank, 3)?;
             s.equals(&state.shape[axes.state[0]], directions.to_dim())?;

@@ -38,8 +38,8 @@ impl std::fmt::Debug for Layer {
 
 /// An LSTM node in a typed model.
 ///
-/// Until its weights are known as constants it has all inputs of the node and cannot run; then it holds a layer and
-/// has the inputs that are no weights.
+/// Until its weights are known as constants it has all inputs of the node and cannot run; then it holds a
+/// layer and has the inputs that are no weights.
 #[derive(Debug, Clone)]
 pub(super) struct LstmOp {
     spec: Arc<Spec>,

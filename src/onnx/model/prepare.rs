@@ -1,9 +1,9 @@
-//! What happens to a model's protobuf before tract sees it: checks, bound inputs, declared shapes, unique names.
+//! What happens to a model's protobuf before tract sees it: checks, bound inputs, declared shapes, unique
+//! names.
 
 use crate::onnx::model::Loader;
 use crate::onnx::node::RecurrentNode;
 use crate::onnx::operator::RecurrentOp;
-use crate::onnx::scope::Scope;
 use crate::onnx::tensor::{self, DType, Tensor, TensorData};
 use crate::onnx::{OnnxError, proto, walk};
 use std::collections::{HashMap, HashSet};
@@ -18,8 +18,8 @@ pub(super) fn value_error(name: &str, reason: impl Into<String>) -> OnnxError {
     OnnxError::Value { name: name.to_string(), reason: reason.into() }
 }
 
-/// Checks what tract would take on trust: that stored tensors are whole, and that every name which is used stands
-/// for a value.
+/// Checks what tract would take on trust: that stored tensors are whole, and that every name which is used
+/// stands for a value that is there by then. (tract does not end on a graph with a cycle.)
 pub(super) fn screen(graph: &proto::Graph) -> Result<(), OnnxError> {
     walk::walk(graph, "main".to_string(), None, &mut |scope| {
         let graph = scope.graph;
@@ -28,25 +28,60 @@ pub(super) fn screen(graph: &proto::Graph) -> Result<(), OnnxError> {
         for t in graph.initializer.iter().chain(held) {
             tensor::check_stored(t).map_err(|reason| OnnxError::Tensor { tensor: t.name.clone(), reason })?;
         }
-        for value in graph.node.iter().flat_map(|n| &n.input).filter(|v| !v.is_empty()) {
-            defined(scope, value)?;
-        }
+        graph.node.iter().try_for_each(check_permutation)?;
         let mut outputs = HashSet::new();
-        for output in &graph.output {
-            defined(scope, &output.name)?;
-            if !outputs.insert(&output.name) {
-                return Err(scope.bad_name(&output.name, "two outputs of the graph have it"));
-            }
+        if let Some(twice) = graph.output.iter().find(|o| !outputs.insert(&o.name)) {
+            return Err(scope.bad_name(&twice.name, "two outputs of the graph have it"));
         }
         graph.input.iter().chain(&graph.output).chain(&graph.value_info).try_for_each(check_dims)
-    })
+    })?;
+    check_order(graph, &mut HashSet::new())
 }
 
-fn defined(scope: &Scope<'_>, value: &str) -> Result<(), OnnxError> {
-    match scope.find(value) {
-        Some(_) => Ok(()),
-        None => Err(scope.bad_name(value, "it is used, but no value has it")),
+/// Checks the `perm` of a `Transpose`: tract does not end where it is no permutation.
+fn check_permutation(node: &proto::Node) -> Result<(), OnnxError> {
+    let perm = node.attribute.iter().find(|a| node.op_type == "Transpose" && a.name == "perm");
+    let Some(perm) = perm.map(|a| &a.ints) else { return Ok(()) };
+    let mut seen = vec![false; perm.len()];
+    for &axis in perm {
+        let seen = usize::try_from(axis).ok().and_then(|a| seen.get_mut(a));
+        if seen.is_none_or(|seen| std::mem::replace(seen, true)) {
+            let (node, attribute) = (node.name.clone(), "perm".to_string());
+            let reason = format!("{perm:?} is no permutation");
+            return Err(OnnxError::Attribute { node, attribute, reason });
+        }
     }
+    Ok(())
+}
+
+/// Checks that every value of `graph` is made before it is used. `known` are the values of the graphs around
+/// it.
+fn check_order<'m>(graph: &'m proto::Graph, known: &mut HashSet<&'m str>) -> Result<(), OnnxError> {
+    let stored = graph.initializer.iter().map(|t| t.name.as_str());
+    let mut made: Vec<&str> = stored.chain(graph.input.iter().map(|i| i.name.as_str())).collect();
+    made.extend(graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref()).map(|v| v.name.as_str()));
+    known.extend(&made);
+    let check = |known: &HashSet<&str>, name: &str| match known.contains(name) {
+        true => Ok(()),
+        false => Err(OnnxError::Name {
+            graph: graph.name.clone(),
+            name: name.to_string(),
+            reason: "it is used, but no value has it by then".to_string(),
+        }),
+    };
+    for node in &graph.node {
+        node.input.iter().filter(|i| !i.is_empty()).try_for_each(|i| check(known, i))?;
+        for attribute in &node.attribute {
+            let graphs = attribute.g.as_deref().into_iter().chain(&attribute.graphs);
+            graphs.into_iter().try_for_each(|g| check_order(g, known))?;
+        }
+        let outputs = node.output.iter().map(String::as_str).filter(|o| !o.is_empty());
+        made.extend(outputs.clone());
+        known.extend(outputs);
+    }
+    graph.output.iter().try_for_each(|o| check(known, &o.name))?;
+    made.iter().for_each(|name| drop(known.remove(name)));
+    Ok(())
 }
 
 fn check_dims(info: &proto::ValueInfo) -> Result<(), OnnxError> {
@@ -127,8 +162,8 @@ fn stored_tensor(name: &str, tensor: &Tensor) -> pb::TensorProto {
     t
 }
 
-/// Declares the shapes that `loader` gives, everywhere a named dimension of them stands, and names every dimension
-/// of an input that has no size and no name.
+/// Declares the shapes that `loader` gives, everywhere a named dimension of them stands, and names every
+/// dimension of an input that has no size and no name.
 pub(super) fn declare_shapes(graph: &mut pb::GraphProto, loader: &Loader) -> Result<(), OnnxError> {
     let mut sizes: HashMap<String, usize> = HashMap::new();
     let mut seen = HashSet::new();
@@ -197,8 +232,8 @@ fn is_identifier(param: &str) -> bool {
     !param.is_empty() && param.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Writes the sizes of named dimensions in `graph` and the graphs inside it. Expressions of names are forgotten, so
-/// that tract finds their values itself.
+/// Writes the sizes of named dimensions in `graph` and the graphs inside it. Expressions of names are
+/// forgotten, so that tract finds their values itself.
 fn substitute(graph: &mut pb::GraphProto, sizes: &HashMap<String, usize>) {
     let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
     for info in infos {
