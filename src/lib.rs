@@ -1,6 +1,8 @@
 //! Recurrent layers on CPUs: as fast as the hardware allows, and the same bits every time.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "baseline")]
+pub mod baseline;
 #[cfg(feature = "rayon")]
 mod batch;
 mod error;

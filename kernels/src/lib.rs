@@ -8,6 +8,8 @@ mod aligned;
 pub mod blocking;
 mod cell;
 mod error;
+#[cfg(feature = "gemm")]
+pub mod gemm;
 mod isa;
 mod pack;
 pub mod probe;
