@@ -1,0 +1,125 @@
+//! `rnnpack bench`: times a layer or a whole model beside others, and beside the machine's limits.
+
+mod agreement;
+mod layer;
+mod layer_report;
+mod layer_sides;
+mod limits;
+mod timing;
+mod tract;
+mod whole;
+
+use crate::Outcome;
+use crate::inputs::{GeneratedArgs, GivenArgs};
+use crate::model::thread_count;
+use anyhow::{Result, bail};
+use clap::ArgGroup;
+use rnnpack::Direction;
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+With --shape, one f32 LSTM layer of random weights: rnnpack, tract's own LSTM on the same layer, and an \
+unfused LSTM over matrixmultiply. With MODEL, the whole model with its LSTM layers on rnnpack, and on \
+tract's own.
+
+All sides take turns call by call in one run. A turn starts with one call that is not timed and then \
+times calls for about a millisecond, one at least, so that every side works from caches of its own \
+making. Results are compared before anything is timed. `ratio` is a side's fastest call over rnnpack's. \
+`peak` is the multiply-add throughput and `read` the read bandwidth, at a buffer as large as the packed \
+R, of one thread, measured between the turns: the best of all probes. Flops are T*B*8*H*(I+H) for each \
+direction, without activations; bytes are 16*H*H for each step and direction.
+
+At batch 1 the limit is the time that R's bytes take at that bandwidth plus the time that the input's \
+projection takes at the peak.
+
+Examples:
+  rnnpack bench --shape 100,1,256,256
+  rnnpack bench --shape 50,64,256,256 --threads 2 --seconds 5
+  rnnpack bench --shape 50,16,256,256 --isa avx2 --no-tract --json
+  rnnpack bench model.onnx --input x=x.npy";
+
+/// Time a layer or a model beside tract, an unfused baseline and the machine's limits
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP, group = ArgGroup::new("what").required(true).args(["model", "shape"]))]
+pub(crate) struct Args {
+    /// The ONNX model to time; or use --shape
+    model: Option<PathBuf>,
+    /// Steps, batch rows, input size and hidden size of a layer, each at least 1
+    #[arg(long, value_name = "T,B,I,H", value_parser = parse_shape)]
+    shape: Option<LayerShape>,
+    /// The layer's direction, forward where it is not given
+    #[arg(long, value_enum)]
+    direction: Option<DirectionArg>,
+    /// Threads for rnnpack; above 1 its speed on one thread is timed too
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = thread_count())]
+    threads: u16,
+    /// Instruction set for rnnpack's layer, such as avx2 or portable; for a model, set RNNPACK_ISA
+    #[arg(long, value_name = "NAME")]
+    isa: Option<String>,
+    /// How long to time, all sides together
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = parse_seconds)]
+    seconds: f64,
+    /// Leave tract out
+    #[arg(long)]
+    no_tract: bool,
+    #[command(flatten)]
+    given: GivenArgs,
+    #[command(flatten)]
+    generated: GeneratedArgs,
+}
+
+/// The sizes of a timed layer.
+#[derive(Clone, Copy)]
+struct LayerShape {
+    time: usize,
+    batch: usize,
+    input: usize,
+    hidden: usize,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum DirectionArg {
+    Forward,
+    Reverse,
+    Bidirectional,
+}
+
+impl From<DirectionArg> for Direction {
+    fn from(d: DirectionArg) -> Direction {
+        match d {
+            DirectionArg::Forward => Direction::Forward,
+            DirectionArg::Reverse => Direction::Reverse,
+            DirectionArg::Bidirectional => Direction::Bidirectional,
+        }
+    }
+}
+
+fn parse_shape(s: &str) -> Result<LayerShape> {
+    let extent = |s: &str| s.trim().parse::<usize>().ok().filter(|&n| n > 0);
+    let extents: Option<Vec<usize>> = s.split(',').map(extent).collect();
+    match extents.as_deref() {
+        Some(&[time, batch, input, hidden]) => Ok(LayerShape { time, batch, input, hidden }),
+        _ => bail!("give four whole numbers of at least 1, such as 100,1,256,256 for T=100, B=1, I=H=256"),
+    }
+}
+
+fn parse_seconds(s: &str) -> Result<f64> {
+    match s.parse::<f64>() {
+        Ok(x) if x > 0.0 && x <= 3600.0 => Ok(x),
+        _ => bail!("give a number of seconds above 0, at most 3600"),
+    }
+}
+
+pub(crate) fn bench(args: &Args, json: bool) -> Result<Outcome> {
+    match (&args.model, args.shape) {
+        (Some(_), _) if args.isa.is_some() || args.direction.is_some() => {
+            bail!("--isa and --direction are for a layer of --shape; for a model, set RNNPACK_ISA")
+        }
+        (Some(model), _) => whole::bench(args, model, json),
+        (None, Some(_)) if !args.given.is_empty() || !args.generated.dim.is_empty() => {
+            bail!("--input, --bind and --dim are for a model; a layer of --shape has random inputs")
+        }
+        (None, Some(shape)) => layer::bench(args, shape, json),
+        (None, None) => bail!("give a model or --shape"),
+    }
+}

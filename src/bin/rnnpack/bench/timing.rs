@@ -1,0 +1,119 @@
+//! Sides that take turns, and the statistics of their calls.
+
+use super::limits::Limits;
+use crate::report;
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// A side times calls for this long in one turn, one call at least.
+const TURN: Duration = Duration::from_millis(1);
+/// Turns that every side gets, however long they take.
+const MIN_TURNS: usize = 3;
+
+/// Something to time.
+pub(crate) struct Side<'a> {
+    pub(crate) name: &'static str,
+    call: Box<dyn FnMut() -> Result<()> + 'a>,
+    /// Seconds of every timed call.
+    samples: Vec<f64>,
+}
+
+/// What a side took.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) calls: usize,
+    /// Seconds of the fastest call.
+    pub(crate) min: f64,
+    /// Seconds of the median call.
+    pub(crate) median: f64,
+}
+
+impl<'a> Side<'a> {
+    pub(crate) fn new(name: &'static str, call: impl FnMut() -> Result<()> + 'a) -> Side<'a> {
+        Side { name, call: Box::new(call), samples: Vec::new() }
+    }
+
+    fn turn(&mut self) -> Result<()> {
+        (self.call)()?;
+        let start = Instant::now();
+        loop {
+            let before = Instant::now();
+            (self.call)()?;
+            self.samples.push(before.elapsed().as_secs_f64());
+            if start.elapsed() >= TURN {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(crate) fn times(&self) -> Times {
+        let mut sorted = self.samples.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = |i: usize| sorted.get(i).copied().unwrap_or(f64::NAN);
+        Times { calls: sorted.len(), min: at(0), median: at(sorted.len() / 2) }
+    }
+}
+
+impl Times {
+    pub(crate) fn json(self, name: &str) -> Value {
+        json!({ "name": name, "calls": self.calls, "min_us": self.min * 1e6, "median_us": self.median * 1e6 })
+    }
+}
+
+/// Lets the sides take turns for `seconds`, with the probes of the limits between them.
+pub(crate) fn interleave(
+    sides: &mut [Side<'_>],
+    mut limits: Option<&mut Limits>,
+    seconds: f64,
+) -> Result<()> {
+    let bar = report::progress(1000);
+    let start = Instant::now();
+    for turn in 0.. {
+        let done = start.elapsed().as_secs_f64() / seconds;
+        if turn >= MIN_TURNS && done >= 1.0 {
+            break;
+        }
+        bar.set_position((done.min(1.0) * 1000.0) as u64);
+        if let Some(limits) = limits.as_deref_mut() {
+            limits.probe();
+        }
+        for side in &mut *sides {
+            bar.set_message(side.name);
+            side.turn()?;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_the_fastest_and_the_median_call() {
+        let mut side = Side::new("side", || Ok(()));
+        side.samples = vec![3.0, 1.0, 2.0, 9.0, 4.0];
+        let times = side.times();
+        assert_eq!((times.calls, times.min, times.median), (5, 1.0, 3.0));
+    }
+
+    #[test]
+    fn every_side_gets_its_turns_and_an_error_ends_the_run() {
+        let mut calls = 0;
+        let mut sides = [
+            Side::new("a", || Ok(())),
+            Side::new("b", || {
+                calls += 1;
+                Ok(())
+            }),
+        ];
+        interleave(&mut sides, None, 1e-9).unwrap();
+        assert!(sides.iter().all(|s| s.samples.len() >= MIN_TURNS));
+        drop(sides);
+        assert!(calls >= 2 * MIN_TURNS);
+        let mut sides = [Side::new("bad", || anyhow::bail!("no"))];
+        assert_eq!(interleave(&mut sides, None, 1e-9).unwrap_err().to_string(), "no");
+    }
+}

@@ -1,0 +1,159 @@
+//! `rnnpack inspect`: the recurrent nodes of a model.
+
+use crate::Outcome;
+use crate::report::{self, Table, bytes};
+use anyhow::{Context, Result};
+use rnnpack::Layout;
+use rnnpack::onnx::{Extent, RecurrentNode, recurrent_nodes};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+Every LSTM, GRU and RNN node is listed, those inside If, Loop and Scan too, with T steps, B batch rows, \
+I inputs and H hidden units as far as the file tells, the bytes of its weights in the file and packed, \
+and the instruction set and tile that it runs with here. A node that the kernels do not compute is \
+listed with the reason.
+
+Examples:
+  rnnpack inspect model.onnx
+  rnnpack inspect model.onnx --json
+  RNNPACK_ISA=avx2 rnnpack inspect model.onnx";
+
+/// List the recurrent nodes of a model and how they are computed here
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The ONNX model
+    model: PathBuf,
+}
+
+/// A node and what packing it gave.
+struct Line {
+    node: RecurrentNode,
+    packed: Result<Packed, String>,
+}
+
+struct Packed {
+    bytes: usize,
+    isa: &'static str,
+    plan: String,
+}
+
+pub(crate) fn inspect(args: &Args, json: bool) -> Result<Outcome> {
+    let name = args.model.display();
+    let file = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
+    let nodes = recurrent_nodes(&file).with_context(|| format!("cannot inspect {name}"))?;
+    rnnpack::Planner::from_env()?;
+    let lines: Vec<Line> = nodes.into_iter().map(Line::new).collect();
+    let nodes = || lines.iter().map(Line::json).collect::<Value>();
+    report::emit(
+        json,
+        || json!({ "model": name.to_string(), "nodes": nodes() }),
+        || text(&name.to_string(), &lines),
+    )?;
+    Ok(Outcome::Done)
+}
+
+impl Line {
+    fn new(node: RecurrentNode) -> Line {
+        let packed = node.pack().map_err(|e| e.to_string()).map(|lstm| Packed {
+            bytes: lstm.packed_bytes(),
+            isa: lstm.plan().variant.name(),
+            plan: lstm.plan().to_string(),
+        });
+        Line { node, packed }
+    }
+
+    fn layout(&self) -> Option<u8> {
+        self.node.layout.map(|layout| u8::from(layout == Layout::BatchMajor))
+    }
+
+    /// The attributes as `name=value`.
+    fn attributes(&self) -> Vec<String> {
+        self.node.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    fn json(&self) -> Value {
+        let node = &self.node;
+        let packed = self.packed.as_ref().ok();
+        let attributes = node.attributes.iter().map(|(n, v)| (n.clone(), json!(v.to_string())));
+        json!({
+            "graph": node.graph,
+            "name": node.name,
+            "op": node.op.to_string(),
+            "opset": node.opset,
+            "direction": node.direction.map(|d| d.to_string()),
+            "layout": self.layout(),
+            "time": extent_json(&node.time),
+            "batch": extent_json(&node.batch),
+            "input": node.input,
+            "hidden": node.hidden,
+            "attributes": attributes.collect::<serde_json::Map<_, _>>(),
+            "inputs": node.inputs,
+            "outputs": node.outputs,
+            "weight_bytes": node.weight_bytes,
+            "packed_bytes": packed.map(|p| p.bytes),
+            "isa": packed.map(|p| p.isa),
+            "plan": packed.map(|p| &p.plan),
+            "refusal": self.packed.as_ref().err(),
+        })
+    }
+}
+
+/// A number, the dimension's name, or null.
+fn extent_json(extent: &Extent) -> Value {
+    match extent {
+        Extent::Fixed(n) => json!(n),
+        Extent::Named(name) => json!(name),
+        Extent::Unknown => Value::Null,
+    }
+}
+
+fn text(model: &str, lines: &[Line]) -> String {
+    let ours = lines.iter().filter(|l| l.packed.is_ok()).count();
+    let nodes = report::count(lines.len(), "recurrent node");
+    let title = format!("{model}: {nodes} (LSTM, GRU, RNN), {ours} on rnnpack's kernels\n");
+    if lines.is_empty() {
+        return title;
+    }
+    let headings =
+        ["#", "op", "opset", "direction", "layout", "T", "B", "I", "H", "weights", "packed", "plan"];
+    let right = &[true, false, true, false, true, true, true, true, true, true, true, false];
+    let mut table = Table::new(&headings, right);
+    let known = |n: Option<usize>| n.map_or("?".to_owned(), |n| n.to_string());
+    for (i, line) in lines.iter().enumerate() {
+        let Line { node, packed } = line;
+        table.row(vec![
+            i.to_string(),
+            node.op.to_string(),
+            node.opset.to_string(),
+            node.direction.map_or("?".to_owned(), |d| d.to_string()),
+            line.layout().map_or("?".to_owned(), |l| l.to_string()),
+            node.time.to_string(),
+            node.batch.to_string(),
+            known(node.input),
+            known(node.hidden),
+            bytes(node.weight_bytes),
+            packed.as_ref().map_or("-".to_owned(), |p| bytes(p.bytes)),
+            packed.as_ref().map_or("refused".to_owned(), |p| p.plan.clone()),
+        ]);
+    }
+    let details: String = lines.iter().enumerate().map(|(i, line)| line.details(i)).collect();
+    format!("{title}\n{}\n{details}", table.render())
+}
+
+impl Line {
+    /// What does not fit into the table.
+    fn details(&self, index: usize) -> String {
+        let node = &self.node;
+        let mut out = format!("{index}  {} in {}\n", node.name, node.graph);
+        if !node.attributes.is_empty() {
+            out += &format!("   attributes: {}\n", self.attributes().join(", "));
+        }
+        out += &format!("   inputs: {}; outputs: {}\n", node.inputs.join(", "), node.outputs.join(", "));
+        if let Err(reason) = &self.packed {
+            out += &format!("   refused: {reason}\n");
+        }
+        out
+    }
+}

@@ -1,0 +1,145 @@
+//! What is printed: tables, units, JSON and the progress bar.
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// A table of plain text; columns of numbers are aligned to the right.
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+    right: &'static [bool],
+}
+
+impl Table {
+    /// A table with these column headings, each with whether it is aligned to the right.
+    pub(crate) fn new(headings: &[&str], right: &'static [bool]) -> Table {
+        Table { rows: vec![headings.iter().map(|&s| s.to_owned()).collect()], right }
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// The lines, each ending in a line feed.
+    pub(crate) fn render(&self) -> String {
+        let columns = self.rows[0].len();
+        let width = |c: usize| self.rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max();
+        let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or(0)).collect();
+        let mut out = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (c, cell) in row.iter().enumerate() {
+                let width = widths.get(c).copied().unwrap_or(0);
+                let _ = match self.right.get(c) {
+                    Some(true) => write!(line, "{cell:>width$}  "),
+                    _ => write!(line, "{cell:<width$}  "),
+                };
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// Prints to standard output. A closed pipe is an error like any other, not a panic.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
+}
+
+/// Prints a report as JSON or as text.
+pub(crate) fn emit(json: bool, value: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<()> {
+    if json { print(&format!("{:#}\n", value())) } else { print(&text()) }
+}
+
+/// A bar over `steps` on standard error while something works; nothing where that is no terminal.
+pub(crate) fn progress(steps: u64) -> ProgressBar {
+    let bar = ProgressBar::new(steps);
+    if let Ok(style) = ProgressStyle::with_template("{msg:20} [{bar:40}] {percent:>3}% {elapsed}") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+/// Bytes in the unit that reads best.
+pub(crate) fn bytes(n: usize) -> String {
+    match n {
+        0..1024 => format!("{n} B"),
+        1024..1_048_576 => format!("{:.1} KiB", n as f64 / 1024.0),
+        _ => format!("{:.1} MiB", n as f64 / 1_048_576.0),
+    }
+}
+
+/// An error with its causes, without those that another one already says.
+pub(crate) fn error(error: &anyhow::Error) -> String {
+    let mut out = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !out.contains(&cause) {
+            let separator = if out.is_empty() { "" } else { ": " };
+            out = format!("{out}{separator}{cause}");
+        }
+    }
+    out
+}
+
+/// A count with its noun, which takes an s.
+pub(crate) fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// A number for JSON, which has no infinity: a string stands for it.
+pub(crate) fn number(x: f64) -> Value {
+    if x.is_finite() { json!(x) } else { json!(x.to_string()) }
+}
+
+/// A magnitude, to three significant digits.
+pub(crate) fn magnitude(x: f64) -> String {
+    match x {
+        0.0 => "0".to_owned(),
+        0.001..10.0 => format!("{x:.3}"),
+        10.0..10_000.0 => format!("{x:.1}"),
+        _ => format!("{x:.2e}"),
+    }
+}
+
+/// A difference or an error, to two significant digits.
+pub(crate) fn difference(x: f64) -> String {
+    if x == 0.0 { "0".to_owned() } else { format!("{x:.1e}") }
+}
+
+/// Time in microseconds, with as many digits as it deserves.
+pub(crate) fn micros(seconds: f64) -> String {
+    let us = seconds * 1e6;
+    if us < 100.0 { format!("{us:.2}") } else { format!("{us:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_end_without_blanks() {
+        let mut table = Table::new(&["name", "µs"], &[false, true]);
+        table.row(vec!["a".into(), "1.5".into()]);
+        table.row(vec!["longer".into(), "12.5".into()]);
+        assert_eq!(table.render(), "name      µs\na        1.5\nlonger  12.5\n");
+    }
+
+    #[test]
+    fn a_cause_that_was_said_is_not_repeated() {
+        let e = anyhow::anyhow!("inner").context("outer: inner").context("cannot load");
+        assert_eq!(error(&e), "cannot load: outer: inner");
+    }
+
+    #[test]
+    fn bytes_and_differences_are_short() {
+        assert_eq!(
+            (bytes(1000), bytes(2048), bytes(3 << 20)),
+            ("1000 B".into(), "2.0 KiB".into(), "3.0 MiB".into())
+        );
+        assert_eq!((difference(0.0), difference(1.234e-6)), ("0".into(), "1.2e-6".into()));
+    }
+}
