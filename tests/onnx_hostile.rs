@@ -171,7 +171,9 @@ mod whole_models {
     fn truncated_files_are_loaded_without_panic() {
         hush();
         for file in [small(), cases("lstm_with_initial_bias").remove(0).model] {
-            (0..file.len()).for_each(|n| drop(load_and_run(&file[..n])));
+            for n in 0..file.len() {
+                load_and_run(&file[..n]);
+            }
         }
     }
 

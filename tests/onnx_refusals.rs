@@ -4,8 +4,8 @@
 mod onnx_support;
 
 use onnx_support::{
-    Dim, FLOAT, Graph, INT32, INT64, Msg, attr, attr_f, attr_floats, attr_g, attr_i, attr_ints, attr_s,
-    attr_strings, model, node, tensor, tensor_i64, untyped, value,
+    Dim, FLOAT, Graph, Msg, attr, attr_f, attr_floats, attr_g, attr_i, attr_ints, attr_s, attr_strings,
+    model, node, tensor, tensor_i64, untyped, value,
 };
 use rnnpack::Error;
 use rnnpack::onnx::{OnnxError, recurrent_nodes};
@@ -394,6 +394,7 @@ fn no_model() {
 #[cfg(feature = "tract")]
 mod whole_models {
     use super::*;
+    use onnx_support::{INT32, INT64};
     use rnnpack::onnx::{Loader, Model, Tensor};
 
     /// The model, value and words of a refusal.

@@ -80,7 +80,9 @@ fn check_order<'m>(graph: &'m proto::Graph, known: &mut HashSet<&'m str>) -> Res
         known.extend(outputs);
     }
     graph.output.iter().try_for_each(|o| check(known, &o.name))?;
-    made.iter().for_each(|name| drop(known.remove(name)));
+    for name in made {
+        known.remove(name);
+    }
     Ok(())
 }
 
