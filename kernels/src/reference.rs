@@ -20,7 +20,7 @@ pub trait Real: Copy + PartialEq + std::fmt::Debug {
     const ZERO: Self;
     /// Exact conversion.
     fn from_f32(x: f32) -> Self;
-    /// `self * a + b`, rounded once.
+    /// `self * a + b`; in f32 rounded once, as the kernels do.
     fn fused_mul_add(self, a: Self, b: Self) -> Self;
     /// `self + a`
     fn plus(self, a: Self) -> Self;
@@ -60,7 +60,8 @@ impl Real for f64 {
         x.into()
     }
     fn fused_mul_add(self, a: f64, b: f64) -> f64 {
-        self.mul_add(a, b)
+        // One rounding or two makes no difference at this precision; a fused one may be a slow library call.
+        self * a + b
     }
     fn plus(self, a: f64) -> f64 {
         self + a

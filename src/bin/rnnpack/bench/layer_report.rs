@@ -3,7 +3,7 @@
 use super::agreement::{Agreement, ONE_THREAD, OURS};
 use super::layer::LayerData;
 use super::limits::Limits;
-use super::timing::Times;
+use super::timing::{Times, median};
 use crate::report::{self, Table, count, micros};
 use rnnpack::{Lstm, LstmShape};
 use serde_json::{Value, json};
@@ -19,9 +19,8 @@ pub(crate) struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Seconds that R's bytes take at the read bandwidth, and the projection at the peak.
-    fn limit(&self) -> [f64; 2] {
-        let Limits { peak, bandwidth, .. } = self.limits;
+    /// Seconds that R's bytes take at a read bandwidth, and the projection at a peak.
+    fn limit(&self, peak: f64, bandwidth: f64) -> [f64; 2] {
         [self.data.r_bytes() / bandwidth, self.data.projection_flops() / peak]
     }
 
@@ -30,17 +29,23 @@ impl Report<'_> {
         if name == OURS { f64::from(self.threads) } else { 1.0 }
     }
 
+    /// The median over all rounds of what `share` makes of a round's peak, bandwidth and seconds.
+    fn over_rounds(&self, times: &Times, share: impl Fn(f64, f64, f64) -> f64) -> f64 {
+        let limits = self.limits.peaks.iter().zip(&self.limits.bandwidths);
+        median(limits.zip(&times.rounds).map(|((&peak, &read), &t)| share(peak, read, t)).collect())
+    }
+
     /// Share of the peak, and of the bandwidth, of the threads that a side uses.
-    fn shares(&self, name: &str, times: Times) -> [f64; 2] {
-        let seconds = times.min * self.threads_of(name);
+    fn shares(&self, name: &str, times: &Times) -> [f64; 2] {
+        let threads = self.threads_of(name);
         [
-            self.data.flops() / seconds / self.limits.peak,
-            self.data.r_bytes() / seconds / self.limits.bandwidth,
+            self.over_rounds(times, |peak, _, t| self.data.flops() / (t * threads) / peak),
+            self.over_rounds(times, |_, read, t| self.data.r_bytes() / (t * threads) / read),
         ]
     }
 
     /// How many times as long as rnnpack's fastest call a side's fastest call takes.
-    fn ratio(&self, times: Times) -> f64 {
+    fn ratio(&self, times: &Times) -> f64 {
         times.min / self.times[0].1.min
     }
 
@@ -59,29 +64,29 @@ impl Report<'_> {
     fn times_text(&self) -> String {
         let headings = ["side", "calls", "min µs", "median µs", "ratio", "peak", "read"];
         let mut table = Table::new(&headings, &[false, true, true, true, true, true, true]);
-        for &(name, times) in &self.times {
+        for (name, times) in &self.times {
             let [peak, read] = self.shares(name, times).map(|x| format!("{:.1}%", 100.0 * x));
             let ratio = format!("{:.2}", self.ratio(times));
-            let Times { calls, min, median } = times;
-            table.row(vec![name.into(), calls.to_string(), micros(min), micros(median), ratio, peak, read]);
+            let [min, median] = [times.min, times.median].map(micros);
+            table.row(vec![name.to_string(), times.calls.to_string(), min, median, ratio, peak, read]);
         }
         format!("\n{}\n", table.render())
     }
 
     fn limits_text(&self) -> String {
-        let Limits { peak, bandwidth, bytes, probes, .. } = self.limits;
+        let [peak, bandwidth] = self.limits.medians();
         let mut out = format!(
-            "one thread, best of {}: {:.1} GFLOP/s, {:.1} GB/s reading {} (R packed)\n",
-            count(probes, "probe"),
+            "one thread, median of {}: {:.1} GFLOP/s, {:.1} GB/s reading {} (R packed); shares are medians of rounds\n",
+            count(self.limits.peaks.len(), "probe"),
             peak / 1e9,
             bandwidth / 1e9,
-            report::bytes(bytes)
+            report::bytes(self.limits.bytes)
         );
         if let Some((_, one)) = self.times.iter().find(|(name, _)| *name == ONE_THREAD) {
-            out += &format!("{} threads are {:.2} times as fast as one\n", self.threads, self.ratio(*one));
+            out += &format!("{} threads are {:.2} times as fast as one\n", self.threads, self.ratio(one));
         }
         if let Some(reached) = self.limit_reached() {
-            let [read, projection] = self.limit();
+            let [read, projection] = self.limit(peak, bandwidth);
             let [all, read, projection] = [read + projection, read, projection].map(micros);
             out += &format!(
                 "batch-1 limit, one thread: {all} µs (R {read}, projection {projection}), {:.1}% reached\n",
@@ -95,13 +100,14 @@ impl Report<'_> {
     fn limit_reached(&self) -> Option<f64> {
         let one = |name: &str| name == ONE_THREAD || (self.threads == 1 && name == OURS);
         let (_, times) = self.times.iter().find(|(name, _)| one(name))?;
-        (self.data.batch == 1).then(|| self.limit().iter().sum::<f64>() / times.min)
+        let share = |peak, read, t: f64| self.limit(peak, read).iter().sum::<f64>() / t;
+        (self.data.batch == 1).then(|| self.over_rounds(times, share))
     }
 
     pub(crate) fn json(&self) -> Value {
         let LstmShape { input, hidden, direction } = self.data.shape;
-        let Limits { peak, bandwidth, bytes, probes, .. } = self.limits;
-        let [read, projection] = self.limit();
+        let [peak, bandwidth] = self.limits.medians();
+        let [read, projection] = self.limit(peak, bandwidth);
         json!({
             "shape": { "time": self.data.time, "batch": self.data.batch, "input": input, "hidden": hidden },
             "direction": direction.to_string(),
@@ -111,17 +117,17 @@ impl Report<'_> {
             "packed_bytes": self.lstm.packed_bytes(),
             "agreement": self.agreement.json(),
             "limits": {
-                "probes": probes, "peak_flops": peak,
-                "read_bytes_per_s": bandwidth, "read_buffer_bytes": bytes,
+                "probes": self.limits.peaks.len(), "peak_flops": peak,
+                "read_bytes_per_s": bandwidth, "read_buffer_bytes": self.limits.bytes,
             },
             "batch1_limit": self.limit_reached().map(|reached| json!({
                 "read_us": read * 1e6, "projection_us": projection * 1e6, "reached": reached,
             })),
-            "sides": self.times.iter().map(|&(name, times)| self.side_json(name, times)).collect::<Value>(),
+            "sides": self.times.iter().map(|(name, times)| self.side_json(name, times)).collect::<Value>(),
         })
     }
 
-    fn side_json(&self, name: &str, times: Times) -> Value {
+    fn side_json(&self, name: &str, times: &Times) -> Value {
         let [peak, read] = self.shares(name, times);
         let mut side = times.json(name);
         side["ratio"] = json!(self.ratio(times));

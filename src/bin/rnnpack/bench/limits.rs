@@ -1,39 +1,38 @@
 //! What one core of this machine can do at most, measured while the sides are timed.
 
+use super::timing::median;
 use rnnpack::{Variant, probe};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long each of the two limits is measured in one probe.
-const PROBE: Duration = Duration::from_millis(20);
-/// At least this long between two probes.
-const PAUSE: Duration = Duration::from_millis(250);
+/// How long the multiply-add peak is measured in one probe.
+const PEAK_PROBE: Duration = Duration::from_millis(1);
+/// How long the read bandwidth is measured in one probe: several passes over a buffer of many megabytes.
+const READ_PROBE: Duration = Duration::from_millis(4);
 
-/// The best of all probes so far.
+/// The probes of all rounds. Clocks drift, so what a side reached is related to the probe of its own round.
 pub(crate) struct Limits {
     variant: Variant,
     /// Bytes of the buffer that the bandwidth is measured with.
     pub(crate) bytes: usize,
-    /// Peak multiply-add throughput of one thread, in flop/s.
-    pub(crate) peak: f64,
-    /// Read bandwidth of one thread, in bytes/s.
-    pub(crate) bandwidth: f64,
-    pub(crate) probes: usize,
-    last: Option<Instant>,
+    /// Peak multiply-add throughput of one thread in each round, in flop/s.
+    pub(crate) peaks: Vec<f64>,
+    /// Read bandwidth of one thread in each round, in bytes/s.
+    pub(crate) bandwidths: Vec<f64>,
 }
 
 impl Limits {
     pub(crate) fn new(variant: Variant, bytes: usize) -> Limits {
-        Limits { variant, bytes, peak: 0.0, bandwidth: 0.0, probes: 0, last: None }
+        Limits { variant, bytes, peaks: Vec::new(), bandwidths: Vec::new() }
     }
 
-    /// Measures again, unless it did so a moment ago.
+    /// Measures at the start of a round.
     pub(crate) fn probe(&mut self) {
-        if self.last.is_some_and(|t| t.elapsed() < PAUSE) {
-            return;
-        }
-        self.peak = self.peak.max(probe::fma_peak(self.variant, PROBE));
-        self.bandwidth = self.bandwidth.max(probe::read_bandwidth(self.variant, self.bytes, PROBE));
-        self.probes += 1;
-        self.last = Some(Instant::now());
+        self.bandwidths.push(probe::read_bandwidth(self.variant, self.bytes, READ_PROBE));
+        self.peaks.push(probe::fma_peak(self.variant, PEAK_PROBE));
+    }
+
+    /// The median peak and the median bandwidth.
+    pub(crate) fn medians(&self) -> [f64; 2] {
+        [median(self.peaks.clone()), median(self.bandwidths.clone())]
     }
 }

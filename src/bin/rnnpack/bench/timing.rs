@@ -17,31 +17,36 @@ pub(crate) struct Side<'a> {
     call: Box<dyn FnMut() -> Result<()> + 'a>,
     /// Seconds of every timed call.
     samples: Vec<f64>,
+    /// Seconds of the median call of each round.
+    rounds: Vec<f64>,
 }
 
 /// What a side took.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Times {
     pub(crate) calls: usize,
     /// Seconds of the fastest call.
     pub(crate) min: f64,
     /// Seconds of the median call.
     pub(crate) median: f64,
+    /// Seconds of the median call of each round.
+    pub(crate) rounds: Vec<f64>,
 }
 
 impl<'a> Side<'a> {
     pub(crate) fn new(name: &'static str, call: impl FnMut() -> Result<()> + 'a) -> Side<'a> {
-        Side { name, call: Box::new(call), samples: Vec::new() }
+        Side { name, call: Box::new(call), samples: Vec::new(), rounds: Vec::new() }
     }
 
     fn turn(&mut self) -> Result<()> {
         (self.call)()?;
-        let start = Instant::now();
+        let (start, first) = (Instant::now(), self.samples.len());
         loop {
             let before = Instant::now();
             (self.call)()?;
             self.samples.push(before.elapsed().as_secs_f64());
             if start.elapsed() >= TURN {
+                self.rounds.push(median(self.samples[first..].to_vec()));
                 return Ok(());
             }
         }
@@ -50,13 +55,20 @@ impl<'a> Side<'a> {
     pub(crate) fn times(&self) -> Times {
         let mut sorted = self.samples.clone();
         sorted.sort_by(f64::total_cmp);
-        let at = |i: usize| sorted.get(i).copied().unwrap_or(f64::NAN);
-        Times { calls: sorted.len(), min: at(0), median: at(sorted.len() / 2) }
+        let min = sorted.first().copied().unwrap_or(f64::NAN);
+        let rounds = self.rounds.clone();
+        Times { calls: sorted.len(), min, median: median(sorted), rounds }
     }
 }
 
+/// The median, of the two middle ones the larger; NaN of nothing.
+pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 impl Times {
-    pub(crate) fn json(self, name: &str) -> Value {
+    pub(crate) fn json(&self, name: &str) -> Value {
         json!({ "name": name, "calls": self.calls, "min_us": self.min * 1e6, "median_us": self.median * 1e6 })
     }
 }
@@ -97,6 +109,7 @@ mod tests {
         side.samples = vec![3.0, 1.0, 2.0, 9.0, 4.0];
         let times = side.times();
         assert_eq!((times.calls, times.min, times.median), (5, 1.0, 3.0));
+        assert!(median(Vec::new()).is_nan());
     }
 
     #[test]

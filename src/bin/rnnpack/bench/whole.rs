@@ -91,7 +91,7 @@ fn compete(args: &Args, bytes: &[u8], feeds: &Feeds) -> Result<Report> {
 }
 
 impl Report {
-    fn ratio(&self, times: Times) -> f64 {
+    fn ratio(&self, times: &Times) -> f64 {
         times.min / self.times[0].1.min
     }
 
@@ -103,16 +103,16 @@ impl Report {
         }
         let headings = ["side", "calls", "min µs", "median µs", "ratio"];
         let mut table = Table::new(&headings, &[false, true, true, true, true]);
-        for &(name, times) in &self.times {
+        for (name, times) in &self.times {
             let ratio = format!("{:.2}", self.ratio(times));
-            let Times { calls, min, median } = times;
-            table.row(vec![name.into(), calls.to_string(), micros(min), micros(median), ratio]);
+            let [min, median] = [times.min, times.median].map(micros);
+            table.row(vec![name.to_string(), times.calls.to_string(), min, median, ratio]);
         }
         format!("{out}\n{}", table.render())
     }
 
     fn json(&self) -> Value {
-        let side = |&(name, times): &(&'static str, Times)| {
+        let side = |(name, times): &(&'static str, Times)| {
             let mut side = times.json(name);
             side["ratio"] = json!(self.ratio(times));
             side
