@@ -1,1 +1,74 @@
-//! ONNX import.
+//! ONNX import, two ways.
+//!
+//! [`recurrent_nodes`] lists the recurrent nodes of a file and packs those that can be computed into layers,
+//! with nothing but a small parser. With the feature `tract`, `Model` runs whole models on tract with every
+//! LSTM node on this crate's kernels.
+//!
+//! Both either compute what the ONNX standard says or refuse with an [`OnnxError`] that names the node and
+//! the attribute, input or tensor. Of the recurrent operators only `LSTM` of f32 is computed, with its
+//! default activations and without clipping, coupled gates and peepholes; `GRU` and `RNN` are listed.
+
+mod attribute;
+mod error;
+mod fold;
+#[cfg(feature = "tract")]
+mod model;
+mod node;
+mod operator;
+mod proto;
+mod scope;
+mod tensor;
+mod walk;
+
+pub use attribute::AttributeValue;
+pub use error::OnnxError;
+#[cfg(feature = "tract")]
+pub use model::{Kernels, Loader, Model, Stream, ValueSpec};
+pub use node::{Extent, RecurrentNode};
+pub use operator::RecurrentOp;
+pub use tensor::{DType, Element, Tensor, TensorData};
+
+use crate::Error;
+
+/// Lists the recurrent nodes of an ONNX model, those of the main graph first, then those of the graphs in its
+/// nodes (the branches of an `If`, the bodies of a `Loop` or a `Scan`).
+///
+/// A node that cannot be packed is listed all the same; [`RecurrentNode::refusal`] says why. Weights may be
+/// stored tensors or be computed from those by `Constant`, `Identity`, `Unsqueeze`, `Squeeze`, `Concat`,
+/// `Slice`, `Transpose` and `Reshape`. Memory stays within a fixed multiple of the bytes given.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// for node in rnnpack::onnx::recurrent_nodes(&std::fs::read("model.onnx")?)? {
+///     println!("{} {}: I {:?}, H {:?}", node.op, node.name, node.input, node.hidden);
+///     let lstm = node.pack()?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::Onnx`]: the bytes are no ONNX model, its operator sets are not declared properly, a name is empty
+/// or given twice, or a model-local function holds a recurrent node.
+pub fn recurrent_nodes(bytes: &[u8]) -> Result<Vec<RecurrentNode>, Error> {
+    recurrent_nodes_with(bytes, &[])
+}
+
+/// [`recurrent_nodes`] of a model some of whose inputs have the given values, for files that take the weights
+/// of a layer as inputs.
+///
+/// # Errors
+/// As [`recurrent_nodes`], and [`OnnxError::Value`] for a name that is no input of the model or is bound
+/// twice.
+pub fn recurrent_nodes_with(bytes: &[u8], bindings: &[(&str, &Tensor)]) -> Result<Vec<RecurrentNode>, Error> {
+    let (model, graph) = proto::decode(bytes)?;
+    for (i, &(name, _)) in bindings.iter().enumerate() {
+        let reason = match graph.input.iter().any(|input| input.name == name) {
+            true if bindings[..i].iter().all(|&(other, _)| other != name) => continue,
+            true => "it is bound twice",
+            false => "it is bound, but is no input of the model",
+        };
+        return Err(OnnxError::Value { name: name.to_string(), reason: reason.to_string() }.into());
+    }
+    Ok(walk::recurrent_nodes(&model, &graph, bytes.len(), bindings)?)
+}

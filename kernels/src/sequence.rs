@@ -19,7 +19,7 @@ use crate::blocking::Blocking;
 use crate::cell::lstm;
 use crate::isa::{Isa, Kernel};
 use crate::pack::Packed;
-use crate::tile::{Acc, Ahead, Run, accumulate, runs};
+use crate::tile::{Acc, Ahead, accumulate, tiles};
 use crate::view::{Dims, View, ViewMut};
 use crate::weights::GATES;
 
@@ -420,14 +420,13 @@ fn project<S: Isa>(s: S, o: &Operands<'_>, pairs: usize) {
         }
         return;
     }
-    let runs = runs(pairs, S::MR);
-    let tiles = runs[0].tiles + runs[1].tiles;
     for panel in 0..o.panels {
         let next = (panel + 1 < o.panels).then(|| o.w_panel::<S>(panel + 1));
-        let ahead = Ahead::new::<S>(next, tiles);
-        for run in runs.into_iter().filter(|run| run.tiles > 0) {
-            // SAFETY: the run's rows are below `pairs`, the panel below `panels`.
-            unsafe { with_rows!(run.rows, project_run::<S>(s, o, panel, run, ahead)) }
+        for (tile, (row, rows)) in tiles(pairs, S::MR).enumerate() {
+            let ahead = Ahead::new::<S>(next, tile, pairs.div_ceil(S::MR), o.input);
+            let place = Place { row, panel, ahead };
+            // SAFETY: the tile's rows are below `pairs`, the panel below `panels`.
+            unsafe { with_rows!(rows, project_tile::<S>(s, o, place)) }
         }
     }
 }
@@ -446,59 +445,15 @@ fn recur<S: Isa>(s: S, o: &Operands<'_>, step: usize, rows: usize, base: usize) 
         }
         return;
     }
-    if rows == 0 {
-        return;
-    }
-    let runs = runs(rows, S::MR);
-    let tiles = runs[0].tiles + runs[1].tiles;
     for i in 0..o.panels {
         let panel = at(i, o.panels);
         let next = (i + 1 < o.panels).then(|| o.r_panel::<S>(at(i + 1, o.panels)));
-        let ahead = Ahead::new::<S>(next, tiles);
-        for run in runs.into_iter().filter(|run| run.tiles > 0) {
-            // SAFETY: the run's rows are below `rows`, the panel below `panels`.
-            unsafe { with_rows!(run.rows, recur_run::<S>(s, o, base, panel, run, ahead)) }
+        for (tile, (row, count)) in tiles(rows, S::MR).enumerate() {
+            let ahead = Ahead::new::<S>(next, tile, rows.div_ceil(S::MR), o.hidden);
+            let place = Place { row, panel, ahead };
+            // SAFETY: the tile's rows are below `rows`, the panel below `panels`.
+            unsafe { with_rows!(count, recur_tile::<S>(s, o, base, place)) }
         }
-    }
-}
-
-/// The tiles of a run over one panel: [`project_tile`] of each.
-///
-/// # Safety
-/// The run's rows must be below the chunk's pairs, the panel below `panels`; `M` must be the run's rows.
-#[inline(always)]
-unsafe fn project_run<S: Isa, const M: usize, const P: usize>(
-    s: S,
-    o: &Operands<'_>,
-    panel: usize,
-    run: Run,
-    ahead: Ahead,
-) {
-    for tile in 0..run.tiles {
-        let ahead = ahead.after(run.before + tile, o.input);
-        // SAFETY: the caller's promise.
-        unsafe { project_tile::<S, M, P>(s, o, Place { row: run.first + tile * M, panel, ahead }) }
-    }
-}
-
-/// The tiles of a run over one panel: [`recur_tile`] of each.
-///
-/// # Safety
-/// The run's rows must be of the block and have gate pairs from `base` on, the panel be below `panels`; `M` must be the
-/// run's rows.
-#[inline(always)]
-unsafe fn recur_run<S: Isa, const M: usize, const P: usize>(
-    s: S,
-    o: &Operands<'_>,
-    base: usize,
-    panel: usize,
-    run: Run,
-    ahead: Ahead,
-) {
-    for tile in 0..run.tiles {
-        let ahead = ahead.after(run.before + tile, o.hidden);
-        // SAFETY: the caller's promise.
-        unsafe { recur_tile::<S, M, P>(s, o, base, Place { row: run.first + tile * M, panel, ahead }) }
     }
 }
 

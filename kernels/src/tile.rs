@@ -25,19 +25,12 @@ pub(crate) struct Ahead {
 impl Ahead {
     pub(crate) const NOTHING: Ahead = Ahead { from: std::ptr::null(), stride: 0 };
 
-    /// What the first of `tiles` tiles over a panel asks for, if `next` follows that panel.
+    /// What tile `tile` of `tiles` over a panel of `depth` k asks for, if `next` follows that panel.
     #[inline(always)]
-    pub(crate) fn new<S: Isa>(next: Option<*const f32>, tiles: usize) -> Ahead {
-        match next {
-            Some(from) => Ahead { from, stride: (GATES * S::LANES).div_ceil(tiles) },
-            None => Ahead::NOTHING,
-        }
-    }
-
-    /// What the tile that comes `tiles` later asks for, over panels of `depth` k.
-    #[inline(always)]
-    pub(crate) fn after(self, tiles: usize, depth: usize) -> Ahead {
-        Ahead { from: self.from.wrapping_add(tiles * depth * self.stride), ..self }
+    pub(crate) fn new<S: Isa>(next: Option<*const f32>, tile: usize, tiles: usize, depth: usize) -> Ahead {
+        let Some(next) = next else { return Ahead::NOTHING };
+        let stride = (GATES * S::LANES).div_ceil(tiles);
+        Ahead { from: next.wrapping_add(tile * depth * stride), stride }
     }
 }
 
@@ -56,6 +49,8 @@ pub(crate) unsafe fn accumulate<S: Isa, const M: usize, const P: usize>(
     depth: usize,
     ahead: Ahead,
 ) -> Acc<S::V, M, P> {
+    // Pointers that the compiler knows nothing of: it would compute them from each other at every k.
+    let a = if M > 1 { std::hint::black_box(a) } else { a };
     // Tiles of several rows are bound by the multiply-adds, whose ports the loop's own instructions take slots of:
     // they do four k a turn. One row is bound by its loads.
     let unroll = if M > 1 { 4 } else { 1 };
@@ -106,28 +101,12 @@ unsafe fn multiply_add<S: Isa, const M: usize, const P: usize>(
     acc
 }
 
-/// Tiles of equal size that follow each other.
-#[derive(Clone, Copy)]
-pub(crate) struct Run {
-    /// The first tile's first row.
-    pub(crate) first: usize,
-    /// Rows of each tile.
-    pub(crate) rows: usize,
-    /// Tiles.
-    pub(crate) tiles: usize,
-    /// Tiles of the runs before.
-    pub(crate) before: usize,
-}
-
-/// Splits `rows` evenly into tiles of at most `max` rows, the larger ones first: 7 rows of at most 6 are 4 + 3.
+/// Splits `rows` evenly into tiles of at most `max` rows: 7 rows of at most 6 are 4 + 3. Gives (first row, rows).
 #[inline(always)]
-pub(crate) fn runs(rows: usize, max: usize) -> [Run; 2] {
-    let tiles = rows.div_ceil(max).max(1);
-    let (size, larger) = (rows / tiles, rows % tiles);
-    [
-        Run { first: 0, rows: size + 1, tiles: larger, before: 0 },
-        Run { first: larger * (size + 1), rows: size, tiles: tiles - larger, before: larger },
-    ]
+pub(crate) fn tiles(rows: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = rows.div_ceil(max);
+    let (size, larger) = (rows / count.max(1), rows % count.max(1));
+    (0..count).map(move |t| (t * size + t.min(larger), size + usize::from(t < larger)))
 }
 
 #[cfg(test)]
@@ -137,14 +116,13 @@ mod tests {
     #[test]
     fn rows_are_split_evenly_and_completely() {
         for max in 1..=6 {
-            for rows in 1..50 {
+            for rows in 0..50 {
                 let mut sizes = vec![];
                 let mut next = 0;
-                for run in runs(rows, max) {
-                    assert_eq!(run.before, sizes.len());
-                    assert!(run.tiles == 0 || run.first == next);
-                    next += run.rows * run.tiles;
-                    sizes.extend(vec![run.rows; run.tiles]);
+                for (first, size) in tiles(rows, max) {
+                    assert_eq!(first, next);
+                    next += size;
+                    sizes.push(size);
                 }
                 assert_eq!(next, rows);
                 assert!(sizes.iter().all(|&s| (1..=max).contains(&s)));

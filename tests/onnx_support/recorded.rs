@@ -1,0 +1,45 @@
+//! Recorded answers: `.npz` files of consecutive calls, `in/<step>/<name>` and `out/<step>/<name>`.
+
+use super::fixture;
+use ndarray::{ArrayD, IxDyn, OwnedRepr};
+use ndarray_npy::NpzReader;
+use rnnpack::onnx::Tensor;
+use std::collections::BTreeMap;
+
+pub(crate) type Values = BTreeMap<String, Tensor>;
+
+/// What goes into the steps of a recording, and what comes out.
+pub(crate) struct Recording {
+    pub(crate) steps: Vec<(Values, Values)>,
+}
+
+pub(crate) fn recording(path: &str) -> Recording {
+    let file = std::fs::File::open(fixture(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let mut npz = NpzReader::new(file).unwrap();
+    let mut steps = BTreeMap::<usize, (Values, Values)>::new();
+    for entry in npz.names().unwrap() {
+        let [side, step, name] = entry.split('/').collect::<Vec<_>>()[..] else { panic!("{entry}") };
+        let (inputs, outputs) = steps.entry(step.parse().unwrap()).or_default();
+        let values = if side == "in" { inputs } else { outputs };
+        values.insert(name.to_string(), tensor(&mut npz, &entry));
+    }
+    Recording { steps: steps.into_values().collect() }
+}
+
+fn tensor(npz: &mut NpzReader<std::fs::File>, entry: &str) -> Tensor {
+    if let Ok(a) = npz.by_name::<OwnedRepr<f32>, IxDyn>(entry) {
+        return dense(a);
+    }
+    dense(npz.by_name::<OwnedRepr<i64>, IxDyn>(entry).unwrap())
+}
+
+fn dense<T: rnnpack::onnx::Element>(a: ArrayD<T>) -> Tensor {
+    Tensor::new(a.shape(), a.iter().copied().collect()).unwrap()
+}
+
+/// The largest absolute difference of two tensors of f32 of the same shape.
+pub(crate) fn difference(a: &Tensor, b: &Tensor) -> f32 {
+    assert_eq!(a.dims(), b.dims());
+    let (a, b) = (a.as_slice::<f32>().unwrap(), b.as_slice::<f32>().unwrap());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
