@@ -24,3 +24,8 @@ pub use shape::{Direction, LstmShape};
 pub use stack::{LstmStack, StackScratch, StackState};
 pub use state::{Scratch, State};
 pub use weights::{LstmWeights, PyTorchLstm};
+
+/// The code of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
