@@ -67,6 +67,9 @@ impl UnfusedLstm {
     ) -> Result<(), Error> {
         let LstmShape { input, hidden, direction } = self.shape;
         let (width, slab) = (GATES * hidden, batch * hidden);
+        if batch == 0 {
+            return Ok(());
+        }
         let Matrices { w, r, bias } = &self.directions[d];
         self.gates.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(bias));
         sgemm_bt([time * batch, input, width], x, w, &mut self.gates)?;

@@ -5,7 +5,7 @@ use crate::layer::{Rows, Sequence};
 use crate::{Error, Lstm, LstmShape, Scratch, State};
 
 /// Multiply-adds that a share must have to be worth handing to another thread: waking one costs about 10 µs, in which
-/// a core does about a million.
+/// a core does about a million of them.
 const SHARE: usize = 1 << 20;
 
 impl Lstm {
@@ -14,7 +14,7 @@ impl Lstm {
     /// bits. The directions of a bidirectional layer run one after the other.
     ///
     /// # Errors
-    /// As [`Lstm::forward`].
+    /// As [`Lstm::forward`]; where there is no memory for one share's scratch, the others have written theirs.
     pub fn forward_parallel(
         &self,
         sequence: Sequence<'_>,
@@ -23,9 +23,15 @@ impl Lstm {
         threads: usize,
     ) -> Result<(), Error> {
         let rows = self.rows(sequence, state)?;
-        let threads = if threads == 0 { rayon::current_num_threads() } else { threads };
-        let shares = self.shares(rows.x.dims().time, rows.x.dims().batch).min(threads).max(1);
-        self.fork(rows, scratch.shares(shares))
+        let mut shares = self.shares(rows.x.dims().time, rows.x.dims().batch);
+        if threads > 0 {
+            shares = shares.min(threads);
+        }
+        // A pool is only asked for, and so started, where there is work for one.
+        if shares > 1 {
+            shares = shares.min(rayon::current_num_threads());
+        }
+        self.fork(rows, scratch.shares(shares.max(1)))
     }
 
     /// How many threads `time` steps of `batch` rows keep busy.

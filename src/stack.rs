@@ -151,8 +151,8 @@ fn concatenated<'a>(
     let shape = layer.shape();
     let row = shape.output();
     let floats = time.checked_mul(batch).and_then(|rows| rows.checked_mul(row)).ok_or(Overflow { what })?;
-    buffer.clear();
-    buffer.try_reserve_exact(floats).map_err(|_| Memory { what, floats })?;
+    // What is left of an earlier call is overwritten: the layer writes every element, padding included.
+    buffer.try_reserve_exact(floats.saturating_sub(buffer.len())).map_err(|_| Memory { what, floats })?;
     buffer.resize(floats, 0.0);
     let dims = Dims { time, directions: shape.direction.count(), batch, width: shape.hidden };
     let strides = Strides { time: batch * row, direction: shape.hidden, batch: row };

@@ -178,6 +178,7 @@ impl Kernel for Map<'_> {
     fn run<S: Isa>(self, s: S) {
         // The last vector may reach beyond the slice, so it goes through a buffer.
         const LANES: usize = 64;
+        const { assert!(LANES.is_multiple_of(S::LANES)) };
         for chunk in self.x.chunks_mut(LANES) {
             let mut buffer = [0.0; LANES];
             buffer[..chunk.len()].copy_from_slice(chunk);

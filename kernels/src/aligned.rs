@@ -14,7 +14,7 @@ const LINE_BYTES: usize = LINE * size_of::<f32>();
 /// a page walk every 16 k, which the multiply-adds cannot hide once the weights outgrow the TLB.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// A zeroed f32 buffer that starts on a 64-byte boundary. It grows on demand and keeps its memory.
+/// An f32 buffer that starts on a 64-byte boundary. It grows on demand, with zeros, and keeps its memory.
 ///
 /// # Invariant
 /// `start` points to `capacity` initialized f32, allocated with [`AlignedBuf::layout`] unless `capacity` is 0;

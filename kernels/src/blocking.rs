@@ -3,20 +3,16 @@
 use crate::isa::Variant;
 use crate::weights::GATES;
 
-/// Data cache sizes of one core, in bytes.
+/// The cache sizes that the blocking comes from, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caches {
-    /// Level 1, data.
-    pub l1d: usize,
-    /// Level 2 (its private share).
+    /// Level 2, as the CPU reports it.
     pub l2: usize,
-    /// Level 3, as far as one core may use it; 0 where there is none.
-    pub l3: usize,
 }
 
 impl Caches {
     /// What to assume where detection finds nothing: small enough for any core of the last decade.
-    pub const UNKNOWN: Caches = Caches { l1d: 32 << 10, l2: 256 << 10, l3: 0 };
+    pub const UNKNOWN: Caches = Caches { l2: 256 << 10 };
 }
 
 /// Loop extents for one call. Any values of at least 1 give the same bits.
@@ -32,17 +28,19 @@ impl Blocking {
     /// The extents for a layer of hidden size `hidden` over `time` steps of `batch` rows.
     ///
     /// * `rows`: per row the gate buffer of one step, h twice and c: `(4 + 3) · H` f32. All of it takes at most
-    ///   half of L2, and at least a few full tiles, so that each pass over R serves enough rows.
+    ///   half of L2, and at least a few full tiles, so that each pass over R serves enough rows. Blocks are of equal
+    ///   size: a last one of few rows would cost a pass over R all the same.
     /// * `steps`: the gate buffer of all projected steps takes at most a quarter of L2, but a few steps' worth of
     ///   full tiles at least: with one row it is the projection's only source of rows.
     pub fn new(variant: Variant, caches: Caches, [hidden, time, batch]: [usize; 3]) -> Blocking {
         let f32s = |bytes: usize| bytes / size_of::<f32>();
         let lanes = variant.lanes();
-        let padded = hidden.div_ceil(lanes).saturating_mul(lanes);
+        let padded = hidden.max(1).div_ceil(lanes).saturating_mul(lanes);
         let tile = variant.tile_rows();
 
         let rows_in_l2 = f32s(caches.l2) / 2 / padded.saturating_mul(GATES + 3);
-        let rows = rows_in_l2.max(4 * tile).min(batch.max(1));
+        let most = rows_in_l2.max(4 * tile);
+        let rows = batch.max(1).div_ceil(batch.max(1).div_ceil(most));
         let steps_in_l2 = f32s(caches.l2) / 4 / padded.saturating_mul(GATES).saturating_mul(rows);
         let steps = steps_in_l2.max((4 * tile).div_ceil(rows)).min(time.max(1));
         Blocking { rows, steps }

@@ -28,15 +28,16 @@ fn best_rate(duration: Duration, mut round: impl FnMut() -> f64) -> f64 {
     let start = Instant::now();
     let mut best = 0.0_f64;
     // Two rounds at least: the first warms the caches.
-    for rounds in 0.. {
+    let mut warm = false;
+    loop {
         let before = Instant::now();
         let units = round();
         best = best.max(units / before.elapsed().as_secs_f64());
-        if rounds > 0 && start.elapsed() >= duration {
-            break;
+        if warm && start.elapsed() >= duration {
+            return best;
         }
+        warm = true;
     }
-    best
 }
 
 struct FmaRound;

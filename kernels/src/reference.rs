@@ -83,7 +83,7 @@ impl Real for f64 {
 /// length are zero. `reverse` reads every sequence from its own last step to its first.
 ///
 /// # Errors
-/// As the kernels: see [`crate::Call`].
+/// As [`crate::lstm_forward`]; [`Error::Overflow`] and [`Error::Memory`] where Y does not fit into memory.
 pub fn lstm<F: Real>(
     weights: &Weights<'_>,
     x: View<'_>,
@@ -95,7 +95,12 @@ pub fn lstm<F: Real>(
     let Dims { time, batch, .. } = x.dims();
     let hidden = weights.hidden();
     crate::sequence::check(weights.input(), hidden, x, lens, h.len(), c.len())?;
-    let mut y = vec![F::ZERO; time * batch * hidden];
+    let what = "Y of the reference";
+    let floats = time.checked_mul(batch).and_then(|rows| rows.checked_mul(hidden));
+    let floats = floats.ok_or(Error::Overflow { what })?;
+    let mut y = Vec::new();
+    y.try_reserve_exact(floats).map_err(|_| Error::Memory { what, floats })?;
+    y.resize(floats, F::ZERO);
     for b in 0..batch {
         let len = lens.map_or(time, |l| l[b] as usize);
         let (h, c) = (&mut h[b * hidden..][..hidden], &mut c[b * hidden..][..hidden]);

@@ -146,11 +146,9 @@ fn check_extents(names: [&'static str; 4], expected: Dims, got: Dims) -> Result<
 }
 
 fn zero_padding(y: &mut ViewMut<'_>, lens: &[i32]) {
-    for t in 0..y.dims().time {
-        for (b, &len) in lens.iter().enumerate() {
-            if t >= len as usize {
-                y.row_mut(t, 0, b).fill(0.0);
-            }
+    for (b, &len) in lens.iter().enumerate() {
+        for t in len as usize..y.dims().time {
+            y.row_mut(t, 0, b).fill(0.0);
         }
     }
 }
@@ -237,17 +235,20 @@ impl Kernel for Block<'_> {
 
     #[inline(always)]
     fn run<S: Isa>(mut self, s: S) {
+        assert_eq!(S::LANES, self.packed.variant().lanes(), "dispatched to another variant than packed for");
         self.load_state();
         let steps = self.lens.first().copied().unwrap_or(0);
         let mut first = 0;
         while first < steps {
             let chunk = self.blocking.steps.min(steps - first);
             let pairs = self.locate_inputs(first, chunk);
-            project(s, &self.operands(first), pairs);
+            // SAFETY: `pairs` rows of x were located, at most the chunk that the gate buffer has room for.
+            unsafe { project(s, &self.operands(first), pairs) };
             let mut base = 0;
             for step in first..first + chunk {
                 let rows = self.running(step);
-                recur(s, &self.operands(step), step, rows, base);
+                // SAFETY: the `rows` running rows of this step are the pairs from `base` on, as `locate_inputs` counted.
+                unsafe { recur(s, &self.operands(step), step, rows, base) };
                 base += rows;
             }
             first += chunk;
@@ -338,7 +339,8 @@ fn time(reverse: bool, step: usize, len: usize) -> usize {
 ///
 /// # Invariant
 /// Made by [`Block::operands`]: weights as packed for the running ISA, `gates` for the chunk's pairs, states for
-/// the block's rows, all with `row` (whole panels) f32 a row; `x_offsets` point at rows of x.
+/// the block's rows, all with `row` (whole panels) f32 a row; `x_offsets` point at rows of x; y has a row of `hidden`
+/// f32 for every batch row and time step, and overlaps nothing else.
 struct Operands<'a> {
     w: *const f32,
     r: *const f32,
@@ -398,7 +400,10 @@ macro_rules! with_rows {
             4 if $s::MR >= 4 => $f::<$s, 4, 1>($($arg),*),
             5 if $s::MR >= 5 => $f::<$s, 5, 1>($($arg),*),
             6 if $s::MR >= 6 => $f::<$s, 6, 1>($($arg),*),
-            _ => unreachable!("tiles have at most MR rows"),
+            _ => {
+                const { assert!($s::MR <= 6, "a larger tile needs an arm of its own") };
+                unreachable!("tiles have at most MR rows")
+            }
         }
     };
 }
@@ -411,8 +416,11 @@ macro_rules! one_row {
 }
 
 /// gates ← bias + W·x for the first `pairs` (step, row) pairs of the chunk.
+///
+/// # Safety
+/// `x_offsets` must hold `pairs` offsets of rows of x, and the gate buffer have room for `pairs`.
 #[inline(always)]
-fn project<S: Isa>(s: S, o: &Operands<'_>, pairs: usize) {
+unsafe fn project<S: Isa>(s: S, o: &Operands<'_>, pairs: usize) {
     if pairs == 1 {
         for panel in (0..o.panels).step_by(2) {
             // SAFETY: pair 0 is one of the chunk's, and the panels are below `panels`.
@@ -432,8 +440,11 @@ fn project<S: Isa>(s: S, o: &Operands<'_>, pairs: usize) {
 }
 
 /// One step of the first `rows` rows of the block, whose gates start at pair `base`.
+///
+/// # Safety
+/// The first `rows` rows must be of the block and running at this step, and their gates be the pairs from `base` on.
 #[inline(always)]
-fn recur<S: Isa>(s: S, o: &Operands<'_>, step: usize, rows: usize, base: usize) {
+unsafe fn recur<S: Isa>(s: S, o: &Operands<'_>, step: usize, rows: usize, base: usize) {
     // Backward on odd steps: what is still in cache from the last step is met first.
     let at = |i: usize, count: usize| if step.is_multiple_of(2) { i } else { count - 1 - i };
     if rows == 1 {
@@ -502,7 +513,7 @@ unsafe fn project_tile<S: Isa, const M: usize, const P: usize>(s: S, o: &Operand
     for (m, acc) in acc.iter().enumerate() {
         for (p, acc) in acc.iter().enumerate() {
             for (g, &v) in acc.iter().enumerate() {
-                // SAFETY: as above.
+                // SAFETY: the caller's promise: the tile's pairs are in the gate buffer.
                 unsafe { s.store(gates_at::<S>(o, at.panel + p, at.row + m, g), v) }
             }
         }
@@ -537,11 +548,12 @@ unsafe fn recur_tile<S: Isa, const M: usize, const P: usize>(s: S, o: &Operands<
 /// The cell of one row and panel: reads c, writes c, the next h and y.
 ///
 /// # Safety
-/// `row` must be one of the block's, `panel` below `panels`.
+/// `row` must be one of the block's and running at this step, `panel` below `panels`.
 #[inline(always)]
 unsafe fn finish<S: Isa>(s: S, o: &Operands<'_>, row: usize, panel: usize, acc: [S::V; GATES]) {
     let at = row * o.row + panel * S::LANES;
-    // SAFETY: a state row holds whole panels.
+    // SAFETY: a state row holds whole panels. The row is running, so its time step is one of y's, whose row holds
+    // `hidden` f32: `left` of them from this panel on.
     unsafe {
         let c = o.c.add(at);
         let (cell, h) = lstm::epilogue(s, acc, s.load(c));

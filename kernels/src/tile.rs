@@ -30,7 +30,7 @@ impl Ahead {
     pub(crate) fn new<S: Isa>(next: Option<*const f32>, tile: usize, tiles: usize, depth: usize) -> Ahead {
         let Some(next) = next else { return Ahead::NOTHING };
         let stride = (GATES * S::LANES).div_ceil(tiles);
-        Ahead { from: next.wrapping_add(tile * depth * stride), stride }
+        Ahead { from: next.wrapping_add(tile.wrapping_mul(depth).wrapping_mul(stride)), stride }
     }
 }
 

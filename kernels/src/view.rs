@@ -204,7 +204,8 @@ pub struct ViewMut<'a> {
 
 // SAFETY: a `ViewMut` is a unique borrow of its rows of f32, like `&mut [f32]`.
 unsafe impl Send for ViewMut<'_> {}
-// SAFETY: as above; through `&ViewMut` rows can only be read.
+// SAFETY: as above; no public method reaches an element through `&ViewMut`, and the kernels write through one only
+// while they own the view.
 unsafe impl Sync for ViewMut<'_> {}
 
 impl<'a> ViewMut<'a> {

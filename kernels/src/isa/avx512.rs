@@ -3,7 +3,7 @@
 use super::Isa;
 use core::arch::x86_64::*;
 
-/// Proof that the CPU has AVX-512 F; made by [`Isa::detect`] alone.
+/// Proof that the CPU has AVX-512 F and what that implies; made by [`Isa::detect`] alone.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
@@ -21,7 +21,12 @@ unsafe impl Isa for Avx512 {
     const FUSED: bool = true;
 
     fn detect() -> Option<Self> {
-        std::is_x86_feature_detected!("avx512f").then_some(Avx512(()))
+        // Compilers take AVX2, FMA and F16C for granted beside AVX-512 F, a hypervisor may not.
+        let found = std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx2")
+            && std::is_x86_feature_detected!("fma")
+            && std::is_x86_feature_detected!("f16c");
+        found.then_some(Avx512(()))
     }
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
