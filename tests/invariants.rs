@@ -228,7 +228,7 @@ fn one_step_is_within_the_closed_bound_in_k(variant: Variant) -> Result<(), Fail
             for (name, value, exact, bound) in [("c", c, exact.c[i], c_bound), ("h", h, exact.h[i], h_bound)]
             {
                 let error = (f64::from(value) - exact).abs();
-                if !(error <= bound) {
+                if error.is_nan() || error > bound {
                     return Err(format!("{name}[{i}] is {value:e}, not within {bound:e} of {exact:e}"));
                 }
             }
