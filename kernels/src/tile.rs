@@ -84,17 +84,18 @@ unsafe fn multiply_add<S: Isa, const M: usize, const P: usize>(
     w: [*const f32; P],
     k: usize,
 ) -> Acc<S::V, M, P> {
+    // Rows outside, weights inside: MR broadcasts and one weight vector fit beside the accumulators of 16 registers.
+    let mut x = [s.splat(0.0); M];
+    for (x, &a) in x.iter_mut().zip(&a) {
+        // SAFETY: within what the caller promises for a[m].
+        *x = s.splat(unsafe { *a.add(k) });
+    }
     for p in 0..P {
-        let mut vectors = [s.splat(0.0); GATES];
-        for (g, v) in vectors.iter_mut().enumerate() {
-            // SAFETY: the four vectors lie within what the caller promises for w[p].
-            *v = unsafe { s.load(w[p].add((k * GATES + g) * S::LANES)) };
-        }
-        for m in 0..M {
-            // SAFETY: within what the caller promises for a[m].
-            let x = s.splat(unsafe { *a[m].add(k) });
-            for g in 0..GATES {
-                acc[m][p][g] = s.mul_add(x, vectors[g], acc[m][p][g]);
+        for g in 0..GATES {
+            // SAFETY: within what the caller promises for w[p].
+            let w = unsafe { s.load(w[p].add((k * GATES + g) * S::LANES)) };
+            for m in 0..M {
+                acc[m][p][g] = s.mul_add(x[m], w, acc[m][p][g]);
             }
         }
     }
