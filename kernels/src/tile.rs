@@ -90,12 +90,12 @@ unsafe fn multiply_add<S: Isa, const M: usize, const P: usize>(
         // SAFETY: within what the caller promises for a[m].
         *x = s.splat(unsafe { *a.add(k) });
     }
-    for p in 0..P {
+    for (p, &w) in w.iter().enumerate() {
         for g in 0..GATES {
             // SAFETY: within what the caller promises for w[p].
-            let w = unsafe { s.load(w[p].add((k * GATES + g) * S::LANES)) };
-            for m in 0..M {
-                acc[m][p][g] = s.mul_add(x[m], w, acc[m][p][g]);
+            let w = unsafe { s.load(w.add((k * GATES + g) * S::LANES)) };
+            for (acc, &x) in acc.iter_mut().zip(&x) {
+                acc[p][g] = s.mul_add(x, w, acc[p][g]);
             }
         }
     }

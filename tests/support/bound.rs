@@ -61,7 +61,7 @@ impl<const FUSED: bool> Real for Bounded<FUSED> {
     }
 
     fn fused_mul_add(self, a: Self, b: Self) -> Self {
-        let value = self.value.mul_add(a.value, b.value);
+        let value = self.value * a.value + b.value;
         match FUSED {
             true => Self::rounded(value, self.carried_by_product(a) + b.error),
             false => Self::rounded(value, self.times(a).error + b.error),
