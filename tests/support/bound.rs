@@ -11,7 +11,8 @@ use rnnpack::reference::Real;
 pub(crate) const U: f64 = 1.0 / (1 << 24) as f64;
 /// Half of the smallest subnormal: what one rounding costs near zero.
 pub(crate) const TINY: f64 = f32::from_bits(1) as f64 / 2.0;
-/// Covers the roundings of the analysis itself: done in f64, each is 2⁻²⁹ of an f32 rounding that is counted.
+/// Covers the roundings of the analysis itself, done in f64 as the f64 reference does: products of two f32 are exact, and
+/// any other rounding is 2⁻²⁹ of one in f32 that is counted.
 const SLACK: f64 = 1.0 + 1e-6;
 
 /// A value, and a bound on the error of the f32 in its place. `FUSED`: multiply-adds round once.
