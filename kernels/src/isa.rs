@@ -30,8 +30,8 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     const NAME: &'static str;
     /// f32 lanes in a vector; a power of two.
     const LANES: usize;
-    /// Batch rows of the largest register tile, at most 6: `MR * 4` accumulators, a weight vector and `MR` broadcasts
-    /// (or 4 weight vectors and a broadcast) must fit into the register file.
+    /// Batch rows of the largest register tile, at most 6: `MR * 4` accumulators, `MR` broadcasts and a weight vector
+    /// must fit into the register file.
     const MR: usize;
     /// `mul_add` rounds once.
     const FUSED: bool;
