@@ -4,13 +4,16 @@
 //! materialised between product and activation, and the activations are the standard library's. Benches
 //! compare with it, and it checks the kernels by a different route; nothing else uses it.
 
-use crate::{Error, LstmShape, LstmWeights, State};
+use crate::{Error, LayerWeights, Shape, State};
 use rnnpack_kernels::Error::{Extent, Length, Memory, Overflow};
-use rnnpack_kernels::{GATES, Weights, gemm::sgemm_bt};
+use rnnpack_kernels::{Weights, gemm::sgemm_bt};
+
+/// Gates of an LSTM.
+const GATES: usize = 4;
 
 /// The unfused layer. It keeps its gate buffer, so that calls of one size allocate once.
 pub struct UnfusedLstm {
-    shape: LstmShape,
+    shape: Shape,
     directions: Vec<Matrices>,
     /// `[T, B, 4·H]`
     gates: Vec<f32>,
@@ -28,7 +31,7 @@ struct Matrices {
 
 impl UnfusedLstm {
     /// Copies the weights into plain matrices.
-    pub fn new(weights: &LstmWeights<'_>) -> UnfusedLstm {
+    pub fn new(weights: &LayerWeights<'_>) -> UnfusedLstm {
         let directions = weights.directions().iter().map(Matrices::new).collect();
         UnfusedLstm { shape: weights.shape(), directions, gates: Vec::new() }
     }
@@ -40,7 +43,7 @@ impl UnfusedLstm {
     /// [`Error::Kernel`] where the state is another layer's, a length disagrees with the shapes or memory
     /// lacks; nothing was written then.
     pub fn forward(&mut self, time: usize, x: &[f32], state: &mut State, y: &mut [f32]) -> Result<(), Error> {
-        let LstmShape { input, hidden, .. } = self.shape;
+        let Shape { input, hidden, .. } = self.shape;
         let (units, directions) = (state.shape.hidden, state.shape.direction.count());
         extent("the state's hidden size", hidden, units)?;
         extent("the state's directions", self.shape.direction.count(), directions)?;
@@ -65,7 +68,7 @@ impl UnfusedLstm {
         state: &mut State,
         y: &mut [f32],
     ) -> Result<(), Error> {
-        let LstmShape { input, hidden, direction } = self.shape;
+        let Shape { input, hidden, direction } = self.shape;
         let (width, slab) = (GATES * hidden, batch * hidden);
         if batch == 0 {
             return Ok(());
@@ -93,7 +96,7 @@ impl UnfusedLstm {
 impl Matrices {
     fn new(weights: &Weights<'_>) -> Matrices {
         let units = || (0..GATES).flat_map(|gate| (0..weights.hidden()).map(move |unit| (gate, unit)));
-        let bias = |(gate, unit)| weights.bias(gate, unit).map_or(0.0, |(wb, rb)| wb + rb);
+        let bias = |(gate, unit)| weights.wb(gate, unit) + weights.rb(gate, unit);
         Matrices {
             w: units().flat_map(|(gate, unit)| weights.w_row(gate, unit)).copied().collect(),
             r: units().flat_map(|(gate, unit)| weights.r_row(gate, unit)).copied().collect(),
@@ -141,11 +144,11 @@ mod tests {
     fn agrees_with_the_f64_reference_in_every_direction() {
         let (time, batch, input, hidden) = (5, 3, 4, 6);
         for direction in [Direction::Forward, Direction::Reverse, Direction::Bidirectional] {
-            let shape = LstmShape { input, hidden, direction };
+            let shape = Shape { input, hidden, direction };
             let n = direction.count();
             let (w, r) = (values(n * 4 * hidden * input, 1), values(n * 4 * hidden * hidden, 2));
             let b = values(n * 8 * hidden, 3);
-            let weights = LstmWeights::new(shape, GateOrder::Iofc, &w, &r, Some(&b)).unwrap();
+            let weights = LayerWeights::new(shape, GateOrder::Onnx, &w, &r, Some(&b)).unwrap();
             let x = values(time * batch * input, 4);
             let mut state = State::zeros(shape, batch).unwrap();
             let mut y = vec![0.0; time * batch * shape.output()];
@@ -168,9 +171,9 @@ mod tests {
 
     #[test]
     fn refuses_lengths_that_disagree() {
-        let shape = LstmShape { input: 2, hidden: 3, direction: Direction::Forward };
+        let shape = Shape { input: 2, hidden: 3, direction: Direction::Forward };
         let (w, r) = (values(24, 1), values(36, 2));
-        let weights = LstmWeights::new(shape, GateOrder::Iofc, &w, &r, None).unwrap();
+        let weights = LayerWeights::new(shape, GateOrder::Onnx, &w, &r, None).unwrap();
         let mut lstm = UnfusedLstm::new(&weights);
         let mut state = State::zeros(shape, 1).unwrap();
         let e = lstm.forward(2, &[0.0; 3], &mut state, &mut [0.0; 6]).unwrap_err();

@@ -14,7 +14,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use rnnpack::activation;
 use rnnpack::reference::Real;
 use rnnpack::{
-    Dims, Direction, GateOrder, Layout, Lstm, LstmShape, LstmStack, LstmWeights, Planner, Scratch, Sequence,
+    Dims, Direction, GateOrder, Layer, LayerWeights, Layout, Planner, Scratch, Sequence, Shape, Stack,
     StackScratch, StackState, Strides, Variant, View, ViewMut,
 };
 use rnnpack_kernels::blocking::Blocking;
@@ -110,7 +110,7 @@ fn cases_in(direction: impl Strategy<Value = Direction>) -> impl Strategy<Value 
     let contents = (any::<bool>(), any::<bool>(), select(vec![0.1, 1.0, 4.0, 60.0]), any::<u64>());
     (sizes, extents, contents).prop_map(|(sizes, (time, batch, lens), (bias, initial, scale, seed))| {
         let (input, hidden, direction) = sizes;
-        let shape = LstmShape { input, hidden, direction };
+        let shape = Shape { input, hidden, direction };
         let within = |len: &u8| (*len as usize % (time + 1)) as i32;
         let lens = lens.map(|lens| lens[..batch].iter().map(within).collect());
         Case { shape, time, batch, bias, initial, lens, scale, seed }
@@ -196,7 +196,7 @@ fn activations_are_as_exact_as_the_bounds_assume(variant: Variant) -> Result<(),
 fn one_step_is_within_the_closed_bound_in_k(variant: Variant) -> Result<(), Failed> {
     let cases = (0..=500usize, 1..=24usize, 1..=4usize, select(vec![0.1f32, 1.0]), any::<u64>());
     check(variant, cases, |(input, hidden, batch, scale, seed)| {
-        let shape = LstmShape { input, hidden, direction: Direction::Forward };
+        let shape = Shape { input, hidden, direction: Direction::Forward };
         let case = Case { scale, ..Case::new(shape, 1, batch, seed) };
         let contents = case.contents();
         let output = run(&contents.layer(variant), &case, &contents);
@@ -470,13 +470,13 @@ fn gate_orders_agree(variant: Variant) -> Result<(), Failed> {
     }
     check(variant, cases(), |case| {
         let contents = case.contents();
-        let LstmShape { input, hidden, .. } = case.shape;
+        let Shape { input, hidden, .. } = case.shape;
         let w = permuted(&contents.w, hidden * input);
         let r = permuted(&contents.r, hidden * hidden);
         let b = contents.b.as_ref().map(|b| permuted(b, hidden));
-        let weights = LstmWeights::new(case.shape, GateOrder::Ifco, &w, &r, b.as_deref()).unwrap();
+        let weights = LayerWeights::new(case.shape, GateOrder::PyTorch, &w, &r, b.as_deref()).unwrap();
         let planner = Planner::for_isa(variant.name()).unwrap();
-        let layer = Lstm::with_plan(&weights, planner.plan(case.shape)).unwrap();
+        let layer = Layer::with_plan(&weights, planner.plan(case.shape)).unwrap();
         run(&layer, &case, &contents).difference(&run(&contents.layer(variant), &case, &contents))
     })
 }
@@ -517,11 +517,11 @@ fn a_stack_computes_its_layers_one_by_one(variant: Variant) -> Result<(), Failed
         for (hidden, both, seed) in above {
             let below = &cases[cases.len() - 1];
             let direction = if both { Direction::Bidirectional } else { Direction::Reverse };
-            let shape = LstmShape { input: below.shape.output(), hidden, direction };
+            let shape = Shape { input: below.shape.output(), hidden, direction };
             cases.push(Case { shape, seed, ..below.clone() });
         }
         let contents: Vec<Contents> = cases.iter().map(Case::contents).collect();
-        let layers = || contents.iter().map(|contents| contents.layer(variant)).collect::<Vec<Lstm>>();
+        let layers = || contents.iter().map(|contents| contents.layer(variant)).collect::<Vec<Layer>>();
 
         let mut by_hand = vec![];
         let mut x = contents[0].x.clone();
@@ -531,13 +531,13 @@ fn a_stack_computes_its_layers_one_by_one(variant: Variant) -> Result<(), Failed
             by_hand.push(output);
         }
 
-        let stack = LstmStack::new(layers()).unwrap();
+        let stack = Stack::new(layers()).unwrap();
         let top = &by_hand[by_hand.len() - 1];
         let (case, y_dims) = (&cases[0], cases[cases.len() - 1].y_dims());
         type Forward =
-            fn(&LstmStack, Sequence<'_>, &mut StackState, &mut StackScratch) -> Result<(), rnnpack::Error>;
+            fn(&Stack, Sequence<'_>, &mut StackState, &mut StackScratch) -> Result<(), rnnpack::Error>;
         let ways: &[Forward] = &[
-            LstmStack::forward,
+            Stack::forward,
             #[cfg(feature = "rayon")]
             |stack, sequence, state, scratch| stack.forward_parallel(sequence, state, scratch, 2),
         ];

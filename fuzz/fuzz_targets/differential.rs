@@ -53,7 +53,7 @@ impl<'a> Arbitrary<'a> for Case {
             hidden: u.int_in_range(0..=40)?,
             time,
             batch,
-            order: if u.arbitrary()? { GateOrder::Iofc } else { GateOrder::Ifco },
+            order: if u.arbitrary()? { GateOrder::Onnx } else { GateOrder::PyTorch },
             biases: u.arbitrary()?,
             reverse: u.arbitrary()?,
             lens: if u.arbitrary()? { Some(lens(u)?) } else { None },

@@ -7,7 +7,7 @@ use super::operator::{Reader, RecurrentOp, Settings};
 use super::proto::{self, DimensionValue};
 use super::scope::Scope;
 use super::tensor::Tensor;
-use crate::{Direction, Error, GateOrder, Layout, Lstm, LstmShape, LstmWeights};
+use crate::{Cell, Direction, Error, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Shape};
 use std::fmt;
 use std::sync::Arc;
 
@@ -94,7 +94,7 @@ impl RecurrentNode {
     ///
     /// # Errors
     /// What [`RecurrentNode::refusal`] says.
-    pub fn weights(&self) -> Result<LstmWeights<'_>, Error> {
+    pub fn weights(&self) -> Result<LayerWeights<'_>, Error> {
         match &self.weights {
             Ok(w) => w.view().map_err(|e| layer_error(&self.name, e).into()),
             Err(e) => Err(e.clone().into()),
@@ -104,9 +104,9 @@ impl RecurrentNode {
     /// Packs the layer for this machine.
     ///
     /// # Errors
-    /// What [`RecurrentNode::refusal`] says, and those of [`Lstm::new`].
-    pub fn pack(&self) -> Result<Lstm, Error> {
-        Lstm::new(&self.weights()?).map_err(|e| layer_error(&self.name, e).into())
+    /// What [`RecurrentNode::refusal`] says, and those of [`Layer::new`].
+    pub fn pack(&self) -> Result<Layer, Error> {
+        Layer::new(&self.weights()?).map_err(|e| layer_error(&self.name, e).into())
     }
 }
 
@@ -121,18 +121,18 @@ pub(crate) fn layer_error(node: &str, error: Error) -> OnnxError {
 /// The weights of an LSTM node, with dimensions that agree.
 #[derive(Debug, Clone)]
 pub(crate) struct Weights {
-    pub(crate) shape: LstmShape,
+    pub(crate) shape: Shape,
     pub(crate) w: Arc<Tensor>,
     pub(crate) r: Arc<Tensor>,
     pub(crate) b: Option<Arc<Tensor>>,
 }
 
 impl Weights {
-    pub(crate) fn view(&self) -> Result<LstmWeights<'_>, Error> {
+    pub(crate) fn view(&self) -> Result<LayerWeights<'_>, Error> {
         let w = self.w.as_slice().unwrap_or_default();
         let r = self.r.as_slice().unwrap_or_default();
         let b = self.b.as_ref().map(|b| b.as_slice().unwrap_or_default());
-        LstmWeights::new(self.shape, GateOrder::Iofc, w, r, b)
+        LayerWeights::new(Cell::lstm(), self.shape, GateOrder::Onnx, LayerTensors { w, r, b, p: None })
     }
 }
 
@@ -160,7 +160,7 @@ impl Constants {
     }
 
     /// The layer's shape, when all constants are known and agree with each other and the attributes.
-    fn shape(&self, reader: &Reader<'_>, settings: &Settings) -> Result<LstmShape, OnnxError> {
+    fn shape(&self, reader: &Reader<'_>, settings: &Settings) -> Result<Shape, OnnxError> {
         for (t, input) in self.0.iter().zip(&reader.op.inputs()[1..]) {
             if let Some(Err(e)) = t {
                 return Err(reader.bad_input(input, &e.reason));

@@ -4,7 +4,7 @@ use super::OnnxError;
 use super::attribute::{Attributes, BadAttribute, bad};
 use super::proto;
 use super::tensor::{DType, Tensor};
-use crate::{Direction, Layout, LstmShape};
+use crate::{Direction, Layout, Shape};
 use std::fmt;
 
 /// The first and the last version of the standard operator set whose recurrent operators are known here.
@@ -187,7 +187,7 @@ impl<'n> Reader<'n> {
         &self,
         settings: &Settings,
         [w, r, b]: [Option<&Tensor>; 3],
-    ) -> Result<LstmShape, OnnxError> {
+    ) -> Result<Shape, OnnxError> {
         let named = [("W", w), ("R", r), ("B", b)];
         for (input, t) in named {
             let Some(t) = t else { continue };
@@ -216,7 +216,7 @@ impl<'n> Reader<'n> {
                 return Err(self.bad_input(input, &reason));
             }
         }
-        Ok(LstmShape { input, hidden, direction: settings.direction })
+        Ok(Shape { input, hidden, direction: settings.direction })
     }
 
     pub(crate) fn bad_input(&self, input: &str, reason: &str) -> OnnxError {
