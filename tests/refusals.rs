@@ -118,7 +118,7 @@ fn sizes_that_overflow_are_refused() {
     let layer = layer();
     assert_eq!(words(layer.new_state(usize::MAX)), "the size of state overflows");
     let rows = usize::MAX / 64;
-    assert_eq!(words(layer.new_state(rows)), format!("no memory for state ({} f32)", 10 * rows));
+    assert_eq!(words(layer.new_state(rows)), format!("no memory for state ({} numbers)", 10 * rows));
 
     let absurd = Dims { time: usize::MAX, directions: 1, batch: 2, width: 1 };
     assert_eq!(words(View::<f32>::new(&[], absurd, Layout::TimeMajor)), "the size of tensor overflows");
