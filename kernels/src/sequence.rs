@@ -19,7 +19,7 @@ use crate::blocking::Blocking;
 use crate::cell::{Any, At, Candidate, CoupledLstm, Gates, Gru, Lstm, NoPass, Pass, Rnn, Standard};
 use crate::isa::{Isa, Kernel};
 use crate::pack::{Packed, PackedPass};
-use crate::tile::{Acc, Ahead, accumulate, tiles};
+use crate::tile::{Acc, Ahead, Tile, sums, tiles};
 use crate::view::{Dims, View, ViewMut};
 use crate::{Cell, Element, Error, GruCell, LstmCell};
 
@@ -200,7 +200,7 @@ impl Buffers {
             let state = blocking.rows.checked_mul(row)?;
             // The bias of a pass has as many elements as the gates of a pair.
             let gates = chunk.checked_mul(packed.passes().iter().map(|pass| pass.bias.len()).sum())?;
-            let total = state.checked_mul(states)?.checked_add(gates)?;
+            let total = state.checked_mul(states)?.checked_add(TILE)?.checked_add(gates)?;
             Some(Buffers { row, state, states, chunk, total })
         };
         sizes().ok_or(Error::Overflow { what: "scratch" })
@@ -339,7 +339,8 @@ impl<'a> Block<'a> {
             h,
             h_next: at((step + 1) % 2),
             aux,
-            gates: at(states).wrapping_add(earlier),
+            gates: at(states).wrapping_add(TILE + earlier),
+            sums: at(states),
             chunk,
             row,
             input: self.packed.input(),
@@ -422,6 +423,8 @@ struct Operands<'a> {
     h_next: *mut f32,
     aux: [*mut f32; 2],
     gates: *mut f32,
+    /// Room for the sums of a tile.
+    sums: *mut f32,
     /// (step, row) pairs of a panel in `gates`.
     chunk: usize,
     row: usize,
@@ -446,57 +449,49 @@ impl Output<'_> {
     }
 }
 
-/// A tile's first row and panel, and what it asks for ahead.
+/// A tile's rows and panels.
 #[derive(Clone, Copy)]
 struct Place {
     row: usize,
+    rows: usize,
     panel: usize,
-    ahead: Ahead,
+    panels: usize,
 }
 
-impl Place {
-    /// The only tile over its weights.
-    fn alone(panel: usize) -> Place {
-        Place { row: 0, panel, ahead: Ahead::NOTHING }
-    }
-}
+/// f32 that the sums of a tile take at most, in two halves: 6 rows or 2 panels of 4 vectors of 16 lanes.
+const TILE: usize = 2 * 6 * 4 * 16;
 
-/// Calls a tile function with the pass's vectors and the number of rows as constants, where the ISA has registers for so
-/// many.
-macro_rules! with_rows {
-    ($rows:expr, $f:ident::<$s:ident, $p:ident>($($arg:expr),*)) => {
-        match $p::SHAPE.vectors() {
-            3 => with_rows!(@ $rows, $f::<$s, $p, 3>($($arg),*)),
-            4 => with_rows!(@ $rows, $f::<$s, $p, 4>($($arg),*)),
+/// Evaluates a call of a tile function with the rows M, the panels P and the pass's vectors N as constants, where the ISA
+/// has registers for so many. Two panels go with one row alone.
+macro_rules! with_tile {
+    ($s:ident, $pass:ident, $rows:expr, $panels:expr, |$m:ident, $p:ident, $n:ident| $call:expr) => {
+        match $pass::SHAPE.vectors() {
+            3 => with_tile!(@ $s, $rows, $panels, $m, $p, $n = 3, $call),
+            4 => with_tile!(@ $s, $rows, $panels, $m, $p, $n = 4, $call),
             _ => unreachable!("another number of vectors needs an arm of its own"),
         }
     };
-    (@ $rows:expr, $f:ident::<$s:ident, $p:ident, $n:literal>($($arg:expr),*)) => {
-        match $rows {
-            1 => $f::<$s, $p, 1, 1, $n>($($arg),*),
-            2 if $s::MR >= 2 => $f::<$s, $p, 2, 1, $n>($($arg),*),
-            3 if $s::MR >= 3 => $f::<$s, $p, 3, 1, $n>($($arg),*),
-            4 if $s::MR >= 4 => $f::<$s, $p, 4, 1, $n>($($arg),*),
-            5 if $s::MR >= 5 => $f::<$s, $p, 5, 1, $n>($($arg),*),
-            6 if $s::MR >= 6 => $f::<$s, $p, 6, 1, $n>($($arg),*),
+    (@ $s:ident, $rows:expr, $panels:expr, $m:ident, $p:ident, $n:ident = $vectors:literal, $call:expr) => {
+        match ($rows, $panels) {
+            (1, 2) => with_tile!(@ $m = 1, $p = 2, $n = $vectors, $call),
+            (1, _) => with_tile!(@ $m = 1, $p = 1, $n = $vectors, $call),
+            (2, _) if $s::MR >= 2 => with_tile!(@ $m = 2, $p = 1, $n = $vectors, $call),
+            (3, _) if $s::MR >= 3 => with_tile!(@ $m = 3, $p = 1, $n = $vectors, $call),
+            (4, _) if $s::MR >= 4 => with_tile!(@ $m = 4, $p = 1, $n = $vectors, $call),
+            (5, _) if $s::MR >= 5 => with_tile!(@ $m = 5, $p = 1, $n = $vectors, $call),
+            (6, _) if $s::MR >= 6 => with_tile!(@ $m = 6, $p = 1, $n = $vectors, $call),
             _ => {
                 const { assert!($s::MR <= 6, "a larger tile needs an arm of its own") };
                 unreachable!("tiles have at most MR rows")
             }
         }
     };
-}
-
-/// Calls a tile function for one row: two panels at a time keep 6 or 8 independent chains in flight.
-macro_rules! one_row {
-    ($panel:expr, $panels:expr, $f:ident::<$s:ident, $p:ident>($($arg:expr),*)) => {
-        match ($p::SHAPE.vectors(), $panel + 1 < $panels) {
-            (3, true) => $f::<$s, $p, 1, 2, 3>($($arg),*),
-            (3, false) => $f::<$s, $p, 1, 1, 3>($($arg),*),
-            (_, true) => $f::<$s, $p, 1, 2, 4>($($arg),*),
-            (_, false) => $f::<$s, $p, 1, 1, 4>($($arg),*),
-        }
-    };
+    (@ $m:ident = $rows:literal, $p:ident = $panels:literal, $n:ident = $vectors:literal, $call:expr) => {{
+        const $m: usize = $rows;
+        const $p: usize = $panels;
+        const $n: usize = $vectors;
+        $call
+    }};
 }
 
 /// gates ← bias + W·x for the first `pairs` (step, row) pairs of the chunk.
@@ -506,21 +501,20 @@ macro_rules! one_row {
 /// `pairs`.
 #[inline(always)]
 unsafe fn project<S: Isa, C: Pass>(s: S, o: &Operands<'_>, pairs: usize) {
-    let vectors = C::SHAPE.vectors();
-    if pairs == 1 {
-        for panel in (0..o.panels).step_by(2) {
-            // SAFETY: pair 0 is one of the chunk's, and the panels are below `panels`.
-            unsafe { one_row!(panel, o.panels, project_tile::<S, C>(s, o, Place::alone(panel))) }
-        }
-        return;
-    }
-    for panel in 0..o.panels {
-        let next = (panel + 1 < o.panels).then(|| o.w_panel::<S>(vectors, panel + 1));
+    let group = panels_at_once(pairs);
+    for panel in (0..o.panels).step_by(group) {
+        let panels = group.min(o.panels - panel);
+        let next = (pairs > 1 && panel + 1 < o.panels).then(|| o.w_panel::<S, C>(panel + 1));
         for (tile, (row, rows)) in tiles(pairs, S::MR).enumerate() {
-            let ahead = Ahead::new::<S>(next, vectors, [tile, pairs.div_ceil(S::MR)], o.input);
-            let place = Place { row, panel, ahead };
-            // SAFETY: the tile's rows are below `pairs`, the panel below `panels`.
-            unsafe { with_rows!(rows, project_tile::<S, C>(s, o, place)) }
+            let ahead = Ahead::new::<S>(next, C::SHAPE.vectors(), [tile, pairs.div_ceil(S::MR)], o.input);
+            let at = Place { row, rows, panel, panels };
+            // SAFETY: the tile's rows are below `pairs`, the panels below `panels`; N are the vectors of the pass.
+            unsafe {
+                with_tile!(S, C, rows, panels, |M, P, N| {
+                    let tile = o.projection::<S, C, M, P>(at, ahead);
+                    store_sums::<S, M, P, N>(s, &tile, o.parked::<S, C>(panel, row), o.chunk * N * S::LANES)
+                })
+            }
         }
     }
 }
@@ -532,154 +526,205 @@ unsafe fn project<S: Isa, C: Pass>(s: S, o: &Operands<'_>, pairs: usize) {
 /// the pairs from `base` on.
 #[inline(always)]
 unsafe fn recur<S: Isa, C: Pass>(s: S, pass: C, o: &Operands<'_>, step: usize, rows: usize, base: usize) {
-    let vectors = C::SHAPE.vectors();
+    let group = panels_at_once(rows);
+    let groups = o.panels.div_ceil(group);
     // Backward on odd steps: what is still in cache from the last step is met first.
-    let at = |i: usize, count: usize| if step.is_multiple_of(2) { i } else { count - 1 - i };
-    if rows == 1 {
-        let pairs = o.panels.div_ceil(2);
-        for i in 0..pairs {
-            let panel = 2 * at(i, pairs);
-            // SAFETY: row 0 is one of the block's, and the panels are below `panels`.
-            unsafe { one_row!(panel, o.panels, recur_tile::<S, C>(s, pass, o, base, Place::alone(panel))) }
-        }
-        return;
-    }
-    for i in 0..o.panels {
-        let panel = at(i, o.panels);
-        let next = (i + 1 < o.panels).then(|| o.r_panel::<S>(vectors, at(i + 1, o.panels)));
+    let order = |i: usize| if step.is_multiple_of(2) { i } else { groups - 1 - i };
+    for i in 0..groups {
+        let panel = group * order(i);
+        let panels = group.min(o.panels - panel);
+        let next = (rows > 1 && i + 1 < groups).then(|| o.r_panel::<S, C>(order(i + 1)));
         for (tile, (row, count)) in tiles(rows, S::MR).enumerate() {
-            let ahead = Ahead::new::<S>(next, vectors, [tile, rows.div_ceil(S::MR)], o.hidden);
-            let place = Place { row, panel, ahead };
-            // SAFETY: the tile's rows are below `rows`, the panel below `panels`.
-            unsafe { with_rows!(count, recur_tile::<S, C>(s, pass, o, base, place)) }
+            let ahead = Ahead::new::<S>(next, C::SHAPE.vectors(), [tile, rows.div_ceil(S::MR)], o.hidden);
+            let at = Place { row, rows: count, panel, panels };
+            // SAFETY: the tile's rows are below `rows`, the panels below `panels`; N are the vectors of the pass.
+            unsafe {
+                if C::IN_REGISTERS {
+                    with_tile!(S, C, count, panels, |M, P, N| {
+                        let tile = o.recurrence::<S, C, M, P>(at, base, ahead);
+                        fused_tile::<S, C, M, P, N>(s, pass, o, at, base, &tile)
+                    })
+                } else {
+                    with_tile!(S, C, count, panels, |M, P, N| {
+                        let tile = o.recurrence::<S, C, M, P>(at, base, ahead);
+                        store_sums::<S, M, P, N>(s, &tile, o.sums, TILE / 2)
+                    });
+                    finish_stored(s, pass, o, at, base);
+                }
+            }
+        }
+    }
+}
+
+/// Panels of a tile: with one row, two keep 6 or 8 independent chains in flight.
+fn panels_at_once(rows: usize) -> usize {
+    if rows == 1 { 2 } else { 1 }
+}
+
+/// The sums of a tile go to `to`: rows follow each other, panels are `panel` f32 apart. A function of its own, which all
+/// passes share.
+///
+/// # Safety
+/// As [`sums`], and `to` must be valid for writing them.
+unsafe fn store_sums<S: Isa, const M: usize, const P: usize, const N: usize>(
+    s: S,
+    tile: &Tile<M, P>,
+    to: *mut f32,
+    panel: usize,
+) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            // SAFETY: the caller's promise.
+            let acc: Acc<S::V, M, P, N> = unsafe { sums(s, tile) };
+            for (m, acc) in acc.iter().enumerate() {
+                for (p, acc) in acc.iter().enumerate() {
+                    for (n, &v) in acc.iter().enumerate() {
+                        // SAFETY: the caller's promise.
+                        unsafe { s.store(to.add(p * panel + (m * N + n) * S::LANES), v) }
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// A tile of R·h, and its epilogues on the registers that the sums are in.
+///
+/// # Safety
+/// `tile` must be what [`Operands::recurrence`] gives for the place, which must lie within the operands of the pass: rows
+/// of the block that have a gate pair from `base` on, and panels; N must be the pass's vectors.
+#[inline(always)]
+unsafe fn fused_tile<S: Isa, C: Pass, const M: usize, const P: usize, const N: usize>(
+    s: S,
+    pass: C,
+    o: &Operands<'_>,
+    at: Place,
+    base: usize,
+    tile: &Tile<M, P>,
+) {
+    // SAFETY: the caller's promise.
+    let acc: Acc<S::V, M, P, N> = unsafe { sums(s, tile) };
+    for (m, acc) in acc.iter().enumerate() {
+        for (p, acc) in acc.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { finish(s, pass, o, [at.row + m, at.panel + p], base, |n| acc[n]) }
+        }
+    }
+}
+
+/// The epilogues of a tile whose sums were stored.
+///
+/// # Safety
+/// As [`fused_tile`]; the sums must be the tile's, as [`recur`] stores them.
+#[inline(always)]
+unsafe fn finish_stored<S: Isa, C: Pass>(s: S, pass: C, o: &Operands<'_>, at: Place, base: usize) {
+    for p in 0..at.panels {
+        for m in 0..at.rows {
+            let sums = o.sums.wrapping_add(p * (TILE / 2) + m * C::SHAPE.vectors() * S::LANES);
+            // SAFETY: the caller's promise.
+            unsafe {
+                finish(s, pass, o, [at.row + m, at.panel + p], base, |n| s.load(sums.add(n * S::LANES)))
+            }
         }
     }
 }
 
 impl Operands<'_> {
-    /// W of a panel of so many vectors.
+    /// W of a panel.
     #[inline(always)]
-    fn w_panel<S: Isa>(&self, vectors: usize, panel: usize) -> *const f32 {
-        self.w.wrapping_add(panel * self.input * vectors * S::LANES)
+    fn w_panel<S: Isa, C: Pass>(&self, panel: usize) -> *const f32 {
+        self.w.wrapping_add(panel * self.input * C::SHAPE.vectors() * S::LANES)
     }
 
-    /// R of a panel of so many vectors.
+    /// R of a panel.
     #[inline(always)]
-    fn r_panel<S: Isa>(&self, vectors: usize, panel: usize) -> *const f32 {
-        self.r.wrapping_add(panel * self.hidden * vectors * S::LANES)
+    fn r_panel<S: Isa, C: Pass>(&self, panel: usize) -> *const f32 {
+        self.r.wrapping_add(panel * self.hidden * C::SHAPE.vectors() * S::LANES)
     }
 
     /// Where a pair's sums are parked: `gates[panel][pair][vector][lane]`.
     #[inline(always)]
-    fn parked<S: Isa>(&self, vectors: usize, panel: usize, pair: usize) -> *mut f32 {
-        self.gates.wrapping_add((panel * self.chunk + pair) * vectors * S::LANES)
+    fn parked<S: Isa, C: Pass>(&self, panel: usize, pair: usize) -> *mut f32 {
+        self.gates.wrapping_add((panel * self.chunk + pair) * C::SHAPE.vectors() * S::LANES)
     }
-}
 
-/// # Safety
-/// The place must lie within the operands of a pass of N vectors: rows below the chunk's pairs, and panels.
-#[inline(always)]
-unsafe fn project_tile<S: Isa, C: Pass, const M: usize, const P: usize, const N: usize>(
-    s: S,
-    o: &Operands<'_>,
-    at: Place,
-) {
-    let mut acc: Acc<S::V, M, P, N> = [[[s.splat(0.0); N]; P]; M];
-    for acc in &mut acc {
-        for (p, acc) in acc.iter_mut().enumerate() {
-            for (n, v) in acc.iter_mut().enumerate() {
-                // SAFETY: the bias holds N vectors for each panel.
-                *v = unsafe { s.load(o.bias.add(((at.panel + p) * N + n) * S::LANES)) };
-            }
+    /// A tile of bias + W·x.
+    #[inline(always)]
+    fn projection<S: Isa, C: Pass, const M: usize, const P: usize>(
+        &self,
+        at: Place,
+        ahead: Ahead,
+    ) -> Tile<M, P> {
+        let bias = |p| self.bias.wrapping_add((at.panel + p) * C::SHAPE.vectors() * S::LANES);
+        Tile {
+            start: std::array::from_fn(|p| bias(p)),
+            last: std::array::from_fn(|p| bias(p).wrapping_add((C::SHAPE.vectors() - 1) * S::LANES)),
+            rows: [0, 0],
+            a: std::array::from_fn(|m| self.x.wrapping_add(self.x_offsets[at.row + m])),
+            w: std::array::from_fn(|p| self.w_panel::<S, C>(at.panel + p)),
+            depth: self.input,
+            ahead,
         }
     }
-    let a = std::array::from_fn(|m| o.x.wrapping_add(o.x_offsets[at.row + m]));
-    let w = std::array::from_fn(|p| o.w_panel::<S>(N, at.panel + p));
-    // SAFETY: x_offsets point at rows of x, and a panel of W has `input` k.
-    let acc = unsafe { accumulate(s, acc, a, w, o.input, at.ahead) };
-    for (m, acc) in acc.iter().enumerate() {
-        for (p, acc) in acc.iter().enumerate() {
-            let parked = o.parked::<S>(N, at.panel + p, at.row + m);
-            for (n, &v) in acc.iter().enumerate() {
-                // SAFETY: the caller's promise: the tile's pairs and panels are in the gate buffer.
-                unsafe { s.store(parked.add(n * S::LANES), v) }
-            }
-        }
-    }
-}
 
-/// # Safety
-/// The place must lie within the operands of the pass, which has N vectors: rows of the block that have a gate pair from
-/// `base` on, and panels.
-#[inline(always)]
-unsafe fn recur_tile<S: Isa, C: Pass, const M: usize, const P: usize, const N: usize>(
-    s: S,
-    pass: C,
-    o: &Operands<'_>,
-    base: usize,
-    at: Place,
-) {
-    let mut acc: Acc<S::V, M, P, N> = [[[s.splat(0.0); N]; P]; M];
-    for (m, acc) in acc.iter_mut().enumerate() {
-        for (p, acc) in acc.iter_mut().enumerate() {
-            let panel = at.panel + p;
-            let parked = o.parked::<S>(N, panel, base + at.row + m);
-            for (n, v) in acc.iter_mut().enumerate() {
-                let apart = C::SHAPE.apart && n + C::SHAPE.units >= N;
-                // SAFETY: the caller's promise and the invariant of `Operands`.
-                *v = unsafe {
-                    match apart {
-                        true => s.load(
-                            o.constants.add((panel * C::SHAPE.units + n + C::SHAPE.units - N) * S::LANES),
-                        ),
-                        false => s.load(parked.add(n * S::LANES)),
-                    }
-                };
-            }
-        }
-    }
-    let a = std::array::from_fn(|m| o.factor.wrapping_add((at.row + m) * o.row));
-    let r = std::array::from_fn(|p| o.r_panel::<S>(N, at.panel + p));
-    // SAFETY: a row of h and a panel of R have `hidden` k.
-    let acc = unsafe { accumulate(s, acc, a, r, o.hidden, at.ahead) };
-    for (m, acc) in acc.iter().enumerate() {
-        for (p, acc) in acc.iter().enumerate() {
-            let place = Place { row: at.row + m, panel: at.panel + p, ..at };
-            // SAFETY: the caller's promise.
-            unsafe { finish(s, pass, o, base, place, acc) }
+    /// A tile of parked sums + R·h.
+    #[inline(always)]
+    fn recurrence<S: Isa, C: Pass, const M: usize, const P: usize>(
+        &self,
+        at: Place,
+        base: usize,
+        ahead: Ahead,
+    ) -> Tile<M, P> {
+        let row = C::SHAPE.vectors() * S::LANES;
+        let parked = |p| self.parked::<S, C>(at.panel + p, base + at.row).cast_const();
+        let last = |p| match C::SHAPE.apart {
+            true => self.constants.wrapping_add((at.panel + p) * S::LANES),
+            false => parked(p).wrapping_add(row - S::LANES),
+        };
+        Tile {
+            start: std::array::from_fn(|p| parked(p)),
+            last: std::array::from_fn(|p| last(p)),
+            rows: [row, if C::SHAPE.apart { 0 } else { row }],
+            a: std::array::from_fn(|m| self.factor.wrapping_add((at.row + m) * self.row)),
+            w: std::array::from_fn(|p| self.r_panel::<S, C>(at.panel + p)),
+            depth: self.hidden,
+            ahead,
         }
     }
 }
 
-/// The epilogue of one row and panel: reads the states, writes what the pass computes, and in the last pass the next h
-/// and y.
+/// The epilogue of one row and panel, from its sums: reads the states, writes what the pass computes, and in the last pass
+/// the next h and y.
 ///
 /// # Safety
-/// The place's row must be one of the block's and running at this step, its gates a pair from `base` on, its panel below
-/// `panels`; N must be the vectors of the pass.
+/// The row must be one of the block's and running at this step, its gates a pair from `base` on, the panel below `panels`.
 #[inline(always)]
-unsafe fn finish<S: Isa, C: Pass, const N: usize>(
+unsafe fn finish<S: Isa, C: Pass>(
     s: S,
     pass: C,
     o: &Operands<'_>,
+    [row, panel]: [usize; 2],
     base: usize,
-    place: Place,
-    acc: &[S::V; N],
+    sum: impl Fn(usize) -> S::V,
 ) {
-    let Place { row, panel, .. } = place;
     let units = C::SHAPE.units;
-    let parked = o.parked::<S>(N, panel, base + row);
+    let parked = o.parked::<S, C>(panel, base + row);
     for u in 0..units {
         let unit = (panel * units + u) * S::LANES;
         let at = row * o.row + unit;
         let lanes = At {
             h: o.h.wrapping_add(at),
-            aux: o.aux.map(|aux| aux.wrapping_add(at)),
-            projected: parked.wrapping_add((N - units + u) * S::LANES),
-            constants: std::array::from_fn(|i| o.constants.wrapping_add(i * o.row + unit)),
+            aux: [o.aux[0].wrapping_add(at), o.aux[1].wrapping_add(at)],
+            projected: parked.wrapping_add((C::SHAPE.vectors() - units + u) * S::LANES),
+            constants: o.constants.wrapping_add(unit),
+            row: o.row,
         };
-        let gates = std::array::from_fn(|g| acc[if g * units + u < N { g * units + u } else { u }]);
-        // SAFETY: state rows and rows of constants hold whole panels, and the pair has N parked vectors.
+        let mut gates = [s.splat(0.0); 4];
+        for (g, gate) in gates.iter_mut().enumerate().take(C::SHAPE.gates.len()) {
+            *gate = sum(g * units + u);
+        }
+        // SAFETY: state rows and rows of constants hold whole panels, and the pair has all vectors of the pass parked.
         let Some(h) = (unsafe { pass.finish(s, gates, lanes) }) else { continue };
         // SAFETY: as above. The row is running, so its time step is one of y's, whose row holds `hidden` f32: `left` of
         // them from this unit on.

@@ -38,6 +38,49 @@ impl Ahead {
     }
 }
 
+/// The operands of a tile.
+pub(crate) struct Tile<const M: usize, const P: usize> {
+    /// Where the sums of each panel start from: N - 1 vectors of row 0, and the last vector, which may stand elsewhere.
+    pub(crate) start: [*const f32; P],
+    pub(crate) last: [*const f32; P],
+    /// f32 from a row's `start`, and from its `last`, to the next row's.
+    pub(crate) rows: [usize; 2],
+    /// The factors of each row, `depth` of them.
+    pub(crate) a: [*const f32; M],
+    /// The weights of each panel, `[k][vector][lane]`.
+    pub(crate) w: [*const f32; P],
+    pub(crate) depth: usize,
+    pub(crate) ahead: Ahead,
+}
+
+/// `start[m][p][n] + Σ a[m][k] · w[p][k][n]` over ascending k.
+///
+/// # Safety
+/// The addresses must be valid for reading what their fields say.
+#[inline(always)]
+pub(crate) unsafe fn sums<S: Isa, const M: usize, const P: usize, const N: usize>(
+    s: S,
+    tile: &Tile<M, P>,
+) -> Acc<S::V, M, P, N> {
+    let mut acc: Acc<S::V, M, P, N> = [[[s.splat(0.0); N]; P]; M];
+    for (m, acc) in acc.iter_mut().enumerate() {
+        for (p, acc) in acc.iter_mut().enumerate() {
+            for (n, v) in acc.iter_mut().enumerate() {
+                let [start, last] = [tile.start[p].wrapping_add(m * tile.rows[0]), tile.last[p]];
+                // SAFETY: the caller's promise.
+                *v = unsafe {
+                    match n + 1 < N {
+                        true => s.load(start.wrapping_add(n * S::LANES)),
+                        false => s.load(last.wrapping_add(m * tile.rows[1])),
+                    }
+                };
+            }
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { accumulate(s, acc, tile.a, tile.w, tile.depth, tile.ahead) }
+}
+
 /// `acc[m][p][n] += a[m][k] · w[p][k][n]` for ascending `k < depth`, each a fused multiply-add per lane.
 ///
 /// Beside it, tiles of several rows ask for what [`Ahead`] says.
@@ -45,7 +88,7 @@ impl Ahead {
 /// # Safety
 /// `a[m]` must be valid for reading `depth` f32, `w[p]` for `depth · N · LANES`.
 #[inline(always)]
-pub(crate) unsafe fn accumulate<S: Isa, const M: usize, const P: usize, const N: usize>(
+unsafe fn accumulate<S: Isa, const M: usize, const P: usize, const N: usize>(
     s: S,
     mut acc: Acc<S::V, M, P, N>,
     a: [*const f32; M],

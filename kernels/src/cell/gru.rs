@@ -15,6 +15,7 @@ pub(crate) struct Gru<A>(pub(crate) A);
 
 impl<A: Activations> Pass for Gru<A> {
     const SHAPE: PassShape = PassShape { gates: &[0, 1, 2], units: 1, apart: true };
+    const IN_REGISTERS: bool = A::IN_REGISTERS;
 
     /// `ht = g(r · (Rh·h + Rbh) + (Wh·x + Wbh))`
     #[inline(always)]
@@ -33,10 +34,11 @@ pub(crate) struct Gates<A>(pub(crate) A);
 
 impl<A: Activations> Pass for Gates<A> {
     const SHAPE: PassShape = PassShape { gates: &[0, 1], units: 2, apart: false };
+    const IN_REGISTERS: bool = A::IN_REGISTERS;
 
     #[inline(always)]
     unsafe fn finish<S: Isa>(self, s: S, [z, r, ..]: [S::V; 4], at: At) -> Option<S::V> {
-        let [update, reset] = [z, r].map(|sum| self.0.gate(s, sum));
+        let (update, reset) = (self.0.gate(s, z), self.0.gate(s, r));
         // SAFETY: the caller's promise.
         unsafe {
             s.store(at.aux[0], update);
@@ -52,6 +54,7 @@ pub(crate) struct Candidate<A>(pub(crate) A);
 
 impl<A: Activations> Pass for Candidate<A> {
     const SHAPE: PassShape = PassShape { gates: &[2], units: 4, apart: false };
+    const IN_REGISTERS: bool = A::IN_REGISTERS;
 
     #[inline(always)]
     unsafe fn finish<S: Isa>(self, s: S, [hidden, ..]: [S::V; 4], at: At) -> Option<S::V> {

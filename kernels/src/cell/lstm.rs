@@ -12,6 +12,7 @@ pub(crate) struct Lstm<A> {
 
 impl<A: Activations> Pass for Lstm<A> {
     const SHAPE: PassShape = PassShape { gates: &[0, 1, 2, 3], units: 1, apart: false };
+    const IN_REGISTERS: bool = A::IN_REGISTERS;
 
     /// ```text
     /// C = f(f + Pf·C₋₁) · C₋₁ + f(i + Pi·C₋₁) · g(c)     one product rounded, then one fused multiply-add
@@ -35,7 +36,7 @@ impl<A: Activations> Lstm<A> {
             return sum;
         }
         // SAFETY: the caller of `finish` promises the constants.
-        s.mul_add(unsafe { s.load(at.constants[gate]) }, cell, sum)
+        s.mul_add(unsafe { s.load(at.constants.add(gate * at.row)) }, cell, sum)
     }
 
     /// From the activated gates i and f and the sums of o and c: writes the cell state, gives the hidden state.
@@ -55,6 +56,7 @@ pub(crate) struct CoupledLstm<A>(pub(crate) Lstm<A>);
 
 impl<A: Activations> Pass for CoupledLstm<A> {
     const SHAPE: PassShape = PassShape { gates: &[0, 1, 3], units: 1, apart: false };
+    const IN_REGISTERS: bool = A::IN_REGISTERS;
 
     #[inline(always)]
     unsafe fn finish<S: Isa>(self, s: S, [i, o, g, _]: [S::V; 4], at: At) -> Option<S::V> {
