@@ -731,7 +731,7 @@ fn attributes_of_loops_and_scans_are_checked() {
         main.model(17)
     };
     let one = attr_i("num_scan_inputs", 1);
-    Model::load(&base("Scan", &[one.clone()])).unwrap();
+    Model::load(&base("Scan", std::slice::from_ref(&one))).unwrap();
     for (name, op, attrs) in [
         ("num_scan_inputs", "Scan", vec![]),
         ("num_scan_inputs", "Scan", vec![attr_i("num_scan_inputs", 3)]),

@@ -110,7 +110,8 @@ impl Loader {
     /// dimensions ask for, in this file, and every name must stand for one value. Panics of tract are caught
     /// (not where a program is built with `panic = "abort"`). What tract computes from constants while it
     /// loads, and what the model's other operators allocate when it runs, has no bound: do not load a hostile
-    /// model without a limit on memory and time around it.
+    /// model without a limit on memory and time around it. Nor has a `Loop` an end that its count and condition
+    /// do not give it; it allocates for the iterations that it ran, whatever count it announces.
     ///
     /// # Errors
     /// [`Error::Onnx`]: an LSTM node asks for something that is not computed, a GRU or RNN node for something
@@ -257,6 +258,10 @@ fn specs(
 }
 
 /// A whole ONNX model, ready to run. It is cheap to clone, and one model serves any number of threads.
+///
+/// Recurrent nodes may also stand in the branches of an `If` and the bodies of a `Loop` or a `Scan`; those are
+/// planned when the model is loaded. A carried value may change its extents from one iteration to the next, but
+/// neither its element type nor its number of dimensions.
 #[derive(Clone)]
 pub struct Model(Arc<Loaded>);
 
