@@ -19,7 +19,7 @@ impl Case {
     /// The inputs that are weights, to bind, and the others.
     pub(crate) fn weights_and_feeds(&self) -> [Vec<(&str, &Tensor)>; 2] {
         let all = self.inputs.iter().map(|(n, t)| (n.as_str(), t));
-        let (weights, feeds) = all.partition(|(n, _)| matches!(*n, "W" | "R" | "B"));
+        let (weights, feeds) = all.partition(|(n, _)| matches!(*n, "W" | "R" | "B" | "P"));
         [weights, feeds]
     }
 }
