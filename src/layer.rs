@@ -1,5 +1,5 @@
 use crate::{Error, LayerWeights, Plan, Planner, Scratch, Shape, State};
-use rnnpack_kernels::{Call, Cell, Dims, Layout, Packed, View, ViewMut, forward};
+use rnnpack_kernels::{Call, Cell, Dims, Element, Layout, Packed, View, ViewMut, forward};
 
 /// What a forward call reads and writes, beside the state.
 pub struct Sequence<'a, F = f32> {
@@ -10,6 +10,22 @@ pub struct Sequence<'a, F = f32> {
     pub lens: Option<&'a [i32]>,
     /// Output Y, `[T, D, B, H]`, where it is wanted.
     pub y: Option<ViewMut<'a, F>>,
+}
+
+impl<'a, F: Element> Sequence<'a, F> {
+    /// One step of `batch` rows: `x` is dense `[B, I]`, `y` is dense `[D, B, H]`.
+    pub(crate) fn one_step(
+        shape: Shape,
+        batch: usize,
+        x: &'a [F],
+        y: &'a mut [F],
+    ) -> Result<Sequence<'a, F>, Error> {
+        let Shape { input, hidden, direction } = shape;
+        let dims = Dims { time: 1, directions: 1, batch, width: input };
+        let out = Dims { directions: direction.count(), width: hidden, ..dims };
+        let y = Some(ViewMut::new(y, out, Layout::TimeMajor)?);
+        Ok(Sequence { x: View::new(x, dims, Layout::TimeMajor)?, lens: None, y })
+    }
 }
 
 /// A packed LSTM, GRU or RNN layer, forward, reverse or bidirectional.
@@ -93,43 +109,12 @@ impl Layer {
         y: &mut [f32],
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        let Shape { input, hidden, direction } = self.shape;
-        let dims = Dims { time: 1, directions: 1, batch: state.batch, width: input };
-        let out = Dims { directions: direction.count(), width: hidden, ..dims };
-        let x = View::new(x, dims, Layout::TimeMajor)?;
-        let y = Some(ViewMut::new(y, out, Layout::TimeMajor)?);
-        self.forward(Sequence { x, lens: None, y }, state, scratch)
+        self.forward(Sequence::one_step(self.shape, state.batch, x, y)?, state, scratch)
     }
 
     /// The whole call as one share of rows, after everything that its shapes can get wrong was checked.
     pub(crate) fn rows<'a>(&self, sequence: Sequence<'a>, state: &'a mut State) -> Result<Rows<'a>, Error> {
-        let Shape { input, hidden, direction } = self.shape;
-        let Sequence { x, lens, y } = sequence;
-        let directions = direction.count();
-        let Dims { time, batch, .. } = x.dims();
-        self.check_state(state, batch)?;
-        let cells = if self.cell().has_cell_state() { batch * hidden } else { 0 };
-        let (h0, h1) = state.h.split_at_mut(batch * hidden);
-        let (c0, c1) = state.c.split_at_mut(cells);
-        rnnpack_kernels::check(self.cell(), [input, hidden], x, lens, [h0.len(), c0.len()])?;
-        if let Some(y) = &y {
-            rnnpack_kernels::check_output(y, Dims { time, directions, batch, width: hidden })?;
-        }
-        Ok(Rows { x, lens, y, h: [h0, h1], c: [c0, c1] })
-    }
-
-    pub(crate) fn check_state(&self, state: &State, batch: usize) -> Result<(), Error> {
-        use rnnpack_kernels::Error::Extent;
-        let (ours, theirs) = (self.shape, state.shape);
-        let extents = [
-            ("the state's hidden size", ours.hidden, theirs.hidden),
-            ("the state's directions", ours.direction.count(), theirs.direction.count()),
-            ("the state's batch", batch, state.batch),
-        ];
-        match extents.into_iter().find(|(_, expected, got)| expected != got) {
-            Some((what, expected, got)) => Err(Extent { what, expected, got }.into()),
-            None => Ok(()),
-        }
+        Rows::new(self.cell(), self.shape, sequence, state)
     }
 
     /// Runs all steps and directions of some rows.
@@ -147,24 +132,46 @@ impl Layer {
 }
 
 /// The parts of a call that belong to a range of batch rows.
-pub(crate) struct Rows<'a> {
-    pub(crate) x: View<'a>,
-    lens: Option<&'a [i32]>,
-    y: Option<ViewMut<'a>>,
+pub(crate) struct Rows<'a, F = f32> {
+    pub(crate) x: View<'a, F>,
+    pub(crate) lens: Option<&'a [i32]>,
+    pub(crate) y: Option<ViewMut<'a, F>>,
     /// `[B, H]` of each direction; the second is empty where there is only one.
-    h: [&'a mut [f32]; 2],
-    c: [&'a mut [f32]; 2],
+    pub(crate) h: [&'a mut [F]; 2],
+    pub(crate) c: [&'a mut [F]; 2],
 }
 
-impl<'a> Rows<'a> {
+impl<'a, F: Element> Rows<'a, F> {
+    /// All rows of a call, after everything that its shapes can get wrong was checked.
+    pub(crate) fn new(
+        cell: &Cell,
+        shape: Shape,
+        sequence: Sequence<'a, F>,
+        state: &'a mut State<F>,
+    ) -> Result<Rows<'a, F>, Error> {
+        let Shape { input, hidden, direction } = shape;
+        let Sequence { x, lens, y } = sequence;
+        let directions = direction.count();
+        let Dims { time, batch, .. } = x.dims();
+        state.check(cell, shape, batch)?;
+        let cells = if cell.has_cell_state() { batch * hidden } else { 0 };
+        let (h0, h1) = state.h.split_at_mut(batch * hidden);
+        let (c0, c1) = state.c.split_at_mut(cells);
+        rnnpack_kernels::check(cell, [input, hidden], x, lens, [h0.len(), c0.len()])?;
+        if let Some(y) = &y {
+            rnnpack_kernels::check_output(y, Dims { time, directions, batch, width: hidden })?;
+        }
+        Ok(Rows { x, lens, y, h: [h0, h1], c: [c0, c1] })
+    }
+
     /// Rows `0..mid` and the rest.
     #[cfg(feature = "rayon")]
-    pub(crate) fn split(self, mid: usize) -> (Rows<'a>, Rows<'a>) {
+    pub(crate) fn split(self, mid: usize) -> (Rows<'a, F>, Rows<'a, F>) {
         let batch = self.x.dims().batch;
         let (lens, lens_after) = self.lens.map(|lens| lens.split_at(mid)).unzip();
         let (y, y_after) = self.y.map(|y| y.split_batch(mid)).unzip();
-        let halves = |[a, b]: [&'a mut [f32]; 2]| {
-            let at = |s: &[f32]| s.len() / batch.max(1) * mid;
+        let halves = |[a, b]: [&'a mut [F]; 2]| {
+            let at = |s: &[F]| s.len() / batch.max(1) * mid;
             let (a_at, b_at) = (at(a), at(b));
             let ((a, a_after), (b, b_after)) = (a.split_at_mut(a_at), b.split_at_mut(b_at));
             ([a, b], [a_after, b_after])

@@ -13,6 +13,8 @@ mod plan;
 mod shape;
 mod stack;
 mod state;
+#[cfg(any(feature = "f64", feature = "baseline"))]
+mod unfused;
 mod weights;
 
 pub use error::Error;
@@ -24,6 +26,10 @@ pub use rnnpack_kernels::{activation, probe, reference};
 pub use shape::{Direction, Shape};
 pub use stack::{Stack, StackScratch, StackState};
 pub use state::{Scratch, State};
+#[cfg(feature = "f64")]
+pub use unfused::{LayerF64, ScratchF64};
+#[cfg(any(feature = "f64", feature = "baseline"))]
+pub use unfused::{Number, UnfusedLayer, UnfusedScratch};
 pub use weights::{LayerTensors, LayerWeights, PyTorchTensors};
 
 /// The code of the README, compiled and run.

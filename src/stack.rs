@@ -128,7 +128,7 @@ impl Stack {
         }
         let Dims { time, batch, .. } = x.dims();
         for (layer, state) in self.layers.iter().zip(&state.layers) {
-            layer.check_state(state, batch)?;
+            state.check(layer.cell(), layer.shape(), batch)?;
         }
         let first = self.layers[0].shape();
         let h = batch.saturating_mul(first.hidden);

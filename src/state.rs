@@ -28,6 +28,22 @@ impl<F: Element> State<F> {
         Ok(State { shape, batch, h: zeros(floats)?, c: zeros(cells)? })
     }
 
+    /// Whether it is the state of `batch` rows of a layer of this shape and kind of cell.
+    pub(crate) fn check(&self, cell: &Cell, shape: Shape, batch: usize) -> Result<(), Error> {
+        use rnnpack_kernels::Error::Extent;
+        let cell_states = if cell.has_cell_state() { self.h.len() } else { 0 };
+        let extents = [
+            ("the state's hidden size", shape.hidden, self.shape.hidden),
+            ("the state's directions", shape.direction.count(), self.shape.direction.count()),
+            ("the state's batch", batch, self.batch),
+            ("the number of the state's cell states", cell_states, self.c.len()),
+        ];
+        match extents.into_iter().find(|(_, expected, got)| expected != got) {
+            Some((what, expected, got)) => Err(Extent { what, expected, got }.into()),
+            None => Ok(()),
+        }
+    }
+
     /// Batch rows B.
     pub fn batch(&self) -> usize {
         self.batch

@@ -12,13 +12,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use rnnpack::activation;
-use rnnpack::reference::Real;
 use rnnpack::{
-    Dims, Direction, GateOrder, Layer, LayerWeights, Layout, Planner, Scratch, Sequence, Shape, Stack,
-    StackScratch, StackState, Strides, Variant, View, ViewMut,
+    Activation, Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Planner,
+    Scratch, Sequence, Shape, Stack, StackScratch, StackState, Strides, Variant, View, ViewMut,
 };
 use rnnpack_kernels::blocking::Blocking;
-use rnnpack_kernels::{Call, Packed, lstm_forward};
+use rnnpack_kernels::{Call, Packed, forward};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -174,9 +173,11 @@ fn the_error_against_f64_is_within_its_bound(variant: Variant) -> Result<(), Fai
 
 /// Over a sample of all f32.
 fn activations_are_as_exact_as_the_bounds_assume(variant: Variant) -> Result<(), Failed> {
-    type Activation = (fn(Variant, &mut [f32]), fn(f64) -> f64);
-    let activations: [Activation; 2] =
-        [(activation::sigmoid_slice, Real::sigmoid), (activation::tanh_slice, Real::tanh)];
+    type Pair = (fn(Variant, &mut [f32]), fn(f64) -> f64);
+    let activations: [Pair; 2] = [
+        (activation::sigmoid_slice, |x| Activation::Sigmoid.eval64(x)),
+        (activation::tanh_slice, |x| Activation::Tanh.eval64(x)),
+    ];
     let sample: Vec<f32> = (0..u32::MAX).step_by(4099).map(f32::from_bits).filter(|x| !x.is_nan()).collect();
     for (activation, exact) in activations {
         let mut values = sample.clone();
@@ -214,7 +215,7 @@ fn one_step_is_within_the_closed_bound_in_k(variant: Variant) -> Result<(), Fail
             let x = &contents.x[row * input..][..input];
             let before = &contents.h[row * hidden..][..hidden];
             let sums = [0, 1, 2, 3].map(|gate| {
-                let (wb, rb) = weights.bias(gate, unit).unwrap();
+                let (wb, rb) = (weights.wb(gate, unit), weights.rb(gate, unit));
                 let bias = f64::from(wb.abs()) + f64::from(rb.abs());
                 bias + magnitude(weights.w_row(gate, unit), x) + magnitude(weights.r_row(gate, unit), before)
             });
@@ -346,7 +347,7 @@ fn blocking_changes_no_bit(variant: Variant) -> Result<(), Failed> {
             c: &mut output.c,
             blocking,
         };
-        lstm_forward(&packed, call, &mut rnnpack_kernels::Scratch::new()).unwrap();
+        forward(&packed, call, &mut rnnpack_kernels::Scratch::new()).unwrap();
         output.difference(&whole)
     })
 }
@@ -474,9 +475,10 @@ fn gate_orders_agree(variant: Variant) -> Result<(), Failed> {
         let w = permuted(&contents.w, hidden * input);
         let r = permuted(&contents.r, hidden * hidden);
         let b = contents.b.as_ref().map(|b| permuted(b, hidden));
-        let weights = LayerWeights::new(case.shape, GateOrder::PyTorch, &w, &r, b.as_deref()).unwrap();
+        let tensors = LayerTensors { w: &w, r: &r, b: b.as_deref(), p: None };
+        let weights = LayerWeights::new(Cell::lstm(), case.shape, GateOrder::PyTorch, tensors).unwrap();
         let planner = Planner::for_isa(variant.name()).unwrap();
-        let layer = Layer::with_plan(&weights, planner.plan(case.shape)).unwrap();
+        let layer = Layer::with_plan(&weights, planner.plan(&Cell::lstm(), case.shape)).unwrap();
         run(&layer, &case, &contents).difference(&run(&contents.layer(variant), &case, &contents))
     })
 }

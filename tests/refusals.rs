@@ -3,11 +3,11 @@
 mod support;
 
 use rnnpack::{
-    Dims, Direction, Error, GateOrder, Layer, LayerWeights, Layout, Planner, PyTorchTensors, Scratch,
-    Sequence, Shape, Stack, StackScratch, State, Strides, Variant, View, ViewMut,
+    Cell, Dims, Direction, Error, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Planner,
+    PyTorchTensors, Scratch, Sequence, Shape, Stack, StackScratch, State, Strides, Variant, View, ViewMut,
 };
 use rnnpack_kernels::blocking::Blocking;
-use rnnpack_kernels::{Call, Packed, Weights, lstm_forward};
+use rnnpack_kernels::{Call, Packed, Tensors, Weights, forward};
 use support::{Case, Contents, SENTINEL};
 
 const SHAPE: Shape = Shape { input: 3, hidden: 5, direction: Direction::Bidirectional };
@@ -15,6 +15,15 @@ const DIMS: Dims = Dims { time: 4, directions: 2, batch: 2, width: 5 };
 
 fn words<T>(result: Result<T, impl std::fmt::Display>) -> String {
     result.err().expect("a refusal").to_string()
+}
+
+fn lstm<'a>(
+    shape: Shape,
+    w: &'a [f32],
+    r: &'a [f32],
+    b: Option<&'a [f32]>,
+) -> Result<LayerWeights<'a>, Error> {
+    LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, LayerTensors { w, r, b, p: None })
 }
 
 fn contents() -> Contents {
@@ -62,17 +71,17 @@ const X_DIMS: Dims = Dims { directions: 1, width: 3, ..DIMS };
 #[test]
 fn a_hidden_size_of_zero_is_refused() {
     let shape = Shape { hidden: 0, ..SHAPE };
-    let words_of_onnx = words(LayerWeights::new(shape, GateOrder::Onnx, &[], &[], None));
+    let words_of_onnx = words(lstm(shape, &[], &[], None));
     assert_eq!(words_of_onnx, "hidden_size must not be 0");
     let empty = PyTorchTensors { weight_ih: &[], weight_hh: &[], bias_ih: None, bias_hh: None };
-    assert_eq!(words(LayerWeights::pytorch(shape, &[empty; 2])), "hidden_size must not be 0");
+    assert_eq!(words(LayerWeights::pytorch(Cell::lstm(), shape, &[empty; 2])), "hidden_size must not be 0");
 }
 
 #[test]
 fn weights_of_wrong_lengths_are_refused_by_name() {
     let contents = contents();
     let (w, r, b) = (&contents.w[..], &contents.r[..], contents.b.as_deref().unwrap());
-    let refused = |w, r, b| words(LayerWeights::new(SHAPE, GateOrder::Onnx, w, r, Some(b)));
+    let refused = |w, r, b| words(lstm(SHAPE, w, r, Some(b)));
     assert_eq!(refused(&w[1..], r, b), "W has 119 elements where the shapes call for 120");
     assert_eq!(refused(w, &r[..100], b), "R has 100 elements where the shapes call for 200");
     assert_eq!(refused(w, r, &b[..40]), "B has 40 elements where the shapes call for 80");
@@ -88,11 +97,11 @@ fn pytorch_weights_that_do_not_fit_are_refused_by_name() {
         bias_ih: Some(&zeros[..20]),
         bias_hh: Some(&zeros[..20]),
     };
-    assert!(LayerWeights::pytorch(SHAPE, &[good, good]).is_ok());
-    let one = words(LayerWeights::pytorch(SHAPE, &[good]));
+    assert!(LayerWeights::pytorch(Cell::lstm(), SHAPE, &[good, good]).is_ok());
+    let one = words(LayerWeights::pytorch(Cell::lstm(), SHAPE, &[good]));
     assert_eq!(one, "the number of directions is 1, expected 2");
     let short = PyTorchTensors { bias_hh: Some(&zeros[..19]), ..good };
-    let refused = words(LayerWeights::pytorch(SHAPE, &[good, short]));
+    let refused = words(LayerWeights::pytorch(Cell::lstm(), SHAPE, &[good, short]));
     assert_eq!(refused, "Rb has 19 elements where the shapes call for 20");
 }
 
@@ -100,7 +109,7 @@ fn pytorch_weights_that_do_not_fit_are_refused_by_name() {
 fn sizes_that_overflow_are_refused() {
     let refused = |input, hidden| {
         let shape = Shape { input, hidden, direction: Direction::Forward };
-        words(LayerWeights::new(shape, GateOrder::Onnx, &[], &[], None))
+        words(lstm(shape, &[], &[], None))
     };
     assert_eq!(refused(1, usize::MAX), "the size of W overflows");
     assert_eq!(refused(usize::MAX, 1), "the size of W overflows");
@@ -109,10 +118,10 @@ fn sizes_that_overflow_are_refused() {
     let layer = layer();
     assert_eq!(words(layer.new_state(usize::MAX)), "the size of state overflows");
     let rows = usize::MAX / 64;
-    assert_eq!(words(layer.new_state(rows)), format!("no memory for state ({} f32)", 10 * rows));
+    assert_eq!(words(layer.new_state(rows)), format!("no memory for state ({} numbers)", 10 * rows));
 
     let absurd = Dims { time: usize::MAX, directions: 1, batch: 2, width: 1 };
-    assert_eq!(words(View::new(&[], absurd, Layout::TimeMajor)), "the size of tensor overflows");
+    assert_eq!(words(View::<f32>::new(&[], absurd, Layout::TimeMajor)), "the size of tensor overflows");
     let far = Strides { time: usize::MAX, direction: 0, batch: 1 };
     let dims = Dims { time: 3, ..absurd };
     assert_eq!(words(View::strided(&[0.0; 9], dims, far)), "the size of tensor overflows");
@@ -131,7 +140,7 @@ fn weights_that_are_not_finite_are_refused_by_tensor_and_index() {
                 _ => contents.b.as_mut().unwrap()[index] = bad,
             }
             let b = contents.b.as_deref();
-            let refused = words(LayerWeights::new(SHAPE, GateOrder::Onnx, &contents.w, &contents.r, b));
+            let refused = words(lstm(SHAPE, &contents.w, &contents.r, b));
             assert_eq!(refused, format!("{tensor}[{index}] is NaN or infinite"));
         }
     }
@@ -235,7 +244,7 @@ fn empty_tensors_may_have_any_strides() {
     assert_eq!((state.h().len(), x.row(3, 0, 1)), (expected.h.len(), &[][..]));
 
     let none = Dims { batch: 0, ..DIMS };
-    let view = ViewMut::strided(&mut [], none, any).unwrap();
+    let view = ViewMut::<f32>::strided(&mut [], none, any).unwrap();
     let (low, high) = view.direction(1).split_batch(0);
     assert_eq!((low.dims().batch, high.dims().batch), (0, 0));
 }
@@ -290,7 +299,8 @@ fn a_stack_refuses_before_its_first_layer_runs() {
 #[test]
 fn the_kernels_refuse_at_their_own_door() {
     let zeros = vec![0.0; 100];
-    let weights = Weights::new([3, 5], GateOrder::Onnx, &zeros[..60], &zeros, [None, None]).unwrap();
+    let tensors = Tensors { w: &zeros[..60], r: &zeros, wb: None, rb: None, p: None };
+    let weights = Weights::new(Cell::lstm(), [3, 5], GateOrder::Onnx, tensors).unwrap();
     for variant in Variant::available() {
         let packed = Packed::new(variant, &weights).unwrap();
         let refused = |h_len: usize, c_len: usize, y_dims: Dims| {
@@ -305,7 +315,7 @@ fn the_kernels_refuse_at_their_own_door() {
                 c: &mut c,
                 blocking: Blocking { rows: 0, steps: 0 },
             };
-            let result = words(lstm_forward(&packed, call, &mut rnnpack_kernels::Scratch::new()));
+            let result = words(forward(&packed, call, &mut rnnpack_kernels::Scratch::new()));
             let written = [h, c, y].concat().iter().any(|v| v.to_bits() != SENTINEL.to_bits());
             assert!(!written, "something was written");
             result

@@ -130,6 +130,11 @@ impl Cell {
         }
     }
 
+    /// The gates that a step computes, as ONNX numbers them: all but the forget gate that `input_forget` derives.
+    pub fn computed_gates(&self) -> impl Iterator<Item = usize> {
+        self.passes().iter().flat_map(|pass| pass.gates).copied()
+    }
+
     /// Whether there is a cell state beside the hidden state.
     pub fn has_cell_state(&self) -> bool {
         matches!(self, Cell::Lstm(_))

@@ -61,7 +61,7 @@ pub enum Error {
     Memory {
         /// For what.
         what: &'static str,
-        /// How many f32.
+        /// How many numbers.
         floats: usize,
     },
 }
@@ -84,7 +84,7 @@ impl fmt::Display for Error {
             Error::SequenceLength { row, len, time } => {
                 write!(f, "sequence_lens[{row}] is {len}, expected 0 to {time} (the time steps of X)")
             }
-            Error::Memory { what, floats } => write!(f, "no memory for {what} ({floats} f32)"),
+            Error::Memory { what, floats } => write!(f, "no memory for {what} ({floats} numbers)"),
         }
     }
 }

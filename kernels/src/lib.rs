@@ -24,6 +24,6 @@ pub use cell::{Cell, GruCell, LstmCell, RnnCell};
 pub use error::Error;
 pub use isa::Variant;
 pub use pack::{Packed, weight_vectors};
-pub use sequence::{Call, Scratch, check, check_output, forward};
+pub use sequence::{Call, Scratch, check, check_output, forward, zero_padding};
 pub use view::{Dims, Layout, Strides, View, ViewMut};
 pub use weights::{Element, GateOrder, Tensors, Weights};

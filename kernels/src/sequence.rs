@@ -169,10 +169,14 @@ fn check_extents(names: [&'static str; 4], expected: Dims, got: Dims) -> Result<
     Ok(())
 }
 
-fn zero_padding(y: &mut ViewMut<'_>, lens: &[i32]) {
+/// Zeroes the rows of Y `[T, 1, B, H]` at and beyond the lengths, as [`check`] takes them.
+///
+/// # Panics
+/// For more lengths than batch rows.
+pub fn zero_padding<F: Element>(y: &mut ViewMut<'_, F>, lens: &[i32]) {
     for (b, &len) in lens.iter().enumerate() {
         for t in len as usize..y.dims().time {
-            y.row_mut(t, 0, b).fill(0.0);
+            y.row_mut(t, 0, b).fill(F::default());
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Whole ONNX models on tract, with the recurrent nodes on this crate's kernels.
 
+mod body;
 mod convert;
 mod if_op;
+mod loop_op;
 mod lstm_node;
 mod lstm_op;
 mod prepare;
+mod repeat_op;
 
 use super::node::{Extent, RecurrentNode};
 use super::tensor::{DType, Tensor};
@@ -107,7 +110,8 @@ impl Loader {
     /// dimensions ask for, in this file, and every name must stand for one value. Panics of tract are caught
     /// (not where a program is built with `panic = "abort"`). What tract computes from constants while it
     /// loads, and what the model's other operators allocate when it runs, has no bound: do not load a hostile
-    /// model without a limit on memory and time around it.
+    /// model without a limit on memory and time around it. Nor has a `Loop` an end that its count and condition
+    /// do not give it; it allocates for the iterations that it ran, whatever count it announces.
     ///
     /// # Errors
     /// [`Error::Onnx`]: an LSTM node asks for something that is not computed, a GRU or RNN node for something
@@ -127,6 +131,7 @@ impl Loader {
         prepare::bind(graph, self)?;
         prepare::declare_shapes(graph, self)?;
         prepare::name_nodes(graph, &nodes);
+        prepare::close_bodies(graph);
         caught("load", || self.plan(&model, nodes))
     }
 
@@ -144,6 +149,8 @@ impl Loader {
     fn plan(&self, proto: &pb::ModelProto, nodes: Vec<RecurrentNode>) -> TractResult<Model> {
         let mut onnx = tract_onnx::onnx();
         onnx.op_register.insert("If", if_op::build);
+        onnx.op_register.insert("Loop", loop_op::build_loop);
+        onnx.op_register.insert("Scan", loop_op::build_scan);
         if self.kernels != Kernels::Tract {
             onnx.op_register.insert("LSTM", lstm_node::build);
         }
@@ -153,12 +160,14 @@ impl Loader {
         ensure!(parsed.unresolved_inputs.is_empty(), "no value is named {:?}", parsed.unresolved_inputs);
         let mut model = parsed.model;
         name_unknown_dims(&mut model)?;
-        let model = model.into_typed()?.into_optimized()?;
+        let mut model = model.into_typed()?;
+        body::return_integers(&mut model)?;
+        let model = model.into_optimized()?;
         refuse_unpacked(&model)?;
         let graph = proto.graph.as_ref().context("no graph")?;
         let inputs = specs(&graph.input, &graph.initializer, &model, TypedModel::input_fact)?;
         let outputs = specs(&graph.output, &[], &model, TypedModel::output_fact)?;
-        let only_ours = keeps_only_memory(&model);
+        let only_ours = body::keeps_only_memory(&model);
         let plan = TypedSimplePlan::new(model)?;
         Ok(Model(Arc::new(Loaded { plan, inputs, outputs, nodes, only_ours })))
     }
@@ -211,15 +220,6 @@ fn refuse_unpacked(model: &TypedModel) -> TractResult<()> {
     }
 }
 
-/// Whether no operator but ours keeps anything between calls. tract's `Scan` keeps values: its plans must be
-/// started afresh for every call.
-fn keeps_only_memory(model: &TypedModel) -> bool {
-    let stateless = |node: &TypedNode| {
-        node.op_is::<LstmOp>() || matches!(node.op.state(&EvalContext::out_of_plan()), Ok(None))
-    };
-    model.nodes().iter().all(stateless)
-}
-
 /// An input or an output of a [`Model`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -258,6 +258,10 @@ fn specs(
 }
 
 /// A whole ONNX model, ready to run. It is cheap to clone, and one model serves any number of threads.
+///
+/// Recurrent nodes may also stand in the branches of an `If` and the bodies of a `Loop` or a `Scan`; those are
+/// planned when the model is loaded. A carried value may change its extents from one iteration to the next, but
+/// neither its element type nor its number of dimensions.
 #[derive(Clone)]
 pub struct Model(Arc<Loaded>);
 

@@ -152,7 +152,7 @@ pub(crate) struct Tensor {
     pub(crate) data_location: i32,
 }
 
-/// `StringStringEntryProto`, of which only the presence counts here.
+/// A message of which only the presence counts here, such as `StringStringEntryProto`.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Entry {}
 
@@ -172,11 +172,19 @@ pub(crate) struct ValueInfo {
     pub(crate) r#type: Option<Type>,
 }
 
-/// `TypeProto`; only tensors are read.
+/// `TypeProto`; only tensors are read. Of the other types only the presence counts here.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Type {
     #[prost(message, optional, tag = "1")]
     pub(crate) tensor_type: Option<TensorType>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) sequence_type: Option<Entry>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) map_type: Option<Entry>,
+    #[prost(message, optional, tag = "8")]
+    pub(crate) sparse_tensor_type: Option<Entry>,
+    #[prost(message, optional, tag = "9")]
+    pub(crate) optional_type: Option<Entry>,
 }
 
 /// `TypeProto.Tensor`.

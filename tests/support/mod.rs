@@ -6,8 +6,8 @@ pub(crate) mod bound;
 use bound::Bounded;
 use rnnpack::reference::{self, Real};
 use rnnpack::{
-    Dims, Direction, GateOrder, Layer, LayerWeights, Layout, Planner, Scratch, Sequence, Shape, State,
-    Strides, Variant, View, ViewMut,
+    Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Planner, Scratch, Sequence,
+    Shape, State, Strides, Variant, View, ViewMut,
 };
 
 /// A reproducible stream of numbers (SplitMix64).
@@ -93,12 +93,13 @@ pub(crate) struct Contents {
 
 impl Contents {
     pub(crate) fn weights(&self) -> LayerWeights<'_> {
-        LayerWeights::new(self.shape, GateOrder::Onnx, &self.w, &self.r, self.b.as_deref()).unwrap()
+        let tensors = LayerTensors { w: &self.w, r: &self.r, b: self.b.as_deref(), p: None };
+        LayerWeights::new(Cell::lstm(), self.shape, GateOrder::Onnx, tensors).unwrap()
     }
 
     pub(crate) fn layer(&self, variant: Variant) -> Layer {
         let planner = Planner::for_isa(variant.name()).unwrap();
-        let layer = Layer::with_plan(&self.weights(), planner.plan(self.shape)).unwrap();
+        let layer = Layer::with_plan(&self.weights(), planner.plan(&Cell::lstm(), self.shape)).unwrap();
         assert_eq!(layer.plan().variant.name(), variant.name());
         layer
     }
@@ -163,7 +164,7 @@ impl Output<f32> {
 }
 
 /// The naive reference, direction by direction.
-pub(crate) fn expected<F: Real>(case: &Case, contents: &Contents) -> Output<F> {
+pub(crate) fn expected<F: Real + From<f32>>(case: &Case, contents: &Contents) -> Output<F> {
     let x = View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap();
     let convert = |v: &[f32]| v.iter().map(|&v| F::from_f32(v)).collect::<Vec<F>>();
     let (mut h, mut c) = (convert(&contents.h), convert(&contents.c));
@@ -173,7 +174,7 @@ pub(crate) fn expected<F: Real>(case: &Case, contents: &Contents) -> Output<F> {
     for (d, weights) in contents.weights().directions().iter().enumerate() {
         let reverse = d == 1 || case.shape.direction == Direction::Reverse;
         let (h, c) = (&mut h[d * rows..][..rows], &mut c[d * rows..][..rows]);
-        let of_direction = reference::lstm(weights, x, case.lens.as_deref(), reverse, h, c).unwrap();
+        let of_direction = reference::forward(weights, x, case.lens.as_deref(), reverse, h, c).unwrap();
         for t in 0..time {
             y[(t * directions + d) * rows..][..rows].copy_from_slice(&of_direction[t * rows..][..rows]);
         }

@@ -2,8 +2,7 @@
 //! analysed and its nodes become nodes of the graph around it; with another, both branches are optimized and
 //! planned once.
 
-use super::refuse_unpacked;
-use std::sync::Arc;
+use super::body::{Body, BodyMemory};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb;
 use tract_onnx::tract_hir::internal::*;
@@ -54,7 +53,8 @@ impl If {
     }
 }
 
-fn condition(value: &Tensor) -> TractResult<bool> {
+/// The value of a condition.
+pub(super) fn condition(value: &Tensor) -> TractResult<bool> {
     ensure!(value.datum_type() == bool::datum_type() && value.len() == 1, "the condition is not one bool");
     value.cast_to_scalar::<bool>()
 }
@@ -86,14 +86,26 @@ impl Branch {
         Ok(())
     }
 
-    /// Adds the branch's nodes to `target`, under names that start with that of the `If`.
+    /// The branch typed for inputs of the node with these facts.
+    fn typed(&self, facts: &[InferenceFact]) -> TractResult<TypedModel> {
+        let mut body = self.body.clone();
+        for (ix, &outer) in self.inputs.iter().enumerate() {
+            let known = body.input_fact(ix)?;
+            if let Ok(fact) = known.unify(&facts[outer]) {
+                body.set_input_fact(ix, fact)?;
+            }
+        }
+        body.into_typed()
+    }
+
+    /// Adds the nodes of the typed branch to `target`, under names that start with that of the `If`.
     fn inline(
         &self,
+        body: &TypedModel,
         node: &InferenceNode,
         target: &mut TypedModel,
         mapping: &HashMap<OutletId, OutletId>,
     ) -> TractResult<TVec<OutletId>> {
-        let body = self.body.clone().into_typed()?;
         let mut inner: HashMap<OutletId, OutletId> = HashMap::new();
         for (outlet, &outer) in body.input_outlets()?.iter().zip(&self.inputs) {
             inner.insert(*outlet, mapping[&node.inputs[outer]]);
@@ -112,12 +124,6 @@ impl Branch {
             .iter()
             .map(|o| inner.get(o).copied().context("an output has no value"))
             .collect()
-    }
-
-    fn plan(&self) -> TractResult<Planned> {
-        let body = self.body.clone().into_typed()?.into_optimized()?;
-        refuse_unpacked(&body)?;
-        Ok(Planned { plan: TypedSimplePlan::new(body)?, inputs: self.inputs.clone() })
     }
 }
 
@@ -175,37 +181,47 @@ impl InferenceOp for If {
     ) -> TractResult<TVec<OutletId>> {
         let inferred = source.outlet_fact(node.inputs[0])?.value.concretize();
         let wires: TVec<OutletId> = node.inputs.iter().map(|o| mapping[o]).collect();
+        let facts =
+            wires.iter().map(|&w| Ok(target.outlet_fact(w)?.into())).collect::<TractResult<Vec<_>>>()?;
         if let Some(value) = target.outlet_fact(wires[0])?.konst.clone().or(inferred) {
-            return self.branch(condition(&value)?).inline(node, target, mapping);
+            let branch = self.branch(condition(&value)?);
+            return branch.inline(&branch.typed(&facts)?, node, target, mapping);
         }
-        let op = Choice {
-            then_branch: Arc::new(self.then_branch.plan()?),
-            else_branch: Arc::new(self.else_branch.plan()?),
-        };
+        let typed = [self.then_branch.typed(&facts)?, self.else_branch.typed(&facts)?];
+        let facts = choice_facts(&typed)?;
+        let inputs = [self.then_branch.inputs.clone(), self.else_branch.inputs.clone()];
+        let op = Choice { branches: typed.map(Body::Open), inputs, facts };
         target.wire_node(&node.name, op, &wires)
     }
 
     as_op!();
 }
 
-/// A branch that is ready to run.
-#[derive(Debug)]
-struct Planned {
-    plan: Arc<TypedSimplePlan>,
-    inputs: Vec<usize>,
+/// What is known of the outputs of an `If` whichever branch is taken.
+fn choice_facts([a, b]: &[TypedModel; 2]) -> TractResult<TVec<TypedFact>> {
+    let fact = |ix| {
+        let (a, b) = (a.output_fact(ix)?.without_value(), b.output_fact(ix)?.without_value());
+        ensure!(
+            a.datum_type == b.datum_type && a.shape == b.shape,
+            "output {ix} of an If with an open condition is {a:?} in one branch and {b:?} in the other"
+        );
+        Ok(a)
+    };
+    (0..a.outputs.len()).map(fact).collect()
 }
 
-/// An `If` whose condition is known only when the model runs.
+/// An `If` whose condition is known only when the model runs: the branches for true and for false.
 #[derive(Debug, Clone)]
-struct Choice {
-    then_branch: Arc<Planned>,
-    else_branch: Arc<Planned>,
+pub(super) struct Choice {
+    branches: [Body; 2],
+    /// Which input of the node each input of the branch is.
+    inputs: [Vec<usize>; 2],
+    facts: TVec<TypedFact>,
 }
 
 impl PartialEq for Choice {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.then_branch, &other.then_branch)
-            && Arc::ptr_eq(&self.else_branch, &other.else_branch)
+    fn eq(&self, _: &Self) -> bool {
+        false
     }
 }
 
@@ -216,30 +232,53 @@ impl Op for Choice {
         "IfThenElse".into()
     }
 
+    fn required_bound_symbols(&self, _: &[&TypedFact]) -> TVec<Symbol> {
+        self.branches.iter().flat_map(Body::symbols).collect()
+    }
+
     op_as_typed_op!();
 }
 
 impl EvalOp for Choice {
-    op_out_of_plan!();
+    not_out_of_plan!();
 
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let branch = if condition(&inputs[0])? { &self.then_branch } else { &self.else_branch };
-        branch.plan.run(branch.inputs.iter().map(|&i| inputs[i].clone()).collect())
+    fn state(&self, _: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
+        Ok(Some(Box::new(Memory::default())))
+    }
+}
+
+/// What an `If` keeps from one call to the next.
+#[derive(Debug, Clone, Default)]
+struct Memory([BodyMemory; 2]);
+
+impl OpState for Memory {
+    fn eval(&mut self, ctx: &EvalContext, op: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let op = op.downcast_ref::<Choice>().context("memory of another operator")?;
+        let taken = if condition(&inputs[0])? { 0 } else { 1 };
+        let feeds = op.inputs[taken].iter().map(|&i| inputs[i].clone()).collect();
+        self.0[taken].run(&op.branches[taken], ctx, feeds)
+    }
+
+    fn reset_lanes(&mut self, _: &[LaneId]) -> TractResult<()> {
+        Ok(())
     }
 }
 
 impl TypedOp for Choice {
     fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let (a, b) = (self.then_branch.plan.model(), self.else_branch.plan.model());
-        let fact = |ix| {
-            let (a, b) = (a.output_fact(ix)?.without_value(), b.output_fact(ix)?.without_value());
-            ensure!(
-                a.datum_type == b.datum_type && a.shape == b.shape,
-                "output {ix} of an If with an open condition is {a:?} in one branch and {b:?} in the other"
-            );
-            Ok(a)
-        };
-        (0..a.outputs.len()).map(fact).collect()
+        Ok(self.facts.clone())
+    }
+
+    fn codegen(&self, model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+        let facts = model.node_input_facts(node.id)?;
+        let mut op = self.clone();
+        for (branch, inputs) in op.branches.iter_mut().zip(&mut op.inputs) {
+            let values: Vec<_> = inputs.iter().map(|&i| facts[i].konst.clone()).collect();
+            let Some((body, left)) = branch.plan(&values)? else { return Ok(None) };
+            *branch = body;
+            *inputs = left.into_iter().map(|i| inputs[i]).collect();
+        }
+        TypedModelPatch::replace_single_op(model, node, &node.inputs, op).map(Some)
     }
 
     as_op!();

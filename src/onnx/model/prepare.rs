@@ -14,6 +14,9 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
 /// recursively and tries alternatives, in a time that is exponential in their depth.
 const MAX_DIM_PARAM: (usize, usize) = (128, 8);
 
+/// How deep `Loop` and `Scan` nodes may be nested.
+const MAX_NESTED_LOOPS: usize = 4;
+
 pub(super) fn value_error(name: &str, reason: impl Into<String>) -> OnnxError {
     OnnxError::Value { name: name.to_string(), reason: reason.into() }
 }
@@ -33,9 +36,27 @@ pub(super) fn screen(graph: &proto::Graph) -> Result<(), OnnxError> {
         if let Some(twice) = graph.output.iter().find(|o| !outputs.insert(&o.name)) {
             return Err(scope.bad_name(&twice.name, "two outputs of the graph have it"));
         }
-        graph.input.iter().chain(&graph.output).chain(&graph.value_info).try_for_each(check_dims)
+        let mut infos = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
+        infos.try_for_each(|info| check_tensor(info).and_then(|()| check_dims(info)))
     })?;
+    check_nesting(graph, 0)?;
     check_order(graph, &mut HashSet::new())
+}
+
+/// Bounds how many loops are around a loop: each is analysed several times in every analysis of the next.
+fn check_nesting(graph: &proto::Graph, around: usize) -> Result<(), OnnxError> {
+    for node in &graph.node {
+        let inside = around + usize::from(matches!(node.op_type.as_str(), "Loop" | "Scan"));
+        if inside > MAX_NESTED_LOOPS {
+            let reason = format!("it is inside {MAX_NESTED_LOOPS} other loops, the most that are computed");
+            return Err(OnnxError::Node { node: node.name.clone(), op: node.op_type.clone(), reason });
+        }
+        for attribute in &node.attribute {
+            let graphs = attribute.g.as_deref().into_iter().chain(&attribute.graphs);
+            graphs.into_iter().try_for_each(|g| check_nesting(g, inside))?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks the `perm` of a `Transpose`: tract does not end where it is no permutation.
@@ -84,6 +105,20 @@ fn check_order<'m>(graph: &'m proto::Graph, known: &mut HashSet<&'m str>) -> Res
         known.remove(name);
     }
     Ok(())
+}
+
+fn check_tensor(info: &proto::ValueInfo) -> Result<(), OnnxError> {
+    let Some(t) = &info.r#type else { return Ok(()) };
+    let other = [
+        ("a sequence", &t.sequence_type),
+        ("a map", &t.map_type),
+        ("a sparse tensor", &t.sparse_tensor_type),
+        ("an optional value", &t.optional_type),
+    ];
+    match other.iter().find(|(_, present)| present.is_some()) {
+        Some((what, _)) => Err(value_error(&info.name, format!("it is {what}; only tensors are computed"))),
+        None => Ok(()),
+    }
 }
 
 fn check_dims(info: &proto::ValueInfo) -> Result<(), OnnxError> {
@@ -250,9 +285,7 @@ fn substitute(graph: &mut pb::GraphProto, sizes: &HashMap<String, usize>) {
             }
         }
     }
-    for attribute in graph.node.iter_mut().flat_map(|n| &mut n.attribute) {
-        attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(|g| substitute(g, sizes));
-    }
+    inner_graphs(graph).for_each(|g| substitute(g, sizes));
 }
 
 /// Gives every node of the model a name of its own, as tract needs; recurrent nodes get those of the list.
@@ -272,18 +305,73 @@ fn name_graph(
             node.name = recurrent.next().map_or_else(String::new, |n| n.name.clone());
             continue;
         }
-        let base = if node.name.is_empty() { node.op_type.clone() } else { node.name.clone() };
-        let mut unique = base.clone();
-        let mut number = 1;
-        while !taken.insert(unique.clone()) {
-            number += 1;
-            unique = format!("{base}#{number}");
-        }
-        node.name = unique;
+        node.name = unique(if node.name.is_empty() { &node.op_type } else { &node.name }, taken);
     }
-    for attribute in graph.node.iter_mut().flat_map(|n| &mut n.attribute) {
-        attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(|g| name_graph(g, taken, recurrent));
+    inner_graphs(graph).for_each(|g| name_graph(g, taken, recurrent));
+}
+
+/// Brings the graphs inside nodes into the form that tract reads: every input has a type (which `If`, `Loop`
+/// and `Scan` forget), and every output is a value of the graph itself.
+pub(super) fn close_bodies(graph: &mut pb::GraphProto) {
+    let mut names = HashSet::new();
+    collect_names(graph, &mut names);
+    for inner in inner_graphs(graph) {
+        close_body(inner, &mut names);
     }
+}
+
+fn close_body(graph: &mut pb::GraphProto, names: &mut HashSet<String>) {
+    for input in graph.input.iter_mut().filter(|i| tensor_type(i).is_none()) {
+        let unknown = pb::type_proto::Tensor { elem_type: 1, shape: None };
+        let value = Some(pb::type_proto::Value::TensorType(unknown));
+        input.r#type = Some(pb::TypeProto { value, ..Default::default() });
+    }
+    let own: HashSet<&str> = own_values(graph).collect();
+    let foreign: Vec<usize> =
+        (0..graph.output.len()).filter(|&i| !own.contains(graph.output[i].name.as_str())).collect();
+    for i in foreign {
+        let from = graph.output[i].name.clone();
+        let to = unique(&from, names);
+        graph.output[i].name.clone_from(&to);
+        let (op_type, name) = ("Identity".into(), to.clone());
+        let (input, output) = (vec![from], vec![to]);
+        graph.node.push(pb::NodeProto { op_type, name, input, output, ..Default::default() });
+    }
+    for inner in inner_graphs(graph) {
+        close_body(inner, names);
+    }
+}
+
+/// The values that are inputs of `graph`, stored with it or made by its nodes.
+fn own_values(graph: &pb::GraphProto) -> impl Iterator<Item = &str> {
+    let inputs = graph.input.iter().map(|i| i.name.as_str());
+    let stored = graph.initializer.iter().map(|t| t.name.as_str());
+    inputs.chain(stored).chain(graph.node.iter().flat_map(|n| &n.output).map(String::as_str))
+}
+
+/// The names of the values and nodes of `graph` and the graphs inside it.
+fn collect_names(graph: &pb::GraphProto, names: &mut HashSet<String>) {
+    names.extend(own_values(graph).map(str::to_string));
+    names.extend(graph.node.iter().map(|n| n.name.clone()));
+    for attribute in graph.node.iter().flat_map(|n| &n.attribute) {
+        attribute.g.iter().chain(&attribute.graphs).for_each(|g| collect_names(g, names));
+    }
+}
+
+fn inner_graphs(graph: &mut pb::GraphProto) -> impl Iterator<Item = &mut pb::GraphProto> {
+    let attributes = graph.node.iter_mut().flat_map(|n| &mut n.attribute);
+    attributes.flat_map(|a| a.g.iter_mut().chain(&mut a.graphs))
+}
+
+/// `base`, with a number behind it where it is in `taken`, to which it is added.
+fn unique(base: &str, taken: &mut HashSet<String>) -> String {
+    let mut unique = base.to_string();
+    let mut number = 1;
+    while !taken.insert(unique.clone()) {
+        number += 1;
+        unique = format!("{base}#{number}");
+    }
+    unique
 }
 
 fn tensor_type(info: &pb::ValueInfoProto) -> Option<&pb::type_proto::Tensor> {

@@ -1,0 +1,133 @@
+//! The graphs inside nodes, from typing on: what `If`, `Loop` and `Scan` have in common.
+
+use super::if_op::Choice;
+use super::lstm_op::LstmOp;
+use super::refuse_unpacked;
+use super::repeat_op::Repeat;
+use std::sync::Arc;
+use tract_onnx::tract_core::ops::cast::cast;
+use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_hir::internal::*;
+
+/// A body in a typed model.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    /// Until the constants of the graph around it are known.
+    Open(TypedModel),
+    /// Optimized, and planned once.
+    Planned(Arc<Planned>),
+}
+
+/// A body that is ready to run.
+#[derive(Debug)]
+pub(super) struct Planned {
+    plan: Arc<TypedSimplePlan>,
+    reusable: bool,
+}
+
+impl Body {
+    /// The planned body, with constants in place of the inputs whose value is known, and which of its inputs
+    /// are left. `values` has an entry for every input. `None` where it is planned already.
+    pub(super) fn plan(&self, values: &[Option<Arc<Tensor>>]) -> TractResult<Option<(Body, Vec<usize>)>> {
+        let Self::Open(model) = self else { return Ok(None) };
+        let mut model = model.clone();
+        let left: Vec<usize> = (0..values.len()).filter(|&i| values[i].is_none()).collect();
+        for (outlet, value) in model.inputs.clone().into_iter().zip(values) {
+            let Some(value) = value else { continue };
+            let node = &mut model.nodes[outlet.node];
+            node.op = Box::new(Const::new(value.clone())?);
+            node.outputs[outlet.slot].fact = TypedFact::try_from(value.clone())?;
+        }
+        model.inputs = left.iter().map(|&i| model.inputs[i]).collect();
+        let model = model.into_optimized()?;
+        refuse_unpacked(&model)?;
+        let reusable = keeps_only_memory(&model);
+        let planned = Planned { plan: TypedSimplePlan::new(model)?, reusable };
+        Ok(Some((Body::Planned(Arc::new(planned)), left)))
+    }
+
+    /// The symbols that the body mentions. Those of the graph around it must have a value when it runs.
+    pub(super) fn symbols(&self) -> TVec<Symbol> {
+        let model = match self {
+            Self::Open(model) => model,
+            Self::Planned(planned) => planned.plan.model(),
+        };
+        let mut symbols: TVec<Symbol> = tvec![];
+        for node in model.nodes() {
+            for fact in node.outputs.iter().map(|o| &o.fact) {
+                let found = fact.shape.iter().flat_map(TDim::symbols).chain(value_symbols(fact));
+                symbols.extend(found);
+            }
+            let facts = model.node_input_facts(node.id).unwrap_or_default();
+            symbols.extend(node.op.required_bound_symbols(&facts));
+        }
+        symbols.sort_unstable();
+        symbols.dedup();
+        symbols
+    }
+}
+
+/// Puts integers in place of tract's own type of dimensions, whose values may be expressions, at the outputs of
+/// `model`.
+pub(super) fn return_integers(model: &mut TypedModel) -> TractResult<()> {
+    for ix in 0..model.outputs.len() {
+        if model.output_fact(ix)?.datum_type == TDim::datum_type() {
+            let name = model.unique_name(format!("output_{ix}.cast")).into_owned();
+            model.outputs[ix] = model.wire_node(name, cast(i64::datum_type()), &[model.outputs[ix]])?[0];
+        }
+    }
+    Ok(())
+}
+
+/// The symbols in a constant of dimensions.
+pub(super) fn value_symbols(fact: &TypedFact) -> Vec<Symbol> {
+    let values = fact.konst.as_deref().filter(|k| k.datum_type() == TDim::datum_type());
+    let values = values.and_then(|k| k.try_as_plain_ram().ok()).and_then(|k| k.as_slice::<TDim>().ok());
+    values.unwrap_or_default().iter().flat_map(TDim::symbols).collect()
+}
+
+/// Whether no operator but ours keeps anything between calls. tract's `Scan` keeps values: its plans must be
+/// started afresh for every call.
+pub(super) fn keeps_only_memory(model: &TypedModel) -> bool {
+    let ours = |node: &TypedNode| node.op_is::<LstmOp>() || node.op_is::<Choice>() || node.op_is::<Repeat>();
+    let stateless = |node: &TypedNode| matches!(node.op.state(&EvalContext::out_of_plan()), Ok(None));
+    model.nodes().iter().all(|node| ours(node) || stateless(node))
+}
+
+/// What a node keeps of a body from one run to the next: memory, no values.
+#[derive(Default)]
+pub(super) struct BodyMemory(Option<TypedSimpleState>);
+
+impl BodyMemory {
+    /// Runs the body once. Symbols of the graph around it have the values that they have in `ctx`.
+    pub(super) fn run(
+        &mut self,
+        body: &Body,
+        ctx: &EvalContext<'_>,
+        inputs: TVec<TValue>,
+    ) -> TractResult<TVec<TValue>> {
+        let Body::Planned(body) = body else { bail!("the body is not planned") };
+        // Taken out, so that a state in which a run failed is not used again.
+        let mut state = match self.0.take() {
+            Some(state) => state,
+            None => body.plan.spawn()?,
+        };
+        state.turn_state.resolved_symbols = ctx.symbols.clone();
+        let outputs = state.run(inputs)?;
+        self.0 = Some(state).filter(|_| body.reusable);
+        Ok(outputs)
+    }
+}
+
+impl Clone for BodyMemory {
+    /// Another node's memory: there is nothing in it to copy.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl std::fmt::Debug for BodyMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("memory of a body")
+    }
+}

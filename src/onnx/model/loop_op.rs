@@ -1,0 +1,592 @@
+//! ONNX `Loop` and `Scan` between parsing and typing. tract has no `Loop`; its `Scan` has no state to return
+//! after no steps, and keeps its state from one call to the next.
+
+use super::body::{Body, return_integers, value_symbols};
+use super::if_op::condition;
+use super::repeat_op::Repeat;
+use crate::onnx::OnnxError;
+use crate::onnx::operator::OPSETS;
+use std::collections::HashSet;
+use std::sync::Arc;
+use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
+use tract_onnx::pb;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::tract_core::ops::cast::wire_cast;
+use tract_onnx::tract_hir::internal::*;
+
+/// How often a body is analysed until its carried values have extents that hold in every iteration.
+const MAX_ROUNDS: usize = 8;
+
+/// What an input of a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// The number of the iteration.
+    Iteration,
+    /// The condition, which is true whenever the body runs.
+    Condition,
+    /// The carried value with this number.
+    Carried(usize),
+    /// The iteration's slice of the scanned input with this number.
+    Slice(usize),
+    /// The node's input with this number, whole.
+    Whole(usize),
+}
+
+/// How a value is cut into the slices of the iterations, or stacked from them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Along {
+    axis: i64,
+    /// The last slice belongs to the first iteration.
+    pub(super) reverse: bool,
+}
+
+impl Along {
+    const FIRST: Along = Along { axis: 0, reverse: false };
+
+    /// The axis in a value of `rank` dimensions, when there is such an axis.
+    pub(super) fn axis(self, rank: usize) -> Option<usize> {
+        let axis = if self.axis < 0 { self.axis.checked_add_unsigned(rank as u64)? } else { self.axis };
+        usize::try_from(axis).ok().filter(|&axis| axis < rank)
+    }
+}
+
+/// What a `Loop` or a `Scan` says, except for its body. Inputs and outputs of the node are numbered without
+/// those that are left out.
+#[derive(Debug)]
+pub(super) struct Form {
+    pub(super) node: String,
+    pub(super) op: &'static str,
+    /// The input that bounds the number of iterations.
+    pub(super) trip: Option<usize>,
+    /// The input that says whether there is a first iteration.
+    pub(super) condition: Option<usize>,
+    /// How many dimensions (of size 1) the number of the iteration and the condition have in the body.
+    pub(super) ranks: [usize; 2],
+    /// The inputs that are the first carried values.
+    pub(super) carried: Vec<usize>,
+    /// The inputs that are cut into slices.
+    pub(super) sliced: Vec<(usize, Along)>,
+    /// The outputs of the body that are stacked; they are its last.
+    pub(super) collected: Vec<Along>,
+    /// The names in the body of the carried and the collected values, as they leave it.
+    pub(super) values: Vec<String>,
+    /// Which output of the node each of the carried and the collected values is.
+    pub(super) outputs: Vec<Option<usize>>,
+}
+
+impl Form {
+    pub(super) fn refuse(&self, reason: impl Into<String>) -> TractError {
+        refuse(&self.node, self.op, reason)
+    }
+
+    /// Refuses an input, which is called as the standard calls it.
+    pub(super) fn bad_input(&self, input: impl Into<String>, reason: impl Into<String>) -> TractError {
+        let node = self.node.clone();
+        TractError::new(OnnxError::Input { node, input: input.into(), reason: reason.into() })
+    }
+
+    /// The standard's name of the first value of carried value `k`.
+    pub(super) fn carried_input(&self, k: usize) -> String {
+        let name = if self.is_loop() { "v_initial" } else { "initial_state" };
+        format!("{name}[{k}]")
+    }
+
+    /// Whether it is a `Loop`, whose body has the condition as its first output.
+    pub(super) fn is_loop(&self) -> bool {
+        self.op == "Loop"
+    }
+
+    /// Where the carried values start among the outputs of the body.
+    pub(super) fn first_carried(&self) -> usize {
+        usize::from(self.is_loop())
+    }
+
+    /// The axis of scanned input `k`, which has `rank` dimensions.
+    pub(super) fn slice_axis(&self, k: usize, rank: usize) -> TractResult<usize> {
+        self.sliced[k].1.axis(rank).ok_or_else(|| {
+            let reason = format!("it has {rank} dimensions, and no axis {}", self.sliced[k].1.axis);
+            self.bad_input(format!("scan_input[{k}]"), reason)
+        })
+    }
+
+    /// The axis along which collected value `k` is stacked to `rank` dimensions.
+    pub(super) fn stack_axis(&self, k: usize, rank: usize) -> TractResult<usize> {
+        let (along, value) = (self.collected[k], &self.values[self.carried.len() + k]);
+        along.axis(rank).ok_or_else(|| {
+            self.refuse(format!("output `{value}` has {rank} dimensions, and no axis {}", along.axis))
+        })
+    }
+}
+
+fn refuse(node: &str, op: &str, reason: impl Into<String>) -> TractError {
+    TractError::new(OnnxError::Node { node: node.into(), op: op.into(), reason: reason.into() })
+}
+
+/// A `Loop` or a `Scan` between parsing and typing. The inputs of the node are those of `form`, then the
+/// values of the graphs around it that the body uses.
+#[derive(Debug, Clone)]
+struct Repeated {
+    form: Arc<Form>,
+    body: InferenceModel,
+    /// What each input of the body is.
+    feeds: Vec<Feed>,
+}
+
+/// Builds the operator of a `Loop` node.
+pub(super) fn build_loop(
+    ctx: &ParsingContext<'_>,
+    node: &pb::NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let graph = Node { node, op: "Loop" }.body(ctx, 1, &["body"])?;
+    let carried = node.input.len().saturating_sub(2);
+    let mut slots = optional_inputs(node);
+    let [trip, condition] = std::array::from_fn(|_| slots.next().flatten());
+    let rank = |i: usize| graph.input.get(i).and_then(declared_rank).filter(|&rank| rank == 1).unwrap_or(0);
+    let form = Form {
+        node: node.name.clone(),
+        op: "Loop",
+        trip,
+        condition,
+        ranks: [rank(0), rank(1)],
+        carried: slots.take(carried).flatten().collect(),
+        sliced: vec![],
+        collected: vec![Along::FIRST; graph.output.len().saturating_sub(1 + carried)],
+        values: graph.output.iter().skip(1).map(|o| o.name.clone()).collect(),
+        outputs: optional_outputs(node).take(graph.output.len().saturating_sub(1)).collect(),
+    };
+    let formal = [Feed::Iteration, Feed::Condition];
+    let feeds = formal.into_iter().chain((0..carried).map(Feed::Carried)).collect();
+    finish(ctx, node, graph, form, carried, feeds)
+}
+
+/// Builds the operator of a `Scan` node.
+pub(super) fn build_scan(
+    ctx: &ParsingContext<'_>,
+    node: &pb::NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    const DIRECTIONS: [&str; 2] = ["scan_input_directions", "scan_output_directions"];
+    const AXES: [&str; 2] = ["scan_input_axes", "scan_output_axes"];
+    let reader = Node { node, op: "Scan" };
+    if ctx.onnx_operator_set_version < 9 {
+        return Err(refuse(
+            &node.name,
+            "Scan",
+            "the form of operator set 8, with a batch axis, is not computed",
+        ));
+    }
+    let known = [&["body", "num_scan_inputs"], &AXES[..], &DIRECTIONS[..]].concat();
+    let graph = reader.body(ctx, 9, &known)?;
+    let number = reader.attribute("num_scan_inputs", AttributeType::Int)?.map_or(0, |a| a.i);
+    let scanned = usize::try_from(number).ok().filter(|n| (1..=node.input.len()).contains(n));
+    let Some(scanned) = scanned else {
+        return Err(
+            reader.bad_attribute("num_scan_inputs", format!("{number} of {} inputs", node.input.len()))
+        );
+    };
+    let carried = node.input.len() - scanned;
+    let collected = graph.output.len().saturating_sub(carried);
+    let mut slots = optional_inputs(node);
+    let form = Form {
+        node: node.name.clone(),
+        op: "Scan",
+        trip: None,
+        condition: None,
+        ranks: [0, 0],
+        carried: slots.by_ref().take(carried).flatten().collect(),
+        sliced: slots.flatten().zip(reader.along(AXES[0], DIRECTIONS[0], scanned)?).take(scanned).collect(),
+        collected: reader.along(AXES[1], DIRECTIONS[1], collected)?,
+        values: graph.output.iter().map(|o| o.name.clone()).collect(),
+        outputs: optional_outputs(node).take(graph.output.len()).collect(),
+    };
+    let feeds = (0..carried).map(Feed::Carried).chain((0..scanned).map(Feed::Slice)).collect();
+    finish(ctx, node, graph, form, carried, feeds)
+}
+
+/// Checks that node and body fit, and parses the body. `feeds` are the body's own inputs.
+fn finish(
+    ctx: &ParsingContext<'_>,
+    node: &pb::NodeProto,
+    graph: &pb::GraphProto,
+    form: Form,
+    carried: usize,
+    mut feeds: Vec<Feed>,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let wired = node.input.iter().filter(|i| !i.is_empty()).count();
+    let taken = [form.trip, form.condition].iter().flatten().count() + form.carried.len() + form.sliced.len();
+    if form.carried.len() != carried || taken != wired {
+        return Err(form.refuse("an input is left out that has no default"));
+    }
+    if graph.input.len() != feeds.len() {
+        let (found, expected) = (graph.input.len(), feeds.len());
+        return Err(form.refuse(format!("its body has {found} inputs, where the node asks for {expected}")));
+    }
+    let (made, expected) = (graph.output.len(), form.first_carried() + carried);
+    if made < expected || node.output.len() > form.values.len() {
+        let asked = node.output.len();
+        return Err(form.refuse(format!(
+            "its body has {made} outputs, where {carried} values are carried and the node has {asked} outputs"
+        )));
+    }
+    let parsed = ctx.parse_graph(graph)?;
+    let mut body = parsed.model;
+    if body.inputs.len() != feeds.len() + parsed.unresolved_inputs.len() {
+        return Err(form.refuse("an input of its body has a stored value"));
+    }
+    for ix in 0..feeds.len() {
+        body.set_input_fact(ix, InferenceFact::default())?;
+    }
+    feeds.extend((0..parsed.unresolved_inputs.len()).map(|i| Feed::Whole(wired + i)));
+    Ok((Box::new(Repeated { form: Arc::new(form), body, feeds }), parsed.unresolved_inputs))
+}
+
+/// A node whose attributes are read.
+struct Node<'n> {
+    node: &'n pb::NodeProto,
+    op: &'static str,
+}
+
+impl<'n> Node<'n> {
+    /// The body, after a check of the operator set, which must be `first` or a later one, and of the names of
+    /// the attributes.
+    fn body(&self, ctx: &ParsingContext<'_>, first: i64, known: &[&str]) -> TractResult<&'n pb::GraphProto> {
+        let (node, version) = (self.node, ctx.onnx_operator_set_version);
+        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+            return Err(refuse(&node.name, self.op, "it is not of the standard operator set"));
+        }
+        if !(first..=*OPSETS.end()).contains(&version) {
+            let reason = format!("{} is known in {first} to {}", self.op, OPSETS.end());
+            let subject = format!("node `{}`", node.name);
+            return Err(TractError::new(OnnxError::Opset { subject, version: Some(version), reason }));
+        }
+        for (i, a) in node.attribute.iter().enumerate() {
+            if !known.contains(&a.name.as_str()) {
+                return Err(self.bad_attribute(&a.name, "not an attribute of this operator"));
+            }
+            if node.attribute[..i].iter().any(|other| other.name == a.name) {
+                return Err(self.bad_attribute(&a.name, "given twice"));
+            }
+        }
+        let body = self.attribute("body", AttributeType::Graph)?.and_then(|a| a.g.as_ref());
+        body.ok_or_else(|| self.bad_attribute("body", "it is missing"))
+    }
+
+    fn attribute(&self, name: &str, kind: AttributeType) -> TractResult<Option<&'n pb::AttributeProto>> {
+        match self.node.attribute.iter().find(|a| a.name == name) {
+            Some(a) if a.r#type != kind as i32 => {
+                Err(self.bad_attribute(name, format!("its type is not that of the standard, {kind:?}")))
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// The axes and directions of `count` values.
+    fn along(&self, axes: &str, directions: &str, count: usize) -> TractResult<Vec<Along>> {
+        let read = |name: &str| {
+            let values =
+                self.attribute(name, AttributeType::Ints)?.map_or(vec![0; count], |a| a.ints.clone());
+            match values.len() == count {
+                true => Ok(values),
+                false => Err(self.bad_attribute(name, format!("{} of {count} values", values.len()))),
+            }
+        };
+        let one = |(axis, direction): (i64, i64)| match direction {
+            0 | 1 => Ok(Along { axis, reverse: direction == 1 }),
+            other => Err(self.bad_attribute(directions, format!("{other} is no direction"))),
+        };
+        read(axes)?.into_iter().zip(read(directions)?).map(one).collect()
+    }
+
+    fn bad_attribute(&self, attribute: &str, reason: impl Into<String>) -> TractError {
+        let (node, attribute) = (self.node.name.clone(), attribute.to_string());
+        TractError::new(OnnxError::Attribute { node, attribute, reason: reason.into() })
+    }
+}
+
+fn declared_rank(info: &pb::ValueInfoProto) -> Option<usize> {
+    let pb::type_proto::Value::TensorType(t) = info.r#type.as_ref()?.value.as_ref()?;
+    Some(t.shape.as_ref()?.dim.len())
+}
+
+/// What is known of a value that is not constant over the iterations. tract's own type of dimensions becomes
+/// an integer there, as it does in arithmetic that tract does not follow.
+fn changing(fact: &InferenceFact) -> InferenceFact {
+    let fact = fact.clone().without_value();
+    match fact.datum_type.concretize() {
+        Some(dt) if dt == TDim::datum_type() => fact.with_datum_type(i64::datum_type()),
+        _ => fact,
+    }
+}
+
+/// A body for which the facts of its inputs hold in every iteration.
+struct Settled<M> {
+    body: M,
+    /// Facts of the carried values as they enter.
+    entering: TVec<InferenceFact>,
+    /// Facts of all outputs of the body.
+    leaving: TVec<InferenceFact>,
+}
+
+impl Repeated {
+    /// Analyses the body for inputs of the node with these facts. A carried value's extent that an iteration
+    /// changes becomes a symbol, until what enters an iteration describes what leaves it, too.
+    fn settle<M>(
+        &self,
+        inputs: &[InferenceFact],
+        analyse: impl Fn(InferenceModel) -> TractResult<(M, TVec<InferenceFact>)>,
+    ) -> TractResult<Settled<M>> {
+        let mut entering: TVec<_> = self.form.carried.iter().map(|&slot| changing(&inputs[slot])).collect();
+        for _ in 0..MAX_ROUNDS {
+            let mut body = self.body.clone();
+            for (ix, &feed) in self.feeds.iter().enumerate() {
+                body.set_input_fact(ix, self.feed_fact(feed, inputs, &entering)?)?;
+            }
+            let (body, leaving) = analyse(body)?;
+            if !self.widen(&mut entering, &leaving[self.form.first_carried()..])? {
+                return Ok(Settled { body, entering, leaving });
+            }
+        }
+        Err(self.form.refuse("its carried values change each other's extents over too many iterations"))
+    }
+
+    fn feed_fact(
+        &self,
+        feed: Feed,
+        inputs: &[InferenceFact],
+        entering: &[InferenceFact],
+    ) -> TractResult<InferenceFact> {
+        let [iteration, condition] = self.form.ranks.map(|rank| TVec::from_elem(1usize, rank));
+        Ok(match feed {
+            Feed::Iteration => InferenceFact::dt_shape(i64::datum_type(), iteration),
+            Feed::Condition => tensor0(true).into_shape(&condition)?.into(),
+            Feed::Carried(k) => entering[k].clone(),
+            Feed::Whole(slot) => inputs[slot].clone(),
+            Feed::Slice(k) => {
+                let mut fact = changing(&inputs[self.form.sliced[k].0]);
+                if let Some(rank) = fact.shape.rank().concretize() {
+                    let mut dims: TVec<DimFact> = fact.shape.dims().cloned().collect();
+                    dims.remove(self.form.slice_axis(k, rank as usize)?);
+                    fact.shape = ShapeFactoid::closed(dims);
+                } else {
+                    fact.shape = ShapeFactoid::default();
+                }
+                fact
+            }
+        })
+    }
+
+    /// Replaces the extents that differ between what enters and what leaves. Whether there were any.
+    fn widen(&self, entering: &mut [InferenceFact], leaving: &[InferenceFact]) -> TractResult<bool> {
+        let mut changed = false;
+        for (k, (entering, leaving)) in entering.iter_mut().zip(leaving).enumerate() {
+            let leaving = changing(leaving);
+            let differ = |what: &str, a: String, b: String| {
+                let reason = format!(
+                    "`{}` enters an iteration with {what} {a} and leaves it with {b}",
+                    self.form.values[k]
+                );
+                Err(self.form.bad_input(self.form.carried_input(k), reason))
+            };
+            if let (Some(a), Some(b)) = (entering.datum_type.concretize(), leaving.datum_type.concretize())
+                && a != b
+            {
+                return differ("the element type", format!("{a:?}"), format!("{b:?}"));
+            }
+            let ranks = [&*entering, &leaving].map(|fact| fact.shape.rank().concretize());
+            let [Some(a), Some(b)] = ranks else { continue };
+            if a != b {
+                return differ("a number of dimensions,", a.to_string(), b.to_string());
+            }
+            for axis in 0..a as usize {
+                let extents = [&*entering, &leaving].map(|fact| fact.shape.dim(axis)?.concretize());
+                let [Some(a), Some(b)] = extents else { continue };
+                let symbol = self.symbol(&format!("{} enters", self.form.values[k]), axis);
+                if a != b && a != symbol {
+                    changed = entering.shape.set_dim(axis, symbol);
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The symbol for an extent that is known only when the node runs.
+    fn symbol(&self, value: &str, axis: usize) -> TDim {
+        self.body.symbols.sym(&format!("{}: {value}, {axis}", self.form.node)).to_dim()
+    }
+
+    /// How many iterations there will be, as far as it is known.
+    fn iterations(&self, inputs: &[InferenceFact], leaving: &[InferenceFact]) -> TractResult<Option<TDim>> {
+        if let Some(&(slot, _)) = self.form.sliced.first() {
+            let shape = &inputs[slot].shape;
+            let Some(rank) = shape.rank().concretize() else { return Ok(None) };
+            return Ok(shape.dim(self.form.slice_axis(0, rank as usize)?).and_then(|d| d.concretize()));
+        }
+        let value = |slot: usize| inputs[slot].value.concretize();
+        let started = match self.form.condition {
+            Some(slot) => value(slot).map(|c| condition(&c)).transpose()?,
+            None => Some(true),
+        };
+        let goes_on = leaving[0].value.concretize().map(|c| condition(&c)).transpose()? == Some(true);
+        match (started, self.form.trip.and_then(value)) {
+            (Some(false), _) => Ok(Some(0.to_dim())),
+            (Some(true), Some(trip)) if goes_on && trip.len() == 1 => {
+                let trip = trip.cast_to::<TDim>()?;
+                let trip = trip.try_as_plain_ram()?.as_slice::<TDim>()?[0].clone();
+                Ok(Some(if trip.as_i64().is_some_and(|n| n < 0) { 0.to_dim() } else { trip }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What is known of the carried and the collected values of the node: an extent that is not known, or
+    /// mentions symbols of the body, is open.
+    fn results<M>(&self, inputs: &[InferenceFact], settled: &Settled<M>) -> TractResult<TVec<InferenceFact>> {
+        let mut outside: HashSet<Symbol> = HashSet::new();
+        for fact in inputs {
+            outside.extend(fact.shape.dims().filter_map(|d| d.concretize()).flat_map(|d| d.symbols()));
+            outside.extend(TypedFact::try_from(fact).map(|f| value_symbols(&f)).unwrap_or_default());
+        }
+        let open = |dim: Option<TDim>| {
+            dim.filter(|d| d.symbols().is_subset(&outside)).map_or(DimFact::Any, DimFact::Only)
+        };
+        let leaving = &settled.leaving[self.form.first_carried()..];
+        let iterations = self.iterations(inputs, &settled.leaving)?;
+        let mut results = tvec![];
+        for (k, left) in leaving.iter().enumerate() {
+            let entered = settled.entering.get(k);
+            let mut result = changing(entered.unwrap_or(left));
+            result.datum_type = result.datum_type.unify(&changing(left).datum_type)?;
+            if let Some(rank) = result.shape.rank().concretize() {
+                let dim = |axis: usize| {
+                    let left = left.shape.dim(axis).and_then(|d| d.concretize());
+                    let same = entered.is_none_or(|e| e.shape.dim(axis).and_then(|d| d.concretize()) == left);
+                    open(left.filter(|_| same))
+                };
+                let mut dims: TVec<DimFact> = (0..rank as usize).map(dim).collect();
+                if entered.is_none() {
+                    let axis = self.form.stack_axis(k - settled.entering.len(), dims.len() + 1)?;
+                    dims.insert(axis, open(iterations.clone()));
+                }
+                result.shape = ShapeFactoid::closed(dims);
+            }
+            results.push(result);
+        }
+        Ok(results)
+    }
+
+    /// Those of `all` carried and collected values that are outputs of the node, in its order.
+    fn outputs<T>(&self, all: TVec<T>) -> TVec<T> {
+        all.into_iter().zip(&self.form.outputs).filter(|(_, slot)| slot.is_some()).map(|(v, _)| v).collect()
+    }
+
+    /// `fact` with symbols for the extents that are open.
+    fn closed(&self, value: usize, fact: &InferenceFact) -> TractResult<TypedFact> {
+        let name = &self.form.values[value];
+        let dim =
+            |(axis, dim): (usize, &DimFact)| dim.concretize().unwrap_or_else(|| self.symbol(name, axis));
+        let shape: TVec<TDim> = fact.shape.dims().enumerate().map(dim).collect();
+        Ok(fact.datum_type.concretize().context("no element type")?.fact(shape))
+    }
+
+    /// Checks the types of the inputs that say how often the body runs.
+    fn check_counts(&self, inputs: &[TypedFact]) -> TractResult<()> {
+        let dims = [i64::datum_type(), TDim::datum_type()];
+        for (slot, name, types) in
+            [(self.form.trip, "M", &dims[..]), (self.form.condition, "cond", &[bool::datum_type()])]
+        {
+            let Some(fact) = slot.map(|slot| &inputs[slot]) else { continue };
+            let one = fact.shape.volume().as_i64().is_none_or(|n| n == 1);
+            if !types.contains(&fact.datum_type) || !one {
+                return Err(self.form.bad_input(name, format!("it is {fact:?}, not one {:?}", types[0])));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Types a body.
+fn typed_body(body: InferenceModel) -> TractResult<(TypedModel, TVec<InferenceFact>)> {
+    let mut body = body.into_typed()?;
+    return_integers(&mut body)?;
+    let facts = (0..body.outputs.len()).map(|ix| Ok(body.output_fact(ix)?.into()));
+    let facts = facts.collect::<TractResult<_>>()?;
+    Ok((body, facts))
+}
+
+impl PartialEq for Repeated {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl Eq for Repeated {}
+
+impl Op for Repeated {
+    fn name(&self) -> StaticName {
+        self.form.op.into()
+    }
+
+    not_a_typed_op!();
+}
+
+impl EvalOp for Repeated {
+    not_out_of_plan!();
+}
+
+impl InferenceOp for Repeated {
+    fn infer_facts(
+        &mut self,
+        inputs: TVec<&InferenceFact>,
+        outputs: TVec<&InferenceFact>,
+        observed: TVec<&InferenceFact>,
+    ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
+        let inputs: TVec<InferenceFact> = inputs.into_iter().cloned().collect();
+        let settled = self.settle(&inputs, |mut body| {
+            body.analyse(false)?;
+            let facts = (0..body.outputs.len()).map(|ix| body.output_fact(ix).cloned());
+            let facts = facts.collect::<TractResult<_>>()?;
+            Ok((body, facts))
+        })?;
+        let found = self.outputs(self.results(&inputs, &settled)?);
+        let outputs = found.iter().zip(outputs).map(|(found, old)| found.unify(old));
+        Ok((inputs, outputs.collect::<TractResult<_>>()?, observed.into_iter().cloned().collect()))
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(self.form.outputs.iter().flatten().count())
+    }
+
+    fn to_typed(
+        &self,
+        _: &InferenceModel,
+        node: &InferenceNode,
+        target: &mut TypedModel,
+        mapping: &HashMap<OutletId, OutletId>,
+    ) -> TractResult<TVec<OutletId>> {
+        let mut wires: TVec<OutletId> = node.inputs.iter().map(|o| mapping[o]).collect();
+        let typed =
+            wires.iter().map(|&w| target.outlet_fact(w).cloned()).collect::<TractResult<TVec<_>>>()?;
+        self.check_counts(&typed)?;
+        let inputs: TVec<InferenceFact> = typed.iter().map(Into::into).collect();
+        let settled = self.settle(&inputs, typed_body)?;
+        let results = self.results(&inputs, &settled)?;
+        let results = results.iter().enumerate().map(|(i, fact)| self.closed(i, fact));
+        let facts = self.outputs(results.collect::<TractResult<TVec<_>>>()?);
+        let first_collected = self.form.first_carried() + self.form.carried.len();
+        let elements = (first_collected..settled.body.outputs.len())
+            .map(|ix| settled.body.output_fact(ix).map(TypedFact::without_value))
+            .collect::<TractResult<_>>()?;
+        // Only values that reach the body as they are may keep tract's own type of dimensions.
+        let whole = |slot: usize| self.feeds.contains(&Feed::Whole(slot));
+        for slot in (0..wires.len()).filter(|&slot| !whole(slot)) {
+            if typed[slot].datum_type == TDim::datum_type() {
+                let name = format!("{}.input_{slot}", node.name);
+                wires[slot] = wire_cast(name, target, &[wires[slot]], i64::datum_type())?[0];
+            }
+        }
+        let body = Body::Open(settled.body);
+        let op = Repeat { form: self.form.clone(), feeds: self.feeds.clone(), body, facts, elements };
+        target.wire_node(&node.name, op, &wires)
+    }
+
+    as_op!();
+}
