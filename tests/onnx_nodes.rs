@@ -3,12 +3,14 @@
 
 mod onnx_support;
 
-use onnx_support::conformance::{Case, cases};
+use onnx_support::conformance::cases;
+use onnx_support::native::run;
+use onnx_support::recorded::{self, difference};
 use onnx_support::{Dim, FLOAT, Graph, Numbers, attr_g, attr_i, attr_s, node, read, tensor, untyped, value};
 use rnnpack::onnx::{
-    DType, Extent, OnnxError, RecurrentNode, RecurrentOp, recurrent_nodes, recurrent_nodes_with,
+    DType, Extent, OnnxError, RecurrentNode, RecurrentOp, Tensor, recurrent_nodes, recurrent_nodes_with,
 };
-use rnnpack::{Cell, Dims, Direction, Error, Layout, Scratch, Sequence, View, ViewMut};
+use rnnpack::{Cell, Direction, Layout};
 
 fn nodes(path: &str) -> Vec<RecurrentNode> {
     recurrent_nodes(&read(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
@@ -49,47 +51,20 @@ fn the_other_real_models_are_listed_and_packed() {
     assert_eq!(dtln[0].attributes[0].1.to_string(), "[Sigmoid, Tanh, Tanh]");
 }
 
-/// Runs a conformance case on a layer packed from its node; returns the largest difference of an output.
-fn run(case: &Case) -> Result<f32, Error> {
-    let [weights, _] = case.weights_and_feeds();
-    let nodes = recurrent_nodes_with(&case.model, &weights)?;
-    assert_eq!(nodes.len(), 1);
-    let (node, layer) = (&nodes[0], nodes[0].pack()?);
-    let (Extent::Fixed(time), Extent::Fixed(batch)) = (&node.time, &node.batch) else { panic!("{node:?}") };
-    let (shape, layout) = (layer.shape(), node.layout.unwrap());
-    let dims = Dims { time: *time, directions: 1, batch: *batch, width: shape.input };
-    let out = Dims { directions: shape.direction.count(), width: shape.hidden, ..dims };
-    assert!(
-        layout == Layout::TimeMajor || out.directions == 1,
-        "then states of both layouts are the same numbers"
-    );
-    let values = |name: &str| case.input(name).map(|t| t.as_slice::<f32>().unwrap());
-    let mut state = layer.new_state(*batch)?;
-    if let Some(h) = values("initial_h") {
-        state.h_mut().copy_from_slice(h);
-    }
-    if let Some(c) = values("initial_c") {
-        state.c_mut().copy_from_slice(c);
-    }
-    let mut y = vec![f32::NAN; out.checked_len().unwrap()];
-    let sequence = Sequence {
-        x: View::new(values("X").unwrap(), dims, layout)?,
-        lens: case.input("sequence_lens").map(|t| t.as_slice().unwrap()),
-        y: Some(ViewMut::new(&mut y, out, layout)?),
-    };
-    layer.forward(sequence, &mut state, &mut Scratch::new())?;
-    let mut worst = 0f32;
-    for (name, expected) in &case.outputs {
-        let found = match name.as_str() {
-            "Y" => &y[..],
-            "Y_h" => state.h(),
-            _ => state.c(),
+/// The largest difference of an output from the recorded one, relative to the largest recorded value where that is
+/// above 1.
+fn worst<'a>(outputs: impl Iterator<Item = (&'a str, &'a Tensor)>, [y, h, c]: &[Tensor; 3]) -> f32 {
+    let one = |(name, expected): (&str, &Tensor)| {
+        let found = match name {
+            "Y" => y,
+            "Y_h" => h,
+            _ => c,
         };
-        let expected = expected.as_slice::<f32>().unwrap();
-        assert_eq!(found.len(), expected.len(), "{}: {name}", case.name);
-        worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(worst, f32::max);
-    }
-    Ok(worst)
+        let scale = expected.as_slice::<f32>().unwrap().iter().fold(1f32, |m, v| m.max(v.abs()));
+        assert!(found.as_slice::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}: {found:?}");
+        difference(found, expected) / scale
+    };
+    outputs.map(one).fold(0.0, f32::max)
 }
 
 #[test]
@@ -97,10 +72,27 @@ fn all_conformance_cases_are_computed() {
     let cases = cases("");
     assert_eq!(cases.len(), 18);
     for case in &cases {
-        let worst = run(case).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        let inputs: Vec<(&str, &Tensor)> = case.inputs.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let found = run(&case.model, &inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        let worst = worst(case.outputs.iter().map(|(n, t)| (n.as_str(), t)), &found);
         println!("{}: {worst:e}", case.name);
         assert!(worst <= 1e-6, "{}: {worst:e}", case.name);
     }
+}
+
+#[test]
+fn random_nodes_are_as_onnx_runtime_computes_them() {
+    let cases = recorded::cases("oracle/cases.npz");
+    assert!(cases.len() >= 150, "only {} cases", cases.len());
+    let mut largest = 0f32;
+    for (name, case) in &cases {
+        let inputs: Vec<(&str, &Tensor)> = case.inputs.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let found = run(&case.model, &inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let worst = worst(case.outputs.iter().map(|(n, t)| (n.as_str(), t)), &found);
+        assert!(worst <= 1e-5, "{name}: {worst:e}");
+        largest = largest.max(worst);
+    }
+    println!("{} cases, largest difference {largest:e}", cases.len());
 }
 
 #[test]

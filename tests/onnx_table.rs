@@ -221,11 +221,11 @@ impl One {
             panic!("{} {}: {what}: {e}", self.op, self.opset);
         }
         let shape = if self.dtype == DOUBLE {
-            assert!(found.weights().is_err());
-            found.weights_f64().unwrap().shape()
+            assert!(found.pack().is_err());
+            found.pack_f64().unwrap().shape()
         } else {
-            assert!(found.weights_f64().is_err());
-            found.weights().unwrap().shape()
+            assert!(found.pack_f64().is_err());
+            found.pack().unwrap().shape()
         };
         assert_eq!((shape.input, shape.hidden, shape.direction.count()), (I, H, self.directions));
         found

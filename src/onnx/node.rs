@@ -8,7 +8,7 @@ use super::proto::{self, DimensionValue};
 use super::scope::Scope;
 use super::tensor::{DType, Element, dtype_name};
 use super::weights::{INPUTS, Weight, Weights, check_dtype, check_shapes};
-use crate::{Cell, Direction, Error, Layer, LayerWeights, Layout};
+use crate::{Cell, Direction, Error, Layer, LayerF64, LayerWeights, Layout};
 use std::fmt;
 use std::sync::Arc;
 
@@ -74,7 +74,8 @@ pub struct RecurrentNode {
     pub batch: Extent,
     /// All attributes as the file has them.
     pub attributes: Vec<(String, AttributeValue)>,
-    /// The inputs that are present, as the standard calls them.
+    /// The inputs that are present, as the standard calls them. A layer packed from the node holds the weights alone:
+    /// initial states and `sequence_lens`, stored ones too, are given to it when it runs.
     pub inputs: Vec<&'static str>,
     /// The outputs that are present, as the standard calls them.
     pub outputs: Vec<&'static str>,
@@ -91,8 +92,8 @@ pub struct RecurrentNode {
 }
 
 impl RecurrentNode {
-    /// Why no layer can be made of the node; `None` when it can: an f64 layer where [`RecurrentNode::dtype`] is f64, an
-    /// f32 layer where it is f32, f16 or bf16.
+    /// Why no layer can be made of the node; `None` where [`RecurrentNode::pack`] makes one, or
+    /// [`RecurrentNode::pack_f64`] where [`RecurrentNode::dtype`] is f64.
     pub fn refusal(&self) -> Option<&OnnxError> {
         self.weights.as_ref().err()
     }
@@ -130,6 +131,14 @@ impl RecurrentNode {
     /// Those of [`RecurrentNode::weights`] and of [`Layer::new`].
     pub fn pack(&self) -> Result<Layer, Error> {
         Layer::new(&self.weights()?).map_err(|e| layer_error(&self.name, e).into())
+    }
+
+    /// Packs the layer, of a node of f64.
+    ///
+    /// # Errors
+    /// Those of [`RecurrentNode::weights_f64`] and of [`LayerF64::new`].
+    pub fn pack_f64(&self) -> Result<LayerF64, Error> {
+        LayerF64::new(&self.weights_f64()?).map_err(|e| layer_error(&self.name, e).into())
     }
 }
 

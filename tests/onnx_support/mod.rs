@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub(crate) mod conformance;
+pub(crate) mod native;
 pub(crate) mod recorded;
 
 use std::path::PathBuf;
