@@ -1,5 +1,6 @@
 //! Whole ONNX models on tract, with the recurrent nodes on this crate's kernels.
 
+mod bf16;
 mod body;
 mod convert;
 mod if_op;
@@ -131,6 +132,11 @@ impl Loader {
         prepare::bind(graph, self)?;
         prepare::declare_shapes(graph, self)?;
         prepare::name_nodes(graph, &nodes);
+        let bf16 = bf16::rewrite(graph)?;
+        let door = graph.input.iter().chain(&graph.output).find(|info| bf16.contains(&info.name));
+        if let Some(door) = door {
+            return Err(value_error(&door.name, "elements of type BFLOAT16 are not read").into());
+        }
         prepare::close_bodies(graph);
         caught("load", || self.plan(&model, nodes))
     }
@@ -148,6 +154,7 @@ impl Loader {
 
     fn plan(&self, proto: &pb::ModelProto, nodes: Vec<RecurrentNode>) -> TractResult<Model> {
         let mut onnx = tract_onnx::onnx();
+        onnx.op_register.insert(bf16::ROUND, bf16::build);
         onnx.op_register.insert("If", if_op::build);
         onnx.op_register.insert("Loop", loop_op::build_loop);
         onnx.op_register.insert("Scan", loop_op::build_scan);
