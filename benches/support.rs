@@ -9,12 +9,12 @@ pub(crate) use cases::{Case, Contents, Output};
 use cases::bound::Bounded;
 use criterion::{BenchmarkId, Throughput};
 use rnnpack::{
-    Dims, Direction, Error, Layout, Lstm, LstmShape, Scratch, Sequence, State, Variant, View, ViewMut,
+    Dims, Direction, Error, Layer, Layout, Scratch, Sequence, Shape, State, Variant, View, ViewMut,
 };
 
 /// One direction of a call, `[T, B, I, H]`.
 pub(crate) fn case([time, batch, input, hidden]: [usize; 4]) -> Case {
-    Case::new(LstmShape { input, hidden, direction: Direction::Forward }, time, batch, 1)
+    Case::new(Shape { input, hidden, direction: Direction::Forward }, time, batch, 1)
 }
 
 /// `T,B,I,H`, behind what else there is to say.
@@ -24,18 +24,18 @@ pub(crate) fn id(name: impl Into<String>, shape: [usize; 4]) -> BenchmarkId {
 
 /// Floating-point operations of the products, as elements: criterion's Gelem/s are GFLOP/s.
 pub(crate) fn flops(case: &Case) -> Throughput {
-    let LstmShape { input, hidden, .. } = case.shape;
+    let Shape { input, hidden, .. } = case.shape;
     Throughput::Elements((8 * hidden * (input + hidden) * case.time * case.batch) as u64)
 }
 
 /// A way to run a layer.
-pub(crate) type Forward = fn(&Lstm, Sequence<'_>, &mut State, &mut Scratch) -> Result<(), Error>;
+pub(crate) type Forward = fn(&Layer, Sequence<'_>, &mut State, &mut Scratch) -> Result<(), Error>;
 
 /// A call, ready to be repeated: on the widest instruction set, or the one that `RNNPACK_ISA` forces.
 pub(crate) struct Prepared {
     case: Case,
     contents: Contents,
-    layer: Lstm,
+    layer: Layer,
     state: State,
     y: Vec<f32>,
     scratch: Scratch,
@@ -47,7 +47,7 @@ impl Prepared {
     /// Where the result is wrong.
     pub(crate) fn new(case: &Case, forward: Forward) -> Prepared {
         let contents = case.contents();
-        let layer = Lstm::new(&contents.weights()).unwrap();
+        let layer = Layer::new(&contents.weights()).unwrap();
         let state = contents.state(&layer, case.batch);
         let y = vec![0.0; case.y_dims().checked_len().unwrap()];
         let scratch = Scratch::new();

@@ -7,7 +7,7 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rnnpack::{Layout, Variant, View, ViewMut};
 use rnnpack_kernels::blocking::Blocking;
-use rnnpack_kernels::{Call, Packed, Scratch, lstm_forward};
+use rnnpack_kernels::{Call, Packed, Scratch, forward};
 use support::{Case, Contents, Output, case, check, flops, id};
 
 /// R of 16 KiB, 256 KiB and 1 MiB: from the first cache level to the second.
@@ -23,7 +23,7 @@ fn step(packed: &Packed, case: &Case, contents: &Contents, output: &mut Output<f
         c: &mut output.c,
         blocking: Blocking { rows: case.batch, steps: 1 },
     };
-    lstm_forward(packed, call, scratch).unwrap();
+    forward(packed, call, scratch).unwrap();
 }
 
 fn tiles(criterion: &mut Criterion) {

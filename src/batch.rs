@@ -2,19 +2,19 @@
 //! their time steps with its own scratch. There is no barrier and no shared write.
 
 use crate::layer::{Rows, Sequence};
-use crate::{Error, Lstm, LstmShape, Scratch, State};
+use crate::{Error, Layer, Scratch, Shape, State};
 
 /// Multiply-adds that a share must have to be worth handing to another thread: waking one costs about 10 µs, in which
 /// a core does about a million of them.
 const SHARE: usize = 1 << 20;
 
-impl Lstm {
-    /// As [`Lstm::forward`], with the batch rows shared out evenly over at most `threads` threads of the current rayon
+impl Layer {
+    /// As [`Layer::forward`], with the batch rows shared out evenly over at most `threads` threads of the current rayon
     /// pool (0: as many as the pool has); fewer where the shares would be too small to gain. The result has the same
     /// bits. The directions of a bidirectional layer run one after the other.
     ///
     /// # Errors
-    /// As [`Lstm::forward`]; where there is no memory for one share's scratch, the others have written theirs.
+    /// As [`Layer::forward`]; where there is no memory for one share's scratch, the others have written theirs.
     pub fn forward_parallel(
         &self,
         sequence: Sequence<'_>,
@@ -36,8 +36,8 @@ impl Lstm {
 
     /// How many threads `time` steps of `batch` rows keep busy.
     fn shares(&self, time: usize, batch: usize) -> usize {
-        let LstmShape { input, hidden, .. } = self.shape();
-        let step = (self.shape().output() * 4).saturating_mul(input.saturating_add(hidden));
+        let Shape { input, hidden, .. } = self.shape();
+        let step = (self.shape().output() * self.cell().gates()).saturating_mul(input.saturating_add(hidden));
         let work = step.saturating_mul(time).saturating_mul(batch);
         (work / SHARE).min(batch)
     }

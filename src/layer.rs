@@ -1,48 +1,69 @@
-use crate::{Error, LstmShape, LstmWeights, Plan, Planner, Scratch, State};
-use rnnpack_kernels::{Call, Dims, Layout, Packed, View, ViewMut, lstm_forward};
+use crate::{Error, LayerWeights, Plan, Planner, Scratch, Shape, State};
+use rnnpack_kernels::{Call, Cell, Dims, Element, Layout, Packed, View, ViewMut, forward};
 
 /// What a forward call reads and writes, beside the state.
-pub struct Sequence<'a> {
+pub struct Sequence<'a, F = f32> {
     /// Input, `[T, 1, B, I]`.
-    pub x: View<'a>,
+    pub x: View<'a, F>,
     /// Steps of each batch row, `[B]`, 0 to T, as ONNX's `sequence_lens`; all T where absent. A row's final state is
     /// that of its last valid step, and its Y beyond is zero.
     pub lens: Option<&'a [i32]>,
     /// Output Y, `[T, D, B, H]`, where it is wanted.
-    pub y: Option<ViewMut<'a>>,
+    pub y: Option<ViewMut<'a, F>>,
 }
 
-/// A packed LSTM layer, forward, reverse or bidirectional.
+impl<'a, F: Element> Sequence<'a, F> {
+    /// One step of `batch` rows: `x` is dense `[B, I]`, `y` is dense `[D, B, H]`.
+    pub(crate) fn one_step(
+        shape: Shape,
+        batch: usize,
+        x: &'a [F],
+        y: &'a mut [F],
+    ) -> Result<Sequence<'a, F>, Error> {
+        let Shape { input, hidden, direction } = shape;
+        let dims = Dims { time: 1, directions: 1, batch, width: input };
+        let out = Dims { directions: direction.count(), width: hidden, ..dims };
+        let y = Some(ViewMut::new(y, out, Layout::TimeMajor)?);
+        Ok(Sequence { x: View::new(x, dims, Layout::TimeMajor)?, lens: None, y })
+    }
+}
+
+/// A packed LSTM, GRU or RNN layer, forward, reverse or bidirectional.
 ///
 /// It is immutable: one layer serves any number of streams and threads, each with its own [`State`] and [`Scratch`].
-pub struct Lstm {
-    shape: LstmShape,
+pub struct Layer {
+    shape: Shape,
     plan: Plan,
     packed: Vec<Packed>,
 }
 
-impl Lstm {
+impl Layer {
     /// Packs the weights as [`Planner::from_env`] plans for this machine.
     ///
     /// # Errors
     /// [`Error::UnknownIsa`] for a bad `RNNPACK_ISA`; [`Error::Kernel`] where the packed weights do not fit into memory.
-    pub fn new(weights: &LstmWeights<'_>) -> Result<Lstm, Error> {
-        Lstm::with_plan(weights, Planner::from_env()?.plan(weights.shape()))
+    pub fn new(weights: &LayerWeights<'_>) -> Result<Layer, Error> {
+        Layer::with_plan(weights, Planner::from_env()?.plan(weights.cell(), weights.shape()))
     }
 
     /// Packs the weights for a given plan.
     ///
     /// # Errors
     /// [`Error::Kernel`] where the packed weights do not fit into memory.
-    pub fn with_plan(weights: &LstmWeights<'_>, plan: Plan) -> Result<Lstm, Error> {
+    pub fn with_plan(weights: &LayerWeights<'_>, plan: Plan) -> Result<Layer, Error> {
         let pack = |w| Packed::new(plan.variant, w);
         let packed = weights.directions().iter().map(pack).collect::<Result<_, _>>()?;
-        Ok(Lstm { shape: weights.shape(), plan, packed })
+        Ok(Layer { shape: weights.shape(), plan, packed })
     }
 
     /// The layer's sizes.
-    pub fn shape(&self) -> LstmShape {
+    pub fn shape(&self) -> Shape {
         self.shape
+    }
+
+    /// What a step of direction 0 computes; another direction may have other options.
+    pub fn cell(&self) -> &Cell {
+        self.packed[0].cell()
     }
 
     /// How the layer is computed.
@@ -60,7 +81,7 @@ impl Lstm {
     /// # Errors
     /// [`Error::Kernel`] where it does not fit into memory.
     pub fn new_state(&self, batch: usize) -> Result<State, Error> {
-        State::zeros(self.shape, batch)
+        State::zeros(self.cell(), self.shape, batch)
     }
 
     /// Runs the layer over a sequence, on the calling thread. No call allocates after one of the same size.
@@ -80,7 +101,7 @@ impl Lstm {
     /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state.
     ///
     /// # Errors
-    /// As [`Lstm::forward`].
+    /// As [`Layer::forward`].
     pub fn step(
         &self,
         x: &[f32],
@@ -88,77 +109,69 @@ impl Lstm {
         y: &mut [f32],
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        let LstmShape { input, hidden, direction } = self.shape;
-        let dims = Dims { time: 1, directions: 1, batch: state.batch, width: input };
-        let out = Dims { directions: direction.count(), width: hidden, ..dims };
-        let x = View::new(x, dims, Layout::TimeMajor)?;
-        let y = Some(ViewMut::new(y, out, Layout::TimeMajor)?);
-        self.forward(Sequence { x, lens: None, y }, state, scratch)
+        self.forward(Sequence::one_step(self.shape, state.batch, x, y)?, state, scratch)
     }
 
     /// The whole call as one share of rows, after everything that its shapes can get wrong was checked.
     pub(crate) fn rows<'a>(&self, sequence: Sequence<'a>, state: &'a mut State) -> Result<Rows<'a>, Error> {
-        let LstmShape { input, hidden, direction } = self.shape;
-        let Sequence { x, lens, y } = sequence;
-        let directions = direction.count();
-        let Dims { time, batch, .. } = x.dims();
-        self.check_state(state, batch)?;
-        let (h0, h1) = state.h.split_at_mut(batch * hidden);
-        let (c0, c1) = state.c.split_at_mut(batch * hidden);
-        rnnpack_kernels::check(input, hidden, x, lens, h0.len(), c0.len())?;
-        if let Some(y) = &y {
-            rnnpack_kernels::check_output(y, Dims { time, directions, batch, width: hidden })?;
-        }
-        Ok(Rows { x, lens, y, h: [h0, h1], c: [c0, c1] })
-    }
-
-    pub(crate) fn check_state(&self, state: &State, batch: usize) -> Result<(), Error> {
-        use rnnpack_kernels::Error::Extent;
-        let (ours, theirs) = (self.shape, state.shape);
-        let extents = [
-            ("the state's hidden size", ours.hidden, theirs.hidden),
-            ("the state's directions", ours.direction.count(), theirs.direction.count()),
-            ("the state's batch", batch, state.batch),
-        ];
-        match extents.into_iter().find(|(_, expected, got)| expected != got) {
-            Some((what, expected, got)) => Err(Extent { what, expected, got }.into()),
-            None => Ok(()),
-        }
+        Rows::new(self.cell(), self.shape, sequence, state)
     }
 
     /// Runs all steps and directions of some rows.
     pub(crate) fn run(&self, rows: Rows<'_>, scratch: &mut rnnpack_kernels::Scratch) -> Result<(), Error> {
         let Rows { x, lens, mut y, h, c } = rows;
         let Dims { time, batch, .. } = x.dims();
-        let blocking = self.plan.blocking(self.shape, time, batch);
+        let blocking = self.plan.blocking(self.cell(), self.shape, time, batch);
         for (d, ((packed, h), c)) in self.packed.iter().zip(h).zip(c).enumerate() {
             let y = y.as_mut().map(|y| y.reborrow().direction(d));
             let reverse = self.shape.direction.is_reverse(d);
-            lstm_forward(packed, Call { x, y, lens, reverse, h, c, blocking }, scratch)?;
+            forward(packed, Call { x, y, lens, reverse, h, c, blocking }, scratch)?;
         }
         Ok(())
     }
 }
 
 /// The parts of a call that belong to a range of batch rows.
-pub(crate) struct Rows<'a> {
-    pub(crate) x: View<'a>,
-    lens: Option<&'a [i32]>,
-    y: Option<ViewMut<'a>>,
+pub(crate) struct Rows<'a, F = f32> {
+    pub(crate) x: View<'a, F>,
+    pub(crate) lens: Option<&'a [i32]>,
+    pub(crate) y: Option<ViewMut<'a, F>>,
     /// `[B, H]` of each direction; the second is empty where there is only one.
-    h: [&'a mut [f32]; 2],
-    c: [&'a mut [f32]; 2],
+    pub(crate) h: [&'a mut [F]; 2],
+    pub(crate) c: [&'a mut [F]; 2],
 }
 
-impl<'a> Rows<'a> {
+impl<'a, F: Element> Rows<'a, F> {
+    /// All rows of a call, after everything that its shapes can get wrong was checked.
+    pub(crate) fn new(
+        cell: &Cell,
+        shape: Shape,
+        sequence: Sequence<'a, F>,
+        state: &'a mut State<F>,
+    ) -> Result<Rows<'a, F>, Error> {
+        let Shape { input, hidden, direction } = shape;
+        let Sequence { x, lens, y } = sequence;
+        let directions = direction.count();
+        let Dims { time, batch, .. } = x.dims();
+        state.check(cell, shape, batch)?;
+        let cells = if cell.has_cell_state() { batch * hidden } else { 0 };
+        let (h0, h1) = state.h.split_at_mut(batch * hidden);
+        let (c0, c1) = state.c.split_at_mut(cells);
+        rnnpack_kernels::check(cell, [input, hidden], x, lens, [h0.len(), c0.len()])?;
+        if let Some(y) = &y {
+            rnnpack_kernels::check_output(y, Dims { time, directions, batch, width: hidden })?;
+        }
+        Ok(Rows { x, lens, y, h: [h0, h1], c: [c0, c1] })
+    }
+
     /// Rows `0..mid` and the rest.
     #[cfg(feature = "rayon")]
-    pub(crate) fn split(self, mid: usize) -> (Rows<'a>, Rows<'a>) {
+    pub(crate) fn split(self, mid: usize) -> (Rows<'a, F>, Rows<'a, F>) {
         let batch = self.x.dims().batch;
         let (lens, lens_after) = self.lens.map(|lens| lens.split_at(mid)).unzip();
         let (y, y_after) = self.y.map(|y| y.split_batch(mid)).unzip();
-        let halves = |[a, b]: [&'a mut [f32]; 2]| {
-            let at = |s: &[f32]| s.len() / batch.max(1) * mid;
+        let halves = |[a, b]: [&'a mut [F]; 2]| {
+            let at = |s: &[F]| s.len() / batch.max(1) * mid;
             let (a_at, b_at) = (at(a), at(b));
             let ((a, a_after), (b, b_after)) = (a.split_at_mut(a_at), b.split_at_mut(b_at));
             ([a, b], [a_after, b_after])

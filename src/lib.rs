@@ -13,17 +13,24 @@ mod plan;
 mod shape;
 mod stack;
 mod state;
+#[cfg(any(feature = "f64", feature = "baseline"))]
+mod unfused;
 mod weights;
 
 pub use error::Error;
-pub use layer::{Lstm, Sequence};
+pub use layer::{Layer, Sequence};
 pub use plan::{ISA_VARIABLE, Plan, Planner};
-pub use rnnpack_kernels::{Dims, GateOrder, Layout, Strides, Variant, View, ViewMut};
+pub use rnnpack_kernels::{Activation, Cell, GruCell, LstmCell, RnnCell};
+pub use rnnpack_kernels::{Dims, Element, GateOrder, Layout, Strides, Variant, View, ViewMut};
 pub use rnnpack_kernels::{activation, probe, reference};
-pub use shape::{Direction, LstmShape};
-pub use stack::{LstmStack, StackScratch, StackState};
+pub use shape::{Direction, Shape};
+pub use stack::{Stack, StackScratch, StackState};
 pub use state::{Scratch, State};
-pub use weights::{LstmWeights, PyTorchLstm};
+#[cfg(feature = "f64")]
+pub use unfused::{LayerF64, ScratchF64};
+#[cfg(any(feature = "f64", feature = "baseline"))]
+pub use unfused::{Number, UnfusedLayer, UnfusedScratch};
+pub use weights::{LayerTensors, LayerWeights, PyTorchTensors};
 
 /// The code of the README, compiled and run.
 #[cfg(doctest)]

@@ -9,6 +9,8 @@
 //! default activations and without clipping, coupled gates and peepholes; `GRU` and `RNN` are listed.
 
 mod attribute;
+mod brief;
+mod cells;
 mod error;
 mod fold;
 #[cfg(feature = "tract")]
@@ -19,6 +21,7 @@ mod proto;
 mod scope;
 mod tensor;
 mod walk;
+mod weights;
 
 pub use attribute::AttributeValue;
 pub use error::OnnxError;

@@ -1,6 +1,6 @@
-use crate::{Error, LstmShape};
-use rnnpack_kernels::Variant;
+use crate::{Error, Shape};
 use rnnpack_kernels::blocking::{Blocking, Caches};
+use rnnpack_kernels::{Cell, Variant};
 use std::fmt;
 
 /// The environment variable that forces an instruction set, by the names that [`Variant::available`] lists.
@@ -51,18 +51,18 @@ impl Planner {
     /// The plan for a layer: the instruction set with the fewest panels, which is the widest, or a narrower one where
     /// that has no more (H = 8 is one panel of 8 lanes as well as of 16). A panel costs about the same on all of them.
     /// Variants that would give other bits than the widest are left out.
-    pub fn plan(&self, shape: LstmShape) -> Plan {
+    pub fn plan(&self, cell: &Cell, shape: Shape) -> Plan {
         let widest = self.variants[0];
         let equal = self.variants.iter().copied().filter(|v| v.is_fused() == widest.is_fused());
-        let cost = |v: &Variant| (shape.hidden.div_ceil(v.lanes()), v.lanes());
+        let cost = |v: &Variant| (rnnpack_kernels::weight_vectors(cell, *v, shape.hidden), v.lanes());
         Plan { variant: equal.min_by_key(cost).unwrap_or(widest), caches: self.caches }
     }
 }
 
 impl Plan {
     /// The loop extents for a call of `time` steps and `batch` rows.
-    pub fn blocking(&self, shape: LstmShape, time: usize, batch: usize) -> Blocking {
-        Blocking::new(self.variant, self.caches, [shape.hidden, time, batch])
+    pub fn blocking(&self, cell: &Cell, shape: Shape, time: usize, batch: usize) -> Blocking {
+        Blocking::new(cell, self.variant, self.caches, [shape.hidden, time, batch])
     }
 }
 
@@ -97,8 +97,8 @@ mod tests {
     fn small_layers_take_narrower_lanes_only_where_that_costs_no_panel() {
         let planner = Planner { variants: Variant::available().collect(), caches: Caches::UNKNOWN };
         let lanes = |hidden| {
-            let shape = LstmShape { input: 1, hidden, direction: Direction::Forward };
-            planner.plan(shape).variant.lanes()
+            let shape = Shape { input: 1, hidden, direction: Direction::Forward };
+            planner.plan(&Cell::lstm(), shape).variant.lanes()
         };
         let widest = planner.variants[0].lanes();
         for hidden in [widest / 2 + 1, widest, widest + 1, 100, 1024] {
@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn plans_for_equal_machines_are_equal() {
-        let shape = LstmShape { input: 3, hidden: 20, direction: Direction::Reverse };
-        let plan = |name| Planner::for_isa(name).unwrap().plan(shape);
+        let shape = Shape { input: 3, hidden: 20, direction: Direction::Reverse };
+        let plan = |name| Planner::for_isa(name).unwrap().plan(&Cell::lstm(), shape);
         assert_eq!(plan("portable"), plan("portable"));
         assert_eq!(plan("portable").variant.name(), "portable");
     }

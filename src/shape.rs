@@ -33,9 +33,9 @@ impl fmt::Display for Direction {
     }
 }
 
-/// The sizes of an LSTM layer.
+/// The sizes of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LstmShape {
+pub struct Shape {
     /// Input size I, 0 or more.
     pub input: usize,
     /// Hidden size H, 1 or more.
@@ -44,7 +44,7 @@ pub struct LstmShape {
     pub direction: Direction,
 }
 
-impl LstmShape {
+impl Shape {
     /// Outputs of a step: D · H.
     pub fn output(self) -> usize {
         self.direction.count().saturating_mul(self.hidden)

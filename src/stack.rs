@@ -1,8 +1,8 @@
-use crate::{Dims, Error, Layout, Lstm, Scratch, Sequence, State, Strides, View, ViewMut};
+use crate::{Dims, Error, Layer, Layout, Scratch, Sequence, State, Strides, View, ViewMut};
 
 /// Layers on top of each other: the output of one is the input of the next, directions concatenated.
-pub struct LstmStack {
-    layers: Vec<Lstm>,
+pub struct Stack {
+    layers: Vec<Layer>,
 }
 
 /// The states of a stack's layers, first layer first.
@@ -19,12 +19,12 @@ pub struct StackScratch {
     between: [Vec<f32>; 2],
 }
 
-impl LstmStack {
+impl Stack {
     /// Layers from the input on.
     ///
     /// # Errors
     /// [`Error::EmptyStack`], or [`Error::Stack`] where a layer's input size is not D · H of the one below.
-    pub fn new(layers: Vec<Lstm>) -> Result<LstmStack, Error> {
+    pub fn new(layers: Vec<Layer>) -> Result<Stack, Error> {
         if layers.is_empty() {
             return Err(Error::EmptyStack);
         }
@@ -34,11 +34,11 @@ impl LstmStack {
                 return Err(Error::Stack { layer: below + 1, input, output });
             }
         }
-        Ok(LstmStack { layers })
+        Ok(Stack { layers })
     }
 
     /// The layers, first one first.
-    pub fn layers(&self) -> &[Lstm] {
+    pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
@@ -54,7 +54,7 @@ impl LstmStack {
     /// Runs all layers over a sequence, on the calling thread. `sequence.y` is the last layer's output.
     ///
     /// # Errors
-    /// As [`Lstm::forward`]. Layers below the one that fails have advanced their states; a failure that depends on
+    /// As [`Layer::forward`]. Layers below the one that fails have advanced their states; a failure that depends on
     /// the call's shapes comes before the first layer runs.
     pub fn forward(
         &self,
@@ -62,13 +62,13 @@ impl LstmStack {
         state: &mut StackState,
         scratch: &mut StackScratch,
     ) -> Result<(), Error> {
-        self.run(sequence, state, scratch, Lstm::forward)
+        self.run(sequence, state, scratch, Layer::forward)
     }
 
-    /// As [`LstmStack::forward`], every layer with its rows shared out, see [`Lstm::forward_parallel`].
+    /// As [`Stack::forward`], every layer with its rows shared out, see [`Layer::forward_parallel`].
     ///
     /// # Errors
-    /// As [`LstmStack::forward`].
+    /// As [`Stack::forward`].
     #[cfg(feature = "rayon")]
     pub fn forward_parallel(
         &self,
@@ -81,7 +81,7 @@ impl LstmStack {
             sequence,
             state,
             scratch,
-            |layer: &Lstm, sequence, state: &mut State, scratch: &mut Scratch| {
+            |layer: &Layer, sequence, state: &mut State, scratch: &mut Scratch| {
                 layer.forward_parallel(sequence, state, scratch, threads)
             },
         )
@@ -92,7 +92,7 @@ impl LstmStack {
         sequence: Sequence<'_>,
         state: &mut StackState,
         scratch: &mut StackScratch,
-        forward: impl Fn(&Lstm, Sequence<'_>, &mut State, &mut Scratch) -> Result<(), Error>,
+        forward: impl Fn(&Layer, Sequence<'_>, &mut State, &mut Scratch) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Sequence { x, lens, mut y } = sequence;
         let Dims { time, batch, .. } = x.dims();
@@ -128,11 +128,13 @@ impl LstmStack {
         }
         let Dims { time, batch, .. } = x.dims();
         for (layer, state) in self.layers.iter().zip(&state.layers) {
-            layer.check_state(state, batch)?;
+            state.check(layer.cell(), layer.shape(), batch)?;
         }
         let first = self.layers[0].shape();
-        let size = batch.saturating_mul(first.hidden);
-        rnnpack_kernels::check(first.input, first.hidden, x, lens, size, size)?;
+        let h = batch.saturating_mul(first.hidden);
+        let cell = self.layers[0].cell();
+        let c = if cell.has_cell_state() { h } else { 0 };
+        rnnpack_kernels::check(cell, [first.input, first.hidden], x, lens, [h, c])?;
         let top = self.layers[self.layers.len() - 1].shape();
         let expected = Dims { time, directions: top.direction.count(), batch, width: top.hidden };
         y.map_or(Ok(()), |y| Ok(rnnpack_kernels::check_output(y, expected)?))
@@ -141,7 +143,7 @@ impl LstmStack {
 
 /// A view `[T, D, B, H]` of the buffer that holds `[T, B, D·H]`.
 fn concatenated<'a>(
-    layer: &Lstm,
+    layer: &Layer,
     buffer: &'a mut Vec<f32>,
     time: usize,
     batch: usize,

@@ -1,29 +1,47 @@
-use crate::{Error, LstmShape};
+use crate::{Error, Shape};
+use rnnpack_kernels::{Cell, Element};
 
-/// The state of a stream, or of a batch of streams: h and c of one layer.
+/// The state of a stream, or of a batch of streams: h of one layer, and c where it is an LSTM.
 ///
 /// Both are dense `[D, B, H]`, as ONNX's `initial_h`, `initial_c`, `Y_h` and `Y_c` are with `layout = 0`. A forward
 /// call starts from what is here and leaves the final state here.
 #[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    pub(crate) shape: LstmShape,
+pub struct State<F = f32> {
+    pub(crate) shape: Shape,
     pub(crate) batch: usize,
-    pub(crate) h: Vec<f32>,
-    pub(crate) c: Vec<f32>,
+    pub(crate) h: Vec<F>,
+    pub(crate) c: Vec<F>,
 }
 
-impl State {
-    pub(crate) fn zeros(shape: LstmShape, batch: usize) -> Result<State, Error> {
+impl<F: Element> State<F> {
+    pub(crate) fn zeros(cell: &Cell, shape: Shape, batch: usize) -> Result<State<F>, Error> {
         use rnnpack_kernels::Error::{Memory, Overflow};
         let what = "state";
         let floats = shape.output().checked_mul(batch).ok_or(Overflow { what })?;
-        let zeros = || {
+        let zeros = |floats: usize| {
             let mut v = Vec::new();
             v.try_reserve_exact(floats).map_err(|_| Memory { what, floats })?;
-            v.resize(floats, 0.0);
+            v.resize(floats, F::default());
             Ok::<_, Error>(v)
         };
-        Ok(State { shape, batch, h: zeros()?, c: zeros()? })
+        let cells = if cell.has_cell_state() { floats } else { 0 };
+        Ok(State { shape, batch, h: zeros(floats)?, c: zeros(cells)? })
+    }
+
+    /// Whether it is the state of `batch` rows of a layer of this shape and kind of cell.
+    pub(crate) fn check(&self, cell: &Cell, shape: Shape, batch: usize) -> Result<(), Error> {
+        use rnnpack_kernels::Error::Extent;
+        let cell_states = if cell.has_cell_state() { self.h.len() } else { 0 };
+        let extents = [
+            ("the state's hidden size", shape.hidden, self.shape.hidden),
+            ("the state's directions", shape.direction.count(), self.shape.direction.count()),
+            ("the state's batch", batch, self.batch),
+            ("the number of the state's cell states", cell_states, self.c.len()),
+        ];
+        match extents.into_iter().find(|(_, expected, got)| expected != got) {
+            Some((what, expected, got)) => Err(Extent { what, expected, got }.into()),
+            None => Ok(()),
+        }
     }
 
     /// Batch rows B.
@@ -32,29 +50,29 @@ impl State {
     }
 
     /// Hidden state `[D, B, H]`.
-    pub fn h(&self) -> &[f32] {
+    pub fn h(&self) -> &[F] {
         &self.h
     }
 
-    /// Cell state `[D, B, H]`.
-    pub fn c(&self) -> &[f32] {
+    /// Cell state `[D, B, H]`; empty where the cell has none.
+    pub fn c(&self) -> &[F] {
         &self.c
     }
 
     /// Hidden state `[D, B, H]`, to write.
-    pub fn h_mut(&mut self) -> &mut [f32] {
+    pub fn h_mut(&mut self) -> &mut [F] {
         &mut self.h
     }
 
-    /// Cell state `[D, B, H]`, to write.
-    pub fn c_mut(&mut self) -> &mut [f32] {
+    /// Cell state `[D, B, H]`, to write; empty where the cell has none.
+    pub fn c_mut(&mut self) -> &mut [F] {
         &mut self.c
     }
 
     /// Back to zeros: the start of a new stream.
     pub fn reset(&mut self) {
-        self.h.fill(0.0);
-        self.c.fill(0.0);
+        self.h.fill(F::default());
+        self.c.fill(F::default());
     }
 }
 

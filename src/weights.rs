@@ -1,103 +1,185 @@
-use crate::{Error, LstmShape};
-use rnnpack_kernels::{GATES, GateOrder, Weights};
+use crate::{Error, Shape};
+use rnnpack_kernels::{Cell, Element, GateOrder, Tensors, Weights};
 
-/// The weights of an LSTM layer, checked: sizes agree and every element is finite.
-///
-/// The slices are as ONNX has them, directions outermost; [`GateOrder`] says how the gates follow each other.
-/// PyTorch's `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0` and `bias_hh_l0` fit with [`GateOrder::Ifco`], see
-/// [`LstmWeights::pytorch`].
-#[derive(Clone, Debug)]
-pub struct LstmWeights<'a> {
-    shape: LstmShape,
-    directions: Vec<Weights<'a>>,
+/// The tensors of a layer as ONNX has them, directions outermost. D is the number of directions, G the cell's number of
+/// gates: 4 of an LSTM, 3 of a GRU, 1 of an RNN.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerTensors<'a, F = f32> {
+    /// `W`, `[D, G·H, I]`.
+    pub w: &'a [F],
+    /// `R`, `[D, G·H, H]`.
+    pub r: &'a [F],
+    /// `B`, `[D, 2·G·H]`: Wb of all gates, then Rb. 0 where absent.
+    pub b: Option<&'a [F]>,
+    /// `P`, the peepholes of an LSTM, `[D, 3·H]`: of the gates input, output and forget. None where absent.
+    pub p: Option<&'a [F]>,
 }
 
-impl<'a> LstmWeights<'a> {
-    /// ONNX tensors: `w` is `[D, 4·H, I]`, `r` is `[D, 4·H, H]`, `b` is `[D, 8·H]` (Wb of all gates, then Rb).
+/// The weights of a layer, checked: sizes agree and every element is finite.
+#[derive(Clone, Debug)]
+pub struct LayerWeights<'a, F = f32> {
+    shape: Shape,
+    directions: Vec<Weights<'a, F>>,
+}
+
+impl<'a, F: Element> LayerWeights<'a, F> {
+    /// Weights in tensors as ONNX has them, of one cell in every direction; `order` says how the gates follow each other.
     ///
     /// # Errors
-    /// [`Error::Kernel`]: H is 0, a length disagrees with the shape, a product overflows, or an element is NaN or
-    /// infinite.
+    /// [`Error::Kernel`]: H is 0, a length disagrees with the shape, a product overflows, an element or an option of the
+    /// cell is NaN or infinite, or P is given to a cell without peepholes.
     pub fn new(
-        shape: LstmShape,
+        cell: Cell,
+        shape: Shape,
         order: GateOrder,
-        w: &'a [f32],
-        r: &'a [f32],
-        b: Option<&'a [f32]>,
-    ) -> Result<LstmWeights<'a>, Error> {
-        use rnnpack_kernels::Error::{Length, NotFinite, Overflow, Zero};
-        let LstmShape { input, hidden, direction } = shape;
+        tensors: LayerTensors<'a, F>,
+    ) -> Result<LayerWeights<'a, F>, Error> {
+        LayerWeights::per_direction(&[cell, cell][..shape.direction.count()], shape, order, tensors)
+    }
+
+    /// As [`LayerWeights::new`], with a cell for each direction: they may differ in their options.
+    ///
+    /// # Errors
+    /// As [`LayerWeights::new`]; [`Error::Kernel`] for another number of cells than of directions, and for cells of
+    /// different operators.
+    pub fn per_direction(
+        cells: &[Cell],
+        shape: Shape,
+        order: GateOrder,
+        tensors: LayerTensors<'a, F>,
+    ) -> Result<LayerWeights<'a, F>, Error> {
+        use rnnpack_kernels::Error::{Extent, Zero};
+        let Shape { input, hidden, direction } = shape;
         let count = direction.count();
+        if cells.len() != count {
+            return Err(Extent { what: "the number of cells", expected: count, got: cells.len() }.into());
+        }
+        let gates = cells[0].gates();
+        if let Some(other) = cells.iter().find(|cell| cell.op() != cells[0].op()) {
+            let what = "the number of gates of a direction";
+            return Err(Extent { what, expected: gates, got: other.gates() }.into());
+        }
         if hidden == 0 {
             return Err(Zero { what: "hidden_size" }.into());
         }
-        let rows = hidden.checked_mul(GATES);
-        let total = |what, columns: usize, len: usize| {
-            let per_direction = rows.and_then(|rows| rows.checked_mul(columns)).ok_or(Overflow { what })?;
-            let expected = per_direction.checked_mul(count).ok_or(Overflow { what })?;
-            if len != expected { Err(Length { what, expected, got: len }) } else { Ok(per_direction) }
+        let split =
+            |what, data: &'a [F], rows: usize, columns| Part::new(what, data, count, [rows, hidden, columns]);
+        let w = split("W", tensors.w, gates, input)?;
+        let r = split("R", tensors.r, gates, hidden)?;
+        let b = tensors.b.map(|b| split("B", b, 2 * gates, 1)).transpose()?;
+        let peepholes = if cells[0].has_cell_state() { 3 } else { 0 };
+        let p = tensors.p.map(|p| split("P", p, peepholes, 1)).transpose()?;
+        let one = |(d, &cell): (usize, &Cell)| {
+            let (wb, rb) = b.as_ref().map(|b| b.of(d).split_at(gates * hidden)).unzip();
+            let tensors = Tensors { w: w.of(d), r: r.of(d), wb, rb, p: p.as_ref().map(|p| p.of(d)) };
+            let place = |what, index| match what {
+                "W" => w.place("W", d, index),
+                "R" => r.place("R", d, index),
+                "Wb" => b.as_ref().map_or((what, index), |b| b.place("B", d, index)),
+                "Rb" => b.as_ref().map_or((what, index), |b| b.place("B", d, gates * hidden + index)),
+                _ => p.as_ref().map_or((what, index), |p| p.place("P", d, index)),
+            };
+            Weights::new(cell, [input, hidden], order, tensors).map_err(|e| in_whole(e, place))
         };
-        let w_len = total("W", input, w.len())?;
-        let r_len = total("R", hidden, r.len())?;
-        let b_len = b.map_or(Ok(0), |b| total("B", 2, b.len()))?;
-        // Where an element of one direction's part stands in the caller's tensor.
-        let whole = |d: usize, e| match e {
-            NotFinite { what: "W", index } => NotFinite { what: "W", index: d * w_len + index },
-            NotFinite { what: "R", index } => NotFinite { what: "R", index: d * r_len + index },
-            NotFinite { what: "Wb", index } => NotFinite { what: "B", index: d * b_len + index },
-            NotFinite { what: "Rb", index } => NotFinite { what: "B", index: d * b_len + b_len / 2 + index },
-            e => e,
-        };
-        let directions = (0..count)
-            .map(|d| {
-                let biases = match b.map(|b| b[d * b_len..][..b_len].split_at(b_len / 2)) {
-                    Some((wb, rb)) => [Some(wb), Some(rb)],
-                    None => [None, None],
-                };
-                let (w, r) = (&w[d * w_len..][..w_len], &r[d * r_len..][..r_len]);
-                Weights::new([input, hidden], order, w, r, biases).map_err(|e| whole(d, e))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(LstmWeights { shape, directions })
+        Ok(LayerWeights { shape, directions: cells.iter().enumerate().map(one).collect::<Result<_, _>>()? })
     }
 
-    /// The tensors of one layer of PyTorch's `nn.LSTM`, one [`PyTorchLstm`] per direction.
+    /// The layer's sizes.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// What a step of direction 0 computes; another direction may have other options.
+    pub fn cell(&self) -> &Cell {
+        self.directions[0].cell()
+    }
+
+    /// The weights of each direction.
+    pub fn directions(&self) -> &[Weights<'a, F>] {
+        &self.directions
+    }
+}
+
+/// A tensor whose outer axis is the direction.
+struct Part<'a, F> {
+    data: &'a [F],
+    len: usize,
+}
+
+impl<'a, F> Part<'a, F> {
+    fn new(
+        what: &'static str,
+        data: &'a [F],
+        count: usize,
+        [rows, hidden, columns]: [usize; 3],
+    ) -> Result<Part<'a, F>, Error> {
+        use rnnpack_kernels::Error::{Length, Overflow};
+        let len =
+            rows.checked_mul(hidden).and_then(|rows| rows.checked_mul(columns)).ok_or(Overflow { what })?;
+        let expected = len.checked_mul(count).ok_or(Overflow { what })?;
+        let got = data.len();
+        if got != expected { Err(Length { what, expected, got }.into()) } else { Ok(Part { data, len }) }
+    }
+
+    fn of(&self, d: usize) -> &'a [F] {
+        &self.data[d * self.len..][..self.len]
+    }
+
+    /// Where element `index` of direction `d` stands in the caller's tensor.
+    fn place(&self, what: &'static str, d: usize, index: usize) -> (&'static str, usize) {
+        (what, d * self.len + index)
+    }
+}
+
+/// An error about one direction's tensors, told about the caller's.
+fn in_whole(
+    error: rnnpack_kernels::Error,
+    place: impl Fn(&'static str, usize) -> (&'static str, usize),
+) -> Error {
+    use rnnpack_kernels::Error::NotFinite;
+    match error {
+        NotFinite { what, index } => {
+            let (what, index) = place(what, index);
+            NotFinite { what, index }.into()
+        }
+        e => e.into(),
+    }
+}
+
+impl<'a> LayerWeights<'a> {
+    /// The tensors of one layer of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN`, one [`PyTorchTensors`] per direction.
+    /// PyTorch's GRU is [`Cell::gru`] with `linear_before_reset`.
     ///
     /// # Errors
-    /// As [`LstmWeights::new`].
-    pub fn pytorch(shape: LstmShape, directions: &[PyTorchLstm<'a>]) -> Result<LstmWeights<'a>, Error> {
+    /// As [`LayerWeights::new`].
+    pub fn pytorch(
+        cell: Cell,
+        shape: Shape,
+        directions: &[PyTorchTensors<'a>],
+    ) -> Result<LayerWeights<'a>, Error> {
         let expected = shape.direction.count();
         if directions.len() != expected {
             let (what, got) = ("the number of directions", directions.len());
             return Err(rnnpack_kernels::Error::Extent { what, expected, got }.into());
         }
-        let sizes = [shape.input, shape.hidden];
-        let checked = |p: &PyTorchLstm<'a>| {
-            Weights::new(sizes, GateOrder::Ifco, p.weight_ih, p.weight_hh, [p.bias_ih, p.bias_hh])
+        let checked = |t: &PyTorchTensors<'a>| {
+            let tensors = Tensors { w: t.weight_ih, r: t.weight_hh, wb: t.bias_ih, rb: t.bias_hh, p: None };
+            Weights::new(cell, [shape.input, shape.hidden], GateOrder::PyTorch, tensors)
         };
-        Ok(LstmWeights { shape, directions: directions.iter().map(checked).collect::<Result<_, _>>()? })
-    }
-
-    /// The layer's sizes.
-    pub fn shape(&self) -> LstmShape {
-        self.shape
-    }
-
-    /// The weights of each direction.
-    pub fn directions(&self) -> &[Weights<'a>] {
-        &self.directions
+        Ok(LayerWeights { shape, directions: directions.iter().map(checked).collect::<Result<_, _>>()? })
     }
 }
 
-/// One direction of a layer of PyTorch's `nn.LSTM`, under PyTorch's names.
+/// One direction of a layer of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN`, under PyTorch's names. G is the cell's number
+/// of gates.
 #[derive(Clone, Copy, Debug)]
-pub struct PyTorchLstm<'a> {
-    /// `weight_ih_l*`, `[4·H, I]`.
+pub struct PyTorchTensors<'a> {
+    /// `weight_ih_l*`, `[G·H, I]`.
     pub weight_ih: &'a [f32],
-    /// `weight_hh_l*`, `[4·H, H]`.
+    /// `weight_hh_l*`, `[G·H, H]`.
     pub weight_hh: &'a [f32],
-    /// `bias_ih_l*`, `[4·H]`.
+    /// `bias_ih_l*`, `[G·H]`.
     pub bias_ih: Option<&'a [f32]>,
-    /// `bias_hh_l*`, `[4·H]`.
+    /// `bias_hh_l*`, `[G·H]`.
     pub bias_hh: Option<&'a [f32]>,
 }

@@ -5,13 +5,12 @@ mod support;
 
 use allocation_counter::measure;
 use rnnpack::{
-    Direction, Layout, Lstm, LstmShape, LstmStack, Scratch, Sequence, StackScratch, State, Variant, View,
-    ViewMut,
+    Direction, Layer, Layout, Scratch, Sequence, Shape, Stack, StackScratch, State, Variant, View, ViewMut,
 };
 use support::{Case, Contents};
 
 fn forward(
-    layer: &Lstm,
+    layer: &Layer,
     case: &Case,
     contents: &Contents,
     state: &mut State,
@@ -26,15 +25,15 @@ fn forward(
     layer.forward(sequence, state, scratch).unwrap();
 }
 
-fn shape(direction: Direction) -> LstmShape {
-    LstmShape { input: 19, hidden: 37, direction }
+fn shape(direction: Direction) -> Shape {
+    Shape { input: 19, hidden: 37, direction }
 }
 
 #[test]
 fn the_counter_sees_the_first_call() {
     let case = Case::new(shape(Direction::Forward), 5, 7, 1);
     let contents = case.contents();
-    let layer = Lstm::new(&contents.weights()).unwrap();
+    let layer = Layer::new(&contents.weights()).unwrap();
     let mut state = contents.state(&layer, case.batch);
     let mut y = vec![0.0; case.y_dims().checked_len().unwrap()];
     let mut scratch = Scratch::new();
@@ -95,10 +94,10 @@ fn a_stack_does_not_allocate_after_the_first_call() {
     for depth in 1..=4 {
         let sizes = [19, 64, 48, 32, 16];
         let of_layer = |i: usize| {
-            let shape = LstmShape { input: sizes[i], hidden: sizes[i + 1], direction: Direction::Forward };
-            Lstm::new(&Case::new(shape, 6, 5, i as u64).contents().weights()).unwrap()
+            let shape = Shape { input: sizes[i], hidden: sizes[i + 1], direction: Direction::Forward };
+            Layer::new(&Case::new(shape, 6, 5, i as u64).contents().weights()).unwrap()
         };
-        let stack = LstmStack::new((0..depth).map(of_layer).collect()).unwrap();
+        let stack = Stack::new((0..depth).map(of_layer).collect()).unwrap();
         let case = Case::new(stack.layers()[0].shape(), 6, 5, 0);
         let contents = case.contents();
         let mut state = stack.new_state(case.batch).unwrap();

@@ -12,13 +12,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use rnnpack::activation;
-use rnnpack::reference::Real;
 use rnnpack::{
-    Dims, Direction, GateOrder, Layout, Lstm, LstmShape, LstmStack, LstmWeights, Planner, Scratch, Sequence,
-    StackScratch, StackState, Strides, Variant, View, ViewMut,
+    Activation, Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Planner,
+    Scratch, Sequence, Shape, Stack, StackScratch, StackState, Strides, Variant, View, ViewMut,
 };
 use rnnpack_kernels::blocking::Blocking;
-use rnnpack_kernels::{Call, Packed, lstm_forward};
+use rnnpack_kernels::{Call, Packed, forward};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -110,7 +109,7 @@ fn cases_in(direction: impl Strategy<Value = Direction>) -> impl Strategy<Value 
     let contents = (any::<bool>(), any::<bool>(), select(vec![0.1, 1.0, 4.0, 60.0]), any::<u64>());
     (sizes, extents, contents).prop_map(|(sizes, (time, batch, lens), (bias, initial, scale, seed))| {
         let (input, hidden, direction) = sizes;
-        let shape = LstmShape { input, hidden, direction };
+        let shape = Shape { input, hidden, direction };
         let within = |len: &u8| (*len as usize % (time + 1)) as i32;
         let lens = lens.map(|lens| lens[..batch].iter().map(within).collect());
         Case { shape, time, batch, bias, initial, lens, scale, seed }
@@ -174,9 +173,11 @@ fn the_error_against_f64_is_within_its_bound(variant: Variant) -> Result<(), Fai
 
 /// Over a sample of all f32.
 fn activations_are_as_exact_as_the_bounds_assume(variant: Variant) -> Result<(), Failed> {
-    type Activation = (fn(Variant, &mut [f32]), fn(f64) -> f64);
-    let activations: [Activation; 2] =
-        [(activation::sigmoid_slice, Real::sigmoid), (activation::tanh_slice, Real::tanh)];
+    type Pair = (fn(Variant, &mut [f32]), fn(f64) -> f64);
+    let activations: [Pair; 2] = [
+        (activation::sigmoid_slice, |x| Activation::Sigmoid.eval64(x)),
+        (activation::tanh_slice, |x| Activation::Tanh.eval64(x)),
+    ];
     let sample: Vec<f32> = (0..u32::MAX).step_by(4099).map(f32::from_bits).filter(|x| !x.is_nan()).collect();
     for (activation, exact) in activations {
         let mut values = sample.clone();
@@ -196,7 +197,7 @@ fn activations_are_as_exact_as_the_bounds_assume(variant: Variant) -> Result<(),
 fn one_step_is_within_the_closed_bound_in_k(variant: Variant) -> Result<(), Failed> {
     let cases = (0..=500usize, 1..=24usize, 1..=4usize, select(vec![0.1f32, 1.0]), any::<u64>());
     check(variant, cases, |(input, hidden, batch, scale, seed)| {
-        let shape = LstmShape { input, hidden, direction: Direction::Forward };
+        let shape = Shape { input, hidden, direction: Direction::Forward };
         let case = Case { scale, ..Case::new(shape, 1, batch, seed) };
         let contents = case.contents();
         let output = run(&contents.layer(variant), &case, &contents);
@@ -214,7 +215,7 @@ fn one_step_is_within_the_closed_bound_in_k(variant: Variant) -> Result<(), Fail
             let x = &contents.x[row * input..][..input];
             let before = &contents.h[row * hidden..][..hidden];
             let sums = [0, 1, 2, 3].map(|gate| {
-                let (wb, rb) = weights.bias(gate, unit).unwrap();
+                let (wb, rb) = (weights.wb(gate, unit), weights.rb(gate, unit));
                 let bias = f64::from(wb.abs()) + f64::from(rb.abs());
                 bias + magnitude(weights.w_row(gate, unit), x) + magnitude(weights.r_row(gate, unit), before)
             });
@@ -346,7 +347,7 @@ fn blocking_changes_no_bit(variant: Variant) -> Result<(), Failed> {
             c: &mut output.c,
             blocking,
         };
-        lstm_forward(&packed, call, &mut rnnpack_kernels::Scratch::new()).unwrap();
+        forward(&packed, call, &mut rnnpack_kernels::Scratch::new()).unwrap();
         output.difference(&whole)
     })
 }
@@ -470,13 +471,14 @@ fn gate_orders_agree(variant: Variant) -> Result<(), Failed> {
     }
     check(variant, cases(), |case| {
         let contents = case.contents();
-        let LstmShape { input, hidden, .. } = case.shape;
+        let Shape { input, hidden, .. } = case.shape;
         let w = permuted(&contents.w, hidden * input);
         let r = permuted(&contents.r, hidden * hidden);
         let b = contents.b.as_ref().map(|b| permuted(b, hidden));
-        let weights = LstmWeights::new(case.shape, GateOrder::Ifco, &w, &r, b.as_deref()).unwrap();
+        let tensors = LayerTensors { w: &w, r: &r, b: b.as_deref(), p: None };
+        let weights = LayerWeights::new(Cell::lstm(), case.shape, GateOrder::PyTorch, tensors).unwrap();
         let planner = Planner::for_isa(variant.name()).unwrap();
-        let layer = Lstm::with_plan(&weights, planner.plan(case.shape)).unwrap();
+        let layer = Layer::with_plan(&weights, planner.plan(&Cell::lstm(), case.shape)).unwrap();
         run(&layer, &case, &contents).difference(&run(&contents.layer(variant), &case, &contents))
     })
 }
@@ -517,11 +519,11 @@ fn a_stack_computes_its_layers_one_by_one(variant: Variant) -> Result<(), Failed
         for (hidden, both, seed) in above {
             let below = &cases[cases.len() - 1];
             let direction = if both { Direction::Bidirectional } else { Direction::Reverse };
-            let shape = LstmShape { input: below.shape.output(), hidden, direction };
+            let shape = Shape { input: below.shape.output(), hidden, direction };
             cases.push(Case { shape, seed, ..below.clone() });
         }
         let contents: Vec<Contents> = cases.iter().map(Case::contents).collect();
-        let layers = || contents.iter().map(|contents| contents.layer(variant)).collect::<Vec<Lstm>>();
+        let layers = || contents.iter().map(|contents| contents.layer(variant)).collect::<Vec<Layer>>();
 
         let mut by_hand = vec![];
         let mut x = contents[0].x.clone();
@@ -531,13 +533,13 @@ fn a_stack_computes_its_layers_one_by_one(variant: Variant) -> Result<(), Failed
             by_hand.push(output);
         }
 
-        let stack = LstmStack::new(layers()).unwrap();
+        let stack = Stack::new(layers()).unwrap();
         let top = &by_hand[by_hand.len() - 1];
         let (case, y_dims) = (&cases[0], cases[cases.len() - 1].y_dims());
         type Forward =
-            fn(&LstmStack, Sequence<'_>, &mut StackState, &mut StackScratch) -> Result<(), rnnpack::Error>;
+            fn(&Stack, Sequence<'_>, &mut StackState, &mut StackScratch) -> Result<(), rnnpack::Error>;
         let ways: &[Forward] = &[
-            LstmStack::forward,
+            Stack::forward,
             #[cfg(feature = "rayon")]
             |stack, sequence, state, scratch| stack.forward_parallel(sequence, state, scratch, 2),
         ];

@@ -11,7 +11,7 @@ use onnx_support::{
 };
 use rnnpack::onnx::{Kernels, Loader, Model, OnnxError, Tensor, recurrent_nodes};
 use rnnpack::{
-    Dims, Direction, Error, GateOrder, Layout, Lstm, LstmShape, LstmWeights, Scratch, Sequence, View, ViewMut,
+    Dims, Direction, Error, GateOrder, Layer, LayerWeights, Layout, Scratch, Sequence, Shape, View, ViewMut,
 };
 
 /// Where the weights of a generated node come from.
@@ -85,14 +85,14 @@ impl Case {
         }
     }
 
-    fn lstm_shape(&self) -> LstmShape {
-        LstmShape { input: self.shape[0], hidden: self.shape[1], direction: self.direction }
+    fn lstm_shape(&self) -> Shape {
+        Shape { input: self.shape[0], hidden: self.shape[1], direction: self.direction }
     }
 
-    fn lstm(&self) -> Lstm {
+    fn lstm(&self) -> Layer {
         let [w, r, b] = &self.weights.0;
         let b = self.bias.then_some(&b[..]);
-        Lstm::new(&LstmWeights::new(self.lstm_shape(), GateOrder::Iofc, w, r, b).unwrap()).unwrap()
+        Layer::new(&LayerWeights::new(self.lstm_shape(), GateOrder::Onnx, w, r, b).unwrap()).unwrap()
     }
 
     fn state_dims(&self, batch: usize) -> [usize; 3] {

@@ -41,7 +41,7 @@ fn the_other_real_models_are_listed_and_packed() {
         assert_eq!(found, shapes, "{path}");
     }
     let dtln = nodes("dtln/model_1.onnx");
-    assert_eq!((dtln[0].name.as_str(), dtln[0].graph.as_str()), ("lstm_4", "main"));
+    assert_eq!((dtln[0].name.as_str(), &*dtln[0].graph), ("lstm_4", "main"));
     assert_eq!(dtln[0].attributes[0].0, "activations");
     assert_eq!(dtln[0].attributes[0].1.to_string(), "[Sigmoid, Tanh, Tanh]");
 }
@@ -147,6 +147,6 @@ fn bodies_of_loops_are_walked_and_see_outer_weights() {
     outer.nodes.push(node("Loop", "loop", &["", ""], &["Y"], &[attr_g("body", &body.msg())]));
     outer.outputs.push(untyped("Y"));
     let found = recurrent_nodes(&outer.model(17)).unwrap();
-    assert_eq!((found[0].name.as_str(), found[0].graph.as_str()), ("inner", "main/loop.body"));
+    assert_eq!((found[0].name.as_str(), &*found[0].graph), ("inner", "main/loop.body"));
     found[0].pack().unwrap();
 }

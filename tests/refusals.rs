@@ -3,26 +3,35 @@
 mod support;
 
 use rnnpack::{
-    Dims, Direction, Error, GateOrder, Layout, Lstm, LstmShape, LstmStack, LstmWeights, Planner, PyTorchLstm,
-    Scratch, Sequence, StackScratch, State, Strides, Variant, View, ViewMut,
+    Cell, Dims, Direction, Error, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Planner,
+    PyTorchTensors, Scratch, Sequence, Shape, Stack, StackScratch, State, Strides, Variant, View, ViewMut,
 };
 use rnnpack_kernels::blocking::Blocking;
-use rnnpack_kernels::{Call, Packed, Weights, lstm_forward};
+use rnnpack_kernels::{Call, Packed, Tensors, Weights, forward};
 use support::{Case, Contents, SENTINEL};
 
-const SHAPE: LstmShape = LstmShape { input: 3, hidden: 5, direction: Direction::Bidirectional };
+const SHAPE: Shape = Shape { input: 3, hidden: 5, direction: Direction::Bidirectional };
 const DIMS: Dims = Dims { time: 4, directions: 2, batch: 2, width: 5 };
 
 fn words<T>(result: Result<T, impl std::fmt::Display>) -> String {
     result.err().expect("a refusal").to_string()
 }
 
+fn lstm<'a>(
+    shape: Shape,
+    w: &'a [f32],
+    r: &'a [f32],
+    b: Option<&'a [f32]>,
+) -> Result<LayerWeights<'a>, Error> {
+    LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, LayerTensors { w, r, b, p: None })
+}
+
 fn contents() -> Contents {
     Case::new(SHAPE, DIMS.time, DIMS.batch, 1).contents()
 }
 
-fn layer() -> Lstm {
-    Lstm::new(&contents().weights()).unwrap()
+fn layer() -> Layer {
+    Layer::new(&contents().weights()).unwrap()
 }
 
 fn x(dims: Dims) -> Vec<f32> {
@@ -52,27 +61,27 @@ fn refused(x_dims: Dims, y_dims: Dims, lens: Option<&[i32]>, mut state: State) -
     result
 }
 
-fn state_for(shape: LstmShape, batch: usize) -> State {
+fn state_for(shape: Shape, batch: usize) -> State {
     let contents = Case::new(shape, 1, 1, 0).contents();
-    Lstm::new(&contents.weights()).unwrap().new_state(batch).unwrap()
+    Layer::new(&contents.weights()).unwrap().new_state(batch).unwrap()
 }
 
 const X_DIMS: Dims = Dims { directions: 1, width: 3, ..DIMS };
 
 #[test]
 fn a_hidden_size_of_zero_is_refused() {
-    let shape = LstmShape { hidden: 0, ..SHAPE };
-    let words_of_onnx = words(LstmWeights::new(shape, GateOrder::Iofc, &[], &[], None));
+    let shape = Shape { hidden: 0, ..SHAPE };
+    let words_of_onnx = words(lstm(shape, &[], &[], None));
     assert_eq!(words_of_onnx, "hidden_size must not be 0");
-    let empty = PyTorchLstm { weight_ih: &[], weight_hh: &[], bias_ih: None, bias_hh: None };
-    assert_eq!(words(LstmWeights::pytorch(shape, &[empty; 2])), "hidden_size must not be 0");
+    let empty = PyTorchTensors { weight_ih: &[], weight_hh: &[], bias_ih: None, bias_hh: None };
+    assert_eq!(words(LayerWeights::pytorch(Cell::lstm(), shape, &[empty; 2])), "hidden_size must not be 0");
 }
 
 #[test]
 fn weights_of_wrong_lengths_are_refused_by_name() {
     let contents = contents();
     let (w, r, b) = (&contents.w[..], &contents.r[..], contents.b.as_deref().unwrap());
-    let refused = |w, r, b| words(LstmWeights::new(SHAPE, GateOrder::Iofc, w, r, Some(b)));
+    let refused = |w, r, b| words(lstm(SHAPE, w, r, Some(b)));
     assert_eq!(refused(&w[1..], r, b), "W has 119 elements where the shapes call for 120");
     assert_eq!(refused(w, &r[..100], b), "R has 100 elements where the shapes call for 200");
     assert_eq!(refused(w, r, &b[..40]), "B has 40 elements where the shapes call for 80");
@@ -82,25 +91,25 @@ fn weights_of_wrong_lengths_are_refused_by_name() {
 #[test]
 fn pytorch_weights_that_do_not_fit_are_refused_by_name() {
     let zeros = vec![0.0; 100];
-    let good = PyTorchLstm {
+    let good = PyTorchTensors {
         weight_ih: &zeros[..60],
         weight_hh: &zeros,
         bias_ih: Some(&zeros[..20]),
         bias_hh: Some(&zeros[..20]),
     };
-    assert!(LstmWeights::pytorch(SHAPE, &[good, good]).is_ok());
-    let one = words(LstmWeights::pytorch(SHAPE, &[good]));
+    assert!(LayerWeights::pytorch(Cell::lstm(), SHAPE, &[good, good]).is_ok());
+    let one = words(LayerWeights::pytorch(Cell::lstm(), SHAPE, &[good]));
     assert_eq!(one, "the number of directions is 1, expected 2");
-    let short = PyTorchLstm { bias_hh: Some(&zeros[..19]), ..good };
-    let refused = words(LstmWeights::pytorch(SHAPE, &[good, short]));
+    let short = PyTorchTensors { bias_hh: Some(&zeros[..19]), ..good };
+    let refused = words(LayerWeights::pytorch(Cell::lstm(), SHAPE, &[good, short]));
     assert_eq!(refused, "Rb has 19 elements where the shapes call for 20");
 }
 
 #[test]
 fn sizes_that_overflow_are_refused() {
     let refused = |input, hidden| {
-        let shape = LstmShape { input, hidden, direction: Direction::Forward };
-        words(LstmWeights::new(shape, GateOrder::Iofc, &[], &[], None))
+        let shape = Shape { input, hidden, direction: Direction::Forward };
+        words(lstm(shape, &[], &[], None))
     };
     assert_eq!(refused(1, usize::MAX), "the size of W overflows");
     assert_eq!(refused(usize::MAX, 1), "the size of W overflows");
@@ -109,10 +118,10 @@ fn sizes_that_overflow_are_refused() {
     let layer = layer();
     assert_eq!(words(layer.new_state(usize::MAX)), "the size of state overflows");
     let rows = usize::MAX / 64;
-    assert_eq!(words(layer.new_state(rows)), format!("no memory for state ({} f32)", 10 * rows));
+    assert_eq!(words(layer.new_state(rows)), format!("no memory for state ({} numbers)", 10 * rows));
 
     let absurd = Dims { time: usize::MAX, directions: 1, batch: 2, width: 1 };
-    assert_eq!(words(View::new(&[], absurd, Layout::TimeMajor)), "the size of tensor overflows");
+    assert_eq!(words(View::<f32>::new(&[], absurd, Layout::TimeMajor)), "the size of tensor overflows");
     let far = Strides { time: usize::MAX, direction: 0, batch: 1 };
     let dims = Dims { time: 3, ..absurd };
     assert_eq!(words(View::strided(&[0.0; 9], dims, far)), "the size of tensor overflows");
@@ -131,7 +140,7 @@ fn weights_that_are_not_finite_are_refused_by_tensor_and_index() {
                 _ => contents.b.as_mut().unwrap()[index] = bad,
             }
             let b = contents.b.as_deref();
-            let refused = words(LstmWeights::new(SHAPE, GateOrder::Iofc, &contents.w, &contents.r, b));
+            let refused = words(lstm(SHAPE, &contents.w, &contents.r, b));
             assert_eq!(refused, format!("{tensor}[{index}] is NaN or infinite"));
         }
     }
@@ -157,8 +166,8 @@ fn outputs_that_do_not_fit_are_refused_by_extent() {
 #[test]
 fn states_of_other_layers_are_refused() {
     let refused = |shape, batch| refused(X_DIMS, DIMS, None, state_for(shape, batch));
-    assert_eq!(refused(LstmShape { hidden: 6, ..SHAPE }, 2), "the state's hidden size is 6, expected 5");
-    let one_way = LstmShape { direction: Direction::Forward, ..SHAPE };
+    assert_eq!(refused(Shape { hidden: 6, ..SHAPE }, 2), "the state's hidden size is 6, expected 5");
+    let one_way = Shape { direction: Direction::Forward, ..SHAPE };
     assert_eq!(refused(one_way, 2), "the state's directions is 1, expected 2");
     assert_eq!(refused(SHAPE, 0), "the state's batch is 0, expected 2");
 }
@@ -224,10 +233,10 @@ fn output_rows_that_overlap_are_refused() {
 #[test]
 fn empty_tensors_may_have_any_strides() {
     let any = Strides { time: usize::MAX, direction: usize::MAX, batch: usize::MAX };
-    let shape = LstmShape { input: 0, ..SHAPE };
+    let shape = Shape { input: 0, ..SHAPE };
     let case = Case::new(shape, 4, 2, 3);
     let contents = case.contents();
-    let layer = Lstm::new(&contents.weights()).unwrap();
+    let layer = Layer::new(&contents.weights()).unwrap();
     let mut state = contents.state(&layer, case.batch);
     let x = View::strided(&[], case.x_dims(), any).unwrap();
     layer.forward(Sequence { x, lens: None, y: None }, &mut state, &mut Scratch::new()).unwrap();
@@ -235,7 +244,7 @@ fn empty_tensors_may_have_any_strides() {
     assert_eq!((state.h().len(), x.row(3, 0, 1)), (expected.h.len(), &[][..]));
 
     let none = Dims { batch: 0, ..DIMS };
-    let view = ViewMut::strided(&mut [], none, any).unwrap();
+    let view = ViewMut::<f32>::strided(&mut [], none, any).unwrap();
     let (low, high) = view.direction(1).split_batch(0);
     assert_eq!((low.dims().batch, high.dims().batch), (0, 0));
 }
@@ -252,19 +261,19 @@ fn an_unknown_instruction_set_is_refused_with_the_known_ones() {
 
 #[test]
 fn stacks_that_do_not_fit_are_refused() {
-    assert_eq!(words(LstmStack::new(vec![])), "a stack needs at least one layer");
-    let refused = words(LstmStack::new(vec![layer(), layer()]));
+    assert_eq!(words(Stack::new(vec![])), "a stack needs at least one layer");
+    let refused = words(Stack::new(vec![layer(), layer()]));
     assert_eq!(refused, "layer 1 takes 3 inputs, but the layer below it gives 10 outputs");
 }
 
 #[test]
 fn a_stack_refuses_before_its_first_layer_runs() {
-    let shape = LstmShape { input: 10, hidden: 2, direction: Direction::Forward };
-    let top = Lstm::new(&Case::new(shape, 1, 1, 0).contents().weights()).unwrap();
-    let stack = LstmStack::new(vec![layer(), top]).unwrap();
-    let other = LstmStack::new(vec![layer()]).unwrap();
+    let shape = Shape { input: 10, hidden: 2, direction: Direction::Forward };
+    let top = Layer::new(&Case::new(shape, 1, 1, 0).contents().weights()).unwrap();
+    let stack = Stack::new(vec![layer(), top]).unwrap();
+    let other = Stack::new(vec![layer()]).unwrap();
     let x = x(X_DIMS);
-    let refused = |of: &LstmStack, batch: usize, y_dims: Dims, lens: Option<&[i32]>| {
+    let refused = |of: &Stack, batch: usize, y_dims: Dims, lens: Option<&[i32]>| {
         let mut state = of.new_state(batch).unwrap();
         state.layers_mut()[0].h_mut().fill(0.5);
         let before = state.clone();
@@ -290,7 +299,8 @@ fn a_stack_refuses_before_its_first_layer_runs() {
 #[test]
 fn the_kernels_refuse_at_their_own_door() {
     let zeros = vec![0.0; 100];
-    let weights = Weights::new([3, 5], GateOrder::Iofc, &zeros[..60], &zeros, [None, None]).unwrap();
+    let tensors = Tensors { w: &zeros[..60], r: &zeros, wb: None, rb: None, p: None };
+    let weights = Weights::new(Cell::lstm(), [3, 5], GateOrder::Onnx, tensors).unwrap();
     for variant in Variant::available() {
         let packed = Packed::new(variant, &weights).unwrap();
         let refused = |h_len: usize, c_len: usize, y_dims: Dims| {
@@ -305,7 +315,7 @@ fn the_kernels_refuse_at_their_own_door() {
                 c: &mut c,
                 blocking: Blocking { rows: 0, steps: 0 },
             };
-            let result = words(lstm_forward(&packed, call, &mut rnnpack_kernels::Scratch::new()));
+            let result = words(forward(&packed, call, &mut rnnpack_kernels::Scratch::new()));
             let written = [h, c, y].concat().iter().any(|v| v.to_bits() != SENTINEL.to_bits());
             assert!(!written, "something was written");
             result

@@ -5,7 +5,7 @@
 
 mod support;
 
-use rnnpack::{Direction, ISA_VARIABLE, Lstm, LstmShape, Variant};
+use rnnpack::{Direction, ISA_VARIABLE, Layer, Shape, Variant};
 use std::collections::BTreeSet;
 use std::env;
 use std::process::{Command, Output};
@@ -66,7 +66,7 @@ fn variants_with_fused_multiply_adds_agree_to_the_bit() {
     let mut cases = 0;
     for hidden in [1, 4, 15, 16, 17, 33, 64, 100] {
         for batch in [1, 2, 7, 16] {
-            let shape = LstmShape { input: 21, hidden, direction: Direction::Bidirectional };
+            let shape = Shape { input: 21, hidden, direction: Direction::Bidirectional };
             let case = Case::new(shape, 6, batch, hidden as u64);
             let contents = case.contents();
             let reference = expected(&case, &contents);
@@ -93,8 +93,8 @@ fn in_a_child(test: &str, isa: &str) -> Output {
 /// In a child: tells what a layer is planned for, or why not.
 fn plan_of_a_layer() -> String {
     let contents =
-        Case::new(LstmShape { input: 3, hidden: 5, direction: Direction::Forward }, 1, 1, 0).contents();
-    match Lstm::new(&contents.weights()) {
+        Case::new(Shape { input: 3, hidden: 5, direction: Direction::Forward }, 1, 1, 0).contents();
+    match Layer::new(&contents.weights()) {
         Ok(layer) => format!("planned: {}.", layer.plan().variant),
         Err(e) => format!("refused: {e}."),
     }

@@ -6,8 +6,8 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::{
-    Call, Dims, Error, GateOrder, Layout, Packed, Scratch, Strides, Variant, View, ViewMut, Weights,
-    lstm_forward, reference,
+    Call, Cell, Dims, Error, GateOrder, Layout, Packed, Scratch, Strides, Tensors, Variant, View, ViewMut,
+    Weights, forward, reference,
 };
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl<'a> Arbitrary<'a> for Case {
             hidden: u.int_in_range(0..=40)?,
             time,
             batch,
-            order: if u.arbitrary()? { GateOrder::Iofc } else { GateOrder::Ifco },
+            order: if u.arbitrary()? { GateOrder::Onnx } else { GateOrder::PyTorch },
             biases: u.arbitrary()?,
             reverse: u.arbitrary()?,
             lens: if u.arbitrary()? { Some(lens(u)?) } else { None },
@@ -135,7 +135,7 @@ fn kernel(variant: Variant, weights: &Weights<'_>, case: &Case, x: View<'_>, h: 
         c: &mut c,
         blocking: case.blocking,
     };
-    let result = lstm_forward(&packed, call, &mut Scratch::new());
+    let result = forward(&packed, call, &mut Scratch::new());
     let mut rows = vec![];
     for row in y.chunks(batch) {
         let (row, gap) = row.split_at(case.hidden);
@@ -179,7 +179,7 @@ fn row_by_row(
                 c: &mut c[row.clone()],
                 blocking: Blocking { rows: 1, steps: 1 },
             };
-            lstm_forward(&packed, call, &mut scratch).unwrap();
+            forward(&packed, call, &mut scratch).unwrap();
         }
     }
     [y, h, c]
@@ -196,7 +196,8 @@ fuzz_target!(|case: Case| {
     let (w, r, wb, rb) = (clean(w), clean(r), wb.map(clean), rb.map(clean));
     let all_finite =
         [Some(&w), Some(&r), wb.as_ref(), rb.as_ref()].into_iter().flatten().flatten().all(|v| v.is_finite());
-    let weights = match Weights::new([input, hidden], case.order, &w, &r, [wb.as_deref(), rb.as_deref()]) {
+    let tensors = Tensors { w: &w, r: &r, wb: wb.as_deref(), rb: rb.as_deref(), p: None };
+    let weights = match Weights::new(Cell::lstm(), [input, hidden], case.order, tensors) {
         Ok(weights) => weights,
         Err(Error::Zero { .. }) => return assert_eq!(hidden, 0),
         Err(Error::NotFinite { .. }) => return assert!(!all_finite),
@@ -212,7 +213,7 @@ fuzz_target!(|case: Case| {
 
     let (mut last_h, mut last_c) = (h.clone(), c.clone());
     let lens = case.lens.as_deref();
-    let expected = reference::lstm::<f32>(&weights, x, lens, case.reverse, &mut last_h, &mut last_c);
+    let expected = reference::forward::<f32, f32>(&weights, x, lens, case.reverse, &mut last_h, &mut last_c);
     for variant in Variant::available() {
         let output = kernel(variant, &weights, &case, x, &h, &c);
         let expected = match &expected {

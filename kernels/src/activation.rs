@@ -65,6 +65,11 @@
 //! `min` and `max` return their second operand if one is NaN, and the argument is always second: NaN stays
 //! NaN.
 
+mod function;
+
+pub use function::Activation;
+pub(crate) use function::activation_v;
+
 use crate::isa::scalar::Scalar;
 use crate::isa::{Isa, Kernel, Variant};
 

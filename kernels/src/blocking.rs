@@ -1,7 +1,6 @@
 //! Cache blocking: how many batch rows and time steps the loops take at a time.
 
-use crate::isa::Variant;
-use crate::weights::GATES;
+use crate::{Cell, Variant};
 
 /// The cache sizes that the blocking comes from, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +26,22 @@ pub struct Blocking {
 impl Blocking {
     /// The extents for a layer of hidden size `hidden` over `time` steps of `batch` rows.
     ///
-    /// * `rows`: per row the gate buffer of one step, h twice and c: `(4 + 3) · H` f32. All of it takes at most
+    /// * `rows`: per row the gate buffer of one step, h twice and the cell's other states (an LSTM: `(4 + 2 + 1) · H` f32).
+    ///   All of it takes at most
     ///   half of L2, and at least a few full tiles, so that each pass over R serves enough rows. Blocks are of equal
     ///   size: a last one of few rows would cost a pass over R all the same.
     /// * `steps`: the gate buffer of all projected steps takes at most a quarter of L2, but a few steps' worth of
     ///   full tiles at least: with one row it is the projection's only source of rows.
-    pub fn new(variant: Variant, caches: Caches, [hidden, time, batch]: [usize; 3]) -> Blocking {
+    pub fn new(cell: &Cell, variant: Variant, caches: Caches, [hidden, time, batch]: [usize; 3]) -> Blocking {
         let f32s = |bytes: usize| bytes / size_of::<f32>();
         let lanes = variant.lanes();
         let padded = hidden.max(1).div_ceil(lanes).saturating_mul(lanes);
         let tile = variant.tile_rows();
 
-        let rows_in_l2 = f32s(caches.l2) / 2 / padded.saturating_mul(GATES + 3);
+        let rows_in_l2 = f32s(caches.l2) / 2 / padded.saturating_mul(cell.gates() + 2 + cell.aux());
         let most = rows_in_l2.max(4 * tile);
         let rows = batch.max(1).div_ceil(batch.max(1).div_ceil(most));
-        let steps_in_l2 = f32s(caches.l2) / 4 / padded.saturating_mul(GATES).saturating_mul(rows);
+        let steps_in_l2 = f32s(caches.l2) / 4 / padded.saturating_mul(cell.gates()).saturating_mul(rows);
         let steps = steps_in_l2.max((4 * tile).div_ceil(rows)).min(time.max(1));
         Blocking { rows, steps }
     }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// Why the kernels refused a call; nothing was computed or written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// A buffer has the wrong number of elements.
@@ -41,6 +41,13 @@ pub enum Error {
         /// The first such element.
         index: usize,
     },
+    /// An option of a cell is a number that cannot be computed with.
+    Option {
+        /// Which option.
+        what: &'static str,
+        /// Its value.
+        value: f32,
+    },
     /// An entry of `sequence_lens` is negative or exceeds T.
     SequenceLength {
         /// The batch row.
@@ -54,7 +61,7 @@ pub enum Error {
     Memory {
         /// For what.
         what: &'static str,
-        /// How many f32.
+        /// How many numbers.
         floats: usize,
     },
 }
@@ -70,10 +77,14 @@ impl fmt::Display for Error {
             Error::Overflow { what } => write!(f, "the size of {what} overflows"),
             Error::Overlap => write!(f, "rows of the output tensor overlap: its strides are too small"),
             Error::NotFinite { what, index } => write!(f, "{what}[{index}] is NaN or infinite"),
+            Error::Option { what: what @ "clip", value } => {
+                write!(f, "{what} is {value}, expected a positive number")
+            }
+            Error::Option { what, value } => write!(f, "{what} is {value}, expected a finite number"),
             Error::SequenceLength { row, len, time } => {
                 write!(f, "sequence_lens[{row}] is {len}, expected 0 to {time} (the time steps of X)")
             }
-            Error::Memory { what, floats } => write!(f, "no memory for {what} ({floats} f32)"),
+            Error::Memory { what, floats } => write!(f, "no memory for {what} ({floats} numbers)"),
         }
     }
 }

@@ -1,71 +1,145 @@
 //! A safe door to `matrixmultiply`, for products that are not the hot path (feature `gemm`).
 
-use crate::Error;
+use crate::{Element, Error};
 
-/// `C ← C + A·Bᵀ` with `a` dense `[m, k]`, `b` dense `[n, k]` and `c` dense `[m, n]`.
-///
-/// # Errors
-/// [`Error::Length`] unless every slice has exactly the elements of its matrix, [`Error::Overflow`] where
-/// their number overflows. Nothing was written then.
-pub fn sgemm_bt([m, k, n]: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32]) -> Result<(), Error> {
-    check("A", a.len(), [m, k])?;
-    check("B", b.len(), [n, k])?;
-    check("C", c.len(), [m, n])?;
-    if c.is_empty() || k == 0 {
-        return Ok(());
+/// An element that products are computed with: f32 by `sgemm`, f64 by `dgemm`.
+pub trait GemmElement: Element + sealed::Gemm {}
+
+impl GemmElement for f32 {}
+impl GemmElement for f64 {}
+
+mod sealed {
+    use matrixmultiply::{dgemm, sgemm};
+
+    /// `matrixmultiply`'s signature: `m, k, n, α, A, its row and column stride, B, …, β, C, …` for `C ← α·A·B + β·C`.
+    type Function<F> = unsafe fn(
+        usize,
+        usize,
+        usize,
+        F,
+        *const F,
+        isize,
+        isize,
+        *const F,
+        isize,
+        isize,
+        F,
+        *mut F,
+        isize,
+        isize,
+    );
+
+    /// Implemented here alone, so that the function is one of `matrixmultiply`'s.
+    pub trait Gemm: Sized + 'static {
+        const ONE: Self;
+        const FUNCTION: Function<Self>;
     }
-    // No extent is 0, so k and n are at most the length of a slice, which is at most isize::MAX bytes.
-    let (k_stride, n_stride) = (k as isize, n as isize);
-    // SAFETY: with these strides row-major A, column-major B and row-major C are exactly the elements of
-    // `a`, `b` and `c`, whose lengths were checked above; `c` is borrowed uniquely and its elements do not
-    // alias.
-    unsafe {
-        matrixmultiply::sgemm(
-            m,
-            k,
-            n,
-            1.0,
-            a.as_ptr(),
-            k_stride,
-            1,
-            b.as_ptr(),
-            1,
-            k_stride,
-            1.0,
-            c.as_mut_ptr(),
-            n_stride,
-            1,
-        );
+
+    impl Gemm for f32 {
+        const ONE: f32 = 1.0;
+        const FUNCTION: Function<f32> = sgemm;
     }
-    Ok(())
+
+    impl Gemm for f64 {
+        const ONE: f64 = 1.0;
+        const FUNCTION: Function<f64> = dgemm;
+    }
 }
 
-fn check(what: &'static str, got: usize, [rows, columns]: [usize; 2]) -> Result<(), Error> {
-    let expected = rows.checked_mul(columns).ok_or(Error::Overflow { what })?;
-    if got == expected { Ok(()) } else { Err(Error::Length { what, expected, got }) }
+/// `C ← C + A·Bᵀ` with `a` dense `[m, k]`, `b` dense `[n, k]` and `c` `[m, n]`, whose rows start every `stride` elements
+/// of its slice. The order in which terms are added depends on the sizes.
+///
+/// # Errors
+/// [`Error::Length`] unless `a` and `b` have exactly the elements of their matrices and `c` ends no earlier than its
+/// last row, [`Error::Overlap`] for rows of `c` that overlap, [`Error::Overflow`] where a size overflows. Nothing was
+/// written then.
+pub fn gemm_bt<F: GemmElement>(
+    [m, k, n]: [usize; 3],
+    a: &[F],
+    b: &[F],
+    c: &mut [F],
+    stride: usize,
+) -> Result<(), Error> {
+    for (what, got, [rows, columns]) in [("A", a.len(), [m, k]), ("B", b.len(), [n, k])] {
+        let expected = rows.checked_mul(columns).ok_or(Error::Overflow { what })?;
+        if got != expected {
+            return Err(Error::Length { what, expected, got });
+        }
+    }
+    if m == 0 || n == 0 || k == 0 {
+        return Ok(());
+    }
+    // The stride of one row means nothing.
+    let stride = if m == 1 { n } else { stride };
+    if stride < n {
+        return Err(Error::Overlap);
+    }
+    let reach = (m - 1).checked_mul(stride).and_then(|start| start.checked_add(n));
+    let expected = reach.ok_or(Error::Overflow { what: "C" })?;
+    if c.len() < expected {
+        return Err(Error::Length { what: "C", expected, got: c.len() });
+    }
+    // No extent is 0, so k and the stride are at most the length of a slice, which is at most isize::MAX bytes.
+    let (k_stride, c_stride) = (k as isize, stride as isize);
+    let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+    // SAFETY: with these strides row-major A and column-major B are exactly the elements of `a` and `b`, and row-major C
+    // lies within `c`, as was checked above; `c` is borrowed uniquely, and its rows do not overlap.
+    unsafe { F::FUNCTION(m, k, n, F::ONE, a, k_stride, 1, b, 1, k_stride, F::ONE, c, c_stride, 1) };
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn adds_the_product_with_b_transposed() {
-        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let b = [1.0, 0.0, 2.0, 0.0, 1.0, -1.0];
-        let mut c = [10.0, 20.0, 30.0, 40.0];
-        sgemm_bt([2, 3, 2], &a, &b, &mut c).unwrap();
-        assert_eq!(c, [17.0, 19.0, 46.0, 39.0]);
+    fn adds_the_product<F: GemmElement + From<i8>>() {
+        let numbers = |v: &[i8]| v.iter().map(|&v| F::from(v)).collect::<Vec<F>>();
+        let (a, b) = (numbers(&[1, 2, 3, 4, 5, 6]), numbers(&[1, 0, 2, 0, 1, -1]));
+        let mut c = numbers(&[10, 20, 30, 40]);
+        gemm_bt([2, 3, 2], &a, &b, &mut c, 2).unwrap();
+        assert_eq!(c, numbers(&[17, 19, 46, 39]));
+        // Rows apart: what lies between them and behind the last stays.
+        let mut c = numbers(&[10, 20, 1, 30, 40, 2]);
+        gemm_bt([2, 3, 2], &a, &b, &mut c, 3).unwrap();
+        assert_eq!(c, numbers(&[17, 19, 1, 46, 39, 2]));
     }
 
     #[test]
-    fn empty_products_change_nothing_and_wrong_lengths_are_refused() {
+    fn adds_the_product_with_b_transposed_in_both_precisions() {
+        adds_the_product::<f32>();
+        adds_the_product::<f64>();
+    }
+
+    #[test]
+    fn empty_products_change_nothing() {
         let mut c = [1.0, 2.0];
-        sgemm_bt([1, 0, 2], &[], &[], &mut c).unwrap();
+        gemm_bt::<f64>([1, 0, 2], &[], &[], &mut c, 2).unwrap();
+        gemm_bt::<f64>([0, 1, 2], &[], &[1.0, 1.0], &mut c, 0).unwrap();
         assert_eq!(c, [1.0, 2.0]);
-        let e = sgemm_bt([1, 2, 2], &[0.0; 2], &[0.0; 3], &mut c);
+    }
+
+    #[test]
+    fn one_row_may_have_any_stride() {
+        for stride in [0, 1, usize::MAX] {
+            let mut c = [1.0f32, 2.0];
+            gemm_bt([1, 1, 2], &[3.0], &[1.0, 2.0], &mut c, stride).unwrap();
+            assert_eq!(c, [4.0, 8.0]);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_matrix() {
+        let mut c = [1.0f64, 2.0, 3.0, 4.0];
+        let e = gemm_bt([1, 2, 2], &[0.0; 2], &[0.0; 3], &mut c, 2);
         assert_eq!(e, Err(Error::Length { what: "B", expected: 4, got: 3 }));
-        let e = sgemm_bt([usize::MAX, 2, 0], &[], &[], &mut []);
+        let e = gemm_bt([usize::MAX, 2, 0], &[], &[], &mut c, 2);
         assert_eq!(e, Err(Error::Overflow { what: "A" }));
+        let e = gemm_bt([2, 1, 2], &[0.0; 2], &[0.0; 2], &mut c, 1);
+        assert_eq!(e, Err(Error::Overlap));
+        let e = gemm_bt([2, 1, 2], &[0.0; 2], &[0.0; 2], &mut c, 3);
+        assert_eq!(e, Err(Error::Length { what: "C", expected: 5, got: 4 }));
+        let e = gemm_bt([2, 1, 2], &[0.0; 2], &[0.0; 2], &mut c, usize::MAX);
+        assert_eq!(e, Err(Error::Overflow { what: "C" }));
+        assert_eq!(c, [1.0, 2.0, 3.0, 4.0]);
     }
 }

@@ -19,9 +19,11 @@ mod tile;
 mod view;
 mod weights;
 
+pub use activation::Activation;
+pub use cell::{Cell, GruCell, LstmCell, RnnCell};
 pub use error::Error;
 pub use isa::Variant;
-pub use pack::Packed;
-pub use sequence::{Call, Scratch, check, check_output, lstm_forward};
+pub use pack::{Packed, weight_vectors};
+pub use sequence::{Call, Scratch, check, check_output, forward, zero_padding};
 pub use view::{Dims, Layout, Strides, View, ViewMut};
-pub use weights::{GATES, GateOrder, Weights};
+pub use weights::{Element, GateOrder, Tensors, Weights};

@@ -1,7 +1,8 @@
 //! Packed weights: the panels that the register tiles stream through.
 //!
-//! A *panel* is one vector of hidden units. W and R are stored as `[panel][k][gate][lane]`, the bias (Wb + Rb) as
-//! `[panel][gate][lane]`; the hidden size is padded with zeros to whole panels. For 16 lanes, H = 20:
+//! A *panel* is what one tile needs of W or R: a vector of hidden units for each gate of a pass, and where a pass has few
+//! gates, several vectors of units. W and R are stored as `[panel][k][gate][unit vector][lane]`, the bias as
+//! `[panel][gate][unit vector][lane]`; the hidden size is padded with zeros to whole panels. An LSTM, 16 lanes, H = 20:
 //!
 //! ```text
 //! panel 0, k = 0 │ i₀ … i₁₅ │ o₀ … o₁₅ │ f₀ … f₁₅ │ c₀ … c₁₅ │   4 cache lines
@@ -9,24 +10,45 @@
 //!          ⋮
 //! panel 1, k = 0 │ i₁₆ … i₁₉ 0 … 0 │ o₁₆ …
 //! ```
+//!
+//! An RNN has one gate, so its panel takes four vectors of units: `h₀ … h₁₅ │ h₁₆ … h₃₁ │ h₃₂ … h₄₇ │ h₄₈ … h₆₃`.
 
-use crate::Error;
 use crate::aligned::AlignedBuf;
+use crate::cell::PassShape;
 use crate::isa::Variant;
-use crate::weights::{GATES, Weights};
+use crate::{Cell, Error, Weights};
+
+/// Vectors of weights that a step reads for every k: what a row of a batch costs on `variant`.
+pub fn weight_vectors(cell: &Cell, variant: Variant, hidden: usize) -> usize {
+    let vectors = |pass: &PassShape| pass.panels(variant.lanes(), hidden).saturating_mul(pass.vectors());
+    cell.passes().iter().map(vectors).sum()
+}
 
 /// The weights of one direction, packed for one variant.
 ///
 /// # Invariant
-/// `w`, `r` and `bias` have the lengths that [`Packed::new`] gives them.
+/// `passes` are those of the cell, `row` covers the panels of each, and `constants` holds three rows.
 pub struct Packed {
     variant: Variant,
+    cell: Cell,
+    peepholes: bool,
     input: usize,
     hidden: usize,
-    panels: usize,
-    w: AlignedBuf,
-    r: AlignedBuf,
-    bias: AlignedBuf,
+    row: usize,
+    passes: Vec<PackedPass>,
+    constants: AlignedBuf,
+}
+
+/// The weights of one pass.
+///
+/// # Invariant
+/// With P panels of V vectors of L lanes, `w`, `r` and `bias` hold `P·V·L` f32 for each of I, H and 1 k.
+pub(crate) struct PackedPass {
+    pub(crate) shape: PassShape,
+    pub(crate) panels: usize,
+    pub(crate) w: AlignedBuf,
+    pub(crate) r: AlignedBuf,
+    pub(crate) bias: AlignedBuf,
 }
 
 impl Packed {
@@ -35,36 +57,39 @@ impl Packed {
     /// # Errors
     /// [`Error::Overflow`] and [`Error::Memory`] where the packed weights do not fit into memory.
     pub fn new(variant: Variant, weights: &Weights<'_>) -> Result<Packed, Error> {
-        let (input, hidden, lanes) = (weights.input(), weights.hidden(), variant.lanes());
-        let panels = hidden.div_ceil(lanes);
-        let rows = panels.checked_mul(lanes * GATES).ok_or(Error::Overflow { what: "packed weights" })?;
-        let zeroed = |what, k: usize| {
-            let floats = rows.checked_mul(k).ok_or(Error::Overflow { what })?;
-            AlignedBuf::zeroed(floats).ok_or(Error::Memory { what, floats })
-        };
-        let mut packed = Packed {
-            variant,
-            input,
-            hidden,
-            panels,
-            w: zeroed("packed W", input)?,
-            r: zeroed("packed R", hidden)?,
-            bias: zeroed("packed bias", 1)?,
-        };
-        pack(&mut packed.w, lanes, hidden, |gate, unit| weights.w_row(gate, unit));
-        pack(&mut packed.r, lanes, hidden, |gate, unit| weights.r_row(gate, unit));
+        let (cell, hidden, lanes) = (*weights.cell(), weights.hidden(), variant.lanes());
+        let passes: Vec<PackedPass> = cell
+            .passes()
+            .iter()
+            .map(|&shape| PackedPass::new(shape, lanes, weights))
+            .collect::<Result<_, _>>()?;
+        let padded = |pass: &PackedPass| pass.panels.saturating_mul(pass.shape.units).saturating_mul(lanes);
+        let row = passes.iter().map(padded).max().unwrap_or(0);
+        let mut constants = zeroed("packed constants", row, 3)?;
         for unit in 0..hidden {
-            for gate in 0..GATES {
-                let (wb, rb) = weights.bias(gate, unit).unwrap_or((0.0, 0.0));
-                packed.bias[index(lanes, 1, unit, 0, gate)] = wb + rb;
+            if let Some(peepholes) = weights.peepholes(unit) {
+                (0..3).for_each(|gate| constants[gate * row + unit] = peepholes[gate]);
+            } else if let Some(gate) = apart(&cell) {
+                constants[unit] = weights.rb(gate, unit);
             }
         }
-        Ok(packed)
+        let peepholes = weights.peepholes(0).is_some();
+        Ok(Packed { variant, cell, peepholes, input: weights.input(), hidden, row, passes, constants })
     }
 
     /// The variant that the weights are packed for.
     pub fn variant(&self) -> Variant {
         self.variant
+    }
+
+    /// What a step computes.
+    pub fn cell(&self) -> &Cell {
+        &self.cell
+    }
+
+    /// Whether an LSTM has peepholes.
+    pub fn has_peepholes(&self) -> bool {
+        self.peepholes
     }
 
     /// Input size I.
@@ -77,43 +102,83 @@ impl Packed {
         self.hidden
     }
 
-    /// Panels: ⌈H / lanes⌉.
-    pub fn panels(&self) -> usize {
-        self.panels
-    }
-
     /// Bytes of the packed weights.
     pub fn bytes(&self) -> usize {
-        (self.w.len() + self.r.len() + self.bias.len()) * size_of::<f32>()
+        let floats = |pass: &PackedPass| pass.w.len() + pass.r.len() + pass.bias.len();
+        (self.passes.iter().map(floats).sum::<usize>() + self.constants.len()) * size_of::<f32>()
     }
 
-    pub(crate) fn w(&self) -> &[f32] {
-        &self.w
+    /// f32 of a row of h, padded to whole panels of every pass.
+    pub(crate) fn row(&self) -> usize {
+        self.row
     }
 
-    pub(crate) fn r(&self) -> &[f32] {
-        &self.r
+    pub(crate) fn passes(&self) -> &[PackedPass] {
+        &self.passes
     }
 
-    pub(crate) fn bias(&self) -> &[f32] {
-        &self.bias
+    /// Three rows: an LSTM's peepholes of i, o and f; or, first, the bias of the sum that stands apart.
+    pub(crate) fn constants(&self) -> &[f32] {
+        &self.constants
     }
 }
 
-/// Where element (unit, k, gate) of a matrix with `depth` columns stands.
-fn index(lanes: usize, depth: usize, unit: usize, k: usize, gate: usize) -> usize {
-    let (panel, lane) = (unit / lanes, unit % lanes);
-    ((panel * depth + k) * GATES + gate) * lanes + lane
+/// The gate whose recurrent sum stands apart from its projection.
+fn apart(cell: &Cell) -> Option<usize> {
+    cell.passes().iter().find(|pass| pass.apart).and_then(|pass| pass.gates.last().copied())
 }
 
-fn pack<'a>(out: &mut [f32], lanes: usize, hidden: usize, row: impl Fn(usize, usize) -> &'a [f32]) {
-    for unit in 0..hidden {
-        for gate in 0..GATES {
-            let row = row(gate, unit);
-            let Some(column) = out.get_mut(index(lanes, row.len(), unit, 0, gate)..) else { continue };
-            for (to, &value) in column.iter_mut().step_by(GATES * lanes).zip(row) {
-                *to = value;
+fn zeroed(what: &'static str, rows: usize, columns: usize) -> Result<AlignedBuf, Error> {
+    let floats = rows.checked_mul(columns).ok_or(Error::Overflow { what })?;
+    AlignedBuf::zeroed(floats).ok_or(Error::Memory { what, floats })
+}
+
+impl PackedPass {
+    fn new(shape: PassShape, lanes: usize, weights: &Weights<'_>) -> Result<PackedPass, Error> {
+        let panels = shape.panels(lanes, weights.hidden());
+        let k =
+            panels.checked_mul(lanes * shape.vectors()).ok_or(Error::Overflow { what: "packed weights" })?;
+        let mut pass = PackedPass {
+            shape,
+            panels,
+            w: zeroed("packed W", k, weights.input())?,
+            r: zeroed("packed R", k, weights.hidden())?,
+            bias: zeroed("packed bias", k, 1)?,
+        };
+        for unit in 0..weights.hidden() {
+            for (at, &gate) in shape.gates.iter().enumerate() {
+                let place = Place { shape, lanes, unit, gate: at };
+                place.scatter(&mut pass.w, weights.w_row(gate, unit));
+                place.scatter(&mut pass.r, weights.r_row(gate, unit));
+                let apart = shape.apart && at + 1 == shape.gates.len();
+                let rb = if apart { 0.0 } else { weights.rb(gate, unit) };
+                place.scatter(&mut pass.bias, &[weights.wb(gate, unit) + rb]);
             }
+        }
+        Ok(pass)
+    }
+}
+
+/// A gate of a hidden unit, in a pass.
+struct Place {
+    shape: PassShape,
+    lanes: usize,
+    unit: usize,
+    gate: usize,
+}
+
+impl Place {
+    /// Where element k stands in a matrix with `depth` columns.
+    fn index(&self, depth: usize, k: usize) -> usize {
+        let (vector, lane) = (self.unit / self.lanes, self.unit % self.lanes);
+        let (panel, at) = (vector / self.shape.units, vector % self.shape.units);
+        ((panel * depth + k) * self.shape.vectors() + self.gate * self.shape.units + at) * self.lanes + lane
+    }
+
+    fn scatter(&self, packed: &mut [f32], row: &[f32]) {
+        let Some(column) = packed.get_mut(self.index(row.len(), 0)..) else { return };
+        for (to, &value) in column.iter_mut().step_by(self.shape.vectors() * self.lanes).zip(row) {
+            *to = value;
         }
     }
 }
@@ -121,28 +186,45 @@ fn pack<'a>(out: &mut [f32], lanes: usize, hidden: usize, row: impl Fn(usize, us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::GateOrder;
+    use crate::{Activation, GateOrder, Tensors};
 
     #[test]
     fn every_weight_stands_once_in_its_panel_and_padding_is_zero() {
         let (input, hidden) = (3, 18);
-        let count = 4 * hidden * input;
-        let w: Vec<f32> = (1..=count).map(|x| x as f32).collect();
+        for cell in [Cell::lstm(), Cell::gru(false), Cell::gru(true), Cell::rnn(Activation::Tanh)] {
+            let count = cell.gates() * hidden * input;
+            let w: Vec<f32> = (1..=count).map(|x| x as f32).collect();
+            let r = vec![0.5; cell.gates() * hidden * hidden];
+            let tensors = Tensors { w: &w, r: &r, wb: None, rb: None, p: None };
+            let weights = Weights::new(cell, [input, hidden], GateOrder::Onnx, tensors).unwrap();
+            for variant in Variant::available() {
+                let packed = Packed::new(variant, &weights).unwrap();
+                let all = packed.passes.iter().flat_map(|pass| pass.w.iter().copied());
+                assert_eq!(
+                    all.clone().count(),
+                    weight_vectors(&cell, variant, hidden) * variant.lanes() * input
+                );
+                let mut seen: Vec<f32> = all.filter(|&x| x != 0.0).collect();
+                seen.sort_by(f32::total_cmp);
+                assert_eq!(seen, w, "{variant}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_panel_holds_the_gates_of_a_vector_of_units_for_every_k() {
+        let (input, hidden) = (3, 18);
+        let w: Vec<f32> = (1..=4 * hidden * input).map(|x| x as f32).collect();
         let r = vec![0.5; 4 * hidden * hidden];
-        let weights = Weights::new([input, hidden], GateOrder::Iofc, &w, &r, [None, None]).unwrap();
+        let tensors = Tensors { w: &w, r: &r, wb: None, rb: None, p: None };
+        let weights = Weights::new(Cell::lstm(), [input, hidden], GateOrder::Onnx, tensors).unwrap();
         for variant in Variant::available() {
             let packed = Packed::new(variant, &weights).unwrap();
             let lanes = variant.lanes();
-            assert_eq!(packed.w.len(), 4 * input * hidden.next_multiple_of(lanes));
             let (panel, lane) = (17 / lanes, 17 % lanes);
             // Gate 2 (forget), unit 17, k = 1.
-            assert_eq!(
-                packed.w[((panel * input + 1) * 4 + 2) * lanes + lane],
-                w[(2 * hidden + 17) * input + 1]
-            );
-            let mut seen: Vec<f32> = packed.w.iter().copied().filter(|&x| x != 0.0).collect();
-            seen.sort_by(f32::total_cmp);
-            assert_eq!(seen, w, "{variant}");
+            let at = ((panel * input + 1) * 4 + 2) * lanes + lane;
+            assert_eq!(packed.passes[0].w[at], w[(2 * hidden + 17) * input + 1]);
         }
     }
 }

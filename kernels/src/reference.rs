@@ -1,18 +1,11 @@
 //! The naive references: what a layer computes, as plainly as it can be said.
 //!
 //! One body serves two precisions. In `f32` it performs the same operations in the same order as the kernels, so
-//! that results must be equal bit for bit; in `f64` it judges accuracy.
-//!
-//! The cell is ONNX's LSTM (Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000), gates `iofc`:
-//!
-//! ```text
-//! it = σ(Wi·x + Ri·h + bi)    ot = σ(Wo·x + Ro·h + bo)    ft = σ(Wf·x + Rf·h + bf)
-//! ct = tanh(Wc·x + Rc·h + bc)     Ct = ft ⊙ Ct₋₁ + it ⊙ ct     Ht = ot ⊙ tanh(Ct)        b = Wb + Rb
-//! ```
+//! that results must be equal bit for bit; in `f64` it judges accuracy, and computes the layers in double precision. The
+//! equations stand at [`Cell`](crate::Cell).
 
-use crate::activation;
 use crate::view::{Dims, View};
-use crate::{Error, weights::Weights};
+use crate::{Activation, Cell, Element, Error, GruCell, LstmCell, RnnCell, Weights};
 
 /// The arithmetic of a reference: f32 with this crate's activations, or f64 with the standard library's.
 pub trait Real: Copy + PartialEq + std::fmt::Debug {
@@ -24,12 +17,14 @@ pub trait Real: Copy + PartialEq + std::fmt::Debug {
     fn fused_mul_add(self, a: Self, b: Self) -> Self;
     /// `self + a`
     fn plus(self, a: Self) -> Self;
+    /// `self - a`
+    fn minus(self, a: Self) -> Self;
     /// `self * a`
     fn times(self, a: Self) -> Self;
-    /// `1 / (1 + e^-self)`
-    fn sigmoid(self) -> Self;
-    /// Hyperbolic tangent.
-    fn tanh(self) -> Self;
+    /// `self` within ± `limit`; NaN stays NaN.
+    fn clipped(self, limit: f32) -> Self;
+    /// The activation of `self`.
+    fn activated(self, activation: Activation) -> Self;
 }
 
 impl Real for f32 {
@@ -43,14 +38,17 @@ impl Real for f32 {
     fn plus(self, a: f32) -> f32 {
         self + a
     }
+    fn minus(self, a: f32) -> f32 {
+        self - a
+    }
     fn times(self, a: f32) -> f32 {
         self * a
     }
-    fn sigmoid(self) -> f32 {
-        activation::sigmoid(self)
+    fn clipped(self, limit: f32) -> f32 {
+        self.clamp(-limit, limit)
     }
-    fn tanh(self) -> f32 {
-        activation::tanh(self)
+    fn activated(self, activation: Activation) -> f32 {
+        activation.eval(self)
     }
 }
 
@@ -66,27 +64,31 @@ impl Real for f64 {
     fn plus(self, a: f64) -> f64 {
         self + a
     }
+    fn minus(self, a: f64) -> f64 {
+        self - a
+    }
     fn times(self, a: f64) -> f64 {
         self * a
     }
-    fn sigmoid(self) -> f64 {
-        1.0 / (1.0 + (-self).exp())
+    fn clipped(self, limit: f32) -> f64 {
+        self.clamp(-f64::from(limit), limit.into())
     }
-    fn tanh(self) -> f64 {
-        f64::tanh(self)
+    fn activated(self, activation: Activation) -> f64 {
+        activation.eval64(self)
     }
 }
 
 /// Runs one direction over `x` `[T, 1, B, I]` and returns Y, dense `[T, B, H]`.
 ///
-/// `h` and `c` are `[B, H]`: the initial state before, the final one after. Rows of Y at and beyond a sequence's
-/// length are zero. `reverse` reads every sequence from its own last step to its first.
+/// `h` and `c` are `[B, H]`: the initial state before, the final one after; `c` is empty where the cell has no cell
+/// state. Rows of Y at and beyond a sequence's length are zero. `reverse` reads every sequence from its own last step to
+/// its first.
 ///
 /// # Errors
-/// As [`crate::lstm_forward`]; [`Error::Overflow`] and [`Error::Memory`] where Y does not fit into memory.
-pub fn lstm<F: Real>(
-    weights: &Weights<'_>,
-    x: View<'_>,
+/// As [`crate::forward`]; [`Error::Overflow`] and [`Error::Memory`] where Y does not fit into memory.
+pub fn forward<E: Element, F: Real + From<E>>(
+    weights: &Weights<'_, E>,
+    x: View<'_, E>,
     lens: Option<&[i32]>,
     reverse: bool,
     h: &mut [F],
@@ -94,16 +96,17 @@ pub fn lstm<F: Real>(
 ) -> Result<Vec<F>, Error> {
     let Dims { time, batch, .. } = x.dims();
     let hidden = weights.hidden();
-    crate::sequence::check(weights.input(), hidden, x, lens, h.len(), c.len())?;
+    crate::sequence::check(weights.cell(), [weights.input(), hidden], x, lens, [h.len(), c.len()])?;
     let what = "Y of the reference";
     let floats = time.checked_mul(batch).and_then(|rows| rows.checked_mul(hidden));
     let floats = floats.ok_or(Error::Overflow { what })?;
     let mut y = Vec::new();
     y.try_reserve_exact(floats).map_err(|_| Error::Memory { what, floats })?;
     y.resize(floats, F::ZERO);
+    let states = if weights.cell().has_cell_state() { hidden } else { 0 };
     for b in 0..batch {
         let len = lens.map_or(time, |l| l[b] as usize);
-        let (h, c) = (&mut h[b * hidden..][..hidden], &mut c[b * hidden..][..hidden]);
+        let (h, c) = (&mut h[b * hidden..][..hidden], &mut c[b * states..][..states]);
         for s in 0..len {
             let t = if reverse { len - 1 - s } else { s };
             step(weights, x.row(t, 0, b), h, c);
@@ -113,22 +116,93 @@ pub fn lstm<F: Real>(
     Ok(y)
 }
 
-fn step<F: Real>(weights: &Weights<'_>, x: &[f32], h: &mut [F], c: &mut [F]) {
+fn step<E: Element, F: Real + From<E>>(weights: &Weights<'_, E>, x: &[E], h: &mut [F], c: &mut [F]) {
     let before = h.to_vec();
-    for unit in 0..h.len() {
-        let [i, o, f, g] = [0, 1, 2, 3].map(|gate| pre_activation(weights, gate, unit, x, &before));
-        c[unit] = f.sigmoid().fused_mul_add(c[unit], i.sigmoid().times(g.tanh()));
-        h[unit] = o.sigmoid().times(c[unit].tanh());
+    let sum = |gate, unit| recurrent(weights, gate, unit, input(weights, gate, unit, x, true), &before);
+    match weights.cell() {
+        Cell::Lstm(cell) => {
+            for unit in 0..h.len() {
+                let peepholes = weights.peepholes(unit).map(|p| p.map(F::from));
+                h[unit] = lstm(cell, [0, 1, 2, 3].map(|gate| sum(gate, unit)), peepholes, &mut c[unit]);
+            }
+        }
+        Cell::Gru(cell) if cell.linear_before_reset => {
+            for unit in 0..h.len() {
+                let hidden = recurrent(weights, 2, unit, F::from(weights.rb(2, unit)), &before);
+                let projected = input(weights, 2, unit, x, false);
+                let [z, r] = [0, 1].map(|gate| gru_gate(cell, sum(gate, unit)));
+                h[unit] = gru(cell, z, r.fused_mul_add(hidden, projected), before[unit]);
+            }
+        }
+        Cell::Gru(cell) => {
+            let units = 0..h.len();
+            let reset = |unit: usize| gru_gate(cell, sum(1, unit)).times(before[unit]);
+            let reset: Vec<F> = units.clone().map(reset).collect();
+            for unit in units {
+                let hidden = recurrent(weights, 2, unit, input(weights, 2, unit, x, true), &reset);
+                h[unit] = gru(cell, gru_gate(cell, sum(0, unit)), hidden, before[unit]);
+            }
+        }
+        Cell::Rnn(cell) => h.iter_mut().enumerate().for_each(|(unit, h)| *h = rnn(cell, sum(0, unit))),
     }
 }
 
-/// One chain of fused multiply-adds: bias, then x in ascending k, then h in ascending k.
-fn pre_activation<F: Real>(weights: &Weights<'_>, gate: usize, unit: usize, x: &[f32], h: &[F]) -> F {
-    let (w, r) = (weights.w_row(gate, unit), weights.r_row(gate, unit));
-    let bias = match weights.bias(gate, unit) {
-        Some((wb, rb)) => F::from_f32(wb).plus(F::from_f32(rb)),
-        None => F::ZERO,
+/// A gate's bias (of W, and of R where `both`) and then x in ascending k: the first part of a chain of fused
+/// multiply-adds.
+fn input<E: Element, F: Real + From<E>>(
+    weights: &Weights<'_, E>,
+    gate: usize,
+    unit: usize,
+    x: &[E],
+    both: bool,
+) -> F {
+    let wb = F::from(weights.wb(gate, unit));
+    let bias = if both { wb.plus(F::from(weights.rb(gate, unit))) } else { wb };
+    let terms = weights.w_row(gate, unit).iter().zip(x);
+    terms.fold(bias, |sum, (&w, &x)| F::from(x).fused_mul_add(F::from(w), sum))
+}
+
+/// The chain goes on with h in ascending k.
+fn recurrent<E: Element, F: Real + From<E>>(
+    weights: &Weights<'_, E>,
+    gate: usize,
+    unit: usize,
+    sum: F,
+    h: &[F],
+) -> F {
+    weights.r_row(gate, unit).iter().zip(h).fold(sum, |sum, (&r, &h)| h.fused_mul_add(F::from(r), sum))
+}
+
+fn activated<F: Real>(clip: Option<f32>, activation: Activation, x: F) -> F {
+    clip.map_or(x, |limit| x.clipped(limit)).activated(activation)
+}
+
+/// The LSTM's hidden state from the sums of its gates `[i, o, f, c]`; `c` is the cell state before and after.
+pub fn lstm<F: Real>(cell: &LstmCell, [i, o, f, g]: [F; 4], peepholes: Option<[F; 3]>, c: &mut F) -> F {
+    let [gate, candidate, output] = cell.activations;
+    let activated = |activation, x| activated(cell.clip, activation, x);
+    let peep = |at: usize, sum: F, c: F| peepholes.map_or(sum, |p| p[at].fused_mul_add(c, sum));
+    let input = activated(gate, peep(0, i, *c));
+    let forget = match cell.input_forget {
+        true => F::from_f32(1.0).minus(input),
+        false => activated(gate, peep(2, f, *c)),
     };
-    let sum = w.iter().zip(x).fold(bias, |sum, (&w, &x)| F::from_f32(x).fused_mul_add(F::from_f32(w), sum));
-    r.iter().zip(h).fold(sum, |sum, (&r, &h)| h.fused_mul_add(F::from_f32(r), sum))
+    *c = forget.fused_mul_add(*c, input.times(activated(candidate, g)));
+    activated(gate, peep(1, o, *c)).times(activated(output, *c))
+}
+
+/// A GRU's update or reset gate from its sum.
+pub fn gru_gate<F: Real>(cell: &GruCell, sum: F) -> F {
+    activated(cell.clip, cell.activations[0], sum)
+}
+
+/// The GRU's hidden state from its update gate, the sum of its hidden gate and the hidden state before.
+pub fn gru<F: Real>(cell: &GruCell, z: F, hidden: F, before: F) -> F {
+    let candidate = activated(cell.clip, cell.activations[1], hidden);
+    z.fused_mul_add(before, F::from_f32(1.0).minus(z).times(candidate))
+}
+
+/// The RNN's hidden state from the sum of its gate.
+pub fn rnn<F: Real>(cell: &RnnCell, sum: F) -> F {
+    activated(cell.clip, cell.activation, sum)
 }

@@ -5,23 +5,23 @@
 //!   for each chunk of time steps
 //!     gates ← bias + W·x          all panels, all (step, row) of the chunk as rows of one product
 //!     for each step of the chunk
-//!       for each panel (forward on even steps, backward on odd ones)
-//!         for each tile of rows still running
-//!           gates + R·h, cell epilogue → c, next h, y
+//!       for each pass of the cell (one, but for some GRUs)
+//!         for each panel (forward on even steps, backward on odd ones)
+//!           for each tile of rows still running
+//!             gates + R·h, cell epilogue → c, next h, y
 //! ```
 //!
 //! Every gate is one chain of fused multiply-adds (bias, x in ascending k, h in ascending k); parking a partial sum
 //! in the gate buffer changes no bit. So neither the blocking nor the neighbours of a row change its result.
 
-use crate::Error;
 use crate::aligned::AlignedBuf;
 use crate::blocking::Blocking;
-use crate::cell::lstm;
+use crate::cell::{Any, At, Candidate, CoupledLstm, Gates, Gru, Lstm, NoPass, Pass, Rnn, Standard};
 use crate::isa::{Isa, Kernel};
-use crate::pack::Packed;
-use crate::tile::{Acc, Ahead, accumulate, tiles};
+use crate::pack::{Packed, PackedPass};
+use crate::tile::{Acc, Ahead, Tile, sums, tiles};
 use crate::view::{Dims, View, ViewMut};
-use crate::weights::GATES;
+use crate::{Cell, Element, Error, GruCell, LstmCell};
 
 /// One direction over a block of batch rows.
 pub struct Call<'a> {
@@ -35,13 +35,13 @@ pub struct Call<'a> {
     pub reverse: bool,
     /// Hidden state `[B, H]`: the initial one before, the final one after.
     pub h: &'a mut [f32],
-    /// Cell state `[B, H]`, likewise.
+    /// Cell state `[B, H]`, likewise; empty where the cell has none.
     pub c: &'a mut [f32],
     /// Loop extents.
     pub blocking: Blocking,
 }
 
-/// Working memory of [`lstm_forward`]; grows to the largest call and is reused without further allocation.
+/// Working memory of [`forward`]; grows to the largest call and is reused without further allocation.
 #[derive(Default)]
 pub struct Scratch {
     floats: AlignedBuf,
@@ -53,14 +53,14 @@ pub struct Scratch {
     x_offsets: Vec<usize>,
 }
 
-/// Runs an LSTM direction on packed weights.
+/// Runs one direction of a layer on packed weights.
 ///
 /// # Errors
 /// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] where the call's parts disagree,
 /// [`Error::Overflow`] and [`Error::Memory`] where the working memory does not fit. Nothing was written then.
-pub fn lstm_forward(packed: &Packed, mut call: Call<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+pub fn forward(packed: &Packed, mut call: Call<'_>, scratch: &mut Scratch) -> Result<(), Error> {
     let (input, hidden) = (packed.input(), packed.hidden());
-    check(input, hidden, call.x, call.lens, call.h.len(), call.c.len())?;
+    check(packed.cell(), [input, hidden], call.x, call.lens, [call.h.len(), call.c.len()])?;
     let Dims { time, batch, .. } = call.x.dims();
     if let Some(y) = &call.y {
         check_output(y, Dims { time, directions: 1, batch, width: hidden })?;
@@ -90,39 +90,63 @@ pub fn lstm_forward(packed: &Packed, mut call: Call<'_>, scratch: &mut Scratch) 
             floats: &mut scratch.floats,
             layout,
         };
-        packed.variant().dispatch(block);
+        run(block);
     }
     Ok(())
+}
+
+/// Runs a block with the epilogues of its cell. The default activations have instances of their own.
+fn run(block: Block<'_>) {
+    let peepholes = block.packed.has_peepholes();
+    let cell = *block.packed.cell();
+    let any = Any::new(&cell);
+    let plain = Cell::plain(&cell) && !peepholes;
+    match cell {
+        Cell::Lstm(LstmCell { input_forget: true, .. }) => {
+            block.dispatch(CoupledLstm(Lstm { activations: any, peepholes }), NoPass);
+        }
+        Cell::Lstm(_) if plain => block.dispatch(Lstm { activations: Standard, peepholes: false }, NoPass),
+        Cell::Lstm(_) => block.dispatch(Lstm { activations: any, peepholes }, NoPass),
+        Cell::Gru(GruCell { linear_before_reset: true, .. }) if plain => {
+            block.dispatch(Gru(Standard), NoPass)
+        }
+        Cell::Gru(GruCell { linear_before_reset: true, .. }) => block.dispatch(Gru(any), NoPass),
+        Cell::Gru(_) if plain => block.dispatch(Gates(Standard), Candidate(Standard)),
+        Cell::Gru(_) => block.dispatch(Gates(any), Candidate(any)),
+        Cell::Rnn(_) if plain => block.dispatch(Rnn(Standard), NoPass),
+        Cell::Rnn(_) => block.dispatch(Rnn(any), NoPass),
+    }
 }
 
 /// What the kernels ask of Y.
 ///
 /// # Errors
 /// [`Error::Extent`] names the first extent that is not as expected.
-pub fn check_output(y: &ViewMut<'_>, expected: Dims) -> Result<(), Error> {
+pub fn check_output<F: Element>(y: &ViewMut<'_, F>, expected: Dims) -> Result<(), Error> {
     check_extents(["Y time", "Y directions", "Y batch", "Y width"], expected, y.dims())
 }
 
-/// What the kernels and the references ask of the input, its lengths and the state (`h_len`, `c_len`: elements).
+/// What the kernels and the references ask of the input, its lengths and the state (`state`: elements of h and of c,
+/// which has none where the cell has no cell state).
 ///
 /// # Errors
 /// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] name what does not fit, [`Error::Overflow`] a
 /// state that no memory holds.
-pub fn check(
-    input: usize,
-    hidden: usize,
-    x: View<'_>,
+pub fn check<F: Element>(
+    cell: &Cell,
+    [input, hidden]: [usize; 2],
+    x: View<'_, F>,
     lens: Option<&[i32]>,
-    h_len: usize,
-    c_len: usize,
+    state: [usize; 2],
 ) -> Result<(), Error> {
     let Dims { time, batch, .. } = x.dims();
     let expected = Dims { time, directions: 1, batch, width: input };
     check_extents(["X time", "X directions", "X batch", "X input size"], expected, x.dims())?;
-    let state = batch.checked_mul(hidden).ok_or(Error::Overflow { what: "state" })?;
-    for (what, got) in [("h", h_len), ("c", c_len)] {
-        if got != state {
-            return Err(Error::Length { what, expected: state, got });
+    let h = batch.checked_mul(hidden).ok_or(Error::Overflow { what: "state" })?;
+    let c = if cell.has_cell_state() { h } else { 0 };
+    for ((what, expected), got) in [("h", h), ("c", c)].into_iter().zip(state) {
+        if got != expected {
+            return Err(Error::Length { what, expected, got });
         }
     }
     let Some(lens) = lens else { return Ok(()) };
@@ -145,10 +169,14 @@ fn check_extents(names: [&'static str; 4], expected: Dims, got: Dims) -> Result<
     Ok(())
 }
 
-fn zero_padding(y: &mut ViewMut<'_>, lens: &[i32]) {
+/// Zeroes the rows of Y `[T, 1, B, H]` at and beyond the lengths, as [`check`] takes them.
+///
+/// # Panics
+/// For more lengths than batch rows.
+pub fn zero_padding<F: Element>(y: &mut ViewMut<'_, F>, lens: &[i32]) {
     for (b, &len) in lens.iter().enumerate() {
         for t in len as usize..y.dims().time {
-            y.row_mut(t, 0, b).fill(0.0);
+            y.row_mut(t, 0, b).fill(F::default());
         }
     }
 }
@@ -158,8 +186,10 @@ fn zero_padding(y: &mut ViewMut<'_>, lens: &[i32]) {
 struct Buffers {
     /// f32 of a padded row of h or c.
     row: usize,
-    /// f32 of h (one of two) and of c.
+    /// f32 of h (one of two) and of each other state.
     state: usize,
+    /// States: two of h, and the cell's others.
+    states: usize,
     /// (step, row) pairs of a panel in the gate buffer.
     chunk: usize,
     /// f32 of everything.
@@ -168,12 +198,14 @@ struct Buffers {
 
 impl Buffers {
     fn new(packed: &Packed, blocking: Blocking) -> Result<Buffers, Error> {
-        let row = packed.panels() * packed.variant().lanes();
-        let chunk = blocking.rows.checked_mul(blocking.steps);
+        let (row, states) = (packed.row(), 2 + packed.cell().aux());
         let sizes = || {
+            let chunk = blocking.rows.checked_mul(blocking.steps)?;
             let state = blocking.rows.checked_mul(row)?;
-            let gates = chunk?.checked_mul(row)?.checked_mul(GATES)?;
-            Some(Buffers { row, state, chunk: chunk?, total: state.checked_mul(3)?.checked_add(gates)? })
+            // The bias of a pass has as many elements as the gates of a pair.
+            let gates = chunk.checked_mul(packed.passes().iter().map(|pass| pass.bias.len()).sum())?;
+            let total = state.checked_mul(states)?.checked_add(TILE)?.checked_add(gates)?;
+            Some(Buffers { row, state, states, chunk, total })
         };
         sizes().ok_or(Error::Overflow { what: "scratch" })
     }
@@ -213,7 +245,7 @@ impl Scratch {
 /// Rows that go through all their steps together. Row `i` of the block is batch row `order[i]`.
 ///
 /// # Invariant
-/// Checked by [`lstm_forward`]: the shapes agree, `order` holds batch rows, `lens` (descending) are at most T,
+/// Checked by [`forward`]: the shapes agree, `order` holds batch rows, `lens` (descending) are at most T,
 /// `floats` and `x_offsets` have the sizes of `layout`.
 struct Block<'a> {
     packed: &'a Packed,
@@ -230,59 +262,94 @@ struct Block<'a> {
     layout: Buffers,
 }
 
-impl Kernel for Block<'_> {
+/// A block, and the passes of its cell.
+struct Steps<'a, A, B> {
+    block: Block<'a>,
+    first: A,
+    second: B,
+}
+
+impl<A: Pass, B: Pass> Kernel for Steps<'_, A, B> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Isa>(mut self, s: S) {
-        assert_eq!(S::LANES, self.packed.variant().lanes(), "dispatched to another variant than packed for");
-        self.load_state();
-        let steps = self.lens.first().copied().unwrap_or(0);
+    fn run<S: Isa>(self, s: S) {
+        let Steps { mut block, first: pass, second } = self;
+        assert_eq!(S::LANES, block.packed.variant().lanes(), "dispatched to another variant than packed for");
+        block.load_state();
+        let steps = block.lens.first().copied().unwrap_or(0);
         let mut first = 0;
         while first < steps {
-            let chunk = self.blocking.steps.min(steps - first);
-            let pairs = self.locate_inputs(first, chunk);
+            let chunk = block.blocking.steps.min(steps - first);
+            let pairs = block.locate_inputs(first, chunk);
             // SAFETY: `pairs` rows of x were located, at most the chunk that the gate buffer has room for.
-            unsafe { project(s, &self.operands(first), pairs) };
+            unsafe {
+                project::<S, A>(s, &block.operands(first, 0), pairs);
+                if const { has_gates::<B>() } {
+                    project::<S, B>(s, &block.operands(first, 1), pairs);
+                }
+            }
             let mut base = 0;
             for step in first..first + chunk {
-                let rows = self.running(step);
+                let rows = block.running(step);
                 // SAFETY: the `rows` running rows of this step are the pairs from `base` on, as `locate_inputs` counted.
-                unsafe { recur(s, &self.operands(step), step, rows, base) };
+                unsafe {
+                    recur(s, pass, &block.operands(step, 0), step, rows, base);
+                    if const { has_gates::<B>() } {
+                        recur(s, second, &block.operands(step, 1), step, rows, base);
+                    }
+                }
                 base += rows;
             }
             first += chunk;
         }
-        self.store_state();
+        block.store_state();
     }
 }
 
-impl Block<'_> {
+/// Whether this is a pass at all.
+const fn has_gates<P: Pass>() -> bool {
+    !P::SHAPE.gates.is_empty()
+}
+
+impl<'a> Block<'a> {
+    fn dispatch<A: Pass, B: Pass>(self, first: A, second: B) {
+        let variant = self.packed.variant();
+        variant.dispatch(Steps { block: self, first, second });
+    }
+
     /// Rows whose sequences are longer than `step`.
     fn running(&self, step: usize) -> usize {
         self.lens.partition_point(|&len| len > step)
     }
 
-    fn operands(&mut self, step: usize) -> Operands<'_> {
-        let state = self.layout.state;
+    /// What pass `index` works on at `step`.
+    fn operands(&mut self, step: usize, index: usize) -> Operands<'_> {
+        let Buffers { row, state, states, chunk, .. } = self.layout;
+        let pass: &PackedPass = &self.packed.passes()[index];
         let floats = self.floats.as_mut_ptr();
-        // Steps alternate between two buffers of h; c and the gates follow them.
+        // Steps alternate between two buffers of h; the other states and the gates follow them.
         let at = |states: usize| floats.wrapping_add(states * state);
+        let earlier: usize = self.packed.passes()[..index].iter().map(|pass| chunk * pass.bias.len()).sum();
+        let (h, aux) = (at(step % 2), [at(2), at(3)]);
         Operands {
-            w: self.packed.w().as_ptr(),
-            r: self.packed.r().as_ptr(),
-            bias: self.packed.bias().as_ptr(),
+            w: pass.w.as_ptr(),
+            r: pass.r.as_ptr(),
+            bias: pass.bias.as_ptr(),
+            constants: self.packed.constants().as_ptr(),
             x: self.x.as_ptr(),
             x_offsets: self.x_offsets,
-            h: at(step % 2),
+            factor: if index == 0 { h } else { aux[1] },
+            h,
             h_next: at((step + 1) % 2),
-            c: at(2),
-            gates: at(3),
-            chunk: self.layout.chunk,
-            row: self.layout.row,
+            aux,
+            gates: at(states).wrapping_add(TILE + earlier),
+            sums: at(states),
+            chunk,
+            row,
             input: self.packed.input(),
             hidden: self.packed.hidden(),
-            panels: self.packed.panels(),
+            panels: pass.panels,
             y: self.y.as_ref().map(|y| Output {
                 y,
                 order: self.order,
@@ -309,8 +376,11 @@ impl Block<'_> {
     fn load_state(&mut self) {
         let (row, hidden) = (self.layout.row, self.packed.hidden());
         let (h, rest) = self.floats.split_at_mut(2 * self.layout.state);
-        for (i, &b) in self.order.iter().enumerate() {
-            for (to, from) in [(&mut *h, &*self.h), (&mut *rest, &*self.c)] {
+        for (to, from) in [(h, &*self.h), (rest, &*self.c)] {
+            if from.is_empty() {
+                continue;
+            }
+            for (i, &b) in self.order.iter().enumerate() {
                 let to = &mut to[i * row..][..row];
                 to[..hidden].copy_from_slice(&from[b * hidden..][..hidden]);
                 to[hidden..].fill(0.0);
@@ -323,8 +393,10 @@ impl Block<'_> {
         let (row, hidden, state) = (self.layout.row, self.packed.hidden(), self.layout.state);
         for (i, (&b, &len)) in self.order.iter().zip(self.lens).enumerate() {
             for (to, buffer) in [(&mut *self.h, len % 2), (&mut *self.c, 2)] {
-                let from = &self.floats[buffer * state + i * row..][..hidden];
-                to[b * hidden..][..hidden].copy_from_slice(from);
+                if !to.is_empty() {
+                    let from = &self.floats[buffer * state + i * row..][..hidden];
+                    to[b * hidden..][..hidden].copy_from_slice(from);
+                }
             }
         }
     }
@@ -335,22 +407,28 @@ fn time(reverse: bool, step: usize, len: usize) -> usize {
     if reverse { len - 1 - step } else { step }
 }
 
-/// The addresses that the tiles of one step work on.
+/// The addresses that the tiles of one pass of a step work on.
 ///
 /// # Invariant
-/// Made by [`Block::operands`]: weights as packed for the running ISA, `gates` for the chunk's pairs, states for
-/// the block's rows, all with `row` (whole panels) f32 a row; `x_offsets` point at rows of x; y has a row of `hidden`
-/// f32 for every batch row and time step, and overlaps nothing else.
+/// Made by [`Block::operands`]: weights as packed for the running ISA and the pass, `gates` for the chunk's pairs, states
+/// for the block's rows, all with `row` (whole panels) f32 a row, of `aux` as many as the cell has; three rows of
+/// constants; `x_offsets` point at rows of x; y has a row of `hidden` f32 for every batch row and time step, and overlaps
+/// nothing else.
 struct Operands<'a> {
     w: *const f32,
     r: *const f32,
     bias: *const f32,
+    constants: *const f32,
     x: *const f32,
     x_offsets: &'a [usize],
+    /// What R is multiplied with: h, or r ⊙ h.
+    factor: *const f32,
     h: *const f32,
     h_next: *mut f32,
-    c: *mut f32,
+    aux: [*mut f32; 2],
     gates: *mut f32,
+    /// Room for the sums of a tile.
+    sums: *mut f32,
     /// (step, row) pairs of a panel in `gates`.
     chunk: usize,
     row: usize,
@@ -375,66 +453,72 @@ impl Output<'_> {
     }
 }
 
-/// A tile's first row and panel, and what it asks for ahead.
+/// A tile's rows and panels.
 #[derive(Clone, Copy)]
 struct Place {
     row: usize,
+    rows: usize,
     panel: usize,
-    ahead: Ahead,
+    panels: usize,
 }
 
-impl Place {
-    /// The only tile over its weights.
-    fn alone(panel: usize) -> Place {
-        Place { row: 0, panel, ahead: Ahead::NOTHING }
-    }
-}
+/// f32 that the sums of a tile take at most, in two halves: 6 rows or 2 panels of 4 vectors of 16 lanes.
+const TILE: usize = 2 * 6 * 4 * 16;
 
-/// Calls a tile function with the number of rows as a constant, where the ISA has registers for so many.
-macro_rules! with_rows {
-    ($rows:expr, $f:ident::<$s:ident>($($arg:expr),*)) => {
-        match $rows {
-            1 => $f::<$s, 1, 1>($($arg),*),
-            2 if $s::MR >= 2 => $f::<$s, 2, 1>($($arg),*),
-            3 if $s::MR >= 3 => $f::<$s, 3, 1>($($arg),*),
-            4 if $s::MR >= 4 => $f::<$s, 4, 1>($($arg),*),
-            5 if $s::MR >= 5 => $f::<$s, 5, 1>($($arg),*),
-            6 if $s::MR >= 6 => $f::<$s, 6, 1>($($arg),*),
+/// Evaluates a call of a tile function with the rows M, the panels P and the pass's vectors N as constants, where the ISA
+/// has registers for so many. Two panels go with one row alone.
+macro_rules! with_tile {
+    ($s:ident, $pass:ident, $rows:expr, $panels:expr, |$m:ident, $p:ident, $n:ident| $call:expr) => {
+        match $pass::SHAPE.vectors() {
+            3 => with_tile!(@ $s, $rows, $panels, $m, $p, $n = 3, $call),
+            4 => with_tile!(@ $s, $rows, $panels, $m, $p, $n = 4, $call),
+            _ => unreachable!("another number of vectors needs an arm of its own"),
+        }
+    };
+    (@ $s:ident, $rows:expr, $panels:expr, $m:ident, $p:ident, $n:ident = $vectors:literal, $call:expr) => {
+        match ($rows, $panels) {
+            (1, 2) => with_tile!(@ $m = 1, $p = 2, $n = $vectors, $call),
+            (1, _) => with_tile!(@ $m = 1, $p = 1, $n = $vectors, $call),
+            (2, _) if $s::MR >= 2 => with_tile!(@ $m = 2, $p = 1, $n = $vectors, $call),
+            (3, _) if $s::MR >= 3 => with_tile!(@ $m = 3, $p = 1, $n = $vectors, $call),
+            (4, _) if $s::MR >= 4 => with_tile!(@ $m = 4, $p = 1, $n = $vectors, $call),
+            (5, _) if $s::MR >= 5 => with_tile!(@ $m = 5, $p = 1, $n = $vectors, $call),
+            (6, _) if $s::MR >= 6 => with_tile!(@ $m = 6, $p = 1, $n = $vectors, $call),
             _ => {
                 const { assert!($s::MR <= 6, "a larger tile needs an arm of its own") };
                 unreachable!("tiles have at most MR rows")
             }
         }
     };
-}
-
-/// Calls a tile function for one row: two panels at a time keep 8 independent chains in flight.
-macro_rules! one_row {
-    ($panel:expr, $panels:expr, $f:ident::<$s:ident>($($arg:expr),*)) => {
-        if $panel + 1 < $panels { $f::<$s, 1, 2>($($arg),*) } else { $f::<$s, 1, 1>($($arg),*) }
-    };
+    (@ $m:ident = $rows:literal, $p:ident = $panels:literal, $n:ident = $vectors:literal, $call:expr) => {{
+        const $m: usize = $rows;
+        const $p: usize = $panels;
+        const $n: usize = $vectors;
+        $call
+    }};
 }
 
 /// gates ← bias + W·x for the first `pairs` (step, row) pairs of the chunk.
 ///
 /// # Safety
-/// `x_offsets` must hold `pairs` offsets of rows of x, and the gate buffer have room for `pairs`.
+/// The operands must be of a pass C, `x_offsets` hold `pairs` offsets of rows of x, and the gate buffer have room for
+/// `pairs`.
 #[inline(always)]
-unsafe fn project<S: Isa>(s: S, o: &Operands<'_>, pairs: usize) {
-    if pairs == 1 {
-        for panel in (0..o.panels).step_by(2) {
-            // SAFETY: pair 0 is one of the chunk's, and the panels are below `panels`.
-            unsafe { one_row!(panel, o.panels, project_tile::<S>(s, o, Place::alone(panel))) }
-        }
-        return;
-    }
-    for panel in 0..o.panels {
-        let next = (panel + 1 < o.panels).then(|| o.w_panel::<S>(panel + 1));
+unsafe fn project<S: Isa, C: Pass>(s: S, o: &Operands<'_>, pairs: usize) {
+    let group = panels_at_once(pairs);
+    for panel in (0..o.panels).step_by(group) {
+        let panels = group.min(o.panels - panel);
+        let next = (pairs > 1 && panel + 1 < o.panels).then(|| o.w_panel::<S, C>(panel + 1));
         for (tile, (row, rows)) in tiles(pairs, S::MR).enumerate() {
-            let ahead = Ahead::new::<S>(next, tile, pairs.div_ceil(S::MR), o.input);
-            let place = Place { row, panel, ahead };
-            // SAFETY: the tile's rows are below `pairs`, the panel below `panels`.
-            unsafe { with_rows!(rows, project_tile::<S>(s, o, place)) }
+            let ahead = Ahead::new::<S>(next, C::SHAPE.vectors(), [tile, pairs.div_ceil(S::MR)], o.input);
+            let at = Place { row, rows, panel, panels };
+            // SAFETY: the tile's rows are below `pairs`, the panels below `panels`; N are the vectors of the pass.
+            unsafe {
+                with_tile!(S, C, rows, panels, |M, P, N| {
+                    let tile = o.projection::<S, C, M, P>(at, ahead);
+                    store_sums::<S, M, P, N>(s, &tile, o.parked::<S, C>(panel, row), o.chunk * N * S::LANES)
+                })
+            }
         }
     }
 }
@@ -442,28 +526,110 @@ unsafe fn project<S: Isa>(s: S, o: &Operands<'_>, pairs: usize) {
 /// One step of the first `rows` rows of the block, whose gates start at pair `base`.
 ///
 /// # Safety
-/// The first `rows` rows must be of the block and running at this step, and their gates be the pairs from `base` on.
+/// The operands must be of the pass, the first `rows` rows be of the block and running at this step, and their gates be
+/// the pairs from `base` on.
 #[inline(always)]
-unsafe fn recur<S: Isa>(s: S, o: &Operands<'_>, step: usize, rows: usize, base: usize) {
+unsafe fn recur<S: Isa, C: Pass>(s: S, pass: C, o: &Operands<'_>, step: usize, rows: usize, base: usize) {
+    let group = panels_at_once(rows);
+    let groups = o.panels.div_ceil(group);
     // Backward on odd steps: what is still in cache from the last step is met first.
-    let at = |i: usize, count: usize| if step.is_multiple_of(2) { i } else { count - 1 - i };
-    if rows == 1 {
-        let pairs = o.panels.div_ceil(2);
-        for i in 0..pairs {
-            let panel = 2 * at(i, pairs);
-            // SAFETY: row 0 is one of the block's, and the panels are below `panels`.
-            unsafe { one_row!(panel, o.panels, recur_tile::<S>(s, o, base, Place::alone(panel))) }
-        }
-        return;
-    }
-    for i in 0..o.panels {
-        let panel = at(i, o.panels);
-        let next = (i + 1 < o.panels).then(|| o.r_panel::<S>(at(i + 1, o.panels)));
+    let order = |i: usize| if step.is_multiple_of(2) { i } else { groups - 1 - i };
+    for i in 0..groups {
+        let panel = group * order(i);
+        let panels = group.min(o.panels - panel);
+        let next = (rows > 1 && i + 1 < groups).then(|| o.r_panel::<S, C>(order(i + 1)));
         for (tile, (row, count)) in tiles(rows, S::MR).enumerate() {
-            let ahead = Ahead::new::<S>(next, tile, rows.div_ceil(S::MR), o.hidden);
-            let place = Place { row, panel, ahead };
-            // SAFETY: the tile's rows are below `rows`, the panel below `panels`.
-            unsafe { with_rows!(count, recur_tile::<S>(s, o, base, place)) }
+            let ahead = Ahead::new::<S>(next, C::SHAPE.vectors(), [tile, rows.div_ceil(S::MR)], o.hidden);
+            let at = Place { row, rows: count, panel, panels };
+            // SAFETY: the tile's rows are below `rows`, the panels below `panels`; N are the vectors of the pass.
+            unsafe {
+                if C::IN_REGISTERS {
+                    with_tile!(S, C, count, panels, |M, P, N| {
+                        let tile = o.recurrence::<S, C, M, P>(at, base, ahead);
+                        fused_tile::<S, C, M, P, N>(s, pass, o, at, base, &tile)
+                    })
+                } else {
+                    with_tile!(S, C, count, panels, |M, P, N| {
+                        let tile = o.recurrence::<S, C, M, P>(at, base, ahead);
+                        store_sums::<S, M, P, N>(s, &tile, o.sums, TILE / 2)
+                    });
+                    finish_stored(s, pass, o, at, base);
+                }
+            }
+        }
+    }
+}
+
+/// Panels of a tile: with one row, two keep 6 or 8 independent chains in flight.
+fn panels_at_once(rows: usize) -> usize {
+    if rows == 1 { 2 } else { 1 }
+}
+
+/// The sums of a tile go to `to`: rows follow each other, panels are `panel` f32 apart. A function of its own, which all
+/// passes share.
+///
+/// # Safety
+/// As [`sums`], and `to` must be valid for writing them.
+unsafe fn store_sums<S: Isa, const M: usize, const P: usize, const N: usize>(
+    s: S,
+    tile: &Tile<M, P>,
+    to: *mut f32,
+    panel: usize,
+) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            // SAFETY: the caller's promise.
+            let acc: Acc<S::V, M, P, N> = unsafe { sums(s, tile) };
+            for (m, acc) in acc.iter().enumerate() {
+                for (p, acc) in acc.iter().enumerate() {
+                    for (n, &v) in acc.iter().enumerate() {
+                        // SAFETY: the caller's promise.
+                        unsafe { s.store(to.add(p * panel + (m * N + n) * S::LANES), v) }
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// A tile of R·h, and its epilogues on the registers that the sums are in.
+///
+/// # Safety
+/// `tile` must be what [`Operands::recurrence`] gives for the place, which must lie within the operands of the pass: rows
+/// of the block that have a gate pair from `base` on, and panels; N must be the pass's vectors.
+#[inline(always)]
+unsafe fn fused_tile<S: Isa, C: Pass, const M: usize, const P: usize, const N: usize>(
+    s: S,
+    pass: C,
+    o: &Operands<'_>,
+    at: Place,
+    base: usize,
+    tile: &Tile<M, P>,
+) {
+    // SAFETY: the caller's promise.
+    let acc: Acc<S::V, M, P, N> = unsafe { sums(s, tile) };
+    for (m, acc) in acc.iter().enumerate() {
+        for (p, acc) in acc.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { finish(s, pass, o, [at.row + m, at.panel + p], base, |n| acc[n]) }
+        }
+    }
+}
+
+/// The epilogues of a tile whose sums were stored.
+///
+/// # Safety
+/// As [`fused_tile`]; the sums must be the tile's, as [`recur`] stores them.
+#[inline(always)]
+unsafe fn finish_stored<S: Isa, C: Pass>(s: S, pass: C, o: &Operands<'_>, at: Place, base: usize) {
+    for p in 0..at.panels {
+        for m in 0..at.rows {
+            let sums = o.sums.wrapping_add(p * (TILE / 2) + m * C::SHAPE.vectors() * S::LANES);
+            // SAFETY: the caller's promise.
+            unsafe {
+                finish(s, pass, o, [at.row + m, at.panel + p], base, |n| s.load(sums.add(n * S::LANES)))
+            }
         }
     }
 }
@@ -471,102 +637,112 @@ unsafe fn recur<S: Isa>(s: S, o: &Operands<'_>, step: usize, rows: usize, base: 
 impl Operands<'_> {
     /// W of a panel.
     #[inline(always)]
-    fn w_panel<S: Isa>(&self, panel: usize) -> *const f32 {
-        self.w.wrapping_add(panel * self.input * GATES * S::LANES)
+    fn w_panel<S: Isa, C: Pass>(&self, panel: usize) -> *const f32 {
+        self.w.wrapping_add(panel * self.input * C::SHAPE.vectors() * S::LANES)
     }
 
     /// R of a panel.
     #[inline(always)]
-    fn r_panel<S: Isa>(&self, panel: usize) -> *const f32 {
-        self.r.wrapping_add(panel * self.hidden * GATES * S::LANES)
+    fn r_panel<S: Isa, C: Pass>(&self, panel: usize) -> *const f32 {
+        self.r.wrapping_add(panel * self.hidden * C::SHAPE.vectors() * S::LANES)
+    }
+
+    /// Where a pair's sums are parked: `gates[panel][pair][vector][lane]`.
+    #[inline(always)]
+    fn parked<S: Isa, C: Pass>(&self, panel: usize, pair: usize) -> *mut f32 {
+        self.gates.wrapping_add((panel * self.chunk + pair) * C::SHAPE.vectors() * S::LANES)
+    }
+
+    /// A tile of bias + W·x.
+    #[inline(always)]
+    fn projection<S: Isa, C: Pass, const M: usize, const P: usize>(
+        &self,
+        at: Place,
+        ahead: Ahead,
+    ) -> Tile<M, P> {
+        let bias = |p| self.bias.wrapping_add((at.panel + p) * C::SHAPE.vectors() * S::LANES);
+        Tile {
+            start: std::array::from_fn(|p| bias(p)),
+            last: std::array::from_fn(|p| bias(p).wrapping_add((C::SHAPE.vectors() - 1) * S::LANES)),
+            rows: [0, 0],
+            a: std::array::from_fn(|m| self.x.wrapping_add(self.x_offsets[at.row + m])),
+            w: std::array::from_fn(|p| self.w_panel::<S, C>(at.panel + p)),
+            depth: self.input,
+            ahead,
+        }
+    }
+
+    /// A tile of parked sums + R·h.
+    #[inline(always)]
+    fn recurrence<S: Isa, C: Pass, const M: usize, const P: usize>(
+        &self,
+        at: Place,
+        base: usize,
+        ahead: Ahead,
+    ) -> Tile<M, P> {
+        let row = C::SHAPE.vectors() * S::LANES;
+        let parked = |p| self.parked::<S, C>(at.panel + p, base + at.row).cast_const();
+        let last = |p| match C::SHAPE.apart {
+            true => self.constants.wrapping_add((at.panel + p) * S::LANES),
+            false => parked(p).wrapping_add(row - S::LANES),
+        };
+        Tile {
+            start: std::array::from_fn(|p| parked(p)),
+            last: std::array::from_fn(|p| last(p)),
+            rows: [row, if C::SHAPE.apart { 0 } else { row }],
+            a: std::array::from_fn(|m| self.factor.wrapping_add((at.row + m) * self.row)),
+            w: std::array::from_fn(|p| self.r_panel::<S, C>(at.panel + p)),
+            depth: self.hidden,
+            ahead,
+        }
     }
 }
 
-/// Where a pair's gate is parked: `gates[panel][pair][gate][lane]`.
+/// The epilogue of one row and panel, from its sums: reads the states, writes what the pass computes, and in the last pass
+/// the next h and y.
 ///
 /// # Safety
-/// The tile's pairs must be below `chunk` and its panels below `panels`.
+/// The row must be one of the block's and running at this step, its gates a pair from `base` on, the panel below `panels`.
 #[inline(always)]
-unsafe fn gates_at<S: Isa>(o: &Operands<'_>, panel: usize, pair: usize, gate: usize) -> *mut f32 {
-    // SAFETY: the gate buffer holds `panels · chunk · 4 · LANES` f32.
-    unsafe { o.gates.add(((panel * o.chunk + pair) * GATES + gate) * S::LANES) }
-}
-
-/// # Safety
-/// The place must lie within the operands: rows below the chunk's pairs, and panels.
-#[inline(always)]
-unsafe fn project_tile<S: Isa, const M: usize, const P: usize>(s: S, o: &Operands<'_>, at: Place) {
-    let mut acc: Acc<S::V, M, P> = [[[s.splat(0.0); GATES]; P]; M];
-    for acc in &mut acc {
-        for (p, acc) in acc.iter_mut().enumerate() {
-            for (g, v) in acc.iter_mut().enumerate() {
-                let panel = at.panel + p;
-                // SAFETY: the bias holds 4 vectors for each panel.
-                *v = unsafe { s.load(o.bias.add((panel * GATES + g) * S::LANES)) };
+unsafe fn finish<S: Isa, C: Pass>(
+    s: S,
+    pass: C,
+    o: &Operands<'_>,
+    [row, panel]: [usize; 2],
+    base: usize,
+    sum: impl Fn(usize) -> S::V,
+) {
+    let units = C::SHAPE.units;
+    let parked = o.parked::<S, C>(panel, base + row);
+    for u in 0..units {
+        let unit = (panel * units + u) * S::LANES;
+        let at = row * o.row + unit;
+        let lanes = At {
+            h: o.h.wrapping_add(at),
+            aux: [o.aux[0].wrapping_add(at), o.aux[1].wrapping_add(at)],
+            projected: parked.wrapping_add((C::SHAPE.vectors() - units + u) * S::LANES),
+            constants: o.constants.wrapping_add(unit),
+            row: o.row,
+        };
+        let mut gates = [s.splat(0.0); 4];
+        for (g, gate) in gates.iter_mut().enumerate().take(C::SHAPE.gates.len()) {
+            *gate = sum(g * units + u);
+        }
+        // SAFETY: state rows and rows of constants hold whole panels, and the pair has all vectors of the pass parked.
+        let Some(h) = (unsafe { pass.finish(s, gates, lanes) }) else { continue };
+        // SAFETY: as above. The row is running, so its time step is one of y's, whose row holds `hidden` f32: `left` of
+        // them from this unit on.
+        unsafe {
+            s.store(o.h_next.add(at), h);
+            let Some(y) = &o.y else { continue };
+            let to = y.row(row).wrapping_add(unit);
+            let left = o.hidden.saturating_sub(unit);
+            if left >= S::LANES {
+                s.store(to, h);
+            } else {
+                // The last panel is padded, y's rows are not.
+                std::ptr::copy_nonoverlapping(o.h_next.add(at), to, left);
             }
-        }
-    }
-    let a = std::array::from_fn(|m| o.x.wrapping_add(o.x_offsets[at.row + m]));
-    let w = std::array::from_fn(|p| o.w_panel::<S>(at.panel + p));
-    // SAFETY: x_offsets point at rows of x, and a panel of W has `input` k.
-    let acc = unsafe { accumulate(s, acc, a, w, o.input, at.ahead) };
-    for (m, acc) in acc.iter().enumerate() {
-        for (p, acc) in acc.iter().enumerate() {
-            for (g, &v) in acc.iter().enumerate() {
-                // SAFETY: the caller's promise: the tile's pairs are in the gate buffer.
-                unsafe { s.store(gates_at::<S>(o, at.panel + p, at.row + m, g), v) }
-            }
-        }
-    }
-}
-
-/// # Safety
-/// The place must lie within the operands: rows of the block that have a gate pair from `base` on, and panels.
-#[inline(always)]
-unsafe fn recur_tile<S: Isa, const M: usize, const P: usize>(s: S, o: &Operands<'_>, base: usize, at: Place) {
-    let mut acc: Acc<S::V, M, P> = [[[s.splat(0.0); GATES]; P]; M];
-    for (m, acc) in acc.iter_mut().enumerate() {
-        for (p, acc) in acc.iter_mut().enumerate() {
-            for (g, v) in acc.iter_mut().enumerate() {
-                // SAFETY: the caller's promise and the invariant of `Operands`.
-                *v = unsafe { s.load(gates_at::<S>(o, at.panel + p, base + at.row + m, g)) };
-            }
-        }
-    }
-    let a = std::array::from_fn(|m| o.h.wrapping_add((at.row + m) * o.row));
-    let r = std::array::from_fn(|p| o.r_panel::<S>(at.panel + p));
-    // SAFETY: a row of h and a panel of R have `hidden` k.
-    let acc = unsafe { accumulate(s, acc, a, r, o.hidden, at.ahead) };
-    for (m, acc) in acc.iter().enumerate() {
-        for (p, &acc) in acc.iter().enumerate() {
-            // SAFETY: the caller's promise.
-            unsafe { finish(s, o, at.row + m, at.panel + p, acc) }
-        }
-    }
-}
-
-/// The cell of one row and panel: reads c, writes c, the next h and y.
-///
-/// # Safety
-/// `row` must be one of the block's and running at this step, `panel` below `panels`.
-#[inline(always)]
-unsafe fn finish<S: Isa>(s: S, o: &Operands<'_>, row: usize, panel: usize, acc: [S::V; GATES]) {
-    let at = row * o.row + panel * S::LANES;
-    // SAFETY: a state row holds whole panels. The row is running, so its time step is one of y's, whose row holds
-    // `hidden` f32: `left` of them from this panel on.
-    unsafe {
-        let c = o.c.add(at);
-        let (cell, h) = lstm::epilogue(s, acc, s.load(c));
-        s.store(c, cell);
-        s.store(o.h_next.add(at), h);
-        let Some(y) = &o.y else { return };
-        let to = y.row(row).wrapping_add(panel * S::LANES);
-        let left = o.hidden - panel * S::LANES;
-        if left >= S::LANES {
-            s.store(to, h);
-        } else {
-            // The last panel is padded, y's rows are not.
-            std::ptr::copy_nonoverlapping(o.h_next.add(at), to, left);
         }
     }
 }

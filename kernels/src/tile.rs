@@ -1,5 +1,5 @@
-//! The register tile: `M` batch rows × `P` panels × 4 gates of accumulators, and the chain of fused
-//! multiply-adds that every one of them is.
+//! The register tile: `M` batch rows × `P` panels × `N` vectors (gates of units) of accumulators, and the chain of fused
+//! multiply-adds that every one of them is. An LSTM:
 //!
 //! ```text
 //!               panel p, k:  i-vector  o-vector  f-vector  c-vector      4 loads
@@ -7,10 +7,9 @@
 //! ```
 
 use crate::isa::Isa;
-use crate::weights::GATES;
 
-/// The accumulators of a tile, `[row][panel][gate]`.
-pub(crate) type Acc<V, const M: usize, const P: usize> = [[[V; GATES]; P]; M];
+/// The accumulators of a tile, `[row][panel][vector]`.
+pub(crate) type Acc<V, const M: usize, const P: usize, const N: usize> = [[[V; N]; P]; M];
 
 /// The weights that are needed next: while the tiles work on a panel they ask for the following one, each for an equal
 /// share, so that no tile waits for a far cache level or memory. A tile asks for one address at every k; with two tiles
@@ -25,30 +24,78 @@ pub(crate) struct Ahead {
 impl Ahead {
     pub(crate) const NOTHING: Ahead = Ahead { from: std::ptr::null(), stride: 0 };
 
-    /// What tile `tile` of `tiles` over a panel of `depth` k asks for, if `next` follows that panel.
+    /// What tile `tile` of `tiles` over a panel of `depth` k and `vectors` vectors asks for, if `next` follows that panel.
     #[inline(always)]
-    pub(crate) fn new<S: Isa>(next: Option<*const f32>, tile: usize, tiles: usize, depth: usize) -> Ahead {
+    pub(crate) fn new<S: Isa>(
+        next: Option<*const f32>,
+        vectors: usize,
+        [tile, tiles]: [usize; 2],
+        depth: usize,
+    ) -> Ahead {
         let Some(next) = next else { return Ahead::NOTHING };
-        let stride = (GATES * S::LANES).div_ceil(tiles);
+        let stride = (vectors * S::LANES).div_ceil(tiles);
         Ahead { from: next.wrapping_add(tile.wrapping_mul(depth).wrapping_mul(stride)), stride }
     }
 }
 
-/// `acc[m][p][g] += a[m][k] · w[p][k][g]` for ascending `k < depth`, each a fused multiply-add per lane.
+/// The operands of a tile.
+pub(crate) struct Tile<const M: usize, const P: usize> {
+    /// Where the sums of each panel start from: N - 1 vectors of row 0, and the last vector, which may stand elsewhere.
+    pub(crate) start: [*const f32; P],
+    pub(crate) last: [*const f32; P],
+    /// f32 from a row's `start`, and from its `last`, to the next row's.
+    pub(crate) rows: [usize; 2],
+    /// The factors of each row, `depth` of them.
+    pub(crate) a: [*const f32; M],
+    /// The weights of each panel, `[k][vector][lane]`.
+    pub(crate) w: [*const f32; P],
+    pub(crate) depth: usize,
+    pub(crate) ahead: Ahead,
+}
+
+/// `start[m][p][n] + Σ a[m][k] · w[p][k][n]` over ascending k.
+///
+/// # Safety
+/// The addresses must be valid for reading what their fields say.
+#[inline(always)]
+pub(crate) unsafe fn sums<S: Isa, const M: usize, const P: usize, const N: usize>(
+    s: S,
+    tile: &Tile<M, P>,
+) -> Acc<S::V, M, P, N> {
+    let mut acc: Acc<S::V, M, P, N> = [[[s.splat(0.0); N]; P]; M];
+    for (m, acc) in acc.iter_mut().enumerate() {
+        for (p, acc) in acc.iter_mut().enumerate() {
+            for (n, v) in acc.iter_mut().enumerate() {
+                let [start, last] = [tile.start[p].wrapping_add(m * tile.rows[0]), tile.last[p]];
+                // SAFETY: the caller's promise.
+                *v = unsafe {
+                    match n + 1 < N {
+                        true => s.load(start.wrapping_add(n * S::LANES)),
+                        false => s.load(last.wrapping_add(m * tile.rows[1])),
+                    }
+                };
+            }
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { accumulate(s, acc, tile.a, tile.w, tile.depth, tile.ahead) }
+}
+
+/// `acc[m][p][n] += a[m][k] · w[p][k][n]` for ascending `k < depth`, each a fused multiply-add per lane.
 ///
 /// Beside it, tiles of several rows ask for what [`Ahead`] says.
 ///
 /// # Safety
-/// `a[m]` must be valid for reading `depth` f32, `w[p]` for `depth · 4 · LANES`.
+/// `a[m]` must be valid for reading `depth` f32, `w[p]` for `depth · N · LANES`.
 #[inline(always)]
-pub(crate) unsafe fn accumulate<S: Isa, const M: usize, const P: usize>(
+unsafe fn accumulate<S: Isa, const M: usize, const P: usize, const N: usize>(
     s: S,
-    mut acc: Acc<S::V, M, P>,
+    mut acc: Acc<S::V, M, P, N>,
     a: [*const f32; M],
     w: [*const f32; P],
     depth: usize,
     ahead: Ahead,
-) -> Acc<S::V, M, P> {
+) -> Acc<S::V, M, P, N> {
     // Pointers that the compiler knows nothing of: it would compute them from each other at every k.
     let a = if M > 1 { std::hint::black_box(a) } else { a };
     // Tiles of several rows are bound by the multiply-adds, whose ports the loop's own instructions take slots of:
@@ -77,13 +124,13 @@ pub(crate) unsafe fn accumulate<S: Isa, const M: usize, const P: usize>(
 /// # Safety
 /// As there, with `k < depth`.
 #[inline(always)]
-unsafe fn multiply_add<S: Isa, const M: usize, const P: usize>(
+unsafe fn multiply_add<S: Isa, const M: usize, const P: usize, const N: usize>(
     s: S,
-    mut acc: Acc<S::V, M, P>,
+    mut acc: Acc<S::V, M, P, N>,
     a: [*const f32; M],
     w: [*const f32; P],
     k: usize,
-) -> Acc<S::V, M, P> {
+) -> Acc<S::V, M, P, N> {
     // Rows outside, weights inside: MR broadcasts and one weight vector fit beside the accumulators of 16 registers.
     let mut x = [s.splat(0.0); M];
     for (x, &a) in x.iter_mut().zip(&a) {
@@ -91,11 +138,11 @@ unsafe fn multiply_add<S: Isa, const M: usize, const P: usize>(
         *x = s.splat(unsafe { *a.add(k) });
     }
     for (p, &w) in w.iter().enumerate() {
-        for g in 0..GATES {
+        for n in 0..N {
             // SAFETY: within what the caller promises for w[p].
-            let w = unsafe { s.load(w.add((k * GATES + g) * S::LANES)) };
+            let w = unsafe { s.load(w.add((k * N + n) * S::LANES)) };
             for (acc, &x) in acc.iter_mut().zip(&x) {
-                acc[p][g] = s.mul_add(x, w, acc[p][g]);
+                acc[p][n] = s.mul_add(x, w, acc[p][n]);
             }
         }
     }

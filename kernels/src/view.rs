@@ -1,9 +1,9 @@
 //! Strided views of the tensors that a recurrent layer reads and writes.
 //!
-//! A tensor is a set of *rows* of `width` consecutive f32, one for every (time step, direction, batch row).
+//! A tensor is a set of *rows* of `width` consecutive elements (f32 or f64), one for every (time step, direction, batch row).
 //! ONNX's layouts 0 and 1, PyTorch's concatenated directions and slices of larger tensors are all such views.
 
-use crate::Error;
+use crate::{Element, Error};
 use std::marker::PhantomData;
 
 /// The extents of a tensor `[T, D, B, width]`.
@@ -15,11 +15,11 @@ pub struct Dims {
     pub directions: usize,
     /// Batch rows B.
     pub batch: usize,
-    /// Consecutive f32 of a row: I for a layer's input, H for its output.
+    /// Consecutive elements of a row: I for a layer's input, H for its output.
     pub width: usize,
 }
 
-/// Distances, in f32, between neighbours along each axis.
+/// Distances, in elements, between neighbours along each axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Strides {
     /// From one time step to the next.
@@ -127,19 +127,19 @@ fn check_dense(len: usize, dims: Dims) -> Result<(), Error> {
 /// # Invariant
 /// Every row lies within `data`.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    data: &'a [f32],
+pub struct View<'a, F = f32> {
+    data: &'a [F],
     dims: Dims,
     strides: Strides,
 }
 
-impl<'a> View<'a> {
+impl<'a, F: Element> View<'a, F> {
     /// A dense tensor: `[T, D, B, width]` or, batch-major, `[B, T, D, width]`.
     ///
     /// # Errors
     /// [`Error::Length`] unless `data` holds exactly the product of the extents, [`Error::Overflow`] where that
     /// product overflows.
-    pub fn new(data: &'a [f32], dims: Dims, layout: Layout) -> Result<View<'a>, Error> {
+    pub fn new(data: &'a [F], dims: Dims, layout: Layout) -> Result<View<'a, F>, Error> {
         check_dense(data.len(), dims)?;
         View::strided(data, dims, dims.dense(layout)?)
     }
@@ -148,7 +148,7 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// [`Error::Length`] where a row would end beyond `data`, [`Error::Overflow`] where its end overflows.
-    pub fn strided(data: &'a [f32], dims: Dims, strides: Strides) -> Result<View<'a>, Error> {
+    pub fn strided(data: &'a [F], dims: Dims, strides: Strides) -> Result<View<'a, F>, Error> {
         let strides = check_reach(data.len(), dims, strides)?;
         Ok(View { data, dims, strides })
     }
@@ -162,7 +162,7 @@ impl<'a> View<'a> {
     ///
     /// # Panics
     /// Where an index is not below its extent.
-    pub fn row(&self, t: usize, d: usize, b: usize) -> &'a [f32] {
+    pub fn row(&self, t: usize, d: usize, b: usize) -> &'a [F] {
         assert!(t < self.dims.time && d < self.dims.directions && b < self.dims.batch, "row out of range");
         if self.dims.width == 0 { &[] } else { &self.data[self.strides.at(t, d, b)..][..self.dims.width] }
     }
@@ -171,7 +171,7 @@ impl<'a> View<'a> {
     ///
     /// # Panics
     /// Unless `start <= end <= batch`.
-    pub fn batch_rows(&self, start: usize, end: usize) -> View<'a> {
+    pub fn batch_rows(&self, start: usize, end: usize) -> View<'a, F> {
         assert!(start <= end && end <= self.dims.batch, "batch rows out of range");
         let dims = Dims { batch: end - start, ..self.dims };
         let skip = start.saturating_mul(self.strides.batch).min(self.data.len());
@@ -184,7 +184,7 @@ impl<'a> View<'a> {
         self.strides.at(t, 0, b)
     }
 
-    pub(crate) fn as_ptr(&self) -> *const f32 {
+    pub(crate) fn as_ptr(&self) -> *const F {
         self.data.as_ptr()
     }
 }
@@ -195,26 +195,26 @@ impl<'a> View<'a> {
 /// Every row lies within the memory that the view was made over, which is borrowed uniquely for `'a`; no two
 /// rows share an element; the views that came out of one by splitting own disjoint sets of rows.
 #[derive(Debug)]
-pub struct ViewMut<'a> {
-    start: *mut f32,
+pub struct ViewMut<'a, F = f32> {
+    start: *mut F,
     dims: Dims,
     strides: Strides,
-    borrow: PhantomData<&'a mut [f32]>,
+    borrow: PhantomData<&'a mut [F]>,
 }
 
-// SAFETY: a `ViewMut` is a unique borrow of its rows of f32, like `&mut [f32]`.
-unsafe impl Send for ViewMut<'_> {}
+// SAFETY: a `ViewMut` is a unique borrow of its rows of plain numbers, like `&mut [F]`.
+unsafe impl<F: Element> Send for ViewMut<'_, F> {}
 // SAFETY: as above; no public method reaches an element through `&ViewMut`, and the kernels write through one only
 // while they own the view.
-unsafe impl Sync for ViewMut<'_> {}
+unsafe impl<F: Element> Sync for ViewMut<'_, F> {}
 
-impl<'a> ViewMut<'a> {
+impl<'a, F: Element> ViewMut<'a, F> {
     /// A dense tensor: `[T, D, B, width]` or, batch-major, `[B, T, D, width]`.
     ///
     /// # Errors
     /// [`Error::Length`] unless `data` holds exactly the product of the extents, [`Error::Overflow`] where that
     /// product overflows.
-    pub fn new(data: &'a mut [f32], dims: Dims, layout: Layout) -> Result<ViewMut<'a>, Error> {
+    pub fn new(data: &'a mut [F], dims: Dims, layout: Layout) -> Result<ViewMut<'a, F>, Error> {
         check_dense(data.len(), dims)?;
         ViewMut::strided(data, dims, dims.dense(layout)?)
     }
@@ -224,7 +224,7 @@ impl<'a> ViewMut<'a> {
     /// # Errors
     /// [`Error::Overlap`] where rows would share elements, [`Error::Length`] where a row would end beyond `data`,
     /// [`Error::Overflow`] where its end overflows.
-    pub fn strided(data: &'a mut [f32], dims: Dims, strides: Strides) -> Result<ViewMut<'a>, Error> {
+    pub fn strided(data: &'a mut [F], dims: Dims, strides: Strides) -> Result<ViewMut<'a, F>, Error> {
         let strides = check_reach(data.len(), dims, strides)?;
         if !strides.rows_are_disjoint(dims) {
             return Err(Error::Overlap);
@@ -238,7 +238,7 @@ impl<'a> ViewMut<'a> {
     }
 
     /// The same tensor for a shorter time.
-    pub fn reborrow(&mut self) -> ViewMut<'_> {
+    pub fn reborrow(&mut self) -> ViewMut<'_, F> {
         ViewMut { borrow: PhantomData, ..*self }
     }
 
@@ -246,7 +246,7 @@ impl<'a> ViewMut<'a> {
     ///
     /// # Panics
     /// Where an index is not below its extent.
-    pub fn row_mut(&mut self, t: usize, d: usize, b: usize) -> &mut [f32] {
+    pub fn row_mut(&mut self, t: usize, d: usize, b: usize) -> &mut [F] {
         assert!(t < self.dims.time && d < self.dims.directions && b < self.dims.batch, "row out of range");
         if self.dims.width == 0 {
             return &mut [];
@@ -260,7 +260,7 @@ impl<'a> ViewMut<'a> {
     ///
     /// # Panics
     /// Unless `d < directions`.
-    pub fn direction(self, d: usize) -> ViewMut<'a> {
+    pub fn direction(self, d: usize) -> ViewMut<'a, F> {
         assert!(d < self.dims.directions, "direction out of range");
         let dims = Dims { directions: 1, ..self.dims };
         self.part(d, self.strides.direction, dims)
@@ -270,7 +270,7 @@ impl<'a> ViewMut<'a> {
     ///
     /// # Panics
     /// Unless `mid <= batch`.
-    pub fn split_batch(self, mid: usize) -> (ViewMut<'a>, ViewMut<'a>) {
+    pub fn split_batch(self, mid: usize) -> (ViewMut<'a, F>, ViewMut<'a, F>) {
         assert!(mid <= self.dims.batch, "batch split out of range");
         let low = Dims { batch: mid, ..self.dims };
         let high = Dims { batch: self.dims.batch - mid, ..self.dims };
@@ -279,7 +279,7 @@ impl<'a> ViewMut<'a> {
     }
 
     /// The part of extents `dims` that starts `index` steps of `stride` in. Callers give `self` up.
-    fn part(&self, index: usize, stride: usize, dims: Dims) -> ViewMut<'a> {
+    fn part(&self, index: usize, stride: usize, dims: Dims) -> ViewMut<'a, F> {
         let skip = if dims.is_empty() { 0 } else { index * stride };
         // SAFETY: where the part has rows, its first row starts there, within the borrowed memory (invariant).
         ViewMut { start: unsafe { self.start.add(skip) }, dims, strides: self.strides, borrow: PhantomData }
@@ -287,7 +287,7 @@ impl<'a> ViewMut<'a> {
 
     /// Pointer to row (t, 0, b); valid for `width` writes where the indices are below their extents.
     #[inline(always)]
-    pub(crate) fn row_ptr(&self, t: usize, b: usize) -> *mut f32 {
+    pub(crate) fn row_ptr(&self, t: usize, b: usize) -> *mut F {
         self.start.wrapping_add(self.strides.at(t, 0, b))
     }
 }

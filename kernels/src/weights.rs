@@ -1,63 +1,102 @@
 //! Unpacked weights of one direction.
 
-use crate::Error;
+use crate::{Cell, Error};
 
-/// Gates of an LSTM.
-pub const GATES: usize = 4;
-
-/// The order of an LSTM's gates in its weight tensors.
+/// The order of the gates in the weight tensors of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateOrder {
-    /// Input, output, forget, cell: ONNX.
-    Iofc,
-    /// Input, forget, cell, output: PyTorch, Keras and cuDNN.
-    Ifco,
+    /// LSTM: input, output, forget, cell. GRU: update, reset, hidden (Keras' order too).
+    Onnx,
+    /// LSTM: input, forget, cell, output (Keras' and cuDNN's order too). GRU: reset, update, hidden (cuDNN's order too).
+    PyTorch,
 }
 
 impl GateOrder {
-    /// Where the gates input, output, forget and cell stand.
-    fn positions(self) -> [usize; GATES] {
-        match self {
-            GateOrder::Iofc => [0, 1, 2, 3],
-            GateOrder::Ifco => [0, 3, 1, 2],
+    /// Where the gates stand, in ONNX's order.
+    fn positions(self, cell: &Cell) -> [usize; 4] {
+        match (self, cell) {
+            (GateOrder::Onnx, _) | (_, Cell::Rnn(_)) => [0, 1, 2, 3],
+            (GateOrder::PyTorch, Cell::Lstm(_)) => [0, 3, 1, 2],
+            (GateOrder::PyTorch, Cell::Gru(_)) => [1, 0, 2, 3],
         }
     }
 }
 
-/// The weights of one direction of an LSTM layer, checked: sizes agree and every element is finite.
-#[derive(Clone, Copy, Debug)]
-pub struct Weights<'a> {
-    input: usize,
-    hidden: usize,
-    positions: [usize; GATES],
-    w: &'a [f32],
-    r: &'a [f32],
-    wb: Option<&'a [f32]>,
-    rb: Option<&'a [f32]>,
+/// A number that weights and sequences consist of: f32 or f64.
+pub trait Element: Copy + Default + PartialEq + Send + Sync + std::fmt::Debug + 'static {
+    /// Neither NaN nor infinite.
+    fn is_finite(self) -> bool;
 }
 
-impl<'a> Weights<'a> {
-    /// `w` is `[4·H, I]`, `r` is `[4·H, H]`, `wb` and `rb` (the two bias vectors, which are summed) are `[4·H]`.
+impl Element for f32 {
+    fn is_finite(self) -> bool {
+        f32::is_finite(self)
+    }
+}
+
+impl Element for f64 {
+    fn is_finite(self) -> bool {
+        f64::is_finite(self)
+    }
+}
+
+/// The tensors of one direction. G is the cell's number of gates.
+#[derive(Clone, Copy, Debug)]
+pub struct Tensors<'a, F = f32> {
+    /// `[G·H, I]`
+    pub w: &'a [F],
+    /// `[G·H, H]`
+    pub r: &'a [F],
+    /// `[G·H]`, 0 where absent.
+    pub wb: Option<&'a [F]>,
+    /// `[G·H]`, 0 where absent.
+    pub rb: Option<&'a [F]>,
+    /// Peepholes of the gates input, output and forget (in this order, always), `[3·H]`; only an LSTM has them.
+    pub p: Option<&'a [F]>,
+}
+
+/// The weights of one direction of a layer, checked: sizes agree and every element is finite.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights<'a, F = f32> {
+    cell: Cell,
+    input: usize,
+    hidden: usize,
+    positions: [usize; 4],
+    tensors: Tensors<'a, F>,
+}
+
+impl<'a, F: Element> Weights<'a, F> {
+    /// Checks the tensors of a cell with I inputs and H hidden units.
     ///
     /// # Errors
-    /// [`Error::Zero`] for H = 0, [`Error::Overflow`] and [`Error::Length`] where sizes disagree,
+    /// [`Error::Zero`] for H = 0, [`Error::Option`] for an option of the cell that is no usable number,
+    /// [`Error::Overflow`] and [`Error::Length`] where sizes disagree (P of a cell that has no peepholes must have none),
     /// [`Error::NotFinite`] for a NaN or an infinity.
     pub fn new(
+        cell: Cell,
         [input, hidden]: [usize; 2],
         order: GateOrder,
-        w: &'a [f32],
-        r: &'a [f32],
-        [wb, rb]: [Option<&'a [f32]>; 2],
-    ) -> Result<Weights<'a>, Error> {
+        tensors: Tensors<'a, F>,
+    ) -> Result<Weights<'a, F>, Error> {
         if hidden == 0 {
             return Err(Error::Zero { what: "hidden_size" });
         }
-        let rows = hidden.checked_mul(GATES).ok_or(Error::Overflow { what: "4 * hidden_size" })?;
-        check("W", w, rows.checked_mul(input))?;
-        check("R", r, rows.checked_mul(hidden))?;
-        wb.map_or(Ok(()), |b| check("Wb", b, Some(rows)))?;
-        rb.map_or(Ok(()), |b| check("Rb", b, Some(rows)))?;
-        Ok(Weights { input, hidden, positions: order.positions(), w, r, wb, rb })
+        cell.check()?;
+        let rows = hidden.checked_mul(cell.gates()).ok_or(Error::Overflow { what: "gates * hidden_size" })?;
+        let peepholes = if cell.has_cell_state() { hidden.checked_mul(3) } else { Some(0) };
+        check("W", tensors.w, rows.checked_mul(input))?;
+        check("R", tensors.r, rows.checked_mul(hidden))?;
+        for (what, data, expected) in
+            [("Wb", tensors.wb, Some(rows)), ("Rb", tensors.rb, Some(rows)), ("P", tensors.p, peepholes)]
+        {
+            data.map_or(Ok(()), |data| check(what, data, expected))?;
+        }
+        Ok(Weights { cell, input, hidden, positions: order.positions(&cell), tensors })
+    }
+
+    /// What a step computes.
+    pub fn cell(&self) -> &Cell {
+        &self.cell
     }
 
     /// Input size I.
@@ -70,42 +109,56 @@ impl<'a> Weights<'a> {
         self.hidden
     }
 
-    /// Row of W, `[I]`. Gates are numbered 0 input, 1 output, 2 forget, 3 cell, whatever the source's order.
+    /// Row of W, `[I]`. Gates are numbered as ONNX orders them, whatever the source's order.
     ///
     /// # Panics
     /// Where `gate` or `unit` is out of range.
-    pub fn w_row(&self, gate: usize, unit: usize) -> &'a [f32] {
-        &self.w[self.row(gate, unit) * self.input..][..self.input]
+    pub fn w_row(&self, gate: usize, unit: usize) -> &'a [F] {
+        &self.tensors.w[self.row(gate, unit) * self.input..][..self.input]
     }
 
     /// Row of R, `[H]`.
     ///
     /// # Panics
     /// Where `gate` or `unit` is out of range.
-    pub fn r_row(&self, gate: usize, unit: usize) -> &'a [f32] {
-        &self.r[self.row(gate, unit) * self.hidden..][..self.hidden]
+    pub fn r_row(&self, gate: usize, unit: usize) -> &'a [F] {
+        &self.tensors.r[self.row(gate, unit) * self.hidden..][..self.hidden]
     }
 
-    /// The two biases, where there are any; an absent one is 0.
+    /// The bias of W; 0 where there is none.
     ///
     /// # Panics
     /// Where `gate` or `unit` is out of range.
-    pub fn bias(&self, gate: usize, unit: usize) -> Option<(f32, f32)> {
+    pub fn wb(&self, gate: usize, unit: usize) -> F {
         let row = self.row(gate, unit);
-        let at = |b: Option<&[f32]>| b.map(|b| b[row]);
-        match (at(self.wb), at(self.rb)) {
-            (None, None) => None,
-            (wb, rb) => Some((wb.unwrap_or(0.0), rb.unwrap_or(0.0))),
-        }
+        self.tensors.wb.map_or(F::default(), |b| b[row])
+    }
+
+    /// The bias of R; 0 where there is none.
+    ///
+    /// # Panics
+    /// Where `gate` or `unit` is out of range.
+    pub fn rb(&self, gate: usize, unit: usize) -> F {
+        let row = self.row(gate, unit);
+        self.tensors.rb.map_or(F::default(), |b| b[row])
+    }
+
+    /// The peepholes of an LSTM's gates 0 input, 1 output and 2 forget of a unit, if there are peepholes.
+    ///
+    /// # Panics
+    /// Where `unit` is out of range.
+    pub fn peepholes(&self, unit: usize) -> Option<[F; 3]> {
+        assert!(unit < self.hidden, "unit out of range");
+        self.tensors.p.filter(|p| !p.is_empty()).map(|p| [0, 1, 2].map(|gate| p[gate * self.hidden + unit]))
     }
 
     fn row(&self, gate: usize, unit: usize) -> usize {
-        assert!(unit < self.hidden, "unit out of range");
+        assert!(gate < self.cell.gates() && unit < self.hidden, "gate or unit out of range");
         self.positions[gate] * self.hidden + unit
     }
 }
 
-fn check(what: &'static str, data: &[f32], expected: Option<usize>) -> Result<(), Error> {
+fn check<F: Element>(what: &'static str, data: &[F], expected: Option<usize>) -> Result<(), Error> {
     let expected = expected.ok_or(Error::Overflow { what })?;
     if data.len() != expected {
         return Err(Error::Length { what, expected, got: data.len() });

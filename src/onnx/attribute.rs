@@ -102,12 +102,17 @@ impl<'n> Attributes<'n> {
         }
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
     pub(crate) fn int(&self, name: &str) -> Result<Option<i64>, BadAttribute> {
         Ok(self.typed(name, kind::INT)?.map(|a| a.i))
+    }
+
+    /// An integer that is 0 or 1, and 0 where it is absent.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, BadAttribute> {
+        match self.int(name)? {
+            None | Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            Some(other) => bad(name, format!("{other} is neither 0 nor 1")),
+        }
     }
 
     pub(crate) fn float(&self, name: &str) -> Result<Option<f32>, BadAttribute> {

@@ -4,9 +4,11 @@
 //! `Concat` and their like. Only operators that copy elements are folded, so that folding rounds nothing.
 
 use super::attribute::Attributes;
+use super::brief::{List, Name};
 use super::proto;
 use super::scope::{Origin, Scope};
 use super::tensor::{Tensor, element_count};
+use super::weights::Weight;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub(crate) struct Folder<'b> {
     bindings: &'b [(&'b str, &'b Tensor)],
     /// By graph (its address) and name of the value.
     known: HashMap<(usize, String), Folded>,
+    /// By the address of a tensor in `known`.
+    weights: HashMap<usize, Result<Weight, NotConstant>>,
     /// The bytes of results that may still be made.
     budget: usize,
 }
@@ -33,19 +37,30 @@ pub(crate) struct Folder<'b> {
 pub(crate) struct NotConstant {
     /// A sentence about the value.
     pub(crate) reason: String,
-    /// The file is wrong, as opposed to computing the value in a way that is not folded here.
-    pub(crate) wrong: bool,
+    /// What it is instead.
+    pub(crate) kind: NotConstantKind,
+}
+
+/// What a value is that is no constant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotConstantKind {
+    /// Computed in a way that is not folded here.
+    Unfolded,
+    /// An input of a graph, or computed from one.
+    Input,
+    /// Nothing: the file is wrong.
+    Wrong,
 }
 
 /// A constant, or why there is none.
 pub(crate) type Folded = Result<Arc<Tensor>, NotConstant>;
 
 fn unfolded<T>(reason: String) -> Result<T, NotConstant> {
-    Err(NotConstant { reason, wrong: false })
+    Err(NotConstant { reason, kind: NotConstantKind::Unfolded })
 }
 
 fn wrong(reason: String) -> NotConstant {
-    NotConstant { reason, wrong: true }
+    NotConstant { reason, kind: NotConstantKind::Wrong }
 }
 
 impl<'b> Folder<'b> {
@@ -54,23 +69,41 @@ impl<'b> Folder<'b> {
     pub(crate) fn new(opset: i64, file_bytes: usize, bindings: &'b [(&'b str, &'b Tensor)]) -> Self {
         let bound: usize = bindings.iter().map(|(_, t)| t.data().bytes()).sum();
         let budget = file_bytes.saturating_add(bound).saturating_mul(16).saturating_add(1 << 16);
-        Self { opset, bindings, known: HashMap::new(), budget }
+        Self { opset, bindings, known: HashMap::new(), weights: HashMap::new(), budget }
     }
 
-    /// The value of `name` as seen in `scope`.
-    pub(crate) fn constant(&mut self, scope: &Scope<'_>, name: &str) -> Folded {
-        self.value(scope, name, 0)
+    /// The value of `name` as seen in `scope`, as a weight.
+    pub(crate) fn weight(&mut self, scope: &Scope<'_>, name: &str) -> Result<Weight, NotConstant> {
+        let tensor = self.value(scope, name, 0)?;
+        let address = Arc::as_ptr(&tensor).addr();
+        if let Some(known) = self.weights.get(&address) {
+            return known.clone();
+        }
+        let weight = Weight::new(tensor);
+        let weight = self.spend(name, weight.widened_bytes()).map(|()| weight);
+        self.weights.insert(address, weight.clone());
+        weight
     }
 
+    /// Takes `bytes` of a result for `name` out of the budget.
+    fn spend(&mut self, name: &str, bytes: usize) -> Result<(), NotConstant> {
+        match self.budget.checked_sub(bytes) {
+            Some(left) => self.budget = left,
+            None => return unfolded(format!("{}: too many bytes of constant expressions", Name(name))),
+        }
+        Ok(())
+    }
+
+    /// The value of `name` as seen in `scope`, `depth` operators below a weight.
     fn value(&mut self, scope: &Scope<'_>, name: &str, depth: usize) -> Folded {
         let Some((scope, origin)) = scope.find(name) else {
-            return Err(wrong(format!("there is no value `{name}`")));
+            return Err(wrong(format!("there is no value {}", Name(name))));
         };
         let key = (std::ptr::from_ref(scope.graph).addr(), name.to_string());
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
-        self.known.insert(key.clone(), Err(wrong(format!("`{name}` depends on itself"))));
+        self.known.insert(key.clone(), Err(wrong(format!("{} depends on itself", Name(name)))));
         let result = self.origin_value(scope, name, origin, depth);
         self.known.insert(key, result.clone());
         result
@@ -80,31 +113,40 @@ impl<'b> Folder<'b> {
         let tensor = match origin {
             Origin::Input => match self.bindings.iter().find(|(bound, _)| *bound == name) {
                 Some((_, t)) if scope.parent.is_none() => Tensor::clone(t),
-                _ => return Err(wrong(format!("`{name}` is an input of the graph, not a constant"))),
+                _ => {
+                    let reason = format!("{} is an input of the graph, not a constant", Name(name));
+                    return Err(NotConstant { reason, kind: NotConstantKind::Input });
+                }
             },
-            Origin::Sparse => return unfolded(format!("`{name}` is a sparse tensor, which is not read")),
+            Origin::Sparse => {
+                return unfolded(format!("{} is a sparse tensor, which is not read", Name(name)));
+            }
             Origin::Initializer(t) => {
-                Tensor::from_proto(t).map_err(|e| wrong(format!("tensor `{name}`: {e}")))?
+                Tensor::from_proto(t).map_err(|e| wrong(format!("tensor {}: {e}", Name(name))))?
             }
-            Origin::Node(node, slot) => {
-                let what = || format!("`{name}` is computed by {} node `{}`", node.op_type, node.name);
-                if depth >= MAX_DEPTH {
-                    return unfolded(format!("{}, the end of a chain of {MAX_DEPTH} operators", what()));
-                }
-                let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
-                if slot > 0 || !standard || !FOLDED.contains(&node.op_type.as_str()) {
-                    return unfolded(format!("{}, which is not folded", what()));
-                }
-                self.node_value(scope, node, depth)
-                    .map_err(|e| NotConstant { reason: format!("{}: {}", what(), e.reason), ..e })?
-            }
+            Origin::Node(node, slot) => self
+                .output_value(scope, (node, slot), depth)
+                .map_err(|e| NotConstant { reason: computed_by(name, node, &e.reason), ..e })?,
         };
-        let bytes = tensor.data().bytes();
-        match self.budget.checked_sub(bytes) {
-            Some(left) => self.budget = left,
-            None => return unfolded(format!("`{name}`: too many bytes of constant expressions")),
-        }
+        self.spend(name, tensor.bytes())?;
         Ok(Arc::new(tensor))
+    }
+
+    /// The value of an output of a node.
+    fn output_value(
+        &mut self,
+        scope: &Scope<'_>,
+        (node, slot): (&proto::Node, usize),
+        depth: usize,
+    ) -> Result<Tensor, NotConstant> {
+        if depth >= MAX_DEPTH {
+            return unfolded(format!("it ends a chain of {MAX_DEPTH} operators"));
+        }
+        let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
+        if slot > 0 || !standard || !FOLDED.contains(&node.op_type.as_str()) {
+            return unfolded("this operator is not folded".to_string());
+        }
+        self.node_value(scope, node, depth)
     }
 
     fn node_value(
@@ -126,6 +168,19 @@ impl<'b> Folder<'b> {
             return unfolded("too many bytes of constant expressions".into());
         }
         call.evaluate().map_err(wrong)
+    }
+}
+
+/// What is told of `name`, which `node` computes, where its own value is not there for `reason`. Of a chain of operators,
+/// the last ones are told.
+fn computed_by(name: &str, node: &proto::Node, reason: &str) -> String {
+    const LONGEST: usize = 512;
+    match reason.len() < LONGEST {
+        true => {
+            let (name, op, node) = (Name(name), Name(&node.op_type), Name(&node.name));
+            format!("{name} is computed by {op} node {node}: {reason}")
+        }
+        false => reason.to_string(),
     }
 }
 
@@ -164,7 +219,7 @@ struct Call<'n> {
 impl Call<'_> {
     /// A bound of the bytes of the result: no operator here makes more than its inputs hold together.
     fn output_bytes(&self) -> usize {
-        self.inputs.iter().flatten().map(|t| t.data().bytes()).sum()
+        self.inputs.iter().flatten().map(|t| t.bytes()).sum()
     }
 
     fn evaluate(&self) -> Result<Tensor, String> {
@@ -202,7 +257,7 @@ impl Call<'_> {
             return Ok(None);
         };
         if t.dims().len() > 1 {
-            return Err(format!("input {index} has dimensions {:?}, not one", t.dims()));
+            return Err(format!("input {index} has dimensions {}, not one", List(t.dims())));
         }
         match (t.as_slice::<i64>(), t.as_slice::<i32>()) {
             (Some(v), _) => Ok(Some(v.to_vec())),
@@ -260,10 +315,8 @@ impl Call<'_> {
         };
         let data = self.data()?;
         let shape = shape.ok_or("`shape` is missing")?;
-        let dims = reshape_dims(data, &shape, allow_zero).ok_or_else(|| {
-            let from = data.dims();
-            format!("{from:?} does not reshape to {shape:?}")
-        })?;
+        let dims = reshape_dims(data, &shape, allow_zero)
+            .ok_or_else(|| format!("{} does not reshape to {}", List(data.dims()), List(&shape)))?;
         reshaped(data, dims)
     }
 
@@ -281,7 +334,8 @@ impl Call<'_> {
                 && others(t.dims()) == others(parts[0].dims())
         };
         if let Some(other) = parts.iter().find(|t| !same(t)) {
-            return Err(format!("{:?} and {:?} do not join at {axis}", parts[0].dims(), other.dims()));
+            let [first, other] = [parts[0], other].map(|t| List(t.dims()));
+            return Err(format!("{first} and {other} do not join at {axis}"));
         }
         let mut dims = parts[0].dims().to_vec();
         dims[axis] = parts.iter().map(|t| t.dims()[axis]).sum();
@@ -304,8 +358,10 @@ impl Call<'_> {
             Some(p) => p.iter().map(|&a| axis_index(a, rank)).collect::<Result<Vec<_>, _>>()?,
             None => (0..rank).rev().collect(),
         };
-        if perm.len() != rank || (0..rank).any(|a| !perm.contains(&a)) {
-            return Err(format!("`perm` {perm:?} is no permutation of {rank} axes"));
+        let mut seen = vec![false; rank];
+        perm.iter().for_each(|&axis| seen[axis] = true);
+        if perm.len() != rank || seen.contains(&false) {
+            return Err(format!("`perm` {} is no permutation of {rank} axes", List(&perm)));
         }
         let strides = strides(data.dims());
         let axes = perm.iter().map(|&a| Axis { len: data.dims()[a], start: 0, step: strides[a] as isize });
@@ -396,9 +452,7 @@ fn strided(data: &Tensor, axes: &[Axis]) -> Result<Tensor, String> {
 }
 
 fn reshaped(data: &Tensor, dims: Vec<usize>) -> Result<Tensor, String> {
-    let from = data.dims().to_vec();
-    let to = dims.clone();
-    Tensor::from_data(dims, data.data().clone()).ok_or_else(|| format!("{from:?} does not fill {to:?}"))
+    Tensor::from_data(dims, data.data().clone()).ok_or_else(|| "the dimensions overflow".to_string())
 }
 
 /// The dimensions that `Reshape` asks for: 0 copies a dimension unless `allow_zero`, one -1 is what is left.

@@ -2,12 +2,13 @@
 
 use super::OnnxError;
 use super::attribute::AttributeValue;
-use super::fold::{Folder, NotConstant};
+use super::fold::{Folder, NotConstant, NotConstantKind};
 use super::operator::{Reader, RecurrentOp, Settings};
 use super::proto::{self, DimensionValue};
 use super::scope::Scope;
-use super::tensor::Tensor;
-use crate::{Direction, Error, GateOrder, Layout, Lstm, LstmShape, LstmWeights};
+use super::tensor::{DType, Element, dtype_name};
+use super::weights::{INPUTS, Weight, Weights, check_shapes};
+use crate::{Cell, Direction, Error, Layer, LayerWeights, Layout};
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub enum Extent {
     Fixed(usize),
     /// A name that stands for a size known only when the model runs.
     Named(String),
-    /// Nothing.
+    /// Nothing, or a name of more than 128 bytes.
     Unknown,
 }
 
@@ -36,7 +37,7 @@ impl From<&proto::Dimension> for Extent {
     fn from(d: &proto::Dimension) -> Self {
         match &d.value {
             Some(DimensionValue::Value(v)) => usize::try_from(*v).map_or(Self::Unknown, Self::Fixed),
-            Some(DimensionValue::Param(p)) if !p.is_empty() => Self::Named(p.clone()),
+            Some(DimensionValue::Param(p)) if (1..=128).contains(&p.len()) => Self::Named(p.clone()),
             _ => Self::Unknown,
         }
     }
@@ -52,13 +53,17 @@ pub struct RecurrentNode {
     /// The operator.
     pub op: RecurrentOp,
     /// Where its graph is: `main`, or a path such as `main/If_0.then_branch`.
-    pub graph: String,
+    pub graph: Arc<str>,
     /// The version of the standard operator set that the model declares.
     pub opset: i64,
     /// The direction, unless the attribute cannot be read.
     pub direction: Option<Direction>,
     /// The layout of X and Y, unless the attribute cannot be read.
     pub layout: Option<Layout>,
+    /// What each direction computes; nothing where an attribute is refused.
+    pub cells: Vec<Cell>,
+    /// The element type: of W, or else the one that the file declares for X.
+    pub dtype: Option<DType>,
     /// Input size I, from the weights or the declared shape of X.
     pub input: Option<usize>,
     /// Hidden size H, from the weights or the attribute.
@@ -73,40 +78,58 @@ pub struct RecurrentNode {
     pub inputs: Vec<&'static str>,
     /// The outputs that are present, as the standard calls them.
     pub outputs: Vec<&'static str>,
-    /// Bytes of `W`, `R` and `B` together, 0 where they are no constants.
+    /// Bytes of `W`, `R`, `B` and `P` together as they are stored, 0 for those that are no constants.
     pub weight_bytes: usize,
     weights: Result<Weights, OnnxError>,
     /// Why tract's own operator would give wrong numbers, if it would.
     #[cfg_attr(not(feature = "tract"), expect(dead_code, reason = "only whole models compare with tract"))]
     pub(crate) wrong_on_tract: Option<OnnxError>,
-    /// The only refusal is that weights are computed in a way that is not folded here.
-    #[cfg_attr(not(feature = "tract"), expect(dead_code, reason = "only whole models fold further"))]
-    pub(crate) only_unfolded: bool,
+    /// The only refusal is that some weights are no constants here: they are inputs of a graph, or are computed in a way
+    /// that is not folded.
+    #[cfg_attr(not(feature = "tract"), expect(dead_code, reason = "only whole models know them later"))]
+    pub(crate) only_not_constant: bool,
 }
 
 impl RecurrentNode {
-    /// Why no layer can be made of the node; `None` when [`RecurrentNode::pack`] will work.
+    /// Why no layer can be made of the node; `None` when it can: an f64 layer where [`RecurrentNode::dtype`] is f64, an
+    /// f32 layer where it is f32, f16 or bf16.
     pub fn refusal(&self) -> Option<&OnnxError> {
         self.weights.as_ref().err()
     }
 
-    /// The layer's weights.
+    /// The layer's weights, of a node of f32, f16 or bf16. Half precision is widened, which is exact.
     ///
     /// # Errors
-    /// What [`RecurrentNode::refusal`] says.
-    pub fn weights(&self) -> Result<LstmWeights<'_>, Error> {
-        match &self.weights {
-            Ok(w) => w.view().map_err(|e| layer_error(&self.name, e).into()),
-            Err(e) => Err(e.clone().into()),
-        }
+    /// What [`RecurrentNode::refusal`] says, and [`OnnxError::Input`] for a node of f64.
+    pub fn weights(&self) -> Result<LayerWeights<'_>, Error> {
+        self.weights_of(false)
     }
 
-    /// Packs the layer for this machine.
+    /// The layer's weights, of a node of f64.
     ///
     /// # Errors
-    /// What [`RecurrentNode::refusal`] says, and those of [`Lstm::new`].
-    pub fn pack(&self) -> Result<Lstm, Error> {
-        Lstm::new(&self.weights()?).map_err(|e| layer_error(&self.name, e).into())
+    /// What [`RecurrentNode::refusal`] says, and [`OnnxError::Input`] for a node of another element type.
+    pub fn weights_f64(&self) -> Result<LayerWeights<'_, f64>, Error> {
+        self.weights_of(true)
+    }
+
+    fn weights_of<F: Element + crate::Element>(&self, f64: bool) -> Result<LayerWeights<'_, F>, Error> {
+        let weights = self.weights.as_ref().map_err(OnnxError::clone)?;
+        if weights.is_f64() != f64 {
+            let wanted = if f64 { "f64" } else { "f32, f16 or bf16" };
+            let (node, input) = (self.name.clone(), "W".to_string());
+            let reason = format!("it is {}, not {wanted}", weights.dtype());
+            return Err(OnnxError::Input { node, input, reason }.into());
+        }
+        weights.view().map_err(|e| layer_error(&self.name, e).into())
+    }
+
+    /// Packs the layer for this machine, of a node of f32, f16 or bf16.
+    ///
+    /// # Errors
+    /// Those of [`RecurrentNode::weights`] and of [`Layer::new`].
+    pub fn pack(&self) -> Result<Layer, Error> {
+        Layer::new(&self.weights()?).map_err(|e| layer_error(&self.name, e).into())
     }
 }
 
@@ -118,67 +141,43 @@ pub(crate) fn layer_error(node: &str, error: Error) -> OnnxError {
     }
 }
 
-/// The weights of an LSTM node, with dimensions that agree.
-#[derive(Debug, Clone)]
-pub(crate) struct Weights {
-    pub(crate) shape: LstmShape,
-    pub(crate) w: Arc<Tensor>,
-    pub(crate) r: Arc<Tensor>,
-    pub(crate) b: Option<Arc<Tensor>>,
-}
-
-impl Weights {
-    pub(crate) fn view(&self) -> Result<LstmWeights<'_>, Error> {
-        let w = self.w.as_slice().unwrap_or_default();
-        let r = self.r.as_slice().unwrap_or_default();
-        let b = self.b.as_ref().map(|b| b.as_slice().unwrap_or_default());
-        LstmWeights::new(self.shape, GateOrder::Iofc, w, r, b)
-    }
-}
-
-/// The constants at the inputs `W`, `R` and `B` of a node.
-struct Constants([Option<Result<Arc<Tensor>, NotConstant>>; 3]);
+/// The weights of a node, where they are constants; in the order of [`INPUTS`].
+struct Constants([Option<Result<Weight, NotConstant>>; 4]);
 
 impl Constants {
     fn read(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Folder<'_>) -> Self {
-        Self([1, 2, 3].map(|i| reader.input(i).map(|value| folder.constant(scope, value))))
+        let read = |(input, index): (&str, usize)| {
+            // An operator without peepholes has no input of that number.
+            let known = reader.op.inputs().get(index) == Some(&input);
+            reader.input(index).filter(|_| known).map(|value| folder.weight(scope, value))
+        };
+        Self(INPUTS.map(read))
     }
 
-    fn tensors(&self) -> [Option<&Arc<Tensor>>; 3] {
-        self.0.each_ref().map(|t| t.as_ref()?.as_ref().ok())
+    fn known(&self) -> [Option<&Weight>; 4] {
+        self.0.each_ref().map(|w| w.as_ref()?.as_ref().ok())
     }
 
-    /// The last dimension of tensor `i`: I of `W`, H of `R`.
+    /// The last dimension of `W` or `R`.
     fn last_dim(&self, i: usize) -> Option<usize> {
-        self.tensors()[i].filter(|t| t.dims().len() == 3).map(|t| t.dims()[2])
+        let weight = self.known()[i]?;
+        weight.dims().last().copied().filter(|_| weight.dims().len() == 3)
     }
 
-    /// Whether some input is computed in a way that is not folded here, and none is wrong.
-    fn only_unfolded(&self) -> bool {
-        let mut errors = self.0.iter().flatten().filter_map(|t| t.as_ref().err()).peekable();
-        errors.peek().is_some() && errors.all(|e| !e.wrong)
+    /// Whether some weight is no constant here, and none is wrong.
+    fn only_not_constant(&self) -> bool {
+        let mut errors = self.0.iter().flatten().filter_map(|w| w.as_ref().err()).peekable();
+        errors.peek().is_some() && errors.all(|e| e.kind != NotConstantKind::Wrong)
     }
 
-    /// The layer's shape, when all constants are known and agree with each other and the attributes.
-    fn shape(&self, reader: &Reader<'_>, settings: &Settings) -> Result<LstmShape, OnnxError> {
-        for (t, input) in self.0.iter().zip(&reader.op.inputs()[1..]) {
-            if let Some(Err(e)) = t {
+    /// All weights that are there, when all are constants.
+    fn all(&self, reader: &Reader<'_>) -> Result<[Option<&Weight>; 4], OnnxError> {
+        for (weight, (input, _)) in self.0.iter().zip(INPUTS) {
+            if let Some(Err(e)) = weight {
                 return Err(reader.bad_input(input, &e.reason));
             }
         }
-        reader.check_shapes(settings, self.tensors().map(|t| t.map(AsRef::as_ref)))
-    }
-
-    fn weights(&self, reader: &Reader<'_>, settings: &Settings) -> Result<Weights, OnnxError> {
-        let shape = self.shape(reader, settings)?;
-        let [Some(w), Some(r), b] = self.tensors() else {
-            return Err(reader.bad_input("W", "it is missing"));
-        };
-        let weights = Weights { shape, w: w.clone(), r: r.clone(), b: b.cloned() };
-        match weights.view().map_err(|e| layer_error(reader.name, e)) {
-            Ok(_) => Ok(weights),
-            Err(e) => Err(e),
-        }
+        Ok(self.known())
     }
 }
 
@@ -187,14 +186,16 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
     let constants = Constants::read(reader, scope, folder);
     let read = reader.settings();
     let settings = read.as_ref().ok().map(|(s, _)| *s);
-    let (mut only_unfolded, mut wrong_on_tract) = (false, None);
-    let weights = read.and_then(|(s, attributes)| {
-        let shape = constants.shape(reader, &s).map(|_| ());
-        let shape = if constants.only_unfolded() { Ok(()) } else { shape };
-        wrong_on_tract = reader.check_right_on_tract(&s, &attributes).and(shape).err();
-        reader.check_computed(&s, &attributes)?;
-        only_unfolded = constants.only_unfolded();
-        constants.weights(reader, &s)
+    let cells = read.and_then(|(s, attributes)| Ok((s, reader.cells(&s, &attributes)?)));
+    let dtype = constants.known()[0].map(Weight::dtype).or_else(|| declared_dtype(reader, scope));
+    let cells = cells.and_then(|read| check_types(reader, scope, dtype).map(|()| read));
+    let (mut only_not_constant, mut wrong_on_tract) = (false, None);
+    let weights = cells.as_ref().map_err(OnnxError::clone).and_then(|(s, cells)| {
+        let shape = constants.all(reader).and_then(|all| check_shapes(reader, s, all).map(drop));
+        only_not_constant = constants.only_not_constant();
+        let shape = if only_not_constant { Ok(()) } else { shape };
+        wrong_on_tract = reader.check_right_on_tract(s, cells).and(shape).err();
+        Weights::new(reader, s, cells.clone(), constants.all(reader)?)
     });
     let node = reader.node;
     let present = |values: &[String], names: &[&'static str]| {
@@ -209,6 +210,8 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
         opset: reader.opset,
         direction: settings.map(|s| s.direction),
         layout: settings.map(|s| s.layout),
+        cells: cells.map(|(_, cells)| cells).unwrap_or_default(),
+        dtype,
         input: constants.last_dim(0).or(declared_input),
         hidden: constants.last_dim(1).or(settings.and_then(|s| s.hidden)),
         time,
@@ -216,11 +219,37 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
         attributes: node.attribute.iter().map(|a| (a.name.clone(), a.into())).collect(),
         inputs: present(&node.input, reader.op.inputs()),
         outputs: present(&node.output, reader.op.outputs()),
-        weight_bytes: constants.tensors().iter().flatten().map(|t| t.data().bytes()).sum(),
+        weight_bytes: constants.known().into_iter().flatten().map(Weight::stored_bytes).sum(),
         weights,
         wrong_on_tract,
-        only_unfolded,
+        only_not_constant,
     }
+}
+
+/// The element type that the file declares for W or X.
+fn declared_dtype(reader: &Reader<'_>, scope: &Scope<'_>) -> Option<DType> {
+    let mut numbers = [1, 0].into_iter().filter_map(|i| scope.elem_type(reader.input(i)?));
+    numbers.next().and_then(DType::from_onnx)
+}
+
+/// Checks the element types that the file declares for the inputs which are no weights: `dtype`, and INT32 for
+/// `sequence_lens`.
+fn check_types(reader: &Reader<'_>, scope: &Scope<'_>, dtype: Option<DType>) -> Result<(), OnnxError> {
+    const INT32: i32 = 6;
+    for (index, &input) in reader.op.inputs().iter().enumerate() {
+        let expected = match input {
+            "sequence_lens" => Some(INT32),
+            "X" | "initial_h" | "initial_c" => dtype.map(DType::number),
+            _ => None,
+        };
+        let found = reader.input(index).and_then(|value| scope.elem_type(value));
+        let (Some(expected), Some(found)) = (expected, found) else { continue };
+        if found != expected {
+            let reason = format!("it is {}, not {}", dtype_name(found), dtype_name(expected));
+            return Err(reader.bad_input(input, &reason));
+        }
+    }
+    Ok(())
 }
 
 /// T, B and I as the file declares them for X.

@@ -2,9 +2,10 @@
 
 use super::OnnxError;
 use super::attribute::{Attributes, BadAttribute, bad};
+use super::cells;
 use super::proto;
-use super::tensor::{DType, Tensor};
-use crate::{Direction, Layout, LstmShape};
+use super::tensor::DType;
+use crate::{Cell, Direction, Layout};
 use std::fmt;
 
 /// The first and the last version of the standard operator set whose recurrent operators are known here.
@@ -36,7 +37,7 @@ impl RecurrentOp {
     }
 
     /// The gates, each H rows of `W` and `R`.
-    fn gates(self) -> usize {
+    pub(crate) fn gates(self) -> usize {
         match self {
             Self::Lstm => 4,
             Self::Gru => 3,
@@ -45,12 +46,18 @@ impl RecurrentOp {
     }
 
     /// The activations of one direction unless `activations` is given.
-    fn activations(self) -> &'static [&'static str] {
+    pub(crate) fn activations(self) -> &'static [&'static str] {
         match self {
             Self::Lstm => &["Sigmoid", "Tanh", "Tanh"],
             Self::Gru => &["Sigmoid", "Tanh"],
             Self::Rnn => &["Tanh"],
         }
+    }
+
+    /// The element types of the operator in operator set `opset`.
+    pub(crate) fn dtypes(opset: i64) -> &'static [DType] {
+        const DTYPES: [DType; 4] = [DType::F32, DType::F64, DType::F16, DType::BF16];
+        if opset < 22 { &DTYPES[..3] } else { &DTYPES }
     }
 
     pub(crate) fn inputs(self) -> &'static [&'static str] {
@@ -104,14 +111,25 @@ pub(crate) struct Reader<'n> {
 }
 
 impl<'n> Reader<'n> {
-    /// Checks the operator's version and arity, and reads its attributes.
+    /// Checks the operator's version and arity, and reads the attributes that say which way and how large.
     pub(crate) fn settings(&self) -> Result<(Settings, Attributes<'n>), OnnxError> {
         self.check_operator()?;
         let read = || -> Result<_, BadAttribute> {
             let attributes = Attributes::read(self.node, &self.op.attributes(self.opset))?;
+            self.check_output_sequence(&attributes)?;
             Ok((shape_settings(&attributes)?, attributes))
         };
-        read().map_err(|e| self.bad_attribute(e))
+        read().map_err(|e| self.bad_attribute(&e.attribute, e.reason))
+    }
+
+    /// Reads what a step computes, for each direction.
+    pub(crate) fn cells(
+        &self,
+        settings: &Settings,
+        attributes: &Attributes<'n>,
+    ) -> Result<Vec<Cell>, OnnxError> {
+        cells::read(self.op, settings.direction.count(), attributes)
+            .map_err(|e| self.bad_attribute(&e.attribute, e.reason))
     }
 
     fn check_operator(&self) -> Result<(), OnnxError> {
@@ -128,9 +146,20 @@ impl<'n> Reader<'n> {
             let (i, o) = (node.input.len(), node.output.len());
             return Err(self.refuse(&format!("it has {i} inputs and {o} outputs, more than there are")));
         }
+        if self.op == RecurrentOp::Gru && self.opset < 3 && !self.has_output("Y_h") {
+            return Err(self.refuse("it has no output `Y_h`, which is optional from operator set 3 only"));
+        }
         match self.op.inputs()[..3].iter().enumerate().find(|&(i, _)| self.input(i).is_none()) {
             Some((_, missing)) => Err(self.bad_input(missing, "it is missing")),
             None => Ok(()),
+        }
+    }
+
+    /// `output_sequence`, which operator sets 1 to 6 have: with 1, `Y` is an output that must be there.
+    fn check_output_sequence(&self, attributes: &Attributes<'_>) -> Result<(), BadAttribute> {
+        match attributes.flag("output_sequence")? && !self.has_output("Y") {
+            true => bad("output_sequence", "1, but the node has no output `Y`"),
+            false => Ok(()),
         }
     }
 
@@ -143,80 +172,24 @@ impl<'n> Reader<'n> {
         self.op.inputs().iter().position(|&i| i == name).is_some_and(|i| self.input(i).is_some())
     }
 
-    /// Refuses what an LSTM may ask for and these kernels do not compute.
-    pub(crate) fn check_computed(
-        &self,
-        settings: &Settings,
-        attributes: &Attributes<'_>,
-    ) -> Result<(), OnnxError> {
-        if self.op != RecurrentOp::Lstm {
-            return Err(self.refuse("only LSTM is computed"));
-        }
-        only_defaults(self.op, settings, attributes).map_err(|e| self.bad_attribute(e))?;
-        if self.has_input("P") {
-            return Err(self.bad_input("P", "peepholes are not computed"));
-        }
-        Ok(())
+    fn has_output(&self, name: &str) -> bool {
+        let index = self.op.outputs().iter().position(|&o| o == name);
+        index.and_then(|i| self.node.output.get(i)).is_some_and(|o| !o.is_empty())
     }
 
     /// Refuses what tract's own operators are known to compute wrongly without saying so.
-    pub(crate) fn check_right_on_tract(
-        &self,
-        settings: &Settings,
-        attributes: &Attributes<'_>,
-    ) -> Result<(), OnnxError> {
+    pub(crate) fn check_right_on_tract(&self, settings: &Settings, cells: &[Cell]) -> Result<(), OnnxError> {
         let wrong = "tract's own operator ignores it and would be wrong";
         if settings.direction == Direction::Reverse {
-            return Err(self.bad_attribute(BadAttribute {
-                attribute: "direction".into(),
-                reason: format!("`reverse`: {wrong}"),
-            }));
+            return Err(self.bad_attribute("direction", format!("`reverse`: {wrong}")));
         }
-        only_defaults(self.op, settings, attributes).map_err(|mut e| {
-            e.reason = format!("{}; {wrong}", e.reason);
-            self.bad_attribute(e)
-        })?;
+        if let Some(BadAttribute { attribute, reason }) = cells::not_default(self.op, cells) {
+            return Err(self.bad_attribute(&attribute, format!("{reason}: {wrong}")));
+        }
         match self.has_input("sequence_lens") {
             true => Err(self.bad_input("sequence_lens", "tract's own operator does not read it")),
             false => Ok(()),
         }
-    }
-
-    /// Compares the dimensions of `W`, `R` and `B` with each other and with the attributes.
-    pub(crate) fn check_shapes(
-        &self,
-        settings: &Settings,
-        [w, r, b]: [Option<&Tensor>; 3],
-    ) -> Result<LstmShape, OnnxError> {
-        let named = [("W", w), ("R", r), ("B", b)];
-        for (input, t) in named {
-            let Some(t) = t else { continue };
-            let rank = if input == "B" { 2 } else { 3 };
-            if t.dtype() != DType::F32 {
-                return Err(self.bad_input(input, &format!("it is {}, not f32", t.dtype())));
-            }
-            if t.dims().len() != rank {
-                return Err(self.bad_input(input, &format!("its dimensions are {:?}, not {rank}", t.dims())));
-            }
-        }
-        let dim = |t: Option<&Tensor>, i: usize| t.map_or(0, |t| t.dims()[i]);
-        let (input, hidden) = (dim(w, 2), dim(r, 2));
-        if settings.hidden.is_some_and(|h| h != hidden) {
-            let attribute = format!("{}, but R has {hidden}", settings.hidden.unwrap_or_default());
-            return Err(
-                self.bad_attribute(BadAttribute { attribute: "hidden_size".into(), reason: attribute })
-            );
-        }
-        let d = settings.direction.count();
-        let rows = hidden.saturating_mul(self.op.gates());
-        let expected = [vec![d, rows, input], vec![d, rows, hidden], vec![d, rows.saturating_mul(2)]];
-        for ((input, t), expected) in named.into_iter().zip(expected) {
-            if let Some(t) = t.filter(|t| t.dims() != expected) {
-                let reason = format!("its dimensions are {:?}, not {expected:?}", t.dims());
-                return Err(self.bad_input(input, &reason));
-            }
-        }
-        Ok(LstmShape { input, hidden, direction: settings.direction })
     }
 
     pub(crate) fn bad_input(&self, input: &str, reason: &str) -> OnnxError {
@@ -224,8 +197,8 @@ impl<'n> Reader<'n> {
         OnnxError::Input { node: self.name.to_string(), input, reason }
     }
 
-    fn bad_attribute(&self, e: BadAttribute) -> OnnxError {
-        OnnxError::Attribute { node: self.name.to_string(), attribute: e.attribute, reason: e.reason }
+    pub(crate) fn bad_attribute(&self, attribute: &str, reason: String) -> OnnxError {
+        OnnxError::Attribute { node: self.name.to_string(), attribute: attribute.to_string(), reason }
     }
 
     fn refuse(&self, reason: &str) -> OnnxError {
@@ -258,37 +231,4 @@ fn shape_settings(attributes: &Attributes<'_>) -> Result<Settings, BadAttribute>
         },
     };
     Ok(Settings { direction, layout, hidden })
-}
-
-/// Refuses every attribute that changes the arithmetic of `op`, unless its value is the default.
-fn only_defaults(
-    op: RecurrentOp,
-    settings: &Settings,
-    attributes: &Attributes<'_>,
-) -> Result<(), BadAttribute> {
-    if let Some(given) = attributes.texts("activations")? {
-        let expected = op.activations().repeat(settings.direction.count());
-        let same = |(a, b): (&&str, &&str)| a.eq_ignore_ascii_case(b);
-        if given.len() != expected.len() || !given.iter().zip(&expected).all(same) {
-            return bad("activations", format!("{given:?}, where only {expected:?} is computed"));
-        }
-    }
-    for name in ["activation_alpha", "activation_beta"] {
-        if attributes.floats(name)?.is_some_and(|values| !values.is_empty()) {
-            return bad(name, "no activation that is computed takes one");
-        }
-    }
-    if let Some(clip) = attributes.float("clip")? {
-        return bad("clip", format!("{clip}: clipping is not computed"));
-    }
-    if let Some(coupled @ (..=-1 | 1..)) = attributes.int("input_forget")? {
-        return bad("input_forget", format!("{coupled}: coupled gates are not computed"));
-    }
-    if attributes.has("output_sequence") {
-        return bad("output_sequence", "the operator of operator sets 1 to 6 is computed only without it");
-    }
-    match attributes.int("linear_before_reset")? {
-        None | Some(0 | 1) => Ok(()),
-        Some(other) => bad("linear_before_reset", format!("{other} is neither 0 nor 1")),
-    }
 }

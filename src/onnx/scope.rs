@@ -2,6 +2,7 @@
 
 use super::{OnnxError, proto};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Where a value comes from.
 #[derive(Clone, Copy)]
@@ -21,7 +22,7 @@ pub(crate) struct Scope<'m> {
     pub(crate) graph: &'m proto::Graph,
     pub(crate) parent: Option<&'m Scope<'m>>,
     /// Where the graph is in the model: `main`, `main/if_node.then_branch`.
-    pub(crate) path: String,
+    pub(crate) path: Arc<str>,
     origins: HashMap<&'m str, Origin<'m>>,
     types: HashMap<&'m str, &'m proto::TensorType>,
 }
@@ -35,7 +36,8 @@ impl<'m> Scope<'m> {
         parent: Option<&'m Scope<'m>>,
     ) -> Result<Self, OnnxError> {
         let types = graph.input.iter().chain(&graph.value_info).chain(&graph.output).filter_map(tensor_type);
-        let mut scope = Scope { graph, parent, path, origins: HashMap::new(), types: types.collect() };
+        let mut scope =
+            Scope { graph, parent, path: path.into(), origins: HashMap::new(), types: types.collect() };
         for t in &graph.initializer {
             scope.define(&t.name, Origin::Initializer(t))?;
         }
@@ -74,7 +76,7 @@ impl<'m> Scope<'m> {
     }
 
     pub(crate) fn bad_name(&self, name: &str, reason: &str) -> OnnxError {
-        OnnxError::Name { graph: self.path.clone(), name: name.to_string(), reason: reason.to_string() }
+        OnnxError::Name { graph: self.path.to_string(), name: name.to_string(), reason: reason.to_string() }
     }
 
     /// The scope that defines `name`, seen from here, and the origin there.
@@ -97,6 +99,16 @@ impl<'m> Scope<'m> {
                 None => scope = scope.parent?,
             }
         }
+    }
+
+    /// The element type of `name`, as declared or stored, by its number in `TensorProto.DataType`.
+    pub(crate) fn elem_type(&self, name: &str) -> Option<i32> {
+        let declared = self.declared(name).map(|t| t.elem_type);
+        let stored = || match self.find(name)?.1 {
+            Origin::Initializer(t) => Some(t.data_type),
+            _ => None,
+        };
+        declared.filter(|&number| number != 0).or_else(stored)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Tensors: what goes into and comes out of a whole model, and what a file stores.
 
+use super::brief::List;
 use super::proto;
+use half::{bf16, f16};
 use std::fmt;
 
 /// Declares the element types once: the variant, its Rust type, its number in `TensorProto.DataType`
@@ -24,6 +26,16 @@ macro_rules! element_types {
             /// The element type with this number in `TensorProto.DataType`, when tensors can hold it.
             pub(crate) fn from_onnx(number: i32) -> Option<DType> {
                 match number { $($number => Some(Self::$variant),)* _ => None }
+            }
+
+            /// The bytes of an element.
+            pub(crate) fn size(self) -> usize {
+                match self { $(Self::$variant => size_of::<$ty>(),)* }
+            }
+
+            /// The number in `TensorProto.DataType`.
+            pub(crate) fn number(self) -> i32 {
+                match self { $(Self::$variant => $number,)* }
             }
         }
 
@@ -82,7 +94,9 @@ element_types! {
     I32(i32) = 6, "INT32";
     I64(i64) = 7, "INT64";
     Bool(bool) = 9, "BOOL";
+    F16(f16) = 10, "FLOAT16";
     F64(f64) = 11, "DOUBLE";
+    BF16(bf16) = 16, "BFLOAT16";
 }
 
 impl TensorData {
@@ -112,6 +126,8 @@ mod sealed {
     impl Sealed for i64 {}
     impl Sealed for bool {}
     impl Sealed for f64 {}
+    impl Sealed for half::f16 {}
+    impl Sealed for half::bf16 {}
 }
 
 /// A dense row-major tensor.
@@ -166,6 +182,41 @@ impl Tensor {
         T::slice(&self.data)
     }
 
+    /// The same numbers as f32, for a tensor of f16, bf16 or f32; `None` for one of another element type.
+    pub fn to_f32(&self) -> Option<Tensor> {
+        let values = match &self.data {
+            TensorData::F32(v) => v.clone(),
+            TensorData::F16(v) => v.iter().map(|x| x.to_f32()).collect(),
+            TensorData::BF16(v) => v.iter().map(|x| x.to_f32()).collect(),
+            _ => return None,
+        };
+        Some(Tensor { dims: self.dims.clone(), data: TensorData::F32(values) })
+    }
+
+    /// The numbers of a tensor of f32, rounded to nearest, ties to even, as `dtype`: f16, bf16 or f32. `None` for a
+    /// tensor or a `dtype` of another element type.
+    ///
+    /// ```
+    /// use rnnpack::onnx::{DType, Tensor};
+    /// let t = Tensor::scalar(2049f32).round_to(DType::F16).unwrap();
+    /// assert_eq!(t.to_f32().unwrap().as_slice(), Some(&[2048f32][..]));
+    /// ```
+    pub fn round_to(&self, dtype: DType) -> Option<Tensor> {
+        let values = self.as_slice::<f32>()?.iter();
+        let data = match dtype {
+            DType::F32 => self.data.clone(),
+            DType::F16 => TensorData::F16(values.map(|&x| f16::from_f32(x)).collect()),
+            DType::BF16 => TensorData::BF16(values.map(|&x| bf16::from_f32(x)).collect()),
+            _ => return None,
+        };
+        Some(Tensor { dims: self.dims.clone(), data })
+    }
+
+    /// The bytes of memory that the elements and the dimensions take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.bytes().saturating_add(size_of_val(self.dims.as_slice()))
+    }
+
     /// Reads a tensor of a file. `Err` says what is wrong with it.
     pub(crate) fn from_proto(t: &proto::Tensor) -> Result<Tensor, String> {
         let dims = check_stored(t)?;
@@ -195,9 +246,9 @@ pub(crate) fn check_stored(t: &proto::Tensor) -> Result<Vec<usize>, String> {
     let dims = t
         .dims
         .iter()
-        .map(|&d| usize::try_from(d).map_err(|_| format!("dimension {d} in {:?}", t.dims)))
+        .map(|&d| usize::try_from(d).map_err(|_| format!("dimension {d} in {}", List(&t.dims))))
         .collect::<Result<Vec<usize>, String>>()?;
-    let count = element_count(&dims).ok_or_else(|| format!("the product of {dims:?} overflows"))?;
+    let count = element_count(&dims).ok_or_else(|| format!("the product of {} overflows", List(&dims)))?;
     let storage = storage(t.data_type).ok_or_else(|| format!("unknown element type {}", t.data_type))?;
     let typed = storage.typed_len(t);
     let all = [
@@ -215,10 +266,11 @@ pub(crate) fn check_stored(t: &proto::Tensor) -> Result<Vec<usize>, String> {
         let expected = storage.raw_bytes(count).ok_or("strings cannot be raw data")?;
         if t.raw_data.len() != expected {
             let found = t.raw_data.len();
-            return Err(format!("{found} bytes of raw data, where {dims:?} needs {expected}"));
+            return Err(format!("{found} bytes of raw data, where {} needs {expected}", List(&dims)));
         }
     } else if typed != storage.typed_values(count) {
-        return Err(format!("{typed} values, where {dims:?} needs {}", storage.typed_values(count)));
+        let expected = storage.typed_values(count);
+        return Err(format!("{typed} values, where {} needs {expected}", List(&dims)));
     }
     Ok(dims)
 }
@@ -326,6 +378,8 @@ fn typed_data(t: &proto::Tensor, dtype: DType) -> Result<TensorData, String> {
         DType::U8 => TensorData::U8(narrow(&t.int32_data)?),
         DType::I8 => TensorData::I8(narrow(&t.int32_data)?),
         DType::Bool => TensorData::Bool(t.int32_data.iter().map(|&v| v != 0).collect()),
+        DType::F16 => TensorData::F16(narrow(&t.int32_data)?.into_iter().map(f16::from_bits).collect()),
+        DType::BF16 => TensorData::BF16(narrow(&t.int32_data)?.into_iter().map(bf16::from_bits).collect()),
     })
 }
 
@@ -342,5 +396,7 @@ fn raw_data(raw: &[u8], dtype: DType) -> TensorData {
         DType::U8 => TensorData::U8(raw.to_vec()),
         DType::I8 => TensorData::I8(read(raw, i8::from_le_bytes)),
         DType::Bool => TensorData::Bool(raw.iter().map(|&b| b != 0).collect()),
+        DType::F16 => TensorData::F16(read(raw, f16::from_le_bytes)),
+        DType::BF16 => TensorData::BF16(read(raw, bf16::from_le_bytes)),
     }
 }

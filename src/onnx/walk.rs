@@ -5,7 +5,7 @@ use super::node::{RecurrentNode, describe};
 use super::operator::{Reader, RecurrentOp};
 use super::scope::Scope;
 use super::{OnnxError, Tensor, proto};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Describes the recurrent nodes of `graph`, the main graph of `model`, whose file has `file_bytes` bytes.
 /// `bindings` are values of its inputs.
@@ -23,7 +23,11 @@ pub(crate) fn recurrent_nodes(
     walk(graph, "main".to_string(), None, &mut |scope| {
         for node in &scope.graph.node {
             if let Some(op) = RecurrentOp::from_type(&node.op_type) {
-                let name = names.unique(&node.name, op, found.len());
+                let name = match node.name.as_str() {
+                    "" => format!("{op}_{}", found.len()),
+                    name => name.to_string(),
+                };
+                let name = names.unique(name);
                 found.push(describe(&Reader { node, name: &name, op, opset }, scope, &mut folder));
             }
         }
@@ -93,19 +97,25 @@ fn refuse_in_functions(model: &proto::Model) -> Result<(), OnnxError> {
 
 /// Hands out unique names.
 #[derive(Default)]
-struct Names(HashSet<String>);
+pub(crate) struct Names {
+    taken: HashSet<String>,
+    /// The last number behind each name that was asked for twice.
+    numbers: HashMap<String, usize>,
+}
 
 impl Names {
-    /// `name`, or one made from `op` and `index` where it is empty; with a number behind it where it is
-    /// taken.
-    fn unique(&mut self, name: &str, op: RecurrentOp, index: usize) -> String {
-        let base = if name.is_empty() { format!("{op}_{index}") } else { name.to_string() };
-        let mut unique = base.clone();
-        let mut number = 1;
-        while !self.0.insert(unique.clone()) {
-            number += 1;
-            unique = format!("{base}#{number}");
+    /// `base`, with a number behind it where it is taken.
+    pub(crate) fn unique(&mut self, base: String) -> String {
+        if self.taken.insert(base.clone()) {
+            return base;
         }
-        unique
+        let number = self.numbers.entry(base.clone()).or_insert(1);
+        loop {
+            *number += 1;
+            let unique = format!("{base}#{number}");
+            if self.taken.insert(unique.clone()) {
+                return unique;
+            }
+        }
     }
 }

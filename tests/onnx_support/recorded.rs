@@ -1,7 +1,8 @@
-//! Recorded answers: `.npz` files of consecutive calls, `in/<step>/<name>` and `out/<step>/<name>`.
+//! Recorded answers: `.npz` files of consecutive calls, `in/<step>/<name>` and `out/<step>/<name>`, and of
+//! models with one call each, `<case>/model`, `<case>/in/<name>` and `<case>/out/<name>`.
 
 use super::fixture;
-use ndarray::{ArrayD, IxDyn, OwnedRepr};
+use ndarray::{ArrayD, Ix1, IxDyn, OwnedRepr};
 use ndarray_npy::NpzReader;
 use rnnpack::onnx::Tensor;
 use std::collections::BTreeMap;
@@ -14,8 +15,7 @@ pub(crate) struct Recording {
 }
 
 pub(crate) fn recording(path: &str) -> Recording {
-    let file = std::fs::File::open(fixture(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let mut npz = NpzReader::new(file).unwrap();
+    let mut npz = open(path);
     let mut steps = BTreeMap::<usize, (Values, Values)>::new();
     for entry in npz.names().unwrap() {
         let [side, step, name] = entry.split('/').collect::<Vec<_>>()[..] else { panic!("{entry}") };
@@ -26,8 +26,40 @@ pub(crate) fn recording(path: &str) -> Recording {
     Recording { steps: steps.into_values().collect() }
 }
 
+/// A model, what goes into it, and what comes out.
+#[derive(Default)]
+pub(crate) struct Case {
+    pub(crate) model: Vec<u8>,
+    pub(crate) inputs: Values,
+    pub(crate) outputs: Values,
+}
+
+/// The cases of a file by name.
+pub(crate) fn cases(path: &str) -> BTreeMap<String, Case> {
+    let mut npz = open(path);
+    let mut cases = BTreeMap::<String, Case>::new();
+    for entry in npz.names().unwrap() {
+        let (case, part) = entry.split_once('/').unwrap();
+        let case = cases.entry(case.to_string()).or_default();
+        match part.split_once('/') {
+            Some(("in", name)) => drop(case.inputs.insert(name.to_string(), tensor(&mut npz, &entry))),
+            Some((_, name)) => drop(case.outputs.insert(name.to_string(), tensor(&mut npz, &entry))),
+            None => case.model = npz.by_name::<OwnedRepr<u8>, Ix1>(&entry).unwrap().to_vec(),
+        }
+    }
+    cases
+}
+
+fn open(path: &str) -> NpzReader<std::fs::File> {
+    let file = std::fs::File::open(fixture(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    NpzReader::new(file).unwrap()
+}
+
 fn tensor(npz: &mut NpzReader<std::fs::File>, entry: &str) -> Tensor {
     if let Ok(a) = npz.by_name::<OwnedRepr<f32>, IxDyn>(entry) {
+        return dense(a);
+    }
+    if let Ok(a) = npz.by_name::<OwnedRepr<i32>, IxDyn>(entry) {
         return dense(a);
     }
     dense(npz.by_name::<OwnedRepr<i64>, IxDyn>(entry).unwrap())

@@ -4,6 +4,7 @@
 //! operation propagates the bounds of its operands and adds its own rounding; `docs/design.md` derives the rules and
 //! what they come to in terms of K = I + H.
 
+use rnnpack::Activation;
 use rnnpack::activation;
 use rnnpack::reference::Real;
 
@@ -34,7 +35,7 @@ impl<const FUSED: bool> Bounded<FUSED> {
     }
 
     /// Of an activation, which increases: what the ends of the operand's interval allow, and the activation's own error.
-    fn activated(self, exact: impl Fn(f64) -> f64) -> Self {
+    fn increasing(self, exact: impl Fn(f64) -> f64) -> Self {
         let value = exact(self.value);
         let [low, high] = [exact(self.value - self.error), exact(self.value + self.error)];
         let carried = (high - value).max(value - low) + 8.0 * f64::EPSILON * value.abs();
@@ -54,11 +55,17 @@ pub(crate) fn activation_error(fused: bool) -> f64 {
 /// As many of the smallest steps: what an activation is off by where it is subnormal.
 pub(crate) const ACTIVATION_NEAR_ZERO: f64 = (activation::UNFUSED_MAX_ULP + 1) as f64 * 2.0 * TINY;
 
+impl<const FUSED: bool> From<f32> for Bounded<FUSED> {
+    fn from(x: f32) -> Self {
+        Bounded { value: x.into(), error: 0.0 }
+    }
+}
+
 impl<const FUSED: bool> Real for Bounded<FUSED> {
     const ZERO: Self = Bounded { value: 0.0, error: 0.0 };
 
     fn from_f32(x: f32) -> Self {
-        Bounded { value: x.into(), error: 0.0 }
+        x.into()
     }
 
     fn fused_mul_add(self, a: Self, b: Self) -> Self {
@@ -77,11 +84,15 @@ impl<const FUSED: bool> Real for Bounded<FUSED> {
         Self::rounded(self.value * a.value, self.carried_by_product(a))
     }
 
-    fn sigmoid(self) -> Self {
-        self.activated(Real::sigmoid)
+    fn minus(self, a: Self) -> Self {
+        Self::rounded(self.value - a.value, self.error + a.error)
     }
 
-    fn tanh(self) -> Self {
-        self.activated(Real::tanh)
+    fn clipped(self, limit: f32) -> Self {
+        Bounded { value: self.value.clipped(limit), error: self.error }
+    }
+
+    fn activated(self, activation: Activation) -> Self {
+        self.increasing(|x| activation.eval64(x))
     }
 }

@@ -6,8 +6,8 @@ pub(crate) mod bound;
 use bound::Bounded;
 use rnnpack::reference::{self, Real};
 use rnnpack::{
-    Dims, Direction, GateOrder, Layout, Lstm, LstmShape, LstmWeights, Planner, Scratch, Sequence, State,
-    Strides, Variant, View, ViewMut,
+    Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Planner, Scratch, Sequence,
+    Shape, State, Strides, Variant, View, ViewMut,
 };
 
 /// A reproducible stream of numbers (SplitMix64).
@@ -36,7 +36,7 @@ impl Numbers {
 /// A layer and a call of it: everything that its result depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
-    pub(crate) shape: LstmShape,
+    pub(crate) shape: Shape,
     pub(crate) time: usize,
     pub(crate) batch: usize,
     pub(crate) bias: bool,
@@ -48,12 +48,12 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn new(shape: LstmShape, time: usize, batch: usize, seed: u64) -> Case {
+    pub(crate) fn new(shape: Shape, time: usize, batch: usize, seed: u64) -> Case {
         Case { shape, time, batch, bias: true, initial: true, lens: None, scale: 1.0, seed }
     }
 
     pub(crate) fn contents(&self) -> Contents {
-        let LstmShape { input, hidden, .. } = self.shape;
+        let Shape { input, hidden, .. } = self.shape;
         let d = self.shape.direction.count();
         let mut numbers = Numbers(self.seed);
         let weight = self.scale / ((input + hidden) as f32).sqrt();
@@ -82,7 +82,7 @@ impl Case {
 /// Weights in ONNX's order, x dense `[T, B, I]`, and the initial state `[D, B, H]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
-    pub(crate) shape: LstmShape,
+    pub(crate) shape: Shape,
     pub(crate) w: Vec<f32>,
     pub(crate) r: Vec<f32>,
     pub(crate) b: Option<Vec<f32>>,
@@ -92,18 +92,19 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    pub(crate) fn weights(&self) -> LstmWeights<'_> {
-        LstmWeights::new(self.shape, GateOrder::Iofc, &self.w, &self.r, self.b.as_deref()).unwrap()
+    pub(crate) fn weights(&self) -> LayerWeights<'_> {
+        let tensors = LayerTensors { w: &self.w, r: &self.r, b: self.b.as_deref(), p: None };
+        LayerWeights::new(Cell::lstm(), self.shape, GateOrder::Onnx, tensors).unwrap()
     }
 
-    pub(crate) fn layer(&self, variant: Variant) -> Lstm {
+    pub(crate) fn layer(&self, variant: Variant) -> Layer {
         let planner = Planner::for_isa(variant.name()).unwrap();
-        let layer = Lstm::with_plan(&self.weights(), planner.plan(self.shape)).unwrap();
+        let layer = Layer::with_plan(&self.weights(), planner.plan(&Cell::lstm(), self.shape)).unwrap();
         assert_eq!(layer.plan().variant.name(), variant.name());
         layer
     }
 
-    pub(crate) fn state(&self, layer: &Lstm, batch: usize) -> State {
+    pub(crate) fn state(&self, layer: &Layer, batch: usize) -> State {
         let mut state = layer.new_state(batch).unwrap();
         state.h_mut().copy_from_slice(&self.h);
         state.c_mut().copy_from_slice(&self.c);
@@ -163,7 +164,7 @@ impl Output<f32> {
 }
 
 /// The naive reference, direction by direction.
-pub(crate) fn expected<F: Real>(case: &Case, contents: &Contents) -> Output<F> {
+pub(crate) fn expected<F: Real + From<f32>>(case: &Case, contents: &Contents) -> Output<F> {
     let x = View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap();
     let convert = |v: &[f32]| v.iter().map(|&v| F::from_f32(v)).collect::<Vec<F>>();
     let (mut h, mut c) = (convert(&contents.h), convert(&contents.c));
@@ -173,7 +174,7 @@ pub(crate) fn expected<F: Real>(case: &Case, contents: &Contents) -> Output<F> {
     for (d, weights) in contents.weights().directions().iter().enumerate() {
         let reverse = d == 1 || case.shape.direction == Direction::Reverse;
         let (h, c) = (&mut h[d * rows..][..rows], &mut c[d * rows..][..rows]);
-        let of_direction = reference::lstm(weights, x, case.lens.as_deref(), reverse, h, c).unwrap();
+        let of_direction = reference::forward(weights, x, case.lens.as_deref(), reverse, h, c).unwrap();
         for t in 0..time {
             y[(t * directions + d) * rows..][..rows].copy_from_slice(&of_direction[t * rows..][..rows]);
         }
@@ -182,12 +183,17 @@ pub(crate) fn expected<F: Real>(case: &Case, contents: &Contents) -> Output<F> {
 }
 
 /// A fresh call over dense time-major tensors.
-pub(crate) fn run(layer: &Lstm, case: &Case, contents: &Contents) -> Output<f32> {
+pub(crate) fn run(layer: &Layer, case: &Case, contents: &Contents) -> Output<f32> {
     run_with(layer, case, contents, &mut Scratch::new())
 }
 
 /// As [`run`], with the caller's scratch.
-pub(crate) fn run_with(layer: &Lstm, case: &Case, contents: &Contents, scratch: &mut Scratch) -> Output<f32> {
+pub(crate) fn run_with(
+    layer: &Layer,
+    case: &Case,
+    contents: &Contents,
+    scratch: &mut Scratch,
+) -> Output<f32> {
     let mut state = contents.state(layer, case.batch);
     let mut y = vec![SENTINEL; case.y_dims().checked_len().unwrap()];
     let sequence = Sequence {

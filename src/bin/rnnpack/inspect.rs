@@ -78,7 +78,7 @@ impl Line {
         let packed = self.packed.as_ref().ok();
         let attributes = node.attributes.iter().map(|(n, v)| (n.clone(), json!(v.to_string())));
         json!({
-            "graph": node.graph,
+            "graph": &*node.graph,
             "name": node.name,
             "op": node.op.to_string(),
             "opset": node.opset,

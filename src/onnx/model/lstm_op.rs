@@ -4,7 +4,7 @@ use super::Kernels;
 use super::lstm_node::{InputSlots, Spec};
 use crate::onnx::node::{Weights, layer_error};
 use crate::onnx::{self, OnnxError};
-use crate::{Dims, Error, Layout, Lstm, LstmShape, Scratch, Sequence, State, View, ViewMut, reference};
+use crate::{Dims, Error, Layer, Layout, Scratch, Sequence, Shape, State, View, ViewMut, reference};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
 
@@ -13,12 +13,12 @@ const MAX_Y_OF_EMPTY_X: usize = 1 << 28;
 
 /// A layer that can be run.
 enum Layer {
-    Packed(Lstm),
+    Packed(crate::Layer),
     Reference(Weights),
 }
 
 impl Layer {
-    fn shape(&self) -> LstmShape {
+    fn shape(&self) -> Shape {
         match self {
             Self::Packed(lstm) => lstm.shape(),
             Self::Reference(weights) => weights.shape,
@@ -26,7 +26,7 @@ impl Layer {
     }
 
     fn new_state(&self, batch: usize) -> Result<State, Error> {
-        State::zeros(self.shape(), batch)
+        State::zeros(&Cell::lstm(), self.shape(), batch)
     }
 }
 
@@ -106,7 +106,7 @@ impl LstmOp {
         if self.spec.kernels == Kernels::Reference64 {
             return Ok(Layer::Reference(weights));
         }
-        let lstm = weights.view().and_then(|view| Lstm::new(&view)).map_err(|e| self.fail(e))?;
+        let lstm = weights.view().and_then(|view| crate::Layer::new(&view)).map_err(|e| self.fail(e))?;
         Ok(Layer::Packed(lstm))
     }
 
@@ -155,7 +155,7 @@ impl LstmOp {
         input: &str,
         initial: Option<&Tensor>,
         batch: usize,
-        shape: LstmShape,
+        shape: Shape,
         to: &mut [f32],
     ) -> TractResult<()> {
         let Some(initial) = initial else { return Ok(()) };
@@ -168,7 +168,7 @@ impl LstmOp {
         Ok(())
     }
 
-    fn state_dims(&self, batch: usize, shape: LstmShape) -> [usize; 3] {
+    fn state_dims(&self, batch: usize, shape: Shape) -> [usize; 3] {
         match self.spec.settings.layout {
             Layout::TimeMajor => [shape.direction.count(), batch, shape.hidden],
             Layout::BatchMajor => [batch, shape.direction.count(), shape.hidden],
@@ -223,7 +223,7 @@ fn floats(t: &Tensor) -> TractResult<&[f32]> {
 }
 
 fn forward(
-    lstm: &Lstm,
+    lstm: &crate::Layer,
     sequence: Sequence<'_>,
     state: &mut State,
     scratch: &mut Scratch,
@@ -248,7 +248,7 @@ fn forward_f64(weights: &Weights, sequence: Sequence<'_>, state: &mut State) -> 
         let rows = d * batch * hidden..(d + 1) * batch * hidden;
         let widen = |v: &[f32]| v[rows.clone()].iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
         let (mut h, mut c) = (widen(&state.h), widen(&state.c));
-        let wide = reference::lstm::<f64>(weights, x, lens, direction.is_reverse(d), &mut h, &mut c)?;
+        let wide = reference::forward::<f32, f64>(weights, x, lens, direction.is_reverse(d), &mut h, &mut c)?;
         round(&h, &mut state.h[rows.clone()]);
         round(&c, &mut state.c[rows.clone()]);
         let Some(y) = &mut y else { continue };

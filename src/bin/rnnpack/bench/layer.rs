@@ -11,13 +11,13 @@ use crate::model::with_threads;
 use crate::report;
 use crate::tensors::Random;
 use anyhow::{Context, Result};
-use rnnpack::{Direction, GateOrder, Lstm, LstmShape, LstmWeights, Planner};
+use rnnpack::{Direction, GateOrder, Layer, LayerWeights, Planner, Shape};
 
 /// The layer to time: weights in ONNX's layout and order, and an input.
 pub(crate) struct LayerData {
     pub(crate) time: usize,
     pub(crate) batch: usize,
-    pub(crate) shape: LstmShape,
+    pub(crate) shape: Shape,
     pub(crate) w: Vec<f32>,
     pub(crate) r: Vec<f32>,
     pub(crate) b: Vec<f32>,
@@ -30,7 +30,7 @@ impl LayerData {
     /// Weights uniform in ±1/√H, as PyTorch starts with, and inputs uniform in ±1.
     fn random(LayerShape { time, batch, input, hidden }: LayerShape, args: &Args) -> Result<LayerData> {
         let direction = args.direction.map_or(Direction::Forward, Direction::from);
-        let shape = LstmShape { input, hidden, direction };
+        let shape = Shape { input, hidden, direction };
         let d = shape.direction.count();
         let mut random = Random::new(args.generated.seed);
         let scale = 1.0 / (hidden as f32).sqrt();
@@ -42,13 +42,13 @@ impl LayerData {
         Ok(LayerData { time, batch, shape, w, r, b, x, y_len })
     }
 
-    fn weights(&self) -> Result<LstmWeights<'_>> {
-        Ok(LstmWeights::new(self.shape, GateOrder::Iofc, &self.w, &self.r, Some(&self.b))?)
+    fn weights(&self) -> Result<LayerWeights<'_>> {
+        Ok(LayerWeights::new(self.shape, GateOrder::Onnx, &self.w, &self.r, Some(&self.b))?)
     }
 
     /// Flops of a call, without activations.
     pub(crate) fn flops(&self) -> f64 {
-        let LstmShape { input, hidden, .. } = self.shape;
+        let Shape { input, hidden, .. } = self.shape;
         self.steps() * self.batch as f64 * 8.0 * hidden as f64 * (input + hidden) as f64
     }
 
@@ -80,7 +80,7 @@ pub(crate) fn bench(args: &Args, shape: LayerShape, json: bool) -> Result<Outcom
     };
     let data = LayerData::random(shape, args)?;
     let weights = data.weights()?;
-    let lstm = Lstm::with_plan(&weights, planner.plan(weights.shape()))?;
+    let lstm = Layer::with_plan(&weights, planner.plan(weights.shape()))?;
     with_threads(args.threads.into(), || compete(args, &data, &weights, &lstm, json))?
 }
 
@@ -88,8 +88,8 @@ pub(crate) fn bench(args: &Args, shape: LayerShape, json: bool) -> Result<Outcom
 fn compete(
     args: &Args,
     data: &LayerData,
-    weights: &LstmWeights<'_>,
-    lstm: &Lstm,
+    weights: &LayerWeights<'_>,
+    lstm: &Layer,
     json: bool,
 ) -> Result<Outcome> {
     let (mut competitors, tract_left_out) = competitors(args, data, weights, lstm)?;
@@ -110,7 +110,7 @@ fn compete(
 }
 
 /// Bytes of R as it is packed for one direction: padded to whole vectors of hidden units.
-fn packed_r_bytes(data: &LayerData, lstm: &Lstm) -> usize {
+fn packed_r_bytes(data: &LayerData, lstm: &Layer) -> usize {
     let hidden = data.shape.hidden;
     16 * hidden * hidden.next_multiple_of(lstm.plan().variant.lanes())
 }

@@ -5,13 +5,13 @@ use super::layer::LayerData;
 use super::limits::Limits;
 use super::timing::{Times, median};
 use crate::report::{self, Table, count, micros};
-use rnnpack::{Lstm, LstmShape};
+use rnnpack::{Layer, Shape};
 use serde_json::{Value, json};
 
 pub(crate) struct Report<'a> {
     pub(crate) threads: u16,
     pub(crate) data: &'a LayerData,
-    pub(crate) lstm: &'a Lstm,
+    pub(crate) lstm: &'a Layer,
     pub(crate) agreement: Agreement,
     pub(crate) limits: Limits,
     /// Of all sides, rnnpack first; empty where the sides do not agree.
@@ -50,7 +50,7 @@ impl Report<'_> {
     }
 
     pub(crate) fn text(&self) -> String {
-        let LstmShape { input, hidden, direction } = self.data.shape;
+        let Shape { input, hidden, direction } = self.data.shape;
         let (time, batch, plan) = (self.data.time, self.data.batch, self.lstm.plan());
         let threads = count(self.threads.into(), "thread");
         let shape = format!("T={time} B={batch} I={input} H={hidden} {direction}, {plan}, {threads}\n");
@@ -105,7 +105,7 @@ impl Report<'_> {
     }
 
     pub(crate) fn json(&self) -> Value {
-        let LstmShape { input, hidden, direction } = self.data.shape;
+        let Shape { input, hidden, direction } = self.data.shape;
         let [peak, bandwidth] = self.limits.medians();
         let [read, projection] = self.limit(peak, bandwidth);
         json!({

@@ -7,7 +7,7 @@ use super::tract::TractLayer;
 use crate::report;
 use anyhow::{Context, Result};
 use rnnpack::baseline::UnfusedLstm;
-use rnnpack::{Dims, Layout, Lstm, LstmWeights, Scratch, Sequence, State, View, ViewMut};
+use rnnpack::{Dims, Layer, LayerWeights, Layout, Scratch, Sequence, State, View, ViewMut};
 
 const UNFUSED: &str = "matrixmultiply, unfused";
 
@@ -20,7 +20,7 @@ pub(crate) trait Competitor {
 }
 
 struct Ours<'a> {
-    lstm: &'a Lstm,
+    lstm: &'a Layer,
     data: &'a LayerData,
     threads: usize,
     state: State,
@@ -29,7 +29,7 @@ struct Ours<'a> {
 }
 
 impl<'a> Ours<'a> {
-    fn new(lstm: &'a Lstm, data: &'a LayerData, threads: usize) -> Result<Ours<'a>> {
+    fn new(lstm: &'a Layer, data: &'a LayerData, threads: usize) -> Result<Ours<'a>> {
         let state = lstm.new_state(data.batch)?;
         Ok(Ours { lstm, data, threads, state, scratch: Scratch::new(), y: zeros(data.y_len)? })
     }
@@ -87,8 +87,8 @@ pub(crate) type Named<'a> = (&'static str, Box<dyn Competitor + 'a>);
 pub(crate) fn competitors<'a>(
     args: &Args,
     data: &'a LayerData,
-    weights: &LstmWeights<'_>,
-    lstm: &'a Lstm,
+    weights: &LayerWeights<'_>,
+    lstm: &'a Layer,
 ) -> Result<(Vec<Named<'a>>, Option<String>)> {
     let threads = usize::from(args.threads);
     let mut all: Vec<Named<'a>> = vec![(OURS, Box::new(Ours::new(lstm, data, threads)?))];

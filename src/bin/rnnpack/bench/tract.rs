@@ -4,7 +4,7 @@ use super::layer::LayerData;
 use super::layer_sides::Competitor;
 use crate::model::quietly;
 use anyhow::{Context, Result, anyhow};
-use rnnpack::{Direction, LstmShape};
+use rnnpack::{Direction, Shape};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tract_onnx::pb;
@@ -52,7 +52,7 @@ impl Competitor for TractLayer {
 }
 
 fn model(data: &LayerData) -> pb::ModelProto {
-    let LstmShape { input, hidden, direction } = data.shape;
+    let Shape { input, hidden, direction } = data.shape;
     let d = direction.count();
     let graph = pb::GraphProto {
         name: "layer".into(),
