@@ -1,9 +1,11 @@
 //! bfloat16 in whole models. tract has no such element type: its values are carried as f32 that hold bf16 values,
-//! which widening gives exactly. What moves values about works on those; a `Cast` to bf16 rounds; and every other
-//! operator is refused, because it would have to round.
+//! which widening gives exactly. What moves values about works on those; a `Cast` to bf16 rounds; a recurrent
+//! node rounds its results; and every other operator is refused, because it would have to round.
 
 use super::prepare::value_error;
+use super::round::{nearest_bf16, odd_f64};
 use crate::onnx::OnnxError;
+use crate::onnx::operator::RecurrentOp;
 use half::bf16;
 use std::collections::HashSet;
 use tract_onnx::model::ParsingContext;
@@ -14,14 +16,17 @@ use tract_onnx::tract_hir::internal::*;
 /// The operator that rounds to the nearest bf16, in place of a `Cast`. No operator of ONNX has this name.
 pub(super) const ROUND: &str = "round to bfloat16";
 
+/// The attribute by which a recurrent node of bf16 is known.
+pub(super) const MARK: &str = "of bfloat16";
+
 const FLOAT: i32 = 1;
 const BFLOAT16: i32 = 16;
 
 /// Rewrites the main graph of a model, whose nodes have unique names. Returns the names of its values that are
-/// bf16.
-pub(super) fn rewrite(graph: &mut pb::GraphProto) -> Result<HashSet<String>, OnnxError> {
+/// bf16. `recurrent` says whether recurrent nodes are ours, and so compute it.
+pub(super) fn rewrite(graph: &mut pb::GraphProto, recurrent: bool) -> Result<HashSet<String>, OnnxError> {
     let formal: Vec<bool> = graph.input.iter().map(|i| declared(i) == BFLOAT16).collect();
-    let mut rewriter = Rewriter::default();
+    let mut rewriter = Rewriter { known: HashSet::new(), recurrent };
     rewriter.enter(graph, &formal)?;
     rewriter.leave(graph)?;
     Ok(rewriter.known)
@@ -66,10 +71,11 @@ fn widen(tensor: &mut pb::TensorProto) -> Result<bool, OnnxError> {
 }
 
 /// The graph that is rewritten, and those around it.
-#[derive(Default)]
 struct Rewriter {
     /// The values of bf16 that can be seen.
     known: HashSet<String>,
+    /// Recurrent nodes compute bf16.
+    recurrent: bool,
 }
 
 impl Rewriter {
@@ -124,6 +130,7 @@ impl Rewriter {
         let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
         let count = node.output.len();
         match node.op_type.as_str() {
+            op if standard && RecurrentOp::from_type(op).is_some() => self.recurrent(node),
             "If" if standard => self.branches(node),
             "Loop" if standard => self.body(node, 2, usize::MAX),
             "Scan" if standard => {
@@ -176,6 +183,20 @@ impl Rewriter {
             true => Err(refuse(node, NOT_COMPUTED)),
             false => Ok(()),
         }
+    }
+
+    /// Marks a recurrent node of bf16: all its outputs are, too.
+    fn recurrent(&self, node: &mut pb::NodeProto) -> Result<Vec<bool>, OnnxError> {
+        // X, W, R, B, initial_h, initial_c and P.
+        let is = self.same(node, &[0, 1, 2, 3, 5, 6, 7])?;
+        if is && !self.recurrent {
+            return Err(refuse(node, NOT_COMPUTED));
+        }
+        if is {
+            let r#type = pb::attribute_proto::AttributeType::Int as i32;
+            node.attribute.push(pb::AttributeProto { name: MARK.into(), r#type, i: 1, ..Default::default() });
+        }
+        Ok(vec![is; node.output.len()])
     }
 
     /// Makes a cast to bf16 a rounding. Whether it is one.
@@ -318,10 +339,10 @@ impl EvalOp for Round {
         let input = args_1!(inputs);
         let rounded: Vec<f32> = match input.datum_type() {
             DatumType::F32 => each(&input, |v: f32| bf16::from_f32(v).into())?,
-            DatumType::F64 => each(&input, nearest)?,
-            DatumType::I64 => each(&input, |v: i64| nearest(odd(v) as f64))?,
+            DatumType::F64 => each(&input, nearest_bf16)?,
+            DatumType::I64 => each(&input, |v: i64| nearest_bf16(odd_f64(v)))?,
             // 53 bits hold every value of the other types.
-            _ => each(&*input.cast_to::<f64>()?, nearest)?,
+            _ => each(&*input.cast_to::<f64>()?, nearest_bf16)?,
         };
         Ok(tvec!(Tensor::from_shape(input.shape(), &rounded)?.into_tvalue()))
     }
@@ -337,82 +358,4 @@ impl TypedOp for Round {
 
 fn each<T: Datum + Copy>(input: &Tensor, one: impl Fn(T) -> f32) -> TractResult<Vec<f32>> {
     Ok(input.try_as_plain_ram()?.as_slice::<T>()?.iter().map(|&v| one(v)).collect())
-}
-
-/// The bf16 that is nearest to `v`. Rounding to odd in between keeps the second rounding from seeing a tie that is
-/// none.
-fn nearest(v: f64) -> f32 {
-    let mut near = v as f32;
-    let bits = near.to_bits();
-    if f64::from(near) != v && !v.is_nan() && bits & 1 == 0 {
-        near = f32::from_bits(if f64::from(near).abs() > v.abs() { bits - 1 } else { bits + 1 });
-    }
-    bf16::from_f32(near).into()
-}
-
-/// `v` rounded to odd in its 53 leading bits, which f64 holds.
-fn odd(v: i64) -> i64 {
-    const LOST: i64 = (1 << 11) - 1;
-    if v.unsigned_abs() < 1 << 53 || v & LOST == 0 { v } else { v & !LOST | (LOST + 1) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The nearest bf16 to `v`, found among all.
-    fn by_search(v: f64) -> f32 {
-        let distance = |b: bf16| {
-            // Beyond the largest, the next value would be 2^128.
-            let wide = if b.is_infinite() { 2f64.powi(128).copysign(b.to_f64()) } else { b.to_f64() };
-            (wide - v).abs()
-        };
-        let all = (0..=u16::MAX).map(bf16::from_bits).filter(|b| !b.is_nan());
-        let all = all.filter(|b| b.is_sign_negative() == v.is_sign_negative());
-        all.min_by(|a, b| {
-            distance(*a).total_cmp(&distance(*b)).then((a.to_bits() & 1).cmp(&(b.to_bits() & 1)))
-        })
-        .unwrap()
-        .into()
-    }
-
-    #[test]
-    fn rounding_is_to_the_nearest_and_ties_to_even() {
-        let around = |v: f64| [v, v.next_up(), v.next_down(), -v, (-v).next_up(), (-v).next_down()];
-        let ties = [1.00390625, 1.01171875, 3.0e-40, 2f64.powi(-134), 3.0 * 2f64.powi(-134), 255.5];
-        let large = [f64::from(f32::MAX), f64::from(bf16::MAX), 3.3961775292304957e38, 1e-300];
-        for v in ties.into_iter().chain(large).flat_map(around) {
-            assert_eq!(nearest(v).to_bits(), by_search(v).to_bits(), "{v:e}");
-        }
-        assert!(nearest(f64::NAN).is_nan());
-        assert_eq!(nearest(1e300), f32::INFINITY);
-        assert_eq!(nearest(f64::NEG_INFINITY), f32::NEG_INFINITY);
-        assert_eq!(nearest(-0.0).to_bits(), (-0f32).to_bits());
-    }
-
-    #[test]
-    fn integers_are_rounded_once() {
-        for shift in 0..63 {
-            for low in [0i64, 1, -1] {
-                for high in [257i64, 259, 511, 128] {
-                    let Some(v) = high.checked_mul(1 << shift).and_then(|v| v.checked_add(low)) else {
-                        continue;
-                    };
-                    let expected = nearest_of_integer(v);
-                    assert_eq!(nearest(odd(v) as f64), expected, "{v}");
-                    assert_eq!(nearest(odd(-v) as f64), -expected, "-{v}");
-                }
-            }
-        }
-    }
-
-    /// By integer arithmetic: 8 leading bits, the rest decides.
-    fn nearest_of_integer(v: i64) -> f32 {
-        let n = v.unsigned_abs() as u128;
-        let drop = (128 - n.leading_zeros()).saturating_sub(8);
-        let (kept, rest, half) = (n >> drop, n & ((1 << drop) - 1), (1u128 << drop) >> 1);
-        let up = rest > half || (rest == half && half > 0 && kept & 1 == 1);
-        let rounded = (kept + u128::from(up)) << drop;
-        if v < 0 { -(rounded as f32) } else { rounded as f32 }
-    }
 }
