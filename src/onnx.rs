@@ -25,6 +25,7 @@ mod weights;
 
 pub use attribute::AttributeValue;
 pub use error::OnnxError;
+pub use half::{bf16, f16};
 #[cfg(feature = "tract")]
 pub use model::{Kernels, Loader, Model, Stream, ValueSpec};
 pub use node::{Extent, RecurrentNode};

@@ -7,8 +7,8 @@ use super::operator::{Reader, RecurrentOp, Settings};
 use super::proto::{self, DimensionValue};
 use super::scope::Scope;
 use super::tensor::{DType, Element, dtype_name};
-use super::weights::{INPUTS, Weight, Weights, check_shapes};
-use crate::{Cell, Direction, Error, Layer, LayerWeights, Layout};
+use super::weights::{INPUTS, Weight, Weights, check_dtype, check_shapes};
+use crate::{Cell, Direction, Error, Layer, LayerF64, LayerWeights, Layout};
 use std::fmt;
 use std::sync::Arc;
 
@@ -74,7 +74,8 @@ pub struct RecurrentNode {
     pub batch: Extent,
     /// All attributes as the file has them.
     pub attributes: Vec<(String, AttributeValue)>,
-    /// The inputs that are present, as the standard calls them.
+    /// The inputs that are present, as the standard calls them. A layer packed from the node holds the weights alone:
+    /// initial states and `sequence_lens`, stored ones too, are given to it when it runs.
     pub inputs: Vec<&'static str>,
     /// The outputs that are present, as the standard calls them.
     pub outputs: Vec<&'static str>,
@@ -91,8 +92,8 @@ pub struct RecurrentNode {
 }
 
 impl RecurrentNode {
-    /// Why no layer can be made of the node; `None` when it can: an f64 layer where [`RecurrentNode::dtype`] is f64, an
-    /// f32 layer where it is f32, f16 or bf16.
+    /// Why no layer can be made of the node; `None` where [`RecurrentNode::pack`] makes one, or
+    /// [`RecurrentNode::pack_f64`] where [`RecurrentNode::dtype`] is f64.
     pub fn refusal(&self) -> Option<&OnnxError> {
         self.weights.as_ref().err()
     }
@@ -130,6 +131,14 @@ impl RecurrentNode {
     /// Those of [`RecurrentNode::weights`] and of [`Layer::new`].
     pub fn pack(&self) -> Result<Layer, Error> {
         Layer::new(&self.weights()?).map_err(|e| layer_error(&self.name, e).into())
+    }
+
+    /// Packs the layer, of a node of f64.
+    ///
+    /// # Errors
+    /// Those of [`RecurrentNode::weights_f64`] and of [`LayerF64::new`].
+    pub fn pack_f64(&self) -> Result<LayerF64, Error> {
+        LayerF64::new(&self.weights_f64()?).map_err(|e| layer_error(&self.name, e).into())
     }
 }
 
@@ -188,13 +197,15 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
     let settings = read.as_ref().ok().map(|(s, _)| *s);
     let cells = read.and_then(|(s, attributes)| Ok((s, reader.cells(&s, &attributes)?)));
     let dtype = constants.known()[0].map(Weight::dtype).or_else(|| declared_dtype(reader, scope));
-    let cells = cells.and_then(|read| check_types(reader, scope, dtype).map(|()| read));
     let (mut only_not_constant, mut wrong_on_tract) = (false, None);
     let weights = cells.as_ref().map_err(OnnxError::clone).and_then(|(s, cells)| {
+        let may_be_known_later = constants.only_not_constant();
         let shape = constants.all(reader).and_then(|all| check_shapes(reader, s, all).map(drop));
-        only_not_constant = constants.only_not_constant();
-        let shape = if only_not_constant { Ok(()) } else { shape };
-        wrong_on_tract = reader.check_right_on_tract(s, cells).and(shape).err();
+        let known = if may_be_known_later { Ok(()) } else { shape };
+        let known = known.and_then(|()| check_types(reader, scope, dtype));
+        wrong_on_tract = reader.check_right_on_tract(s, cells).and(known.clone()).err();
+        known?;
+        only_not_constant = may_be_known_later;
         Weights::new(reader, s, cells.clone(), constants.all(reader)?)
     });
     let node = reader.node;
@@ -232,16 +243,13 @@ fn declared_dtype(reader: &Reader<'_>, scope: &Scope<'_>) -> Option<DType> {
     numbers.next().and_then(DType::from_onnx)
 }
 
-/// Checks the element types that the file declares for the inputs which are no weights: `dtype`, and INT32 for
+/// Checks the element types that the file declares or stores: `dtype`, which the operator must have, and INT32 of
 /// `sequence_lens`.
 fn check_types(reader: &Reader<'_>, scope: &Scope<'_>, dtype: Option<DType>) -> Result<(), OnnxError> {
     const INT32: i32 = 6;
+    dtype.map_or(Ok(()), |dtype| check_dtype(reader, "W", dtype, dtype))?;
     for (index, &input) in reader.op.inputs().iter().enumerate() {
-        let expected = match input {
-            "sequence_lens" => Some(INT32),
-            "X" | "initial_h" | "initial_c" => dtype.map(DType::number),
-            _ => None,
-        };
+        let expected = if input == "sequence_lens" { Some(INT32) } else { dtype.map(DType::number) };
         let found = reader.input(index).and_then(|value| scope.elem_type(value));
         let (Some(expected), Some(found)) = (expected, found) else { continue };
         if found != expected {
