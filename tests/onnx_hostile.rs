@@ -244,6 +244,16 @@ fn of_graph_node(node: &Msg) -> Vec<u8> {
 }
 
 #[test]
+fn a_usual_file_takes_less_than_six_times_its_size() {
+    for path in ["silero_vad/silero_vad.onnx", "silero_vad/silero_vad_16k_op15.onnx", "dtln/model_1.onnx"] {
+        let file = read(path);
+        let used = measure(|| drop(recurrent_nodes(&file).unwrap())).bytes_max as f64 / file.len() as f64;
+        println!("{path}: {used:.2} bytes of memory per byte");
+        assert!(used < 6.0, "{path}: {used:.2}");
+    }
+}
+
+#[test]
 fn greedy_files_are_read_within_the_bound() {
     for (name, file) in greedy_files() {
         let start = Instant::now();
