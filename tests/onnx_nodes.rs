@@ -3,10 +3,14 @@
 
 mod onnx_support;
 
-use onnx_support::conformance::{Case, cases};
+use onnx_support::conformance::cases;
+use onnx_support::native::run;
+use onnx_support::recorded::{self, difference};
 use onnx_support::{Dim, FLOAT, Graph, Numbers, attr_g, attr_i, attr_s, node, read, tensor, untyped, value};
-use rnnpack::onnx::{Extent, OnnxError, RecurrentNode, RecurrentOp, recurrent_nodes, recurrent_nodes_with};
-use rnnpack::{Dims, Direction, Error, Layout, Scratch, Sequence, View, ViewMut};
+use rnnpack::onnx::{
+    DType, Extent, OnnxError, RecurrentNode, RecurrentOp, Tensor, recurrent_nodes, recurrent_nodes_with,
+};
+use rnnpack::{Cell, Direction, Layout};
 
 fn nodes(path: &str) -> Vec<RecurrentNode> {
     recurrent_nodes(&read(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
@@ -17,7 +21,8 @@ fn silero_vad_has_four_layers_in_nested_branches() {
     let nodes = nodes("silero_vad/silero_vad.onnx");
     assert_eq!(nodes.len(), 4);
     for n in &nodes {
-        assert_eq!((n.op, n.opset), (RecurrentOp::Lstm, 16));
+        assert_eq!((n.op, n.opset, n.dtype), (RecurrentOp::Lstm, 16, Some(DType::F32)));
+        assert_eq!(n.cells, [Cell::lstm()]);
         assert_eq!((n.input, n.hidden), (Some(128), Some(128)));
         assert_eq!((n.direction, n.layout), (Some(Direction::Forward), Some(Layout::TimeMajor)));
         assert_eq!(n.inputs, ["X", "W", "R", "B", "initial_h", "initial_c"]);
@@ -46,70 +51,63 @@ fn the_other_real_models_are_listed_and_packed() {
     assert_eq!(dtln[0].attributes[0].1.to_string(), "[Sigmoid, Tanh, Tanh]");
 }
 
-/// Runs a conformance case on a layer packed from its node.
-fn run(case: &Case) -> Result<f32, Error> {
-    let [weights, _] = case.weights_and_feeds();
-    let nodes = recurrent_nodes_with(&case.model, &weights)?;
-    assert_eq!(nodes.len(), 1);
-    let (node, lstm) = (&nodes[0], nodes[0].pack()?);
-    let (Extent::Fixed(time), Extent::Fixed(batch)) = (&node.time, &node.batch) else { panic!("{node:?}") };
-    let (shape, layout) = (lstm.shape(), node.layout.unwrap());
-    let dims = Dims { time: *time, directions: 1, batch: *batch, width: shape.input };
-    let out = Dims { directions: shape.direction.count(), width: shape.hidden, ..dims };
-    let mut state = lstm.new_state(*batch)?;
-    let mut y = vec![f32::NAN; out.checked_len().unwrap()];
-    let x = View::new(case.input("X").unwrap().as_slice().unwrap(), dims, layout)?;
-    let sequence = Sequence { x, lens: None, y: Some(ViewMut::new(&mut y, out, layout)?) };
-    lstm.forward(sequence, &mut state, &mut Scratch::new())?;
-    let mut worst = 0f32;
-    for (name, expected) in &case.outputs {
-        // One direction: the states of both layouts are the same numbers in the same order.
-        let found = match name.as_str() {
-            "Y" => &y[..],
-            "Y_h" => state.h(),
-            _ => state.c(),
+/// The largest difference of an output from the recorded one, relative to the largest recorded value where that is
+/// above 1.
+fn worst<'a>(outputs: impl Iterator<Item = (&'a str, &'a Tensor)>, [y, h, c]: &[Tensor; 3]) -> f32 {
+    let one = |(name, expected): (&str, &Tensor)| {
+        let found = match name {
+            "Y" => y,
+            "Y_h" => h,
+            _ => c,
         };
-        let expected = expected.as_slice::<f32>().unwrap();
-        assert_eq!(found.len(), expected.len(), "{}: {name}", case.name);
-        worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(worst, f32::max);
-    }
-    Ok(worst)
+        let scale = expected.as_slice::<f32>().unwrap().iter().fold(1f32, |m, v| m.max(v.abs()));
+        assert!(found.as_slice::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}: {found:?}");
+        difference(found, expected) / scale
+    };
+    outputs.map(one).fold(0.0, f32::max)
 }
 
 #[test]
-fn conformance_cases_of_lstm() {
-    let cases = cases("lstm");
-    assert_eq!(cases.len(), 6);
+fn all_conformance_cases_are_computed() {
+    let cases = cases("");
+    assert_eq!(cases.len(), 18);
     for case in &cases {
-        match run(case) {
-            Ok(worst) => {
-                println!("{}: {worst:e}", case.name);
-                assert!(worst <= 1e-6, "{}: {worst:e}", case.name);
-            }
-            Err(Error::Onnx(OnnxError::Input { node, input, .. })) if case.name.ends_with("peepholes") => {
-                assert_eq!((node.as_str(), input.as_str()), ("LSTM_0", "P"));
-            }
-            Err(e) => panic!("{}: {e}", case.name),
-        }
+        let inputs: Vec<(&str, &Tensor)> = case.inputs.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let found = run(&case.model, &inputs).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        let worst = worst(case.outputs.iter().map(|(n, t)| (n.as_str(), t)), &found);
+        println!("{}: {worst:e}", case.name);
+        assert!(worst <= 1e-6, "{}: {worst:e}", case.name);
     }
 }
 
 #[test]
-fn conformance_cases_of_gru_and_rnn_are_listed_and_refused() {
-    let cases: Vec<Case> = cases("").into_iter().filter(|c| !c.name.contains("lstm")).collect();
-    assert_eq!(cases.len(), 12);
-    for case in cases {
+fn random_nodes_are_as_onnx_runtime_computes_them() {
+    let cases = recorded::cases("oracle/cases.npz");
+    assert!(cases.len() >= 150, "only {} cases", cases.len());
+    let mut largest = 0f32;
+    for (name, case) in &cases {
+        let inputs: Vec<(&str, &Tensor)> = case.inputs.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let found = run(&case.model, &inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let worst = worst(case.outputs.iter().map(|(n, t)| (n.as_str(), t)), &found);
+        assert!(worst <= 1e-5, "{name}: {worst:e}");
+        largest = largest.max(worst);
+    }
+    println!("{} cases, largest difference {largest:e}", cases.len());
+}
+
+#[test]
+fn weights_that_are_inputs_are_named_until_they_are_bound() {
+    for case in cases("") {
         let [weights, _] = case.weights_and_feeds();
-        let nodes = recurrent_nodes_with(&case.model, &weights).unwrap();
-        let op = if case.name.contains("gru") { RecurrentOp::Gru } else { RecurrentOp::Rnn };
-        assert_eq!((nodes.len(), nodes[0].op), (1, op), "{}", case.name);
-        assert_eq!(nodes[0].hidden, case.input("R").map(|r| r.dims()[2]), "{}", case.name);
-        assert!(nodes[0].weight_bytes > 0);
-        let Err(Error::Onnx(OnnxError::Node { node, op: refused, reason })) = nodes[0].pack() else {
-            panic!("{} was packed", case.name)
-        };
-        assert_eq!((node, refused.as_str()), (format!("{op}_0"), op.name()));
-        assert!(reason.contains("only LSTM"), "{reason}");
+        for (i, (missing, _)) in weights.iter().enumerate() {
+            let bound: Vec<_> = weights.iter().take(i).copied().collect();
+            let node = &recurrent_nodes_with(&case.model, &bound).unwrap()[0];
+            let Some(OnnxError::Input { input, reason, .. }) = node.refusal() else {
+                panic!("{}", case.name)
+            };
+            assert_eq!((input.as_str(), reason.contains("input of the graph")), (*missing, true), "{reason}");
+            assert_eq!(node.dtype, Some(DType::F32));
+        }
     }
 }
 
@@ -149,4 +147,10 @@ fn bodies_of_loops_are_walked_and_see_outer_weights() {
     let found = recurrent_nodes(&outer.model(17)).unwrap();
     assert_eq!((found[0].name.as_str(), &*found[0].graph), ("inner", "main/loop.body"));
     found[0].pack().unwrap();
+}
+
+#[test]
+fn many_nodes_of_one_name_are_named_in_linear_time() {
+    let found = recurrent_nodes(&named(&["a"; 30_000]).model(17)).unwrap();
+    assert_eq!(found[29_999].name, "a#30000");
 }

@@ -40,6 +40,14 @@ fn one() -> One {
     }
 }
 
+/// The same of another operator.
+fn of(op: &'static str, gates: usize) -> One {
+    let weights = [[1, gates * H, I].to_vec(), [1, gates * H, H].to_vec(), [1, 2 * gates * H].to_vec()];
+    let stored = ["W", "R", "B"].into_iter().zip(weights);
+    let stored = stored.map(|(name, dims)| tensor(name, &dims, &vec![0.5; dims.iter().product()])).collect();
+    One { op, stored, ..one() }
+}
+
 impl One {
     fn attr(self, attr: Msg) -> One {
         One { attrs: vec![attr], ..self }
@@ -106,15 +114,19 @@ fn attributes() {
     let non_utf8 = attr("direction", 3).bytes(4, &[0xff, 0xfe]);
     let of_function = attr("clip", 1).text(21, "outer_clip");
     for (name, attr, reason) in [
-        ("clip", attr_f("clip", 3.0), "3: clipping is not computed"),
-        ("clip", attr_f("clip", 0.0), "clipping is not computed"),
+        ("clip", attr_f("clip", 0.0), "0 is no threshold"),
+        ("clip", attr_f("clip", -1.5), "-1.5 is no threshold"),
+        ("clip", attr_f("clip", f32::INFINITY), "inf is no threshold"),
+        ("clip", attr_f("clip", f32::NAN), "NaN is no threshold"),
         ("clip", of_function, "refers to `outer_clip`"),
-        ("input_forget", attr_i("input_forget", 1), "coupled gates"),
-        ("activations", attr_strings("activations", &["Sigmoid", "Relu", "Tanh"]), "Relu"),
-        ("activations", attr_strings("activations", &["Sigmoid", "Tanh"]), "Sigmoid"),
-        ("activations", attr_strings("activations", &[]), "[]"),
-        ("activation_alpha", attr_floats("activation_alpha", &[0.5]), "takes one"),
-        ("activation_beta", attr_floats("activation_beta", &[0.5]), "takes one"),
+        ("input_forget", attr_i("input_forget", 2), "2 is neither 0 nor 1"),
+        ("activations", attr_strings("activations", &["Sigmoid", "Swish", "Tanh"]), "`Swish`"),
+        ("activations", attr_strings("activations", &["Sigmoid", "Tanh"]), "are 2, not 3"),
+        ("activations", attr_strings("activations", &["Sigmoid"; 6]), "are 6, not 3"),
+        ("activations", attr_strings("activations", &[]), "are 0, not 3"),
+        ("activation_alpha", attr_floats("activation_alpha", &[0.5]), "[0.5] is left over"),
+        ("activation_beta", attr_floats("activation_beta", &[0.5, 2.0]), "[0.5, 2.0] is left over"),
+        ("activation_alpha", attr_floats("activation_alpha", &[f32::NAN]), "NaN is no finite number"),
         ("direction", attr_s("direction", "sideways"), "`sideways`"),
         ("direction", non_utf8, "not UTF-8"),
         ("layout", attr_i("layout", 2), "2 is no layout"),
@@ -143,17 +155,44 @@ fn attributes() {
 fn attributes_of_other_operator_sets() {
     for (opset, name, attr) in [
         (13, "layout", attr_i("layout", 0)),
-        (6, "output_sequence", attr_i("output_sequence", 0)),
+        (6, "output_sequence", attr_i("output_sequence", 2)),
         (7, "output_sequence", attr_i("output_sequence", 0)),
     ] {
         let e = refused(&one().attr(attr).opset(opset), name);
         assert!(matches!(&e, OnnxError::Attribute { attribute, .. } if attribute == name), "{e}");
     }
+    let gru = One { outputs: vec!["Y", "Y_h"], ..of("GRU", 3) };
+    let e = refused(&gru.attr(attr_i("linear_before_reset", 0)).opset(2), "GRU");
+    assert!(
+        matches!(&e, OnnxError::Attribute { attribute, .. } if attribute == "linear_before_reset"),
+        "{e}"
+    );
     for opset in [0, -3, 29, i64::MAX] {
         let e = refused(&one().opset(opset), "opset");
         assert!(matches!(&e, OnnxError::Opset { version: Some(v), .. } if *v == opset), "{e}");
         assert!(e.to_string().contains("`lstm`"), "{e}");
     }
+}
+
+#[test]
+fn outputs_of_old_operator_sets() {
+    let wanted = One { outputs: vec!["", "Y_h"], ..one() }.attr(attr_i("output_sequence", 1)).opset(6);
+    match onnx_error(recurrent_nodes(&wanted.bytes()).and_then(|n| n[0].pack()), "no Y") {
+        OnnxError::Attribute { attribute, reason, .. } => {
+            assert_eq!(
+                (attribute.as_str(), reason.as_str()),
+                ("output_sequence", "1, but the node has no output `Y`")
+            );
+        }
+        e => panic!("{e}"),
+    }
+    let e = onnx_error(recurrent_nodes(&of("GRU", 3).opset(2).bytes()).and_then(|n| n[0].pack()), "no Y_h");
+    assert!(
+        matches!(&e, OnnxError::Node { node, .. } if node == "lstm") && e.to_string().contains("`Y_h`"),
+        "{e}"
+    );
+    let both = One { outputs: vec!["Y", "Y_h"], ..of("GRU", 3) };
+    recurrent_nodes(&both.opset(2).bytes()).unwrap()[0].pack().unwrap();
 }
 
 #[test]
@@ -186,7 +225,8 @@ fn inputs_and_weights() {
     let dims = |m: Msg, dims: &[i64]| dims.iter().fold(m, |m, &d| m.int(1, d));
     let floats = |n: usize| vec![0u8; 4 * n];
     for (name, one, reason) in [
-        ("P", one().inputs(&["X", "W", "R", "B", "", "", "", "B"]), "peepholes"),
+        ("P", one().inputs(&["X", "W", "R", "B", "", "", "", "B"]), "[1, 16], not [1, 6]"),
+        ("P", one().inputs(&["X", "W", "R", "B", "", "", "", "X"]), "`X` is an input of the graph"),
         ("W", one().inputs(&["X", "", "R"]), "missing"),
         ("R", one().inputs(&["X", "W"]), "missing"),
         ("W", one().inputs(&["X", "X", "R"]), "`X` is an input of the graph"),
@@ -196,7 +236,11 @@ fn inputs_and_weights() {
         ("R", one().stored(1, tensor("R", &[1, 3 * H, H], &[0.5; 12])), "[1, 6, 2], not [1, 8, 2]"),
         ("B", one().stored(2, tensor("B", &[1, 4 * H], &[0.5; 8])), "[1, 8], not [1, 16]"),
         ("B", one().stored(2, tensor("B", &[8 * H], &[0.5; 16])), "not 2"),
-        ("W", one().stored(0, tensor_i64("W", &[1, 8, 3], &[1; 24])), "i64, not f32"),
+        (
+            "W",
+            one().stored(0, tensor_i64("W", &[1, 8, 3], &[1; 24])),
+            "i64, where LSTM of operator set 17 has f32, f64, f16",
+        ),
     ] {
         match refused(&one, name) {
             OnnxError::Input { node, input, reason: r } => {
@@ -234,7 +278,7 @@ fn inputs_and_weights() {
         }
     }
     let half = w(|m| dims(m, &[1, 8, 3]).int(2, 10).bytes(9, &[0; 48]));
-    assert!(refused(&one().stored(0, half), "half").to_string().contains("FLOAT16"));
+    assert!(refused(&one().stored(0, half), "half").to_string().contains("`R`: it is f32, but W is f16"));
     let many = one().inputs(&["X", "W", "R", "B", "", "", "", "", "B"]);
     assert!(matches!(refused(&many, "nine inputs"), OnnxError::Node { node, .. } if node == "lstm"));
 }
@@ -244,9 +288,8 @@ fn weights_that_are_not_finite() {
     let mut data = [0.5; 24];
     data[7] = f32::NAN;
     match refused(&one().stored(0, tensor("W", &[1, 8, 3], &data)), "NaN") {
-        OnnxError::Layer { node, source } => {
-            assert_eq!(node, "lstm");
-            assert!(matches!(*source, Error::Kernel(_)), "{source}");
+        OnnxError::Input { node, input, reason } => {
+            assert_eq!([&*node, &*input, &*reason], ["lstm", "W", "element 7 is NaN"]);
         }
         e => panic!("{e}"),
     }
@@ -256,7 +299,10 @@ fn weights_that_are_not_finite() {
 fn weights_that_are_not_folded() {
     let axes = |v: &[i64]| attr_ints("axes", v);
     for (one, reason) in [
-        (one().computed("MatMul", &["raw_W", "raw_W"], &[]), "MatMul node `maker`, which is not folded"),
+        (
+            one().computed("MatMul", &["raw_W", "raw_W"], &[]),
+            "`MatMul` node `maker`: this operator is not folded",
+        ),
         (one().opset(11).computed("Unsqueeze", &["raw_W"], &[]), "`axes` is missing"),
         (one().opset(11).computed("Unsqueeze", &["raw_W"], &[axes(&[4])]), "axis 4 of 3"),
         (one().opset(11).computed("Unsqueeze", &["raw_W"], &[axes(&[0, 0])]), "axis 0 twice"),
@@ -301,14 +347,13 @@ fn long_and_branching_expressions_end() {
 
 #[test]
 fn other_operators_and_domains() {
-    for op in ["GRU", "RNN"] {
-        let bytes = One { op, ..one() }.bytes();
-        match onnx_error(recurrent_nodes(&bytes).and_then(|n| n[0].pack()), op) {
-            OnnxError::Node { node, op: found, .. } => {
-                assert_eq!((node.as_str(), found.as_str()), ("lstm", op))
-            }
-            e => panic!("{e}"),
-        }
+    for (op, gates) in [("GRU", 3), ("RNN", 1)] {
+        recurrent_nodes(&of(op, gates).bytes()).unwrap()[0].pack().unwrap();
+        let e = onnx_error(recurrent_nodes(&One { op, ..one() }.bytes()).and_then(|n| n[0].pack()), op);
+        assert!(matches!(&e, OnnxError::Input { input, .. } if input == "W"), "{e}");
+        let eight = of(op, gates).inputs(&["X", "W", "R", "", "", "", "", "P"]);
+        let e = onnx_error(recurrent_nodes(&eight.bytes()).and_then(|n| n[0].pack()), op);
+        assert!(e.to_string().contains("8 inputs"), "{e}");
     }
     let mut graph = one().graph();
     graph.nodes = vec![graph.nodes[0].clone().text(7, "com.example")];

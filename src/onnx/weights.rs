@@ -163,7 +163,12 @@ pub(crate) fn check_shapes(
 }
 
 /// Checks the element type of a weight: one that the operator has, and the one of W.
-fn check_dtype(reader: &Reader<'_>, input: &str, found: DType, of_w: DType) -> Result<(), OnnxError> {
+pub(crate) fn check_dtype(
+    reader: &Reader<'_>,
+    input: &str,
+    found: DType,
+    of_w: DType,
+) -> Result<(), OnnxError> {
     let known = RecurrentOp::dtypes(reader.opset);
     if !known.contains(&found) {
         let known: Vec<String> = known.iter().map(DType::to_string).collect();

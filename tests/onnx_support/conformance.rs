@@ -19,7 +19,7 @@ impl Case {
     /// The inputs that are weights, to bind, and the others.
     pub(crate) fn weights_and_feeds(&self) -> [Vec<(&str, &Tensor)>; 2] {
         let all = self.inputs.iter().map(|(n, t)| (n.as_str(), t));
-        let (weights, feeds) = all.partition(|(n, _)| matches!(*n, "W" | "R" | "B"));
+        let (weights, feeds) = all.partition(|(n, _)| matches!(*n, "W" | "R" | "B" | "P"));
         [weights, feeds]
     }
 }
@@ -52,6 +52,14 @@ fn case(name: String, folder: &std::path::Path) -> Case {
             .collect()
     };
     Case { inputs: values(11, "input"), outputs: values(12, "output"), name, model }
+}
+
+/// The tensor of this name that a model stores.
+pub(crate) fn stored(model: &[u8], name: &str) -> Option<Tensor> {
+    let graph = fields(model).into_iter().find(|(n, _)| *n == 7)?.1.bytes();
+    let mut stored = fields(graph).into_iter().filter(|(n, _)| *n == 5).map(|(_, f)| f.bytes());
+    let named = |t: &&[u8]| fields(t).iter().any(|(n, f)| *n == 8 && f.text() == name);
+    stored.find(named).map(tensor)
 }
 
 fn tensor(bytes: &[u8]) -> Tensor {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub(crate) mod conformance;
+pub(crate) mod native;
 pub(crate) mod recorded;
 
 use std::path::PathBuf;
@@ -61,8 +62,12 @@ pub(crate) const FLOAT: i64 = 1;
 pub(crate) const INT32: i64 = 6;
 pub(crate) const INT64: i64 = 7;
 pub(crate) const BOOL: i64 = 9;
+pub(crate) const FLOAT16: i64 = 10;
+pub(crate) const DOUBLE: i64 = 11;
+pub(crate) const BFLOAT16: i64 = 16;
 
-fn raw(name: &str, dims: &[usize], dtype: i64, data: Vec<u8>) -> Msg {
+/// A stored tensor of element type `dtype` with these bytes.
+pub(crate) fn raw(name: &str, dims: &[usize], dtype: i64, data: Vec<u8>) -> Msg {
     let m = dims.iter().fold(Msg::default(), |m, &d| m.int(1, d as i64));
     m.int(2, dtype).text(8, name).bytes(9, &data)
 }
