@@ -11,7 +11,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use rnnpack::activation;
 use rnnpack::{
     Activation, Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Planner,
     Scratch, Sequence, Shape, Stack, StackScratch, StackState, Strides, Variant, View, ViewMut,
@@ -173,17 +172,12 @@ fn the_error_against_f64_is_within_its_bound(variant: Variant) -> Result<(), Fai
 
 /// Over a sample of all f32.
 fn activations_are_as_exact_as_the_bounds_assume(variant: Variant) -> Result<(), Failed> {
-    type Pair = (fn(Variant, &mut [f32]), fn(f64) -> f64);
-    let activations: [Pair; 2] = [
-        (activation::sigmoid_slice, |x| Activation::Sigmoid.eval64(x)),
-        (activation::tanh_slice, |x| Activation::Tanh.eval64(x)),
-    ];
     let sample: Vec<f32> = (0..u32::MAX).step_by(4099).map(f32::from_bits).filter(|x| !x.is_nan()).collect();
-    for (activation, exact) in activations {
+    for activation in [Activation::Sigmoid, Activation::Tanh] {
         let mut values = sample.clone();
-        activation(variant, &mut values);
+        activation.eval_slice(variant, &mut values);
         for (&x, &value) in sample.iter().zip(&values) {
-            let exact = exact(x.into());
+            let exact = activation.eval64(x.into());
             let bound = exact.abs() * activation_error(variant.is_fused()) + ACTIVATION_NEAR_ZERO;
             if (f64::from(value) - exact).abs() > bound || value.is_nan() {
                 return Err(format!("at {x:e} it is {value:e}, not within {bound:e} of {exact:e}").into());
