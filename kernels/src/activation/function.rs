@@ -164,17 +164,7 @@ impl Activation {
                 }
             }
             Activation::ScaledTanh { alpha, beta } => wide(alpha) * (wide(beta) * x).tanh(),
-            Activation::HardSigmoid { alpha, beta } => {
-                let line = wide(alpha) * x + wide(beta);
-                // Comparisons that let a NaN through.
-                if line < 0.0 {
-                    0.0
-                } else if line > 1.0 {
-                    1.0
-                } else {
-                    line
-                }
-            }
+            Activation::HardSigmoid { alpha, beta } => (wide(alpha) * x + wide(beta)).clamp(0.0, 1.0),
             Activation::Elu { alpha } => {
                 if x < 0.0 {
                     wide(alpha) * x.exp_m1()
