@@ -60,6 +60,12 @@ impl Planner {
 }
 
 impl Plan {
+    /// Bytes of R of one direction as it is packed, in whole panels: what a step reads.
+    pub fn recurrent_bytes(&self, cell: &Cell, hidden: usize) -> usize {
+        let vectors = rnnpack_kernels::weight_vectors(cell, self.variant, hidden).saturating_mul(hidden);
+        vectors.saturating_mul(self.variant.lanes() * size_of::<f32>())
+    }
+
     /// The loop extents for a call of `time` steps and `batch` rows.
     pub fn blocking(&self, cell: &Cell, shape: Shape, time: usize, batch: usize) -> Blocking {
         Blocking::new(cell, self.variant, self.caches, [shape.hidden, time, batch])

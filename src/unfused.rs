@@ -86,6 +86,11 @@ impl<F: Number> UnfusedLayer<F> {
         &self.directions[0].cell
     }
 
+    /// Bytes of the weights.
+    pub fn packed_bytes(&self) -> usize {
+        self.directions.iter().map(Matrices::bytes).sum()
+    }
+
     /// A zero state for `batch` rows.
     ///
     /// # Errors
@@ -187,6 +192,11 @@ impl<F: Number> Matrices<F> {
     /// Sums of gates of a step and row.
     fn width(&self) -> usize {
         self.bias.len()
+    }
+
+    fn bytes(&self) -> usize {
+        let vectors = [&self.w, &self.r, &self.bias, &self.apart].map(|v| size_of_val(v.as_slice()));
+        vectors.iter().sum::<usize>() + size_of_val(self.peepholes.as_slice())
     }
 
     /// One step of some rows: from the projected sums of their gates to their states after. `beside` is room for one

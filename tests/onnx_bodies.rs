@@ -9,7 +9,7 @@ use onnx_support::{
     tensor_i64, untyped, value,
 };
 use rnnpack::onnx::{DType, Extent, Kernels, Loader, Model, OnnxError, Tensor};
-use rnnpack::{Direction, Error, GateOrder, Lstm, LstmShape, LstmWeights, Scratch};
+use rnnpack::{Cell, Direction, Error, GateOrder, Layer, LayerTensors, LayerWeights, Scratch, Shape};
 use std::time::{Duration, Instant};
 
 const I: usize = 3;
@@ -68,10 +68,11 @@ fn add_step(graph: &mut Graph, n: u64, p: &str, [x, h, c]: [&str; 3]) {
     graph.nodes.push(node("Squeeze", "", &[&at("y_1"), &at("fronts")], &[&at("y")], &[]));
 }
 
-fn lstm(n: u64) -> Lstm {
+fn lstm(n: u64) -> Layer {
     let [w, r, b] = weights(n);
-    let shape = LstmShape { input: I, hidden: H, direction: Direction::Forward };
-    Lstm::new(&LstmWeights::new(shape, GateOrder::Iofc, &w, &r, Some(&b)).unwrap()).unwrap()
+    let shape = Shape { input: I, hidden: H, direction: Direction::Forward };
+    let tensors = LayerTensors { w: &w, r: &r, b: Some(&b), p: None };
+    Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors).unwrap()).unwrap()
 }
 
 /// Inputs of a call: `X [T, B, I]`, `h0` and `c0`, both `[1, B, H]`.

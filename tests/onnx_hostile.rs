@@ -292,33 +292,33 @@ mod whole_models {
     /// A layer in a `Scan` in an `If` in a `Loop`, with a carried value that grows.
     fn bodies() -> Vec<u8> {
         let mut n = Numbers(5);
-        let mut step = Graph::default();
-        step.inputs = ["h_in", "c_in", "x_t"].map(untyped).to_vec();
-        step.nodes = vec![
+        let graph = |inputs: &[&str], nodes: Vec<Msg>, outputs: &[&str]| {
+            let names = |names: &[&str]| names.iter().map(|n| untyped(n)).collect();
+            Graph { nodes, inputs: names(inputs), outputs: names(outputs), ..Graph::default() }.msg()
+        };
+        let step = vec![
             node("Unsqueeze", "", &["x_t", "zero"], &["x_1"], &[]),
             node("LSTM", "", &["x_1", "W", "R", "", "", "h_in", "c_in"], &["y", "h_out", "c_out"], &[]),
         ];
-        step.outputs = ["h_out", "c_out", "y"].map(untyped).to_vec();
-        let mut branch = Graph::default();
-        let attrs = [attr_g("body", &step.msg()), attr_i("num_scan_inputs", 1)];
-        branch.nodes = vec![node("Scan", "", &["h_i", "c_i", "X"], &["h_s", "c_s", "y_s"], &attrs)];
-        branch.outputs = ["h_s", "c_s"].map(untyped).to_vec();
-        let mut other = Graph::default();
-        other.nodes = vec![node("Neg", "", &["h_i"], &["h_n"], &[])];
-        other.outputs = ["h_n", "c_i"].map(untyped).to_vec();
-        let mut body = Graph::default();
-        body.inputs = ["i", "going", "h_i", "c_i", "l_i"].map(untyped).to_vec();
-        let branches = [attr_g("then_branch", &branch.msg()), attr_g("else_branch", &other.msg())];
-        body.nodes = vec![
+        let step = graph(&["h_in", "c_in", "x_t"], step, &["h_out", "c_out", "y"]);
+        let attrs = [attr_g("body", &step), attr_i("num_scan_inputs", 1)];
+        let scan = vec![node("Scan", "", &["h_i", "c_i", "X"], &["h_s", "c_s", "y_s"], &attrs)];
+        let other = vec![node("Neg", "", &["h_i"], &["h_n"], &[])];
+        let branches = [
+            attr_g("then_branch", &graph(&[], scan, &["h_s", "c_s"])),
+            attr_g("else_branch", &graph(&[], other, &["h_n", "c_i"])),
+        ];
+        let body = vec![
             node("Less", "", &["i", "two"], &["early"], &[]),
             node("If", "", &["early"], &["h_o", "c_o"], &branches),
             node("Concat", "", &["l_i", "h_o"], &["l_o"], &[attr_i("axis", 0)]),
         ];
-        body.outputs = ["early", "h_o", "c_o", "l_o", "i"].map(untyped).to_vec();
+        let formal = ["i", "going", "h_i", "c_i", "l_i"];
+        let body = graph(&formal, body, &["early", "h_o", "c_o", "l_o", "i"]);
         let inputs = ["three", "yes", "s", "s", "s"];
         let names = ["h", "c", "l", "numbers"];
         let graph = Graph {
-            nodes: vec![node("Loop", "", &inputs, &names, &[attr_g("body", &body.msg())])],
+            nodes: vec![node("Loop", "", &inputs, &names, &[attr_g("body", &body)])],
             stored: vec![
                 tensor("W", &[1, 8, 3], &n.floats(24)),
                 tensor("R", &[1, 8, 2], &n.floats(16)),

@@ -193,8 +193,9 @@ fn take<F: Number>(numbers: &mut Numbers, count: usize, scale: f64) -> Vec<F> {
     (0..count).map(|_| F::rounded(one(numbers.next()))).collect()
 }
 
-/// Runs the case and compares with the f64 reference; gives the largest bound relative to the largest value.
-fn check<F: Number, const BITS: u32>(case: &Case) -> f64
+/// Runs the case and compares with the f64 reference; gives the largest bound relative to the largest value. `None`
+/// where activations without limits let values grow beyond what the bounds speak of.
+fn check<F: Number, const BITS: u32>(case: &Case) -> Option<f64>
 where
     f64: From<F>,
     Near<BITS>: From<F>,
@@ -203,6 +204,9 @@ where
     let got = case.run(&case.layer(&contents), &contents, &mut UnfusedScratch::new());
     let exact = case.expected::<F, f64>(&contents);
     let bounds = case.expected::<F, Near<BITS>>(&contents);
+    if bounds.tensors().iter().flat_map(|(_, bounds)| *bounds).any(|bound| !bound.error().is_finite()) {
+        return None;
+    }
     let (mut largest, mut scale) = (0.0f64, 0.0f64);
     for (((name, got), (_, exact)), (_, bounds)) in
         got.tensors().into_iter().zip(exact.tensors()).zip(bounds.tensors())
@@ -219,7 +223,7 @@ where
             (largest, scale) = (largest.max(error), scale.max(exact.abs()));
         }
     }
-    if scale > 0.0 { largest / scale } else { 0.0 }
+    Some(if scale > 0.0 { largest / scale } else { 0.0 })
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -249,12 +253,12 @@ fn case() -> impl Strategy<Value = Case> {
 proptest! {
     #[test]
     fn doubles_are_within_their_bound_of_the_reference(case in case()) {
-        check::<f64, 53>(&case);
+        prop_assume!(check::<f64, 53>(&case).is_some());
     }
 
     #[test]
     fn the_baseline_is_within_its_bound_of_the_reference(case in case()) {
-        check::<f32, 24>(&case);
+        prop_assume!(check::<f32, 24>(&case).is_some());
     }
 
     #[test]
@@ -276,8 +280,8 @@ fn large_products_are_within_a_bound_that_no_wrong_term_meets() {
     let shape = Shape { input: 300, hidden: 67, direction: Direction::Forward };
     for cell in forms() {
         let case = Case { lens: Some((0..70).map(|b| b % 4).collect()), ..Case::new(cell, shape, [3, 70]) };
-        assert!(check::<f64, 53>(&case) < 1e-11, "{cell:?}");
-        assert!(check::<f32, 24>(&case) < 1e-2, "{cell:?}");
+        assert!(check::<f64, 53>(&case).unwrap() < 1e-11, "{cell:?}");
+        assert!(check::<f32, 24>(&case).unwrap() < 1e-2, "{cell:?}");
     }
 }
 
@@ -287,7 +291,8 @@ fn sequences_of_many_chunks_are_within_their_bound() {
     let shape = Shape { input: 100, direction: Direction::Bidirectional, hidden: 2 };
     for cell in forms() {
         let lens = Some(vec![5000, 0, 2600, 2500]);
-        check::<f64, 53>(&Case { lens, scale: 0.5, ..Case::new(cell, shape, [5000, 4]) });
+        let case = Case { lens, scale: 0.5, ..Case::new(cell, shape, [5000, 4]) };
+        assert!(check::<f64, 53>(&case).unwrap() < 1e-11, "{cell:?}");
     }
 }
 

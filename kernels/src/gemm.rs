@@ -82,9 +82,13 @@ pub fn gemm_bt<F: GemmElement>(
     // No extent is 0, so k and the stride are at most the length of a slice, which is at most isize::MAX bytes.
     let (k_stride, c_stride) = (k as isize, stride as isize);
     let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
-    // SAFETY: with these strides row-major A and column-major B are exactly the elements of `a` and `b`, and row-major C
-    // lies within `c`, as was checked above; `c` is borrowed uniquely, and its rows do not overlap.
-    unsafe { F::FUNCTION(m, k, n, F::ONE, a, k_stride, 1, b, 1, k_stride, F::ONE, c, c_stride, 1) };
+    // With few rows the transposed product, `Cᵀ ← Cᵀ + B·Aᵀ`, is quicker: it packs the large matrix in smaller blocks.
+    let (m, n, a, b, [c_row, c_column]) =
+        if m < n { (n, m, b, a, [1, c_stride]) } else { (m, n, a, b, [c_stride, 1]) };
+    // SAFETY: with these strides the row-major first matrix and the column-major second one are exactly the elements of
+    // `a` and `b`, and C, row-major or, transposed, column-major, lies within `c`, as was checked above; `c` is borrowed
+    // uniquely, and its rows do not overlap.
+    unsafe { F::FUNCTION(m, k, n, F::ONE, a, k_stride, 1, b, 1, k_stride, F::ONE, c, c_row, c_column) };
     Ok(())
 }
 
@@ -102,6 +106,23 @@ mod tests {
         let mut c = numbers(&[10, 20, 1, 30, 40, 2]);
         gemm_bt([2, 3, 2], &a, &b, &mut c, 3).unwrap();
         assert_eq!(c, numbers(&[17, 19, 1, 46, 39, 2]));
+    }
+
+    #[test]
+    fn few_rows_and_many_give_the_same_sums() {
+        let numbers = |count: usize| (0..count).map(|i| (i * 7 % 11) as f64).collect::<Vec<_>>();
+        for [m, k, n] in [[1, 5, 9], [3, 40, 50], [50, 40, 3], [70, 300, 20]] {
+            let (a, b) = (numbers(m * k), numbers(n * k));
+            let mut c = vec![1.0; m * (n + 2)];
+            gemm_bt([m, k, n], &a, &b, &mut c, n + 2).unwrap();
+            for (i, row) in c.chunks(n + 2).enumerate() {
+                let dot = |j: usize| a[i * k..][..k].iter().zip(&b[j * k..]).map(|(a, b)| a * b).sum::<f64>();
+                assert!(
+                    (0..n).all(|j| row[j] == 1.0 + dot(j)) && row[n..] == [1.0, 1.0],
+                    "{m} {k} {n}, row {i}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -1,22 +1,24 @@
 //! Whole ONNX models on tract, with the recurrent nodes on this crate's kernels.
 
+mod bf16;
 mod body;
 mod convert;
 mod if_op;
 mod loop_op;
-mod lstm_node;
-mod lstm_op;
 mod prepare;
+mod recurrent_node;
+mod recurrent_op;
 mod repeat_op;
+mod round;
 
 use super::node::{Extent, RecurrentNode};
+use super::operator::RecurrentOp;
 use super::tensor::{DType, Tensor};
 use super::{OnnxError, proto, walk};
 use crate::Error;
-use lstm_op::LstmOp;
 use prepare::value_error;
 use prost::Message;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -131,28 +133,34 @@ impl Loader {
         prepare::bind(graph, self)?;
         prepare::declare_shapes(graph, self)?;
         prepare::name_nodes(graph, &nodes);
+        let bf16 = bf16::rewrite(graph, self.kernels != Kernels::Tract)?;
         prepare::close_bodies(graph);
-        caught("load", || self.plan(&model, nodes))
+        caught("load", || self.plan(&model, nodes, &bf16))
     }
 
-    /// Refuses a recurrent node that would be computed wrongly. Weights that are not folded here get a second
-    /// chance with tract's constant propagation.
+    /// Refuses a recurrent node that is wrong or would be computed wrongly. Weights that are no constants yet may become
+    /// so by tract's constant propagation, and are else packed when the node runs.
     fn check_node(&self, node: &RecurrentNode) -> Result<(), OnnxError> {
-        let ours = node.op == super::RecurrentOp::Lstm && self.kernels != Kernels::Tract;
-        let refusal = match ours {
-            true => node.refusal().filter(|_| !node.only_unfolded),
-            false => node.wrong_on_tract.as_ref(),
-        };
-        refusal.map_or(Ok(()), |e| Err(e.clone()))
+        let wrong = node.refusal().filter(|_| !node.only_not_constant);
+        let on_tract = node.wrong_on_tract.as_ref().filter(|_| self.kernels == Kernels::Tract);
+        on_tract.or(wrong).map_or(Ok(()), |e| Err(e.clone()))
     }
 
-    fn plan(&self, proto: &pb::ModelProto, nodes: Vec<RecurrentNode>) -> TractResult<Model> {
+    fn plan(
+        &self,
+        proto: &pb::ModelProto,
+        nodes: Vec<RecurrentNode>,
+        bf16: &HashSet<String>,
+    ) -> TractResult<Model> {
         let mut onnx = tract_onnx::onnx();
+        onnx.op_register.insert(bf16::ROUND, bf16::build);
         onnx.op_register.insert("If", if_op::build);
         onnx.op_register.insert("Loop", loop_op::build_loop);
         onnx.op_register.insert("Scan", loop_op::build_scan);
         if self.kernels != Kernels::Tract {
-            onnx.op_register.insert("LSTM", lstm_node::build);
+            for op in [RecurrentOp::Lstm, RecurrentOp::Gru, RecurrentOp::Rnn] {
+                onnx.op_register.insert(op.name(), recurrent_node::build);
+            }
         }
         let mut template = InferenceModel::default();
         template.properties.insert(SETTINGS.into(), self.settings());
@@ -163,10 +171,9 @@ impl Loader {
         let mut model = model.into_typed()?;
         body::return_integers(&mut model)?;
         let model = model.into_optimized()?;
-        refuse_unpacked(&model)?;
         let graph = proto.graph.as_ref().context("no graph")?;
-        let inputs = specs(&graph.input, &graph.initializer, &model, TypedModel::input_fact)?;
-        let outputs = specs(&graph.output, &[], &model, TypedModel::output_fact)?;
+        let inputs = specs(&graph.input, &graph.initializer, bf16, &model, TypedModel::input_fact)?;
+        let outputs = specs(&graph.output, &[], bf16, &model, TypedModel::output_fact)?;
         let only_ours = body::keeps_only_memory(&model);
         let plan = TypedSimplePlan::new(model)?;
         Ok(Model(Arc::new(Loaded { plan, inputs, outputs, nodes, only_ours })))
@@ -211,15 +218,6 @@ fn name_unknown_dims(model: &mut InferenceModel) -> TractResult<()> {
     Ok(())
 }
 
-/// Refuses LSTM nodes whose weights are still unknown.
-fn refuse_unpacked(model: &TypedModel) -> TractResult<()> {
-    let refusal = |node: &TypedNode| node.op_as::<LstmOp>().and_then(LstmOp::refusal);
-    match model.nodes().iter().find_map(refusal) {
-        Some(refusal) => Err(TractError::new(refusal)),
-        None => Ok(()),
-    }
-}
-
 /// An input or an output of a [`Model`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -235,6 +233,7 @@ pub struct ValueSpec {
 fn specs(
     infos: &[pb::ValueInfoProto],
     stored: &[pb::TensorProto],
+    bf16: &HashSet<String>,
     model: &TypedModel,
     fact: impl Fn(&TypedModel, usize) -> TractResult<&TypedFact>,
 ) -> TractResult<Vec<ValueSpec>> {
@@ -248,6 +247,7 @@ fn specs(
                 format!("elements of type {:?} are not read", fact.datum_type),
             ))
         })?;
+        let dtype = if bf16.contains(&name) { DType::BF16 } else { dtype };
         let extent = |dim: &TDim| match dim.to_usize() {
             Ok(n) => Extent::Fixed(n),
             Err(_) => Extent::Named(dim.to_string()),
@@ -377,7 +377,8 @@ impl Stream {
             let feeds =
                 feeds.iter().map(|f| Ok(convert::to_tract(f)?.into_tvalue())).collect::<TractResult<_>>()?;
             let values = state.run(feeds)?;
-            let values = values.iter().map(|v| convert::from_tract(v)).collect::<TractResult<Vec<_>>>()?;
+            let values = values.iter().zip(&model.outputs).map(|(v, o)| convert::from_tract(v, o.dtype));
+            let values = values.collect::<TractResult<Vec<_>>>()?;
             Ok((values, state))
         })?;
         self.state = Some(state).filter(|_| model.only_ours);

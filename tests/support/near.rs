@@ -51,10 +51,14 @@ impl<const BITS: u32> Near<BITS> {
     /// What both sides lose where a result is subnormal.
     const TINY: f64 = if BITS == 53 { f64::from_bits(2) } else { f32::from_bits(1) as f64 };
 
-    /// A bound on the distance.
+    /// What a magnitude may come to: far from overflow on both sides.
+    const RANGE: f64 = if BITS == 53 { 1e100 } else { 1e30 };
+
+    /// A bound on the distance; not finite where the analysis makes no statement, since something came near overflow.
     pub(crate) fn error(self) -> f64 {
         let roundings = self.leaves * Self::U * (self.magnitude + self.carried);
-        (self.carried + roundings + self.leaves * Self::TINY) * SLACK
+        let error = (self.carried + roundings + self.leaves * Self::TINY) * SLACK;
+        if self.magnitude + error <= Self::RANGE { error } else { f64::INFINITY }
     }
 
     fn exact(value: f64) -> Self {
@@ -123,7 +127,8 @@ impl<const BITS: u32> Real for Near<BITS> {
 
     fn activated(self, activation: Activation) -> Self {
         let value = self.value.activated(activation);
-        let carried = variation(activation, self.value, self.error());
+        let apart = self.error();
+        let carried = if apart.is_finite() { variation(activation, self.value, apart) } else { apart };
         let largest = match activation {
             Activation::Affine { alpha, beta } | Activation::HardSigmoid { alpha, beta } => {
                 (f64::from(alpha) * self.value).abs() + f64::from(beta).abs()

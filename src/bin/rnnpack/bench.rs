@@ -2,6 +2,7 @@
 
 mod agreement;
 mod layer;
+mod layer_args;
 mod layer_report;
 mod layer_sides;
 mod limits;
@@ -14,20 +15,22 @@ use crate::inputs::{GeneratedArgs, GivenArgs};
 use crate::model::thread_count;
 use anyhow::{Result, bail};
 use clap::ArgGroup;
-use rnnpack::Direction;
+use layer_args::LayerArgs;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
-With --shape, one f32 LSTM layer of random weights: rnnpack, tract's own LSTM on the same layer, and an \
-unfused LSTM over matrixmultiply. With MODEL, the whole model with its LSTM layers on rnnpack, and on \
-tract's own.
+With --shape, one f32 layer of random weights, an LSTM or what --op says: rnnpack, tract's own operator \
+on the same layer, and an unfused layer over matrixmultiply. With MODEL, the whole model with its recurrent \
+layers on rnnpack, and on tract's own. tract is left out, with the reason, where it is known to compute \
+something else.
 
 All sides take turns call by call in one run. A turn starts with one call that is not timed and then \
 times calls for about a millisecond, one at least, so that every side works from caches of its own \
 making. Results are compared before anything is timed. `ratio` is a side's fastest call over rnnpack's. \
 `peak` is the multiply-add throughput and `read` the read bandwidth, at a buffer as large as the packed \
-R, of one thread, measured between the turns: the best of all probes. Flops are T*B*8*H*(I+H) for each \
-direction, without activations; bytes are 16*H*H for each step and direction.
+R, of one thread, measured between the turns: the best of all probes. Flops are T*B*2*G*H*(I+H) for each \
+direction, without activations, where G gates are computed: 4 of an LSTM, 3 with --input-forget, 3 of a \
+GRU, 1 of an RNN; bytes are 4*G*H*H for each step and direction.
 
 At batch 1 the limit is the time that R's bytes take at that bandwidth plus the time that the input's \
 projection takes at the peak.
@@ -36,6 +39,8 @@ Examples:
   rnnpack bench --shape 100,1,256,256
   rnnpack bench --shape 50,64,256,256 --threads 2 --seconds 5
   rnnpack bench --shape 50,16,256,256 --isa avx2 --no-tract --json
+  rnnpack bench --shape 100,1,256,256 --op gru --linear-before-reset
+  rnnpack bench --shape 100,1,256,256 --op rnn --activation Relu
   rnnpack bench model.onnx --input x=x.npy";
 
 /// Time a layer or a model beside tract, an unfused baseline and the machine's limits
@@ -47,15 +52,11 @@ pub(crate) struct Args {
     /// Steps, batch rows, input size and hidden size of a layer, each at least 1
     #[arg(long, value_name = "T,B,I,H", value_parser = parse_shape)]
     shape: Option<LayerShape>,
-    /// The layer's direction, forward where it is not given
-    #[arg(long, value_enum)]
-    direction: Option<DirectionArg>,
+    #[command(flatten)]
+    layer: LayerArgs,
     /// Threads for rnnpack; above 1 its speed on one thread is timed too
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = thread_count())]
     threads: u16,
-    /// Instruction set for rnnpack's layer, such as avx2 or portable; for a model, set RNNPACK_ISA
-    #[arg(long, value_name = "NAME")]
-    isa: Option<String>,
     /// How long to time, all sides together
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = parse_seconds)]
     seconds: f64,
@@ -77,23 +78,6 @@ struct LayerShape {
     hidden: usize,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum DirectionArg {
-    Forward,
-    Reverse,
-    Bidirectional,
-}
-
-impl From<DirectionArg> for Direction {
-    fn from(d: DirectionArg) -> Direction {
-        match d {
-            DirectionArg::Forward => Direction::Forward,
-            DirectionArg::Reverse => Direction::Reverse,
-            DirectionArg::Bidirectional => Direction::Bidirectional,
-        }
-    }
-}
-
 fn parse_shape(s: &str) -> Result<LayerShape> {
     let extent = |s: &str| s.trim().parse::<usize>().ok().filter(|&n| n > 0);
     let extents: Option<Vec<usize>> = s.split(',').map(extent).collect();
@@ -112,10 +96,11 @@ fn parse_seconds(s: &str) -> Result<f64> {
 
 pub(crate) fn bench(args: &Args, json: bool) -> Result<Outcome> {
     match (&args.model, args.shape) {
-        (Some(_), _) if args.isa.is_some() || args.direction.is_some() => {
-            bail!("--isa and --direction are for a layer of --shape; for a model, set RNNPACK_ISA")
-        }
-        (Some(model), _) => whole::bench(args, model, json),
+        (Some(model), _) => match args.layer.given() {
+            Some("--isa") => bail!("--isa is for a layer of --shape; for a model, set RNNPACK_ISA"),
+            Some(option) => bail!("{option} is for a layer of --shape"),
+            None => whole::bench(args, model, json),
+        },
         (None, Some(_)) if !args.given.is_empty() || !args.generated.dim.is_empty() => {
             bail!("--input, --bind and --dim are for a model; a layer of --shape has random inputs")
         }

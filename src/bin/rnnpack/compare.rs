@@ -2,7 +2,7 @@
 
 use crate::report::number;
 use crate::tensors::Tensors;
-use rnnpack::onnx::{Tensor, TensorData};
+use rnnpack::onnx::{DType, Tensor, TensorData};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -13,7 +13,8 @@ pub(crate) struct Difference {
     pub(crate) largest: f64,
     /// Largest finite magnitude of what it should be.
     pub(crate) scale: f64,
-    /// What `largest` may be: the bound times the scale, and 0 for integers and booleans.
+    /// What `largest` may be: the bound, or a step of the type where that is more, times the scale; 0 for integers and
+    /// booleans.
     pub(crate) allowed: f64,
 }
 
@@ -44,7 +45,7 @@ pub(crate) fn compare(ours: &[Tensors], expected: &[Tensors], bound: f64) -> Vec
     let names: BTreeSet<&String> = ours.iter().chain(expected).flat_map(Tensors::keys).collect();
     let one = |name: &String| {
         let mut worst = Difference { output: name.clone(), largest: 0.0, scale: 0.0, allowed: 0.0 };
-        let mut float = true;
+        let mut step = Some(0.0f64);
         if ours.len() != expected.len() {
             worst.largest = f64::INFINITY;
         }
@@ -53,21 +54,33 @@ pub(crate) fn compare(ours: &[Tensors], expected: &[Tensors], bound: f64) -> Vec
                 worst.largest = f64::INFINITY;
                 continue;
             };
-            float &= is_float(b);
+            step = step.zip(step_of(a.dtype())).map(|(a, b)| a.max(b));
             worst.largest = worst.largest.max(largest(a, b));
             worst.scale = numbers(b).map(f64::abs).filter(|x| x.is_finite()).fold(worst.scale, f64::max);
         }
-        worst.allowed = if float { bound * worst.scale } else { 0.0 };
+        worst.allowed = step.map_or(0.0, |step| bound.max(step) * worst.scale);
         worst
     };
     names.into_iter().map(one).collect()
 }
 
-fn is_float(tensor: &Tensor) -> bool {
-    matches!(tensor.data(), TensorData::F32(_) | TensorData::F64(_))
+/// How far neighbouring numbers of half precision are apart at most, relative to them: what rounding makes of the
+/// smallest difference. 0 of types that are finer than any bound, none of integers and booleans.
+fn step_of(dtype: DType) -> Option<f64> {
+    match dtype {
+        DType::F32 | DType::F64 => Some(0.0),
+        DType::F16 => Some(2f64.powi(-10)),
+        DType::BF16 => Some(2f64.powi(-7)),
+        _ => None,
+    }
 }
 
 fn largest(a: &Tensor, b: &Tensor) -> f64 {
+    // Recorded answers in half precision are f32: NumPy's archives hold no other.
+    let (a, b) = match b.dtype() {
+        DType::F32 => (&a.to_f32().unwrap_or_else(|| a.clone()), b),
+        _ => (a, b),
+    };
     if a.dims() != b.dims() || a.dtype() != b.dtype() {
         return f64::INFINITY;
     }
@@ -89,6 +102,8 @@ fn numbers(tensor: &Tensor) -> Box<dyn Iterator<Item = f64> + '_> {
         TensorData::I8(v) => Box::new(v.iter().map(|&x| x.into())),
         TensorData::U8(v) => Box::new(v.iter().map(|&x| x.into())),
         TensorData::Bool(v) => Box::new(v.iter().map(|&x| f64::from(u8::from(x)))),
+        TensorData::F16(v) => Box::new(v.iter().map(|&x| x.into())),
+        TensorData::BF16(v) => Box::new(v.iter().map(|&x| x.into())),
         _ => Box::new(std::iter::once(f64::NAN)),
     }
 }
@@ -124,6 +139,19 @@ mod tests {
         }
         assert!(!compare(&[step(&[1.0])], &[Tensors::new()], 1e-3)[0].passes());
         assert!(!compare(&[step(&[1.0])], &[step(&[1.0]), step(&[1.0])], 1e-3)[0].passes());
+    }
+
+    #[test]
+    fn half_precision_may_be_a_step_off_and_is_compared_with_its_numbers_in_f32() {
+        let wide = Tensor::new(&[2], vec![1.0f32, 0.5]).unwrap();
+        let next = Tensor::new(&[2], vec![1.0f32, 0.5 + 0.001]).unwrap();
+        for (dtype, step) in [(DType::F16, 2f64.powi(-10)), (DType::BF16, 2f64.powi(-7))] {
+            let of = |t: &Tensor| [Tensors::from([("y".to_owned(), t.round_to(dtype).unwrap())])];
+            let same = &compare(&of(&wide), &[Tensors::from([("y".to_owned(), wide.clone())])], 1e-4)[0];
+            assert_eq!((same.largest, same.allowed), (0.0, step));
+            assert!(compare(&of(&wide), &of(&next), 1e-4)[0].passes());
+            assert_eq!(compare(&of(&wide), &of(&next), 1e-1)[0].allowed, 1e-1);
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ struct Declared {
     /// Unless tensors cannot hold it.
     dtype: Option<DType>,
     dims: Option<Vec<Extent>>,
-    /// It is a recurrent node's W, R or B, which must be a constant.
+    /// It is a recurrent node's W, R, B or P, which must be a constant.
     weights: bool,
 }
 
@@ -95,7 +95,7 @@ impl Feeds {
         for declared in missing {
             let tensor = generate(declared, &dims, &mut random)?;
             let values = match tensor.dtype() {
-                DType::F32 | DType::F64 => "uniform in ±1",
+                DType::F32 | DType::F64 | DType::F16 | DType::BF16 => "uniform in ±1",
                 DType::Bool => "all true",
                 _ => "all 1",
             };
@@ -115,7 +115,9 @@ impl Feeds {
         let mut steps = recorded.inputs.clone();
         for step in &mut steps {
             step.retain(|name, _| !bound.contains_key(name));
-            step.keys().try_for_each(|name| find(&declared, name).map(|_| ()))?;
+            for (name, tensor) in step {
+                *tensor = fitted(find(&declared, name)?, tensor.clone())?;
+            }
         }
         Ok(Feeds { bound, weights: weights(&declared), steps, generated: Vec::new() })
     }
@@ -185,7 +187,8 @@ fn declared_inputs(model: &[u8]) -> Result<Vec<Declared>> {
     let graph = model.graph.context("not an ONNX model: it has no graph")?;
     let stored = |name: &str| graph.initializer.iter().any(|t| t.name == name);
     let recurrent = graph.node.iter().filter(|n| matches!(n.op_type.as_str(), "LSTM" | "GRU" | "RNN"));
-    let weights: BTreeSet<&String> = recurrent.flat_map(|n| n.input.iter().skip(1).take(3)).collect();
+    let weights = |n: &'_ pb::NodeProto| [1, 2, 3, 7].map(|i| n.input.get(i).cloned());
+    let weights: BTreeSet<String> = recurrent.flat_map(weights).flatten().collect();
     let declared = |info: &pb::ValueInfoProto| Declared {
         weights: weights.contains(&info.name),
         ..declared_input(info)
@@ -219,6 +222,8 @@ fn dtype(number: i32) -> Option<DType> {
         DataType::Int8 => DType::I8,
         DataType::Uint8 => DType::U8,
         DataType::Bool => DType::Bool,
+        DataType::Float16 => DType::F16,
+        DataType::Bfloat16 => DType::BF16,
         _ => return None,
     })
 }
@@ -244,8 +249,10 @@ fn given(declared: &[Declared], args: &GivenArgs) -> Result<(Tensors, Tensors)> 
     for arg in &args.bind {
         let (name, value) = split(arg, "--bind", "sr=16000 or x=x.npy")?;
         let declared = find(declared, name)?;
-        let tensor =
-            if value.ends_with(".npy") { read_npy(value.as_ref())? } else { scalar(declared, value)? };
+        let tensor = match value.ends_with(".npy") {
+            true => fitted(declared, read_npy(value.as_ref())?)?,
+            false => scalar(declared, value)?,
+        };
         if bound.insert(name.to_owned(), tensor).is_some() {
             bail!("--bind {name} is given twice");
         }
@@ -262,13 +269,25 @@ fn given(declared: &[Declared], args: &GivenArgs) -> Result<(Tensors, Tensors)> 
             if name.starts_with("in/0/") {
                 bail!("{arg} holds a recorded stream: use `rnnpack verify MODEL --recorded {arg}`");
             }
-            find(declared, &name)?;
+            let tensor = fitted(find(declared, &name)?, tensor)?;
             if bound.contains_key(&name) || inputs.insert(name.clone(), tensor).is_some() {
                 bail!("input {name:?} is given twice");
             }
         }
     }
     Ok((bound, inputs))
+}
+
+/// A tensor for an input. NumPy's files hold no half precision as it is read here, so that f32 stands for it where that
+/// changes no value.
+fn fitted(declared: &Declared, tensor: Tensor) -> Result<Tensor> {
+    let half = declared.dtype.filter(|dtype| matches!(dtype, DType::F16 | DType::BF16));
+    let (Some(dtype), DType::F32) = (half, tensor.dtype()) else { return Ok(tensor) };
+    let rounded = tensor.round_to(dtype).filter(|rounded| rounded.to_f32().as_ref() == Some(&tensor));
+    let name = &declared.name;
+    rounded.with_context(|| {
+        format!("input {name:?} is {dtype}: the file has values that are no {dtype}; round them")
+    })
 }
 
 fn split<'a>(arg: &'a str, option: &str, example: &str) -> Result<(&'a str, &'a str)> {
@@ -293,10 +312,17 @@ fn scalar(declared: &Declared, text: &str) -> Result<Tensor> {
         Some(DType::I8) => TensorData::I8(parse(declared, text)?),
         Some(DType::U8) => TensorData::U8(parse(declared, text)?),
         Some(DType::Bool) => TensorData::Bool(parse(declared, text)?),
+        Some(dtype @ (DType::F16 | DType::BF16)) => half(dtype, parse(declared, text)?)?,
         _ => bail!("input {:?} has elements of a type that is not read", declared.name),
     };
     let rank = declared.dims.as_ref().map_or(0, Vec::len);
     Tensor::from_data(vec![1; rank], data).context("a scalar has one element")
+}
+
+/// Numbers, rounded to half precision.
+fn half(dtype: DType, values: Vec<f32>) -> Result<TensorData> {
+    let rounded = Tensor::new(&[values.len()], values).and_then(|t| t.round_to(dtype));
+    Ok(rounded.with_context(|| format!("no numbers of {dtype}"))?.data().clone())
 }
 
 /// What `--dim` says.
@@ -363,6 +389,7 @@ fn generate(declared: &Declared, dims: &DimArgs, random: &mut Random) -> Result<
         Some(DType::I8) => TensorData::I8(vec![1; len]),
         Some(DType::U8) => TensorData::U8(vec![1; len]),
         Some(DType::Bool) => TensorData::Bool(vec![true; len]),
+        Some(dtype @ (DType::F16 | DType::BF16)) => half(dtype, random.uniform(len, 1.0)?)?,
         _ => bail!("input {name:?} has elements of a type that is not read"),
     };
     Tensor::from_data(dims, data).with_context(|| format!("input {name:?} is too large"))

@@ -1,18 +1,19 @@
 //! `rnnpack inspect`: the recurrent nodes of a model.
 
-use crate::Outcome;
 use crate::report::{self, Table, bytes};
+use crate::{Outcome, cell};
 use anyhow::{Context, Result};
 use rnnpack::Layout;
-use rnnpack::onnx::{Extent, RecurrentNode, recurrent_nodes};
+use rnnpack::onnx::{DType, Extent, RecurrentNode, recurrent_nodes};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
-Every LSTM, GRU and RNN node is listed, those inside If, Loop and Scan too, with T steps, B batch rows, \
-I inputs and H hidden units as far as the file tells, the bytes of its weights in the file and packed, \
-and the instruction set and tile that it runs with here. A node that the kernels do not compute is \
-listed with the reason.
+Every LSTM, GRU and RNN node is listed, those inside If, Loop and Scan too, with its element type, T \
+steps, B batch rows, I inputs and H hidden units as far as the file tells, the bytes of its weights in \
+the file and packed, and the instruction set and tile that it runs with here; layers of f64 run on the \
+products of matrixmultiply. Below are its activations, with options that are not the defaults. A node \
+that is not computed is listed with the reason.
 
 Examples:
   rnnpack inspect model.onnx
@@ -35,8 +36,21 @@ struct Line {
 
 struct Packed {
     bytes: usize,
-    isa: &'static str,
+    /// None where the layer runs on the products of another crate.
+    isa: Option<&'static str>,
     plan: String,
+}
+
+impl Packed {
+    fn new(node: &RecurrentNode) -> Result<Packed, rnnpack::Error> {
+        if node.dtype == Some(DType::F64) {
+            let layer = node.pack_f64()?;
+            return Ok(Packed { bytes: layer.packed_bytes(), isa: None, plan: "matrixmultiply".into() });
+        }
+        let layer = node.pack()?;
+        let isa = Some(layer.plan().variant.name());
+        Ok(Packed { bytes: layer.packed_bytes(), isa, plan: layer.plan().to_string() })
+    }
 }
 
 pub(crate) fn inspect(args: &Args, json: bool) -> Result<Outcome> {
@@ -56,11 +70,7 @@ pub(crate) fn inspect(args: &Args, json: bool) -> Result<Outcome> {
 
 impl Line {
     fn new(node: RecurrentNode) -> Line {
-        let packed = node.pack().map_err(|e| e.to_string()).map(|lstm| Packed {
-            bytes: lstm.packed_bytes(),
-            isa: lstm.plan().variant.name(),
-            plan: lstm.plan().to_string(),
-        });
+        let packed = Packed::new(&node).map_err(|e| e.to_string());
         Line { node, packed }
     }
 
@@ -81,6 +91,8 @@ impl Line {
             "graph": &*node.graph,
             "name": node.name,
             "op": node.op.to_string(),
+            "dtype": node.dtype.map(|t| t.to_string()),
+            "cells": node.cells.iter().map(cell::json).collect::<Value>(),
             "opset": node.opset,
             "direction": node.direction.map(|d| d.to_string()),
             "layout": self.layout(),
@@ -93,7 +105,7 @@ impl Line {
             "outputs": node.outputs,
             "weight_bytes": node.weight_bytes,
             "packed_bytes": packed.map(|p| p.bytes),
-            "isa": packed.map(|p| p.isa),
+            "isa": packed.and_then(|p| p.isa),
             "plan": packed.map(|p| &p.plan),
             "refusal": self.packed.as_ref().err(),
         })
@@ -117,8 +129,8 @@ fn text(model: &str, lines: &[Line]) -> String {
         return title;
     }
     let headings =
-        ["#", "op", "opset", "direction", "layout", "T", "B", "I", "H", "weights", "packed", "plan"];
-    let right = &[true, false, true, false, true, true, true, true, true, true, true, false];
+        ["#", "op", "type", "opset", "direction", "layout", "T", "B", "I", "H", "weights", "packed", "plan"];
+    let right = &[true, false, false, true, false, true, true, true, true, true, true, true, false];
     let mut table = Table::new(&headings, right);
     let known = |n: Option<usize>| n.map_or("?".to_owned(), |n| n.to_string());
     for (i, line) in lines.iter().enumerate() {
@@ -126,6 +138,7 @@ fn text(model: &str, lines: &[Line]) -> String {
         table.row(vec![
             i.to_string(),
             node.op.to_string(),
+            node.dtype.map_or("?".to_owned(), |t| t.to_string()),
             node.opset.to_string(),
             node.direction.map_or("?".to_owned(), |d| d.to_string()),
             line.layout().map_or("?".to_owned(), |l| l.to_string()),
@@ -151,6 +164,16 @@ impl Line {
             out += &format!("   attributes: {}\n", self.attributes().join(", "));
         }
         out += &format!("   inputs: {}; outputs: {}\n", node.inputs.join(", "), node.outputs.join(", "));
+        match node.cells.as_slice() {
+            [] => {}
+            [first, rest @ ..] if rest.iter().all(|cell| cell == first) => {
+                out += &format!("   computes: {}\n", cell::text(first));
+            }
+            cells => {
+                let all: Vec<String> = cells.iter().map(cell::text).collect();
+                out += &format!("   computes: {}\n", all.join(" | "));
+            }
+        }
         if let Err(reason) = &self.packed {
             out += &format!("   refused: {reason}\n");
         }

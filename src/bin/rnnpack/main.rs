@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cell;
 mod compare;
 mod inputs;
 mod inspect;

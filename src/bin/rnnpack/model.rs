@@ -50,7 +50,7 @@ pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize
 }
 
 fn is_scalar(tensor: &Tensor) -> bool {
-    tensor.data().len() == 1 && !matches!(tensor.dtype(), DType::F32 | DType::F64)
+    tensor.data().len() == 1 && !matches!(tensor.dtype(), DType::F32 | DType::F64 | DType::F16 | DType::BF16)
 }
 
 /// Whether `test` holds for the input `name` of every call.

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
 Every output is written to DIR as <output>.npy, with / and \\ in its name replaced by _. The model runs \
-with its LSTM layers on rnnpack. Inputs that steer the model's control flow are made constants where it \
-does not load otherwise.
+with its recurrent layers on rnnpack. Inputs that steer the model's control flow are made constants where it \
+does not load otherwise. Tensors in half precision are f32 in files, which holds the same values.
 
 Examples:
   rnnpack run model.onnx --input x=x.npy --output out
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Folder for the outputs; made if there is none
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Threads that LSTM layers share batch rows over
+    /// Threads that recurrent layers share batch rows over
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = thread_count())]
     threads: u16,
 }

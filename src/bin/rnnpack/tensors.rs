@@ -44,11 +44,12 @@ pub(crate) fn read_npz(path: &Path) -> Result<Tensors> {
     read().with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Writes a `.npy` file.
+/// Writes a `.npy` file; half precision as f32, which holds the same values.
 pub(crate) fn write_npy(path: &Path, tensor: &Tensor) -> Result<()> {
     let write = || -> Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
-        match tensor.data() {
+        let wide = tensor.to_f32();
+        match wide.as_ref().unwrap_or(tensor).data() {
             TensorData::F32(v) => encode(tensor.dims(), v, &mut file),
             TensorData::F64(v) => encode(tensor.dims(), v, &mut file),
             TensorData::I64(v) => encode(tensor.dims(), v, &mut file),

@@ -7,23 +7,24 @@ use crate::model::{Loaded, load};
 use crate::report::{self, Table, count, difference, magnitude, progress};
 use crate::tensors::Tensors;
 use anyhow::{Context, Result, bail};
-use rnnpack::onnx::{Kernels, RecurrentOp};
+use rnnpack::onnx::Kernels;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
-The model's outputs with its LSTM layers on rnnpack are compared with
+The model's outputs with its recurrent layers (LSTM, GRU, RNN) on rnnpack are compared with
 
-  f64       the same model with its LSTM layers computed by a naive reference in f64,
-  tract     the same model with tract's own LSTM; it is left out, with the reason, where tract
-            cannot load or run the model or is known to compute a layer wrongly,
+  f64       the same model with those layers computed by a naive reference in f64,
+  tract     the same model with tract's own operators; it is left out, with the reason, where
+            tract cannot load or run the model or is known to compute a layer wrongly,
   recorded  the outputs in the archive of --recorded.
 
 For each output the largest absolute difference counts, over all steps. It passes up to BOUND times the \
 output's largest magnitude. The default of 1e-4 leaves room for what is no error: f32 sums of some \
 thousand terms in another order differ by some 1e-6 of the sum, activations of other libraries by as \
 much, and long streams and the layers around amplify both tenfold. A wrong gate, direction, state or \
-length moves outputs by 1e-2 and more. Integers and booleans must be equal.
+length moves outputs by 1e-2 and more. Outputs in half precision may differ by one step of their type: \
+1e-3 (f16) or 8e-3 (bf16) of that magnitude. Integers and booleans must be equal.
 
 Inputs that are not given are generated: floats uniform in ±1 from --seed, integers 1, dimensions \
 without a size 4. A recorded stream has the keys in/<step>/<name> and out/<step>/<name>; an input that \
@@ -74,7 +75,7 @@ struct Report {
     steps: usize,
     generated: Vec<String>,
     carried: Vec<(String, String)>,
-    /// LSTM nodes of the model, which rnnpack computes.
+    /// Recurrent nodes of the model, which rnnpack computes.
     layers: usize,
     comparisons: Vec<Comparison>,
 }
@@ -103,13 +104,13 @@ fn report(args: &Args, model: String, bytes: &[u8], recorded: Option<&Recorded>)
         Ok((loaded, outputs))
     };
     let (loaded, ours) = run(Kernels::Rnnpack).map_err(|e| feeds.explain(e))?;
-    let layers = loaded.model.recurrent_nodes().iter().filter(|n| n.op == RecurrentOp::Lstm).count();
+    let layers = loaded.model.recurrent_nodes().len();
     let mut comparisons = Vec::new();
     for (with, kernels) in [("f64", Kernels::Reference64), ("tract", Kernels::Tract)] {
         bar.inc(1);
         bar.set_message(with);
         let result = match layers {
-            0 => Err("without an LSTM node both are tract".to_owned()),
+            0 => Err("without a recurrent node both are tract".to_owned()),
             _ => run(kernels)
                 .map(|(_, theirs)| compare(&ours, &theirs, args.bound))
                 .map_err(|e| report::error(&e)),
@@ -148,14 +149,14 @@ impl Report {
             Verdict::Pass => "PASS".to_owned(),
             Verdict::Fail => "FAIL: differences exceed the bound".to_owned(),
             Verdict::NothingCompared if self.layers == 0 => {
-                "NOTHING COMPARED: the model has no LSTM node, so rnnpack computes none of it".to_owned()
+                "NOTHING COMPARED: the model has no recurrent node, so rnnpack computes none of it".to_owned()
             }
             Verdict::NothingCompared => "NOTHING COMPARED".to_owned(),
         }
     }
 
     fn text(&self) -> String {
-        let (nodes, steps) = (count(self.layers, "LSTM node"), count(self.steps, "step"));
+        let (nodes, steps) = (count(self.layers, "recurrent node"), count(self.steps, "step"));
         let mut out = format!("{}: {nodes}, {steps}\n", self.model);
         for line in &self.generated {
             out += &format!("generated: {line}\n");
@@ -203,7 +204,7 @@ impl Report {
                 Verdict::Fail => "fail",
                 Verdict::NothingCompared => "nothing_compared",
             },
-            "lstm_nodes": self.layers,
+            "recurrent_nodes": self.layers,
             "steps": self.steps,
             "generated": self.generated,
             "handed_on": self.carried.iter().map(carried).collect::<Value>(),

@@ -1,8 +1,7 @@
 //! The graphs inside nodes, from typing on: what `If`, `Loop` and `Scan` have in common.
 
 use super::if_op::Choice;
-use super::lstm_op::LstmOp;
-use super::refuse_unpacked;
+use super::recurrent_op::Recurrent;
 use super::repeat_op::Repeat;
 use std::sync::Arc;
 use tract_onnx::tract_core::ops::cast::cast;
@@ -40,7 +39,6 @@ impl Body {
         }
         model.inputs = left.iter().map(|&i| model.inputs[i]).collect();
         let model = model.into_optimized()?;
-        refuse_unpacked(&model)?;
         let reusable = keeps_only_memory(&model);
         let planned = Planned { plan: TypedSimplePlan::new(model)?, reusable };
         Ok(Some((Body::Planned(Arc::new(planned)), left)))
@@ -89,7 +87,8 @@ pub(super) fn value_symbols(fact: &TypedFact) -> Vec<Symbol> {
 /// Whether no operator but ours keeps anything between calls. tract's `Scan` keeps values: its plans must be
 /// started afresh for every call.
 pub(super) fn keeps_only_memory(model: &TypedModel) -> bool {
-    let ours = |node: &TypedNode| node.op_is::<LstmOp>() || node.op_is::<Choice>() || node.op_is::<Repeat>();
+    let ours =
+        |node: &TypedNode| node.op_is::<Recurrent>() || node.op_is::<Choice>() || node.op_is::<Repeat>();
     let stateless = |node: &TypedNode| matches!(node.op.state(&EvalContext::out_of_plan()), Ok(None));
     model.nodes().iter().all(|node| ours(node) || stateless(node))
 }

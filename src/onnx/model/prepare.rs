@@ -193,6 +193,8 @@ fn stored_tensor(name: &str, tensor: &Tensor) -> pb::TensorProto {
         TensorData::U8(v) => (2, ints(&mut v.iter().map(|&x| x.into()))),
         TensorData::I8(v) => (3, ints(&mut v.iter().map(|&x| x.into()))),
         TensorData::Bool(v) => (9, ints(&mut v.iter().map(|&x| x.into()))),
+        TensorData::F16(v) => (10, ints(&mut v.iter().map(|&x| x.to_bits().into()))),
+        TensorData::BF16(v) => (16, ints(&mut v.iter().map(|&x| x.to_bits().into()))),
     };
     t.data_type = number;
     t.int32_data = field;

@@ -1,26 +1,28 @@
-//! One LSTM layer of random weights: rnnpack, tract and the unfused baseline.
+//! One layer of random weights: rnnpack, tract and the unfused baseline.
 
 use super::agreement::Agreement;
 use super::layer_report::Report;
 use super::layer_sides::{competitors, differences};
 use super::limits::Limits;
 use super::timing::{Side, interleave};
-use super::{Args, LayerShape};
+use super::{Args, LayerArgs, LayerShape};
 use crate::Outcome;
 use crate::model::with_threads;
 use crate::report;
 use crate::tensors::Random;
 use anyhow::{Context, Result};
-use rnnpack::{Direction, GateOrder, Layer, LayerWeights, Planner, Shape};
+use rnnpack::{Cell, GateOrder, Layer, LayerTensors, LayerWeights, Planner, Shape};
 
 /// The layer to time: weights in ONNX's layout and order, and an input.
 pub(crate) struct LayerData {
     pub(crate) time: usize,
     pub(crate) batch: usize,
+    pub(crate) cell: Cell,
     pub(crate) shape: Shape,
     pub(crate) w: Vec<f32>,
     pub(crate) r: Vec<f32>,
     pub(crate) b: Vec<f32>,
+    pub(crate) p: Option<Vec<f32>>,
     pub(crate) x: Vec<f32>,
     /// f32 of the output.
     pub(crate) y_len: usize,
@@ -28,38 +30,57 @@ pub(crate) struct LayerData {
 
 impl LayerData {
     /// Weights uniform in ±1/√H, as PyTorch starts with, and inputs uniform in ±1.
-    fn random(LayerShape { time, batch, input, hidden }: LayerShape, args: &Args) -> Result<LayerData> {
-        let direction = args.direction.map_or(Direction::Forward, Direction::from);
+    pub(crate) fn random(
+        LayerShape { time, batch, input, hidden }: LayerShape,
+        args: &LayerArgs,
+        seed: u64,
+    ) -> Result<LayerData> {
+        let (cell, direction) = (args.cell()?, args.direction());
         let shape = Shape { input, hidden, direction };
-        let d = shape.direction.count();
-        let mut random = Random::new(args.generated.seed);
+        let (d, gates) = (direction.count(), cell.gates());
+        let mut random = Random::new(seed);
         let scale = 1.0 / (hidden as f32).sqrt();
-        let w = random.uniform(product([d, 4, hidden, input])?, scale)?;
-        let r = random.uniform(product([d, 4, hidden, hidden])?, scale)?;
-        let b = random.uniform(product([d, 8, hidden, 1])?, scale)?;
+        let w = random.uniform(product([d, gates, hidden, input])?, scale)?;
+        let r = random.uniform(product([d, gates, hidden, hidden])?, scale)?;
+        let b = random.uniform(product([d, 2 * gates, hidden, 1])?, scale)?;
+        let p = match args.peepholes() {
+            true => Some(random.uniform(product([d, 3, hidden, 1])?, scale)?),
+            false => None,
+        };
         let x = random.uniform(product([time, batch, input, 1])?, 1.0)?;
         let y_len = product([time, d, batch, hidden])?;
-        Ok(LayerData { time, batch, shape, w, r, b, x, y_len })
+        Ok(LayerData { time, batch, cell, shape, w, r, b, p, x, y_len })
     }
 
     fn weights(&self) -> Result<LayerWeights<'_>> {
-        Ok(LayerWeights::new(self.shape, GateOrder::Onnx, &self.w, &self.r, Some(&self.b))?)
+        let tensors = LayerTensors { w: &self.w, r: &self.r, b: Some(&self.b), p: self.p.as_deref() };
+        Ok(LayerWeights::new(self.cell, self.shape, GateOrder::Onnx, tensors)?)
     }
 
     /// Flops of a call, without activations.
     pub(crate) fn flops(&self) -> f64 {
         let Shape { input, hidden, .. } = self.shape;
-        self.steps() * self.batch as f64 * 8.0 * hidden as f64 * (input + hidden) as f64
+        self.flops_of(input + hidden)
     }
 
     /// Flops of the input's projection.
     pub(crate) fn projection_flops(&self) -> f64 {
-        self.steps() * self.batch as f64 * 8.0 * self.shape.hidden as f64 * self.shape.input as f64
+        self.flops_of(self.shape.input)
+    }
+
+    /// Flops of products with `columns` columns of W and R.
+    fn flops_of(&self, columns: usize) -> f64 {
+        self.steps() * self.batch as f64 * 2.0 * self.rows() * columns as f64
     }
 
     /// Bytes of R that the steps of a call read, once each.
     pub(crate) fn r_bytes(&self) -> f64 {
-        self.steps() * 16.0 * (self.shape.hidden as f64).powi(2)
+        self.steps() * 4.0 * self.rows() * self.shape.hidden as f64
+    }
+
+    /// Rows of W and R that a step computes with.
+    fn rows(&self) -> f64 {
+        (self.cell.computed_gates().count() * self.shape.hidden) as f64
     }
 
     /// Steps of all directions.
@@ -74,14 +95,14 @@ fn product(extents: [usize; 4]) -> Result<usize> {
 }
 
 pub(crate) fn bench(args: &Args, shape: LayerShape, json: bool) -> Result<Outcome> {
-    let planner = match &args.isa {
+    let planner = match &args.layer.isa {
         Some(name) => Planner::for_isa(name)?,
         None => Planner::from_env()?,
     };
-    let data = LayerData::random(shape, args)?;
+    let data = LayerData::random(shape, &args.layer, args.generated.seed)?;
     let weights = data.weights()?;
-    let lstm = Layer::with_plan(&weights, planner.plan(weights.shape()))?;
-    with_threads(args.threads.into(), || compete(args, &data, &weights, &lstm, json))?
+    let layer = Layer::with_plan(&weights, planner.plan(weights.cell(), weights.shape()))?;
+    with_threads(args.threads.into(), || compete(args, &data, &weights, &layer, json))?
 }
 
 /// Compares the sides, times them and reports.
@@ -89,14 +110,15 @@ fn compete(
     args: &Args,
     data: &LayerData,
     weights: &LayerWeights<'_>,
-    lstm: &Layer,
+    layer: &Layer,
     json: bool,
 ) -> Result<Outcome> {
-    let (mut competitors, tract_left_out) = competitors(args, data, weights, lstm)?;
+    let (mut competitors, tract_left_out) = competitors(args, data, weights, layer)?;
     let differences = differences(&mut competitors)?;
     let agreement = Agreement { differences, tract_left_out };
     let agree = agreement.holds();
-    let mut limits = Limits::new(lstm.plan().variant, packed_r_bytes(data, lstm));
+    let plan = layer.plan();
+    let mut limits = Limits::new(plan.variant, plan.recurrent_bytes(&data.cell, data.shape.hidden));
     let mut times = Vec::new();
     if agree {
         let sides = competitors.iter_mut().map(|(name, c)| Side::new(name, || c.call()));
@@ -104,13 +126,7 @@ fn compete(
         interleave(&mut sides, Some(&mut limits), args.seconds)?;
         times = sides.iter().map(|s| (s.name, s.times())).collect();
     }
-    let report = Report { threads: args.threads, data, lstm, agreement, limits, times };
+    let report = Report { threads: args.threads, data, layer, agreement, limits, times };
     report::emit(json, || report.json(), || report.text())?;
     Ok(if agree { Outcome::Done } else { Outcome::Failed })
-}
-
-/// Bytes of R as it is packed for one direction: padded to whole vectors of hidden units.
-fn packed_r_bytes(data: &LayerData, lstm: &Layer) -> usize {
-    let hidden = data.shape.hidden;
-    16 * hidden * hidden.next_multiple_of(lstm.plan().variant.lanes())
 }

@@ -4,6 +4,7 @@ use super::agreement::{Agreement, ONE_THREAD, OURS};
 use super::layer::LayerData;
 use super::limits::Limits;
 use super::timing::{Times, median};
+use crate::cell;
 use crate::report::{self, Table, count, micros};
 use rnnpack::{Layer, Shape};
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 pub(crate) struct Report<'a> {
     pub(crate) threads: u16,
     pub(crate) data: &'a LayerData,
-    pub(crate) lstm: &'a Layer,
+    pub(crate) layer: &'a Layer,
     pub(crate) agreement: Agreement,
     pub(crate) limits: Limits,
     /// Of all sides, rnnpack first; empty where the sides do not agree.
@@ -51,9 +52,13 @@ impl Report<'_> {
 
     pub(crate) fn text(&self) -> String {
         let Shape { input, hidden, direction } = self.data.shape;
-        let (time, batch, plan) = (self.data.time, self.data.batch, self.lstm.plan());
-        let threads = count(self.threads.into(), "thread");
-        let shape = format!("T={time} B={batch} I={input} H={hidden} {direction}, {plan}, {threads}\n");
+        let LayerData { time, batch, cell, .. } = self.data;
+        let (op, plan, threads) = (cell.op(), self.layer.plan(), count(self.threads.into(), "thread"));
+        let peepholes = if self.data.p.is_some() { "; peepholes" } else { "" };
+        let shape = format!(
+            "{op} T={time} B={batch} I={input} H={hidden} {direction}, {plan}, {threads}\n{}{peepholes}\n",
+            cell::text(cell),
+        );
         let agreement = self.agreement.text();
         if self.times.is_empty() {
             return shape + &agreement;
@@ -110,11 +115,14 @@ impl Report<'_> {
         let [read, projection] = self.limit(peak, bandwidth);
         json!({
             "shape": { "time": self.data.time, "batch": self.data.batch, "input": input, "hidden": hidden },
+            "op": self.data.cell.op(),
+            "cell": cell::json(&self.data.cell),
+            "peepholes": self.data.p.is_some(),
             "direction": direction.to_string(),
-            "isa": self.lstm.plan().variant.name(),
+            "isa": self.layer.plan().variant.name(),
             "threads": self.threads,
             "flops": self.data.flops(),
-            "packed_bytes": self.lstm.packed_bytes(),
+            "packed_bytes": self.layer.packed_bytes(),
             "agreement": self.agreement.json(),
             "limits": {
                 "probes": self.limits.peaks.len(), "peak_flops": peak,

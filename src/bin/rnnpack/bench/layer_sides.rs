@@ -6,8 +6,8 @@ use super::layer::LayerData;
 use super::tract::TractLayer;
 use crate::report;
 use anyhow::{Context, Result};
-use rnnpack::baseline::UnfusedLstm;
-use rnnpack::{Dims, Layer, LayerWeights, Layout, Scratch, Sequence, State, View, ViewMut};
+use rnnpack::baseline::{self, Unfused};
+use rnnpack::{Dims, Error, Layer, LayerWeights, Layout, Scratch, Sequence, State, View, ViewMut};
 
 const UNFUSED: &str = "matrixmultiply, unfused";
 
@@ -19,54 +19,29 @@ pub(crate) trait Competitor {
     fn output(&self) -> Result<&[f32]>;
 }
 
-struct Ours<'a> {
-    lstm: &'a Layer,
+/// A layer of this crate. `forward` has the layer and its scratch.
+struct Ours<'a, F> {
     data: &'a LayerData,
-    threads: usize,
     state: State,
-    scratch: Scratch,
     y: Vec<f32>,
+    forward: F,
 }
 
-impl<'a> Ours<'a> {
-    fn new(lstm: &'a Layer, data: &'a LayerData, threads: usize) -> Result<Ours<'a>> {
-        let state = lstm.new_state(data.batch)?;
-        Ok(Ours { lstm, data, threads, state, scratch: Scratch::new(), y: zeros(data.y_len)? })
+impl<'a, F: FnMut(Sequence<'_>, &mut State) -> Result<(), Error> + 'a> Ours<'a, F> {
+    fn side(data: &'a LayerData, state: State, forward: F) -> Result<Box<dyn Competitor + 'a>> {
+        Ok(Box::new(Ours { data, state, y: zeros(data.y_len)?, forward }))
     }
 }
 
-impl Competitor for Ours<'_> {
+impl<F: FnMut(Sequence<'_>, &mut State) -> Result<(), Error>> Competitor for Ours<'_, F> {
     fn call(&mut self) -> Result<()> {
         let LayerData { time, batch, shape, x, .. } = self.data;
         let x_dims = Dims { time: *time, directions: 1, batch: *batch, width: shape.input };
         let y_dims = Dims { directions: shape.direction.count(), width: shape.hidden, ..x_dims };
         let x = View::new(x, x_dims, Layout::TimeMajor)?;
         let y = Some(ViewMut::new(&mut self.y, y_dims, Layout::TimeMajor)?);
-        let sequence = Sequence { x, lens: None, y };
         self.state.reset();
-        match self.threads {
-            1 => self.lstm.forward(sequence, &mut self.state, &mut self.scratch)?,
-            n => self.lstm.forward_parallel(sequence, &mut self.state, &mut self.scratch, n)?,
-        }
-        Ok(())
-    }
-
-    fn output(&self) -> Result<&[f32]> {
-        Ok(&self.y)
-    }
-}
-
-struct Unfused<'a> {
-    lstm: UnfusedLstm,
-    data: &'a LayerData,
-    state: State,
-    y: Vec<f32>,
-}
-
-impl Competitor for Unfused<'_> {
-    fn call(&mut self) -> Result<()> {
-        self.state.reset();
-        Ok(self.lstm.forward(self.data.time, &self.data.x, &mut self.state, &mut self.y)?)
+        Ok((self.forward)(Sequence { x, lens: None, y }, &mut self.state)?)
     }
 
     fn output(&self) -> Result<&[f32]> {
@@ -88,27 +63,36 @@ pub(crate) fn competitors<'a>(
     args: &Args,
     data: &'a LayerData,
     weights: &LayerWeights<'_>,
-    lstm: &'a Layer,
+    layer: &'a Layer,
 ) -> Result<(Vec<Named<'a>>, Option<String>)> {
-    let threads = usize::from(args.threads);
-    let mut all: Vec<Named<'a>> = vec![(OURS, Box::new(Ours::new(lstm, data, threads)?))];
-    if threads > 1 {
-        all.push((ONE_THREAD, Box::new(Ours::new(lstm, data, 1)?)));
-    }
-    let left_out = match TractLayer::new(data) {
-        _ if args.no_tract => None,
-        Ok(tract) => {
-            all.push((TRACT, Box::new(tract)));
-            None
-        }
-        Err(e) => Some(report::error(&e)),
+    let state = || layer.new_state(data.batch);
+    let fused = |threads: usize| {
+        let mut scratch = Scratch::new();
+        Ours::side(data, state()?, move |sequence, state| match threads {
+            1 => layer.forward(sequence, state, &mut scratch),
+            n => layer.forward_parallel(sequence, state, &mut scratch, n),
+        })
     };
-    let (lstm, state, y) = (UnfusedLstm::new(weights), lstm.new_state(data.batch)?, zeros(data.y_len)?);
-    all.push((UNFUSED, Box::new(Unfused { lstm, data, state, y })));
+    let mut all: Vec<Named<'a>> = vec![(OURS, fused(args.threads.into())?)];
+    if args.threads > 1 {
+        all.push((ONE_THREAD, fused(1)?));
+    }
+    let mut left_out = None;
+    if !args.no_tract {
+        match TractLayer::new(data, &args.layer) {
+            Ok(tract) => all.push((TRACT, Box::new(tract))),
+            Err(e) => left_out = Some(report::error(&e)),
+        }
+    }
+    let (unfused, mut scratch) = (Unfused::new(weights)?, baseline::Scratch::new());
+    let forward =
+        move |sequence: Sequence<'_>, state: &mut State| unfused.forward(sequence, state, &mut scratch);
+    all.push((UNFUSED, Ours::side(data, state()?, forward)?));
     Ok((all, left_out))
 }
 
-/// Largest absolute difference of every other side's output from the first one's; infinite where it is NaN.
+/// Largest difference of every other side's output from the first one's, relative to the first one's largest value where
+/// that is more than 1; infinite where it is NaN.
 pub(crate) fn differences(competitors: &mut [Named<'_>]) -> Result<Vec<(&'static str, f64)>> {
     for (name, c) in &mut *competitors {
         c.call().with_context(|| format!("{name} failed"))?;
@@ -127,5 +111,6 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f64 {
     }
     let difference = |(&a, &b): (&f32, &f32)| (f64::from(a) - f64::from(b)).abs();
     let worst = |worst: f64, d: f64| if d.is_nan() { f64::INFINITY } else { worst.max(d) };
-    a.iter().zip(b).map(difference).fold(0.0, worst)
+    let scale = a.iter().map(|&a| f64::from(a).abs()).filter(|a| a.is_finite()).fold(1.0, f64::max);
+    a.iter().zip(b).map(difference).fold(0.0, worst) / scale
 }

@@ -1,10 +1,13 @@
-//! tract's own LSTM on the timed layer: an ONNX model of one node, loaded and optimized by tract.
+//! tract's own operator on the timed layer: an ONNX model of one node, loaded and optimized by tract.
 
 use super::layer::LayerData;
 use super::layer_sides::Competitor;
+use super::{LayerArgs, LayerShape};
 use crate::model::quietly;
 use anyhow::{Context, Result, anyhow};
-use rnnpack::{Direction, Shape};
+use prost::Message;
+use rnnpack::onnx::{Kernels, Loader};
+use rnnpack::{Cell, GruCell, LstmCell, Shape};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tract_onnx::pb;
@@ -23,11 +26,12 @@ impl TractLayer {
     /// Loads the layer.
     ///
     /// # Errors
-    /// Where tract computes something else, does not load the layer, or panics.
-    pub(crate) fn new(data: &LayerData) -> Result<TractLayer> {
-        if data.shape.direction == Direction::Reverse {
-            return Err(anyhow!("tract computes a reverse layer as a forward one"));
-        }
+    /// Where tract computes something else, as [`Kernels::Tract`] knows of it, does not load the layer, or panics.
+    pub(crate) fn new(data: &LayerData, args: &LayerArgs) -> Result<TractLayer> {
+        // What it computes wrongly does not depend on sizes.
+        let smallest = LayerShape { time: 1, batch: 1, input: 1, hidden: 1 };
+        let smallest = model(&LayerData::random(smallest, args, 0)?).encode_to_vec();
+        quietly(|| Loader::new().kernels(Kernels::Tract).load(&smallest))?;
         let load = || -> TractResult<TractLayer> {
             let model = tract_onnx::onnx().model_for_proto_model(&model(data))?;
             let plan = model.into_optimized()?.into_runnable()?;
@@ -53,21 +57,27 @@ impl Competitor for TractLayer {
 
 fn model(data: &LayerData) -> pb::ModelProto {
     let Shape { input, hidden, direction } = data.shape;
-    let d = direction.count();
+    let (d, gates) = (direction.count(), data.cell.gates());
+    let mut inputs = vec!["X", "W", "R", "B"];
+    let mut initializer = vec![
+        tensor("W", &[d, gates * hidden, input], &data.w),
+        tensor("R", &[d, gates * hidden, hidden], &data.r),
+        tensor("B", &[d, 2 * gates * hidden], &data.b),
+    ];
+    if let Some(p) = &data.p {
+        inputs.extend(["", "", "", "P"]);
+        initializer.push(tensor("P", &[d, 3 * hidden], p));
+    }
     let graph = pb::GraphProto {
         name: "layer".into(),
         node: vec![pb::NodeProto {
-            op_type: "LSTM".into(),
-            input: ["X", "W", "R", "B"].map(String::from).into(),
+            op_type: data.cell.op().into(),
+            input: inputs.into_iter().map(String::from).collect(),
             output: vec!["Y".into()],
-            attribute: attributes(direction, hidden),
+            attribute: attributes(&data.cell, data.shape),
             ..Default::default()
         }],
-        initializer: vec![
-            tensor("W", &[d, 4 * hidden, input], &data.w),
-            tensor("R", &[d, 4 * hidden, hidden], &data.r),
-            tensor("B", &[d, 8 * hidden], &data.b),
-        ],
+        initializer,
         input: vec![value("X", &[data.time, data.batch, input])],
         output: vec![value("Y", &[data.time, d, data.batch, hidden])],
         ..Default::default()
@@ -76,21 +86,30 @@ fn model(data: &LayerData) -> pb::ModelProto {
     pb::ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(graph), ..Default::default() }
 }
 
-fn attributes(direction: Direction, hidden: usize) -> Vec<pb::AttributeProto> {
+/// The attributes of the node. Activations have their default parameters.
+fn attributes(cell: &Cell, Shape { hidden, direction, .. }: Shape) -> Vec<pb::AttributeProto> {
     use pb::attribute_proto::AttributeType;
-    let hidden = pb::AttributeProto {
-        name: "hidden_size".into(),
-        r#type: AttributeType::Int.into(),
-        i: hidden as i64,
+    let attribute = |name: &str, r#type: AttributeType| pb::AttributeProto {
+        name: name.into(),
+        r#type: r#type.into(),
         ..Default::default()
     };
-    let direction = pb::AttributeProto {
-        name: "direction".into(),
-        r#type: AttributeType::String.into(),
-        s: direction.to_string().into_bytes(),
-        ..Default::default()
-    };
-    vec![hidden, direction]
+    let int = |name: &str, i: i64| pb::AttributeProto { i, ..attribute(name, AttributeType::Int) };
+    let names = (0..direction.count()).flat_map(|_| cell.activations());
+    let strings = names.map(|activation| activation.name().as_bytes().to_vec()).collect();
+    let s = direction.to_string().into_bytes();
+    let mut all = vec![
+        int("hidden_size", hidden as i64),
+        pb::AttributeProto { s, ..attribute("direction", AttributeType::String) },
+        pb::AttributeProto { strings, ..attribute("activations", AttributeType::Strings) },
+    ];
+    all.extend(cell.clip().map(|f| pb::AttributeProto { f, ..attribute("clip", AttributeType::Float) }));
+    match *cell {
+        Cell::Lstm(LstmCell { input_forget: true, .. }) => all.push(int("input_forget", 1)),
+        Cell::Gru(GruCell { linear_before_reset: true, .. }) => all.push(int("linear_before_reset", 1)),
+        _ => {}
+    }
+    all
 }
 
 fn tensor(name: &str, dims: &[usize], values: &[f32]) -> pb::TensorProto {
