@@ -124,6 +124,39 @@ impl Recurrent {
         Ok(Some((Recurrent { spec: self.spec.clone(), inputs, layer: Some(Arc::new(layer)) }, kept)))
     }
 
+    /// Checks what is known of the extents of weights that are no constants yet.
+    pub(super) fn check_open(&self, facts: &[&TypedFact]) -> TractResult<()> {
+        let extent = |slot: Option<usize>, axis: usize| facts[slot?].shape.get(axis)?.to_usize().ok();
+        let [_, r, ..] = self.weight_slots();
+        let settings = &self.spec.settings;
+        let (input, hidden) = (extent(self.inputs[0], 2), extent(r, 2));
+        if let (Some(given), Some(found)) = (settings.hidden, hidden)
+            && given != found
+        {
+            let reason = format!("{given}, but R has {found}");
+            return Err(TractError::new(self.spec.reader().bad_attribute("hidden_size", reason)));
+        }
+        let hidden = hidden.or(settings.hidden);
+        let rows = |factor: usize| hidden.and_then(|h| h.checked_mul(factor));
+        let (directions, gates) = (Some(settings.direction.count()), self.spec.op.gates());
+        let expected: [&[Option<usize>]; 4] = [
+            &[directions, rows(gates), input],
+            &[directions, rows(gates), hidden],
+            &[directions, rows(2 * gates)],
+            &[directions, rows(3)],
+        ];
+        for ((slot, expected), (name, _)) in self.weight_slots().into_iter().zip(expected).zip(INPUTS) {
+            for (axis, expected) in expected.iter().enumerate() {
+                let (Some(found), Some(expected)) = (extent(slot, axis), *expected) else { continue };
+                if found != expected {
+                    let reason = format!("its dimension {axis} is {found}, not {expected}");
+                    return Err(self.spec.bad_input(name, reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Packs weights, in the order of [`INPUTS`].
     fn pack(&self, tensors: [Option<&Tensor>; 4]) -> TractResult<Layer> {
         let mut weights = [const { None }; 4];
