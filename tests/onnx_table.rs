@@ -374,9 +374,13 @@ fn check_read(found: &RecurrentNode, text: &str) {
     let get = |name: &str| given.iter().find(|(n, _)| *n == name).map(|(_, text)| *text);
     assert_eq!(found.direction.unwrap().to_string(), get("direction").unwrap_or("forward"));
     let layout = if get("layout") == Some("1") { Layout::BatchMajor } else { Layout::TimeMajor };
-    let first_two = [&found.time, &found.batch].map(Extent::to_string);
-    let named = if layout == Layout::TimeMajor { ["first", "second"] } else { ["second", "first"] };
-    assert_eq!((found.layout, first_two), (Some(layout), named.map(String::from)));
+    let inputs = Table::below("Inputs");
+    let x = inputs.of(found.op.name()).find(|row| inputs.cell(row, "input") == "X").unwrap();
+    let column = if layout == Layout::TimeMajor { "dimensions" } else { "with `layout` 1" };
+    let axes: Vec<&str> = inputs.cell(x, column).trim_matches(['[', ']']).split(", ").collect();
+    let named = ["T", "B"].map(|axis| ["first", "second"][axes.iter().position(|a| *a == axis).unwrap()]);
+    assert_eq!((found.layout, axes[2]), (Some(layout), "I"));
+    assert_eq!([&found.time, &found.batch].map(Extent::to_string), named);
     assert_eq!((found.input, found.hidden), (Some(I), Some(H)));
     for cell in &found.cells {
         assert_eq!(cell.clip(), get("clip").map(|v| v.parse().unwrap()), "{text}");
