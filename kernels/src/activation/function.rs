@@ -57,7 +57,8 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The function with this name (in any case), with ONNX's default parameters.
+    /// The function with this name (in any case), with the default parameters of ONNX's operator of that name. Affine and
+    /// ScaledTanh are no operators any more: the old Affine had 1 and 0, and ScaledTanh none, in whose place 1 and 1 stand.
     pub fn by_name(name: &str) -> Option<Activation> {
         use Activation::*;
         let all = [
@@ -159,17 +160,7 @@ impl Activation {
                 }
             }
             Activation::ScaledTanh { alpha, beta } => wide(alpha) * (wide(beta) * x).tanh(),
-            Activation::HardSigmoid { alpha, beta } => {
-                let line = wide(alpha) * x + wide(beta);
-                // Comparisons that let a NaN through.
-                if line < 0.0 {
-                    0.0
-                } else if line > 1.0 {
-                    1.0
-                } else {
-                    line
-                }
-            }
+            Activation::HardSigmoid { alpha, beta } => (wide(alpha) * x + wide(beta)).clamp(0.0, 1.0),
             Activation::Elu { alpha } => {
                 if x < 0.0 {
                     wide(alpha) * x.exp_m1()
