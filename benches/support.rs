@@ -9,12 +9,12 @@ pub(crate) use cases::{Case, Contents, Output};
 use cases::bound::Bounded;
 use criterion::{BenchmarkId, Throughput};
 use rnnpack::{
-    Dims, Direction, Error, Layer, Layout, Scratch, Sequence, Shape, State, Variant, View, ViewMut,
+    Cell, Dims, Direction, Error, Layer, Layout, Scratch, Sequence, Shape, State, Variant, View, ViewMut,
 };
 
 /// One direction of a call, `[T, B, I, H]`.
 pub(crate) fn case([time, batch, input, hidden]: [usize; 4]) -> Case {
-    Case::new(Shape { input, hidden, direction: Direction::Forward }, time, batch, 1)
+    Case::new(Cell::lstm(), Shape { input, hidden, direction: Direction::Forward }, time, batch, 1)
 }
 
 /// `T,B,I,H`, behind what else there is to say.
@@ -54,7 +54,7 @@ impl Prepared {
         let mut prepared = Prepared { case: case.clone(), contents, layer, state, y, scratch, forward };
         prepared.run();
         let (y, state) = (prepared.y.clone(), &prepared.state);
-        let output = Output { y, h: state.h().to_vec(), c: state.c().to_vec() };
+        let output = Output::new(y, state);
         check(prepared.layer.plan().variant, case, &prepared.contents, &output);
         prepared
     }

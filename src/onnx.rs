@@ -1,12 +1,12 @@
 //! ONNX import, two ways.
 //!
-//! [`recurrent_nodes`] lists the recurrent nodes of a file and packs those that can be computed into layers,
-//! with nothing but a small parser. With the feature `tract`, `Model` runs whole models on tract with every
-//! LSTM node on this crate's kernels.
+//! [`recurrent_nodes`] lists the recurrent nodes of a file and packs them into layers, with nothing but a small parser.
+//! With the feature `tract`, `Model` runs whole models on tract with recurrent nodes on this crate's kernels.
 //!
-//! Both either compute what the ONNX standard says or refuse with an [`OnnxError`] that names the node and
-//! the attribute, input or tensor. Of the recurrent operators only `LSTM` of f32 is computed, with its
-//! default activations and without clipping, coupled gates and peepholes; `GRU` and `RNN` are listed.
+//! `LSTM`, `GRU` and `RNN` of the operator sets 1 to 28 are computed with all their attributes, inputs and outputs, in f32,
+//! f64, f16 and bf16, as the ONNX standard says. What is not computed is refused with an [`OnnxError`] that names the
+//! node and the attribute, input or tensor, with its value; nothing is ignored. `docs/onnx.md` in the repository has the
+//! table of both.
 
 mod attribute;
 mod brief;
@@ -39,13 +39,14 @@ use crate::Error;
 ///
 /// A node that cannot be packed is listed all the same; [`RecurrentNode::refusal`] says why. Weights may be
 /// stored tensors or be computed from those by `Constant`, `Identity`, `Unsqueeze`, `Squeeze`, `Concat`,
-/// `Slice`, `Transpose` and `Reshape`. Memory stays within a fixed multiple of the bytes given.
+/// `Slice`, `Transpose` and `Reshape`; weights that are inputs of the model are given to [`recurrent_nodes_with`].
+/// Memory stays within a fixed multiple of the bytes given.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// for node in rnnpack::onnx::recurrent_nodes(&std::fs::read("model.onnx")?)? {
-///     println!("{} {}: I {:?}, H {:?}", node.op, node.name, node.input, node.hidden);
-///     let lstm = node.pack()?;
+///     println!("{} {}: I {:?}, H {:?}, {:?}", node.op, node.name, node.input, node.hidden, node.cells);
+///     let layer = node.pack()?;
 /// }
 /// # Ok(())
 /// # }

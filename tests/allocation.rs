@@ -5,8 +5,10 @@ mod support;
 
 use allocation_counter::measure;
 use rnnpack::{
-    Direction, Layer, Layout, Scratch, Sequence, Shape, Stack, StackScratch, State, Variant, View, ViewMut,
+    Cell, Direction, Layer, Layout, Scratch, Sequence, Shape, Stack, StackScratch, State, Variant, View,
+    ViewMut,
 };
+use support::forms::forms;
 use support::{Case, Contents};
 
 fn forward(
@@ -25,13 +27,15 @@ fn forward(
     layer.forward(sequence, state, scratch).unwrap();
 }
 
+const DIRECTIONS: [Direction; 3] = [Direction::Forward, Direction::Reverse, Direction::Bidirectional];
+
 fn shape(direction: Direction) -> Shape {
     Shape { input: 19, hidden: 37, direction }
 }
 
 #[test]
 fn the_counter_sees_the_first_call() {
-    let case = Case::new(shape(Direction::Forward), 5, 7, 1);
+    let case = Case::new(Cell::lstm(), shape(Direction::Forward), 5, 7, 1);
     let contents = case.contents();
     let layer = Layer::new(&contents.weights()).unwrap();
     let mut state = contents.state(&layer, case.batch);
@@ -44,9 +48,9 @@ fn the_counter_sees_the_first_call() {
 #[test]
 fn forward_does_not_allocate_after_the_first_call_of_a_size() {
     for variant in Variant::available() {
-        for direction in [Direction::Forward, Direction::Reverse, Direction::Bidirectional] {
+        for (cell, direction) in forms().into_iter().flat_map(|cell| DIRECTIONS.map(|d| (cell, d))) {
             let lens = Some(vec![5, 0, 3, 3, 1, 4, 2]);
-            let large = Case { lens, ..Case::new(shape(direction), 5, 7, 1) };
+            let large = Case { lens, peepholes: true, ..Case::new(cell, shape(direction), 5, 7, 1) };
             let contents = large.contents();
             let layer = contents.layer(variant);
             let mut state = contents.state(&layer, large.batch);
@@ -63,7 +67,7 @@ fn forward_does_not_allocate_after_the_first_call_of_a_size() {
                 forward(&layer, &small, &of_small, &mut small_state, &mut small_y, &mut scratch);
                 forward(&layer, &large, &contents, &mut state, &mut y, &mut scratch);
             });
-            assert_eq!(later.count_total, 0, "{variant} {direction}");
+            assert_eq!(later.count_total, 0, "{variant} {direction} {cell:?}");
         }
     }
 }
@@ -71,8 +75,8 @@ fn forward_does_not_allocate_after_the_first_call_of_a_size() {
 #[test]
 fn step_does_not_allocate_after_the_first_one() {
     for variant in Variant::available() {
-        for batch in [1, 2, 9] {
-            let case = Case::new(shape(Direction::Forward), 1, batch, 2);
+        for (cell, batch) in forms().into_iter().flat_map(|cell| [1, 2, 9].map(|batch| (cell, batch))) {
+            let case = Case::new(cell, shape(Direction::Forward), 1, batch, 2);
             let contents = case.contents();
             let layer = contents.layer(variant);
             let mut state = contents.state(&layer, batch);
@@ -84,21 +88,21 @@ fn step_does_not_allocate_after_the_first_one() {
                     layer.step(&contents.x, &mut state, &mut y, &mut scratch).unwrap();
                 }
             });
-            assert_eq!(later.count_total, 0, "{variant}, batch {batch}");
+            assert_eq!(later.count_total, 0, "{variant}, batch {batch}, {cell:?}");
         }
     }
 }
 
 #[test]
 fn a_stack_does_not_allocate_after_the_first_call() {
-    for depth in 1..=4 {
-        let sizes = [19, 64, 48, 32, 16];
+    for depth in 1..=5 {
+        let sizes = [19, 64, 48, 32, 16, 8];
         let of_layer = |i: usize| {
             let shape = Shape { input: sizes[i], hidden: sizes[i + 1], direction: Direction::Forward };
-            Layer::new(&Case::new(shape, 6, 5, i as u64).contents().weights()).unwrap()
+            Layer::new(&Case::new(forms()[i], shape, 6, 5, i as u64).contents().weights()).unwrap()
         };
         let stack = Stack::new((0..depth).map(of_layer).collect()).unwrap();
-        let case = Case::new(stack.layers()[0].shape(), 6, 5, 0);
+        let case = Case::new(forms()[0], stack.layers()[0].shape(), 6, 5, 0);
         let contents = case.contents();
         let mut state = stack.new_state(case.batch).unwrap();
         let mut scratch = StackScratch::new();

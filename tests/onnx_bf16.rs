@@ -1,14 +1,14 @@
-//! bfloat16 inside whole models: moved about and cast, or refused by name.
+//! bfloat16 in whole models: moved about, cast and computed by recurrent nodes, or refused by name.
 #![cfg(feature = "tract")]
 
 mod onnx_support;
 
 use onnx_support::{
-    Dim, FLOAT, Graph, INT64, Msg, Numbers, attr_g, attr_i, attr_ints, attr_t, node, tensor_bool, tensor_i64,
-    untyped, value,
+    Dim, FLOAT, Graph, INT64, Msg, Numbers, attr_g, attr_i, attr_ints, attr_t, node, tensor, tensor_bool,
+    tensor_i64, untyped, value,
 };
 use rnnpack::Error;
-use rnnpack::onnx::{Model, OnnxError, Tensor};
+use rnnpack::onnx::{DType, Kernels, Loader, Model, OnnxError, Tensor};
 
 const BFLOAT16: i64 = 16;
 
@@ -269,4 +269,108 @@ fn stored_tensors_of_bf16_are_checked() {
         assert!(matches!(&e, OnnxError::Tensor { tensor, .. } if tensor == "k"), "{e}");
         assert!(e.to_string().contains(words), "{e}");
     }
+}
+
+fn of(dtype: DType, dims: &[usize], values: Vec<f32>) -> Tensor {
+    Tensor::new(dims, values).unwrap().round_to(dtype).unwrap()
+}
+
+#[test]
+fn inputs_and_outputs_keep_their_element_type() {
+    for (dtype, number) in [(DType::BF16, BFLOAT16), (DType::F16, 10)] {
+        let graph = Graph {
+            inputs: ["X", "K"].map(|n| value(n, number, &[Dim::Name("N"), Dim::N(2)])).to_vec(),
+            outputs: vec![value("Y", number, &[Dim::N(2), Dim::Name("M")]), untyped("L")],
+            nodes: vec![
+                node("Concat", "", &["X", "K"], &["both"], &[attr_i("axis", 0)]),
+                node("Transpose", "", &["both"], &["Y"], &[attr_ints("perm", &[1, 0])]),
+                node("Identity", "", &["X"], &["L"], &[]),
+            ],
+            ..Graph::default()
+        };
+        let (x, k) = (of(dtype, &[1, 2], vec![1.0, 0.3]), of(dtype, &[1, 2], vec![f32::INFINITY, -0.0]));
+        let (one, inf) = (x.to_f32().unwrap(), f32::INFINITY);
+        let expected = of(dtype, &[2, 2], vec![1.0, inf, one.as_slice::<f32>().unwrap()[1], -0.0]);
+        let model = Model::load(&graph.model(22)).unwrap();
+        assert!(model.inputs().iter().chain(model.outputs()).all(|v| v.dtype == dtype), "{dtype}");
+        let found = model.run(&[("X", &x), ("K", &k)]).unwrap();
+        assert_eq!((&found[0].1, &found[1].1), (&expected, &x));
+        match model.run(&[("X", &one), ("K", &k)]) {
+            Err(Error::Onnx(OnnxError::Value { name, reason })) => {
+                assert_eq!((name.as_str(), reason), ("X", format!("it is f32, not {dtype}")));
+            }
+            other => panic!("{other:?}"),
+        }
+        let bound = Loader::new().bind("K", k).load(&graph.model(22)).unwrap();
+        assert_eq!(bound.run(&[("X", &x)]).unwrap()[0].1, expected);
+        let mut stream = bound.stream(&[("X", "L")]).unwrap();
+        assert_eq!(stream.run(&[("X", &x)]).unwrap(), stream.run(&[]).unwrap());
+    }
+}
+
+/// An RNN of X and stored weights, each of its element type.
+fn rnn(kinds: [i64; 3], opset: i64) -> Vec<u8> {
+    let store = |name: &str, kind: i64| match kind {
+        BFLOAT16 => stored(name, &[1, 2, 2], &[0.5; 4], true),
+        _ => tensor(name, &[1, 2, 2], &[0.5; 4]),
+    };
+    let graph = Graph {
+        inputs: vec![value("X", kinds[0], &[Dim::N(1), Dim::N(1), Dim::N(2)])],
+        outputs: vec![untyped("Y")],
+        stored: vec![store("W", kinds[1]), store("R", kinds[2])],
+        nodes: vec![node("RNN", "rnn", &["X", "W", "R"], &["Y"], &[])],
+    };
+    graph.model(opset)
+}
+
+#[test]
+fn recurrent_nodes_compute_bf16_where_their_operator_set_has_it() {
+    let b = BFLOAT16;
+    let model = Model::load(&rnn([b; 3], 22)).unwrap();
+    let x = of(DType::BF16, &[1, 1, 2], vec![0.25, 0.5]);
+    let y = model.run(&[("X", &x)]).unwrap().remove(0).1;
+    assert_eq!(y, of(DType::BF16, &[1, 1, 1, 2], vec![0.375f32.tanh(); 2]));
+    for (kinds, opset, input) in
+        [([b; 3], 21, "W"), ([FLOAT, b, b], 22, "X"), ([b, FLOAT, FLOAT], 22, "X"), ([b, b, FLOAT], 22, "R")]
+    {
+        match refused(&rnn(kinds, opset), input) {
+            OnnxError::Input { node, input: found, .. } => {
+                assert_eq!((node.as_str(), found.as_str()), ("rnn", input), "{kinds:?}");
+            }
+            e => panic!("{kinds:?}: {e}"),
+        }
+    }
+    let on_tract = Loader::new().kernels(Kernels::Tract).load(&rnn([b; 3], 22));
+    match on_tract {
+        Err(Error::Onnx(OnnxError::Node { node, reason, .. })) => {
+            assert_eq!(node, "rnn");
+            assert!(reason.contains("bfloat16 is not computed"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_cast_decides_the_element_type_of_a_recurrent_node() {
+    // Declared as f32, and cast to bf16 on the way to the node.
+    let x = Tensor::new(&[1, 1, 2], vec![0.3f32, 0.7]).unwrap();
+    let graph = |opset| {
+        let weights = ["W", "R"].map(|n| stored(n, &[1, 2, 2], &[0.5; 4], true)).to_vec();
+        let graph = Graph {
+            inputs: vec![value("X", FLOAT, &[Dim::N(1), Dim::N(1), Dim::N(2)])],
+            outputs: vec![untyped("Z")],
+            stored: weights,
+            nodes: vec![
+                cast("X", "x", BFLOAT16),
+                node("RNN", "rnn", &["x", "W", "R"], &["Y"], &[]),
+                cast("Y", "Z", FLOAT),
+            ],
+        };
+        graph.model(opset)
+    };
+    let found = Model::load(&graph(22)).unwrap().run(&[("X", &x)]).unwrap();
+    let y = rounded((0.5 * (rounded(0.3) + rounded(0.7))).tanh());
+    assert_eq!(found[0].1.as_slice::<f32>().unwrap(), [y, y]);
+    let e = refused(&graph(21), "operator set 21");
+    assert!(matches!(&e, OnnxError::Input { node, .. } if node == "rnn"), "{e}");
 }

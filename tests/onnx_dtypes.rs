@@ -230,7 +230,7 @@ fn half_precision_is_widened_exactly_and_rounded_to_nearest_even() {
             expected.extend([low, if low % 2 == 0 { low } else { low + 1 }, low + 1]);
         }
         between.extend([f32::MAX, -f32::MAX]);
-        expected.extend([last + 1, last + 1 | 1 << 15]);
+        expected.extend([last + 1, (last + 1) | (1 << 15)]);
         let rounded = Tensor::new(&[between.len()], between).unwrap().round_to(dtype).unwrap();
         assert_eq!(rounded, of_bits(expected), "{dtype}");
     }

@@ -226,10 +226,8 @@ fn inputs_and_weights() {
     let floats = |n: usize| vec![0u8; 4 * n];
     for (name, one, reason) in [
         ("P", one().inputs(&["X", "W", "R", "B", "", "", "", "B"]), "[1, 16], not [1, 6]"),
-        ("P", one().inputs(&["X", "W", "R", "B", "", "", "", "X"]), "`X` is an input of the graph"),
         ("W", one().inputs(&["X", "", "R"]), "missing"),
         ("R", one().inputs(&["X", "W"]), "missing"),
-        ("W", one().inputs(&["X", "X", "R"]), "`X` is an input of the graph"),
         ("W", one().stored(0, tensor("W", &[1, 4 * H + 1, I], &[0.5; 27])), "[1, 9, 3], not [1, 8, 3]"),
         ("W", one().stored(0, tensor("W", &[2, 4 * H, I], &[0.5; 48])), "[2, 8, 3], not [1, 8, 3]"),
         ("W", one().stored(0, tensor("W", &[4 * H, I], &[0.5; 24])), "[8, 3], not 3"),
@@ -249,6 +247,13 @@ fn inputs_and_weights() {
             }
             e => panic!("{name}: {e}"),
         }
+    }
+    // An input of the graph can be packed only when a whole model runs.
+    for (name, inputs) in [("W", &["X", "X", "R"][..]), ("P", &["X", "W", "R", "B", "", "", "", "X"][..])] {
+        let bytes = one().inputs(inputs).bytes();
+        let e = onnx_error(recurrent_nodes(&bytes).and_then(|n| n[0].pack()), name);
+        let named = matches!(&e, OnnxError::Input { node, input, .. } if node == "lstm" && input == name);
+        assert!(named && e.to_string().contains("`X` is an input of the graph"), "{e}");
     }
     // Stored tensors that are not whole: the list blames the node's input, a whole model the tensor.
     for (t, reason) in [
@@ -440,7 +445,7 @@ fn no_model() {
 mod whole_models {
     use super::*;
     use onnx_support::{INT32, INT64};
-    use rnnpack::onnx::{Loader, Model, Tensor};
+    use rnnpack::onnx::{Kernels, Loader, Model, Tensor};
 
     /// The model, value and words of a refusal.
     fn value_refused<T>(result: Result<T, Error>, name: &str, words: &str) {
@@ -540,16 +545,82 @@ mod whole_models {
         assert!(matches!(&e, OnnxError::Name { name, .. } if name == "Y"), "{e}");
     }
 
+    /// A model whose W, R, B and P are inputs, with dimensions that have names where they are 0.
+    fn open(dims: [&[usize]; 4], attr: Option<Msg>) -> Vec<u8> {
+        let mut one = one().inputs(&["X", "W", "R", "B", "", "", "", "P"]);
+        one.stored.clear();
+        one.attrs = attr.into_iter().collect();
+        let mut graph = one.graph();
+        for (name, dims) in ["W", "R", "B", "P"].into_iter().zip(dims) {
+            let names = ["d", "rows", "columns"].iter();
+            let dims =
+                dims.iter().zip(names).map(|(&d, &name)| if d == 0 { Dim::Name(name) } else { Dim::N(d) });
+            graph.inputs.push(value(name, FLOAT, &dims.collect::<Vec<_>>()));
+        }
+        graph.model(17)
+    }
+
+    /// The dimensions that fit.
+    const FIT: [&[usize]; 4] = [&[1, 8, 3], &[1, 8, 2], &[1, 16], &[1, 6]];
+
     #[test]
-    fn weights_that_are_no_constants() {
-        let mut graph = one().graph();
-        graph.stored.remove(0);
-        graph.inputs.push(value("W", FLOAT, &[Dim::N(1), Dim::N(8), Dim::N(3)]));
-        let bytes = graph.model(17);
-        let e = onnx_error(Model::load(&bytes), "W");
-        assert!(matches!(&e, OnnxError::Input { node, .. } if node == "lstm"), "{e}");
-        let w = floats(&[1, 8, 3]);
-        Loader::new().bind("W", w).load(&bytes).unwrap();
+    fn extents_of_weights_that_are_no_constants() {
+        Model::load(&open(FIT, None)).unwrap();
+        for (i, name, dims, words) in [
+            (0, "W", &[1, 9, 3][..], "dimension 1 is 9, not 8"),
+            (0, "W", &[2, 8, 3], "dimension 0 is 2, not 1"),
+            (0, "W", &[1, 8, 4], "dimension 2 is 4, not 3"),
+            (0, "W", &[8, 3], "2 dimensions, not 3"),
+            (1, "R", &[1, 9, 2], "dimension 1 is 9, not 8"),
+            (2, "B", &[1, 8], "dimension 1 is 8, not 16"),
+            (3, "P", &[1, 6, 1], "3 dimensions, not 2"),
+            (3, "P", &[1, 8], "dimension 1 is 8, not 6"),
+        ] {
+            let mut all = FIT;
+            all[i] = dims;
+            // Known when the model is loaded, or when it runs.
+            let e = onnx_error(Model::load(&open(all, None)), name);
+            let named = matches!(&e, OnnxError::Input { node, input, .. } if node == "lstm" && input == name);
+            assert!(named && e.to_string().contains(words), "{name}: {e}");
+            if dims.len() != FIT[i].len() {
+                continue;
+            }
+            let model = Model::load(&open([&[0; 3], &[0; 3], &[0; 2], &[0; 2]], None)).unwrap();
+            let (tensors, x) = (all.map(floats), floats(&[2, 1, 3]));
+            let feeds = ["W", "R", "B", "P"].into_iter().zip(&tensors).chain([("X", &x)]);
+            // Dimensions of one name have one size.
+            let e = onnx_error(model.run(&feeds.collect::<Vec<_>>()), name);
+            assert!(
+                matches!(&e, OnnxError::Value { .. } | OnnxError::Input { .. } | OnnxError::Layer { .. }),
+                "{e}"
+            );
+        }
+        let e = onnx_error(Model::load(&open(FIT, Some(attr_i("hidden_size", 3)))), "hidden_size");
+        assert_eq!(e.to_string(), "node `lstm`: attribute `hidden_size`: 3, but R has 2");
+    }
+
+    #[test]
+    fn weights_that_are_refused_when_they_are_packed() {
+        let model = Model::load(&open(FIT, None)).unwrap();
+        let x = floats(&[2, 1, 3]);
+        for (i, name) in ["W", "R", "B", "P"].into_iter().enumerate() {
+            let mut tensors = FIT.map(floats);
+            let run = |tensors: &[Tensor; 4]| {
+                let feeds = ["W", "R", "B", "P"].into_iter().zip(tensors).chain([("X", &x)]);
+                model.run(&feeds.collect::<Vec<_>>())
+            };
+            run(&tensors).unwrap();
+            let mut data = vec![0.25f32; FIT[i].iter().product()];
+            data[1] = f32::INFINITY;
+            tensors[i] = Tensor::new(FIT[i], data).unwrap();
+            match onnx_error(run(&tensors), name) {
+                OnnxError::Input { node, input, reason } => {
+                    assert_eq!((node.as_str(), input.as_str()), ("lstm", name));
+                    assert_eq!(reason, "element 1 is inf");
+                }
+                e => panic!("{e}"),
+            }
+        }
     }
 
     #[test]
@@ -575,8 +646,8 @@ mod whole_models {
 
     #[test]
     fn operators_that_tract_computes_wrongly() {
-        for op in ["GRU", "RNN"] {
-            let gates = if op == "GRU" { 3 } else { 1 };
+        let on_tract = |bytes: &[u8]| Loader::new().kernels(Kernels::Tract).load(bytes);
+        for (op, gates, functions) in [("LSTM", 4, 3), ("GRU", 3, 2), ("RNN", 1, 1)] {
             let base = || {
                 let one = One { op, inputs: vec!["X", "W", "R"], ..one() };
                 one.stored(0, tensor("W", &[1, gates * H, I], &vec![0.5; gates * H * I]))
@@ -585,11 +656,12 @@ mod whole_models {
             for (name, attr) in [
                 ("direction", attr_s("direction", "reverse")),
                 ("clip", attr_f("clip", 1.0)),
-                ("activations", attr_strings("activations", &["Relu"; 3][..if op == "GRU" { 2 } else { 1 }])),
+                ("activations", attr_strings("activations", &["Relu"; 3][..functions])),
                 ("activation_alpha", attr_floats("activation_alpha", &[1.0])),
                 ("hidden_size", attr_i("hidden_size", 3)),
+                ("colour", attr_i("colour", 3)),
             ] {
-                let e = onnx_error(Model::load(&base().attr(attr).bytes()), name);
+                let e = onnx_error(on_tract(&base().attr(attr).bytes()), name);
                 let OnnxError::Attribute { node, attribute, .. } = &e else { panic!("{op}: {e}") };
                 assert_eq!((node.as_str(), attribute.as_str()), ("lstm", name));
             }
@@ -598,7 +670,7 @@ mod whole_models {
                 value("X", FLOAT, &[Dim::N(2), Dim::N(1), Dim::N(I)]),
                 value("lens", INT32, &[Dim::N(1)]),
             ];
-            let e = onnx_error(Model::load(&graph.model(17)), op);
+            let e = onnx_error(on_tract(&graph.model(17)), op);
             assert!(matches!(&e, OnnxError::Input { input, .. } if input == "sequence_lens"), "{e}");
         }
     }

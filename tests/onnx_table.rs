@@ -374,9 +374,13 @@ fn check_read(found: &RecurrentNode, text: &str) {
     let get = |name: &str| given.iter().find(|(n, _)| *n == name).map(|(_, text)| *text);
     assert_eq!(found.direction.unwrap().to_string(), get("direction").unwrap_or("forward"));
     let layout = if get("layout") == Some("1") { Layout::BatchMajor } else { Layout::TimeMajor };
-    let first_two = [&found.time, &found.batch].map(Extent::to_string);
-    let named = if layout == Layout::TimeMajor { ["first", "second"] } else { ["second", "first"] };
-    assert_eq!((found.layout, first_two), (Some(layout), named.map(String::from)));
+    let inputs = Table::below("Inputs");
+    let x = inputs.of(found.op.name()).find(|row| inputs.cell(row, "input") == "X").unwrap();
+    let column = if layout == Layout::TimeMajor { "dimensions" } else { "with `layout` 1" };
+    let axes: Vec<&str> = inputs.cell(x, column).trim_matches(['[', ']']).split(", ").collect();
+    let named = ["T", "B"].map(|axis| ["first", "second"][axes.iter().position(|a| *a == axis).unwrap()]);
+    assert_eq!((found.layout, axes[2]), (Some(layout), "I"));
+    assert_eq!([&found.time, &found.batch].map(Extent::to_string), named);
     assert_eq!((found.input, found.hidden), (Some(I), Some(H)));
     for cell in &found.cells {
         assert_eq!(cell.clip(), get("clip").map(|v| v.parse().unwrap()), "{text}");
@@ -444,17 +448,30 @@ fn activation_functions() {
         for (op, count) in [("LSTM", 3), ("GRU", 2), ("RNN", 1)] {
             let of_all = format!("activations={}", [name; 3][..count].join(" "));
             let one = |more: &str| One::new(op, 22, FLOAT).with(&format!("{of_all}{more}"), &types);
-            let found = one("").computed(name);
+            let required = ["alpha", "beta"].map(|p| table.cell(row, p) == "required");
+            let needed = |skip: &str| -> String {
+                let given =
+                    ["alpha", "beta"].into_iter().zip(required).filter(|&(p, needed)| needed && p != skip);
+                given.map(|(p, _)| format!("; activation_{p}={}", ["0.5"; 3][..count].join(" "))).collect()
+            };
+            let found = one(&needed("")).computed(name);
             for function in found.cells[0].activations() {
                 let (alpha, beta) = function.parameters();
-                assert_eq!((function.name(), [alpha, beta]), (name, defaults));
+                let expected = std::array::from_fn(|i| if required[i] { Some(0.5) } else { defaults[i] });
+                assert_eq!((function.name(), [alpha, beta]), (name, expected));
             }
-            for (parameter, default) in ["alpha", "beta"].into_iter().zip(defaults) {
-                let given = |n: usize| format!("; activation_{parameter}={}", ["0.5"; 4][..n].join(" "));
-                let most = if default.is_some() { count } else { 0 };
+            for (i, parameter) in ["alpha", "beta"].into_iter().enumerate() {
+                let given = |n: usize| {
+                    format!("{}; activation_{parameter}={}", needed(parameter), ["0.5"; 4][..n].join(" "))
+                };
+                let most = if required[i] || defaults[i].is_some() { count } else { 0 };
                 one(&given(most)).computed(name);
                 let e = one(&given(most + 1)).refused(name);
                 assert!(e.to_string().contains("left over"), "{e}");
+                if required[i] {
+                    let e = one(&given(count - 1)).refused(name);
+                    assert!(e.to_string().contains("needs a value"), "{e}");
+                }
             }
         }
     }

@@ -3,11 +3,13 @@
 mod support;
 
 use rnnpack::{
-    Cell, Dims, Direction, Error, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Planner,
-    PyTorchTensors, Scratch, Sequence, Shape, Stack, StackScratch, State, Strides, Variant, View, ViewMut,
+    Activation, Cell, Dims, Direction, Error, GateOrder, GruCell, Layer, LayerTensors, LayerWeights, Layout,
+    LstmCell, Planner, PyTorchTensors, RnnCell, Scratch, Sequence, Shape, Stack, StackScratch, State,
+    Strides, Variant, View, ViewMut,
 };
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::{Call, Packed, Tensors, Weights, forward};
+use support::forms::forms;
 use support::{Case, Contents, SENTINEL};
 
 const SHAPE: Shape = Shape { input: 3, hidden: 5, direction: Direction::Bidirectional };
@@ -26,8 +28,12 @@ fn lstm<'a>(
     LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, LayerTensors { w, r, b, p: None })
 }
 
+fn case() -> Case {
+    Case::new(Cell::lstm(), SHAPE, DIMS.time, DIMS.batch, 1)
+}
+
 fn contents() -> Contents {
-    Case::new(SHAPE, DIMS.time, DIMS.batch, 1).contents()
+    case().contents()
 }
 
 fn layer() -> Layer {
@@ -61,8 +67,8 @@ fn refused(x_dims: Dims, y_dims: Dims, lens: Option<&[i32]>, mut state: State) -
     result
 }
 
-fn state_for(shape: Shape, batch: usize) -> State {
-    let contents = Case::new(shape, 1, 1, 0).contents();
+fn state_for(cell: Cell, shape: Shape, batch: usize) -> State {
+    let contents = Case::new(cell, shape, 1, 1, 0).contents();
     Layer::new(&contents.weights()).unwrap().new_state(batch).unwrap()
 }
 
@@ -89,6 +95,14 @@ fn weights_of_wrong_lengths_are_refused_by_name() {
 }
 
 #[test]
+fn weights_of_another_operator_are_refused() {
+    let contents = contents();
+    let refused = |cell| words(LayerWeights::new(cell, SHAPE, GateOrder::Onnx, contents.tensors()));
+    assert_eq!(refused(Cell::gru(true)), "W has 120 elements where the shapes call for 90");
+    assert_eq!(refused(Cell::rnn(Activation::Tanh)), "W has 120 elements where the shapes call for 30");
+}
+
+#[test]
 fn pytorch_weights_that_do_not_fit_are_refused_by_name() {
     let zeros = vec![0.0; 100];
     let good = PyTorchTensors {
@@ -103,6 +117,97 @@ fn pytorch_weights_that_do_not_fit_are_refused_by_name() {
     let short = PyTorchTensors { bias_hh: Some(&zeros[..19]), ..good };
     let refused = words(LayerWeights::pytorch(Cell::lstm(), SHAPE, &[good, short]));
     assert_eq!(refused, "Rb has 19 elements where the shapes call for 20");
+}
+
+/// What a layer of these cells says about its weights: zeros in the lengths that fit, and these peepholes.
+fn of_cells(cells: &[Cell], peepholes: Option<usize>) -> Result<(), Error> {
+    let rows = 2 * 5 * cells[0].gates();
+    let (zeros, p) = (vec![0.0; rows * 5], peepholes.map(|len| vec![0.0; len]));
+    let tensors =
+        LayerTensors { w: &zeros[..rows * 3], r: &zeros, b: Some(&zeros[..rows * 2]), p: p.as_deref() };
+    LayerWeights::per_direction(cells, SHAPE, GateOrder::Onnx, tensors).map(drop)
+}
+
+#[test]
+fn peepholes_that_do_not_fit_are_refused() {
+    let lstm = [Cell::lstm(); 2];
+    assert!(of_cells(&lstm, Some(30)).is_ok());
+    for len in [0, 15, 29, 31, 40] {
+        let expected = format!("P has {len} elements where the shapes call for 30");
+        assert_eq!(words(of_cells(&lstm, Some(len))), expected);
+    }
+    for cell in [Cell::gru(false), Cell::gru(true), Cell::rnn(Activation::Tanh)] {
+        assert!(of_cells(&[cell; 2], None).is_ok());
+        let refused = words(of_cells(&[cell; 2], Some(30)));
+        assert_eq!(refused, "P has 30 elements where the shapes call for 0", "{}", cell.op());
+    }
+}
+
+#[test]
+fn thresholds_that_are_no_positive_numbers_are_refused() {
+    for value in [0.0, -0.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        let clip = Some(value);
+        let cells = [
+            Cell::Lstm(LstmCell { clip, ..LstmCell::default() }),
+            Cell::Gru(GruCell { clip, ..GruCell::default() }),
+            Cell::Rnn(RnnCell { clip, ..RnnCell::default() }),
+        ];
+        for cell in cells {
+            let expected = format!("clip is {value}, expected a positive number");
+            assert_eq!(words(of_cells(&[cell; 2], None)), expected);
+            let good = forms().into_iter().find(|good| good.op() == cell.op()).unwrap();
+            assert_eq!(words(of_cells(&[good, cell], None)), expected, "in the second direction");
+        }
+    }
+    let smallest = Some(f32::from_bits(1));
+    assert!(of_cells(&[Cell::Rnn(RnnCell { clip: smallest, ..RnnCell::default() }); 2], None).is_ok());
+}
+
+#[test]
+fn parameters_of_activations_that_are_not_finite_are_refused() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let beta = format!("activation beta is {bad}, expected a finite number");
+        let alpha = format!("activation alpha is {bad}, expected a finite number");
+        for (activation, expected) in [
+            (Activation::Affine { alpha: bad, beta: 0.0 }, &alpha),
+            (Activation::Affine { alpha: 1.0, beta: bad }, &beta),
+            (Activation::LeakyRelu { alpha: bad }, &alpha),
+            (Activation::ThresholdedRelu { alpha: bad }, &alpha),
+            (Activation::ScaledTanh { alpha: bad, beta: 1.0 }, &alpha),
+            (Activation::ScaledTanh { alpha: 1.0, beta: bad }, &beta),
+            (Activation::HardSigmoid { alpha: bad, beta: 1.0 }, &alpha),
+            (Activation::HardSigmoid { alpha: 1.0, beta: bad }, &beta),
+            (Activation::Elu { alpha: bad }, &alpha),
+        ] {
+            let mut cells = vec![Cell::rnn(activation)];
+            for at in 0..3 {
+                let mut lstm = LstmCell::default();
+                lstm.activations[at] = activation;
+                cells.push(Cell::Lstm(lstm));
+            }
+            for at in 0..2 {
+                let mut gru = GruCell::default();
+                gru.activations[at] = activation;
+                cells.push(Cell::Gru(gru));
+            }
+            for cell in cells {
+                assert_eq!(&words(of_cells(&[cell; 2], None)), expected, "{cell:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn cells_that_do_not_fit_the_directions_are_refused() {
+    let lstm = Cell::lstm();
+    assert_eq!(words(of_cells(&[lstm], None)), "the number of cells is 1, expected 2");
+    assert_eq!(words(of_cells(&[lstm; 3], None)), "the number of cells is 3, expected 2");
+    let refused = |cells: [Cell; 2]| words(of_cells(&cells, None));
+    let (gru, rnn) = (Cell::gru(true), Cell::rnn(Activation::Tanh));
+    assert_eq!(refused([lstm, gru]), "the number of gates of a direction is 3, expected 4");
+    assert_eq!(refused([gru, rnn]), "the number of gates of a direction is 1, expected 3");
+    assert_eq!(refused([rnn, lstm]), "the number of gates of a direction is 4, expected 1");
+    assert!(of_cells(&[gru, Cell::gru(false)], None).is_ok(), "options may differ");
 }
 
 #[test]
@@ -132,15 +237,18 @@ fn sizes_that_overflow_are_refused() {
 fn weights_that_are_not_finite_are_refused_by_tensor_and_index() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         // In the first direction and in the second, whose elements follow in the same tensor.
-        for (tensor, index) in [("W", 0), ("W", 119), ("R", 7), ("R", 100), ("B", 3), ("B", 21), ("B", 79)] {
-            let mut contents = contents();
+        let (w, r, b) = ([0, 119], [7, 100], [3, 21, 79]);
+        let places = w.map(|i| ("W", i)).into_iter().chain(r.map(|i| ("R", i))).chain(b.map(|i| ("B", i)));
+        for (tensor, index) in places.chain([("P", 0), ("P", 14), ("P", 15), ("P", 29)]) {
+            let mut contents = Case { peepholes: true, ..case() }.contents();
             match tensor {
                 "W" => contents.w[index] = bad,
                 "R" => contents.r[index] = bad,
-                _ => contents.b.as_mut().unwrap()[index] = bad,
+                "B" => contents.b.as_mut().unwrap()[index] = bad,
+                _ => contents.p.as_mut().unwrap()[index] = bad,
             }
-            let b = contents.b.as_deref();
-            let refused = words(lstm(SHAPE, &contents.w, &contents.r, b));
+            let tensors = contents.tensors();
+            let refused = words(LayerWeights::new(Cell::lstm(), SHAPE, GateOrder::Onnx, tensors));
             assert_eq!(refused, format!("{tensor}[{index}] is NaN or infinite"));
         }
     }
@@ -148,7 +256,7 @@ fn weights_that_are_not_finite_are_refused_by_tensor_and_index() {
 
 #[test]
 fn inputs_that_do_not_fit_the_layer_are_refused_by_extent() {
-    let refused = |x_dims| refused(x_dims, DIMS, None, state_for(SHAPE, 2));
+    let refused = |x_dims| refused(x_dims, DIMS, None, state_for(Cell::lstm(), SHAPE, 2));
     assert_eq!(refused(Dims { width: 4, ..X_DIMS }), "X input size is 4, expected 3");
     assert_eq!(refused(Dims { directions: 2, ..X_DIMS }), "X directions is 2, expected 1");
     assert_eq!(refused(Dims { batch: 3, ..X_DIMS }), "the state's batch is 2, expected 3");
@@ -156,7 +264,7 @@ fn inputs_that_do_not_fit_the_layer_are_refused_by_extent() {
 
 #[test]
 fn outputs_that_do_not_fit_are_refused_by_extent() {
-    let refused = |y_dims| refused(X_DIMS, y_dims, None, state_for(SHAPE, 2));
+    let refused = |y_dims| refused(X_DIMS, y_dims, None, state_for(Cell::lstm(), SHAPE, 2));
     assert_eq!(refused(Dims { width: 6, ..DIMS }), "Y width is 6, expected 5");
     assert_eq!(refused(Dims { batch: 3, ..DIMS }), "Y batch is 3, expected 2");
     assert_eq!(refused(Dims { time: 5, ..DIMS }), "Y time is 5, expected 4");
@@ -165,7 +273,7 @@ fn outputs_that_do_not_fit_are_refused_by_extent() {
 
 #[test]
 fn states_of_other_layers_are_refused() {
-    let refused = |shape, batch| refused(X_DIMS, DIMS, None, state_for(shape, batch));
+    let refused = |shape, batch| refused(X_DIMS, DIMS, None, state_for(Cell::lstm(), shape, batch));
     assert_eq!(refused(Shape { hidden: 6, ..SHAPE }, 2), "the state's hidden size is 6, expected 5");
     let one_way = Shape { direction: Direction::Forward, ..SHAPE };
     assert_eq!(refused(one_way, 2), "the state's directions is 1, expected 2");
@@ -173,8 +281,20 @@ fn states_of_other_layers_are_refused() {
 }
 
 #[test]
+fn states_of_other_operators_are_refused() {
+    for cell in [Cell::gru(false), Cell::gru(true), Cell::rnn(Activation::Tanh)] {
+        let of_lstm = refused(X_DIMS, DIMS, None, state_for(cell, SHAPE, 2));
+        assert_eq!(of_lstm, "the number of the state's cell states is 0, expected 20");
+        let layer = Layer::new(&Case::new(cell, SHAPE, 1, 1, 0).contents().weights()).unwrap();
+        let mut state = state_for(Cell::lstm(), SHAPE, 2);
+        let step = words(layer.step(&[1.0; 6], &mut state, &mut [0.0; 20], &mut Scratch::new()));
+        assert_eq!(step, "the number of the state's cell states is 20, expected 0");
+    }
+}
+
+#[test]
 fn sequence_lens_out_of_range_are_refused_by_row() {
-    let refused = |lens: &[i32]| refused(X_DIMS, DIMS, Some(lens), state_for(SHAPE, 2));
+    let refused = |lens: &[i32]| refused(X_DIMS, DIMS, Some(lens), state_for(Cell::lstm(), SHAPE, 2));
     let range = "expected 0 to 4 (the time steps of X)";
     assert_eq!(refused(&[4, -1]), format!("sequence_lens[1] is -1, {range}"));
     assert_eq!(refused(&[5, 4]), format!("sequence_lens[0] is 5, {range}"));
@@ -234,7 +354,7 @@ fn output_rows_that_overlap_are_refused() {
 fn empty_tensors_may_have_any_strides() {
     let any = Strides { time: usize::MAX, direction: usize::MAX, batch: usize::MAX };
     let shape = Shape { input: 0, ..SHAPE };
-    let case = Case::new(shape, 4, 2, 3);
+    let case = Case::new(Cell::lstm(), shape, 4, 2, 3);
     let contents = case.contents();
     let layer = Layer::new(&contents.weights()).unwrap();
     let mut state = contents.state(&layer, case.batch);
@@ -269,7 +389,7 @@ fn stacks_that_do_not_fit_are_refused() {
 #[test]
 fn a_stack_refuses_before_its_first_layer_runs() {
     let shape = Shape { input: 10, hidden: 2, direction: Direction::Forward };
-    let top = Layer::new(&Case::new(shape, 1, 1, 0).contents().weights()).unwrap();
+    let top = Layer::new(&Case::new(Cell::lstm(), shape, 1, 1, 0).contents().weights()).unwrap();
     let stack = Stack::new(vec![layer(), top]).unwrap();
     let other = Stack::new(vec![layer()]).unwrap();
     let x = x(X_DIMS);
@@ -298,11 +418,11 @@ fn a_stack_refuses_before_its_first_layer_runs() {
 
 #[test]
 fn the_kernels_refuse_at_their_own_door() {
-    let zeros = vec![0.0; 100];
-    let tensors = Tensors { w: &zeros[..60], r: &zeros, wb: None, rb: None, p: None };
-    let weights = Weights::new(Cell::lstm(), [3, 5], GateOrder::Onnx, tensors).unwrap();
-    for variant in Variant::available() {
-        let packed = Packed::new(variant, &weights).unwrap();
+    for (variant, cell) in Variant::available().flat_map(|v| forms().map(|cell| (v, cell))) {
+        let zeros = vec![0.0; 25 * cell.gates()];
+        let tensors = Tensors { w: &zeros[..15 * cell.gates()], r: &zeros, wb: None, rb: None, p: None };
+        let packed =
+            Packed::new(variant, &Weights::new(cell, [3, 5], GateOrder::Onnx, tensors).unwrap()).unwrap();
         let refused = |h_len: usize, c_len: usize, y_dims: Dims| {
             let (x, mut h, mut c) = (x(X_DIMS), vec![SENTINEL; h_len], vec![SENTINEL; c_len]);
             let mut y = vec![SENTINEL; y_dims.checked_len().unwrap()];
@@ -321,8 +441,10 @@ fn the_kernels_refuse_at_their_own_door() {
             result
         };
         let y_dims = Dims { directions: 1, ..DIMS };
-        assert_eq!(refused(9, 10, y_dims), "h has 9 elements where the shapes call for 10");
-        assert_eq!(refused(10, 11, y_dims), "c has 11 elements where the shapes call for 10");
-        assert_eq!(refused(10, 10, DIMS), "Y directions is 2, expected 1");
+        let c = if cell.has_cell_state() { 10 } else { 0 };
+        let of_c = format!("c has {} elements where the shapes call for {c}", c + 1);
+        assert_eq!(refused(9, c, y_dims), "h has 9 elements where the shapes call for 10");
+        assert_eq!(refused(10, c + 1, y_dims), of_c);
+        assert_eq!(refused(10, c, DIMS), "Y directions is 2, expected 1");
     }
 }

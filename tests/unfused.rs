@@ -1,17 +1,26 @@
 //! Layers over `matrixmultiply`: of doubles, and the unfused baseline of f32, which have one body.
 
+#[path = "support/forms.rs"]
+mod forms;
 #[path = "support/near.rs"]
 mod near;
+#[path = "support/numbers.rs"]
+mod numbers;
+#[path = "support/options.rs"]
+mod options;
 
 use allocation_counter::measure;
+use forms::forms;
 use near::Near;
+use numbers::Numbers;
+use options::{activations, cells};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rnnpack::reference::{self, Real};
 use rnnpack::{
-    Activation, Cell, Dims, Direction, Error, GateOrder, GruCell, Layer, LayerF64, LayerTensors,
-    LayerWeights, Layout, LstmCell, Number, RnnCell, Scratch, ScratchF64, Sequence, Shape, State, Strides,
-    UnfusedLayer, UnfusedScratch, View, ViewMut,
+    Activation, Cell, Dims, Direction, Error, GateOrder, Layer, LayerF64, LayerTensors, LayerWeights, Layout,
+    Number, Scratch, ScratchF64, Sequence, Shape, State, Strides, UnfusedLayer, UnfusedScratch, View,
+    ViewMut,
 };
 
 /// A layer and a call of it: everything that its result depends on.
@@ -55,18 +64,19 @@ impl Case {
         let Shape { input, hidden, .. } = self.shape;
         let rows = self.cells.len() * self.cells[0].gates() * hidden;
         let mut numbers = Numbers(self.seed);
+        let mut take = |count, scale| take(&mut numbers, count, scale);
         let weight = self.scale / ((input + hidden) as f64).sqrt();
         let peepholes = self.peepholes && self.cells[0].has_cell_state();
         let states = self.cells.len() * self.batch * hidden;
         let strides = self.strides(self.x_dims(), 0);
         Contents {
-            w: numbers.take(rows * input, weight),
-            r: numbers.take(rows * hidden, weight),
-            b: self.bias.then(|| numbers.take(rows * 2, self.scale / 2.0)),
-            p: peepholes.then(|| numbers.take(self.cells.len() * hidden * 3, weight)),
-            x: numbers.take(reach(self.x_dims(), strides), 2.0),
-            h: numbers.take(states, 1.0),
-            c: numbers.take(if self.cells[0].has_cell_state() { states } else { 0 }, 2.0),
+            w: take(rows * input, weight),
+            r: take(rows * hidden, weight),
+            b: self.bias.then(|| take(rows * 2, self.scale / 2.0)),
+            p: peepholes.then(|| take(self.cells.len() * hidden * 3, weight)),
+            x: take(reach(self.x_dims(), strides), 2.0),
+            h: take(states, 1.0),
+            c: take(if self.cells[0].has_cell_state() { states } else { 0 }, 2.0),
         }
     }
 
@@ -174,25 +184,13 @@ impl<F> Output<F> {
     }
 }
 
-/// A reproducible stream of numbers (SplitMix64).
-struct Numbers(u64);
-
-impl Numbers {
-    /// Uniform in ±`scale`; one in sixteen is a zero of either sign or tiny.
-    fn take<F: Number>(&mut self, count: usize, scale: f64) -> Vec<F> {
-        let one = |bits: u64| match bits % 16 {
-            0 => [0.0, -0.0, 1e-41][(bits >> 8) as usize % 3],
-            _ => ((bits >> 11) as f64 / (1u64 << 52) as f64 - 1.0) * scale,
-        };
-        (0..count).map(|_| F::rounded(one(self.next()))).collect()
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
+/// Uniform in ±`scale`; one in sixteen is a zero of either sign or tiny.
+fn take<F: Number>(numbers: &mut Numbers, count: usize, scale: f64) -> Vec<F> {
+    let one = |bits: u64| match bits % 16 {
+        0 => [0.0, -0.0, 1e-41][(bits >> 8) as usize % 3],
+        _ => ((bits >> 11) as f64 / (1u64 << 52) as f64 - 1.0) * scale,
+    };
+    (0..count).map(|_| F::rounded(one(numbers.next()))).collect()
 }
 
 /// Runs the case and compares with the f64 reference; gives the largest bound relative to the largest value. `None`
@@ -228,36 +226,6 @@ where
     Some(if scale > 0.0 { largest / scale } else { 0.0 })
 }
 
-fn activation() -> impl Strategy<Value = Activation> {
-    let all = ["Relu", "Tanh", "Sigmoid", "Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh"];
-    let rest = ["HardSigmoid", "Elu", "Softsign", "Softplus"];
-    let names = all.into_iter().chain(rest).collect::<Vec<_>>();
-    let parameter = || prop::option::of(-1.5f32..1.5);
-    (select(names), parameter(), parameter())
-        .prop_map(|(name, alpha, beta)| Activation::by_name(name).unwrap().with_parameters(alpha, beta))
-}
-
-/// Cells of one operator, for two directions.
-fn cells() -> impl Strategy<Value = [Cell; 2]> {
-    let clip = || prop::option::weighted(0.3, 0.05f32..3.0);
-    let lstm = (prop::array::uniform3(activation()), clip(), any::<bool>()).prop_map(
-        |(activations, clip, input_forget)| Cell::Lstm(LstmCell { activations, clip, input_forget }),
-    );
-    let gru = (prop::array::uniform2(activation()), clip(), any::<bool>()).prop_map(
-        |(activations, clip, linear_before_reset)| {
-            Cell::Gru(GruCell { activations, clip, linear_before_reset })
-        },
-    );
-    let rnn = (activation(), clip()).prop_map(|(activation, clip)| Cell::Rnn(RnnCell { activation, clip }));
-    let standard = select(vec![Cell::lstm(), Cell::gru(false), Cell::gru(true), Cell::rnn(Activation::Tanh)]);
-    prop_oneof![
-        prop::array::uniform2(lstm),
-        prop::array::uniform2(gru),
-        prop::array::uniform2(rnn),
-        standard.prop_map(|cell| [cell; 2])
-    ]
-}
-
 fn case() -> impl Strategy<Value = Case> {
     let direction = select(vec![Direction::Forward, Direction::Reverse, Direction::Bidirectional]);
     let shape = (0usize..6, 1usize..11, direction).prop_map(|(input, hidden, direction)| Shape {
@@ -272,7 +240,9 @@ fn case() -> impl Strategy<Value = Case> {
     });
     let order = select(vec![GateOrder::Onnx, GateOrder::PyTorch]);
     let flags = (any::<bool>(), any::<bool>(), 0usize..3, 0.1f64..3.0, any::<u64>());
-    (cells(), shape, order, extents, [nesting(), nesting()], flags).prop_map(
+    let any = cells(activations(prop::option::of(-1.5f32..1.5)));
+    let cells = prop_oneof![3 => any, 1 => select(forms().to_vec()).prop_map(|cell| [cell; 2])];
+    (cells, shape, order, extents, [nesting(), nesting()], flags).prop_map(
         |(cells, shape, order, (time, batch, lens), nestings, (bias, peepholes, gap, scale, seed))| {
             let cells = cells[..shape.direction.count()].to_vec();
             Case { cells, shape, order, time, batch, lens, bias, peepholes, nestings, gap, scale, seed }
@@ -300,12 +270,6 @@ proptest! {
         let fresh = case.run(&layer, &contents, &mut UnfusedScratch::new());
         prop_assert_eq!(case.run(&layer, &contents, &mut dirty), fresh);
     }
-}
-
-/// One of each operator and form.
-fn forms() -> [Cell; 5] {
-    let coupled = Cell::Lstm(LstmCell { input_forget: true, ..LstmCell::default() });
-    [Cell::lstm(), coupled, Cell::gru(false), Cell::gru(true), Cell::rnn(Activation::Tanh)]
 }
 
 const SHAPE: Shape = Shape { input: 3, hidden: 5, direction: Direction::Bidirectional };

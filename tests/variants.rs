@@ -5,10 +5,11 @@
 
 mod support;
 
-use rnnpack::{Direction, ISA_VARIABLE, Layer, Shape, Variant};
+use rnnpack::{Cell, Direction, ISA_VARIABLE, Layer, Shape, Variant};
 use std::collections::BTreeSet;
 use std::env;
 use std::process::{Command, Output};
+use support::forms::forms;
 use support::{Case, expected, run};
 
 const PROMISE_VARIABLE: &str = "RNNPACK_PROMISED_ISAS";
@@ -60,19 +61,22 @@ fn every_available_variant_was_compiled_in_and_has_its_name() {
     assert_eq!(Variant::available().last().unwrap().name(), "portable");
 }
 
+/// Around the lane widths, and several panels.
+const HIDDEN: [usize; 8] = [1, 4, 15, 16, 17, 33, 64, 100];
+
 #[test]
 fn variants_with_fused_multiply_adds_agree_to_the_bit() {
     let fused: Vec<Variant> = Variant::available().filter(|variant| variant.is_fused()).collect();
     let mut cases = 0;
-    for hidden in [1, 4, 15, 16, 17, 33, 64, 100] {
+    for (cell, hidden) in forms().into_iter().flat_map(|cell| HIDDEN.map(|hidden| (cell, hidden))) {
         for batch in [1, 2, 7, 16] {
             let shape = Shape { input: 21, hidden, direction: Direction::Bidirectional };
-            let case = Case::new(shape, 6, batch, hidden as u64);
+            let case = Case::new(cell, shape, 6, batch, hidden as u64);
             let contents = case.contents();
             let reference = expected(&case, &contents);
             for &variant in &fused {
                 let output = run(&contents.layer(variant), &case, &contents);
-                output.difference(&reference).unwrap_or_else(|e| panic!("{variant}: {e}"));
+                output.difference(&reference).unwrap_or_else(|e| panic!("{variant}, {cell:?}: {e}"));
             }
             cases += 1;
         }
@@ -93,7 +97,8 @@ fn in_a_child(test: &str, isa: &str) -> Output {
 /// In a child: tells what a layer is planned for, or why not.
 fn plan_of_a_layer() -> String {
     let contents =
-        Case::new(Shape { input: 3, hidden: 5, direction: Direction::Forward }, 1, 1, 0).contents();
+        Case::new(Cell::lstm(), Shape { input: 3, hidden: 5, direction: Direction::Forward }, 1, 1, 0)
+            .contents();
     match Layer::new(&contents.weights()) {
         Ok(layer) => format!("planned: {}.", layer.plan().variant),
         Err(e) => format!("refused: {e}."),

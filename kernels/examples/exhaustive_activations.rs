@@ -4,7 +4,7 @@
 //! Two errors are reported: the distance in f32 steps from the correctly rounded result, which the bound is
 //! about, and the error in units of the last place of that result before rounding.
 
-use rnnpack_kernels::{Variant, activation};
+use rnnpack_kernels::{Activation, Variant, activation};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,22 +16,15 @@ const BLOCK: u32 = 4096;
 /// Values that a thread takes at a time: 2^8 pieces cover all 2^32.
 const PIECE: u32 = 1 << 24;
 
-/// One activation: what to call, what to compare with, and how far they may be apart.
+/// How far an activation may be from its f64.
 struct Case {
-    name: &'static str,
-    apply: fn(Variant, &mut [f32]),
-    exact: fn(f64) -> f64,
+    activation: Activation,
     bound: u32,
 }
 
 const CASES: [Case; 2] = [
-    Case {
-        name: "sigmoid",
-        apply: activation::sigmoid_slice,
-        exact: |x| 1.0 / (1.0 + (-x).exp()),
-        bound: activation::SIGMOID_MAX_ULP,
-    },
-    Case { name: "tanh", apply: activation::tanh_slice, exact: f64::tanh, bound: activation::TANH_MAX_ULP },
+    Case { activation: Activation::Sigmoid, bound: activation::SIGMOID_MAX_ULP },
+    Case { activation: Activation::Tanh, bound: activation::TANH_MAX_ULP },
 ];
 
 /// The largest errors seen, and where.
@@ -94,10 +87,10 @@ fn check_piece(case: &Case, variants: &[Variant], first: u32) -> Vec<Worst> {
     let mut worst = vec![Worst::default(); variants.len()];
     for block in (0..PIECE / BLOCK).map(|b| first + b * BLOCK) {
         let arguments: Vec<f32> = (block..=block + (BLOCK - 1)).map(f32::from_bits).collect();
-        let exact: Vec<f64> = arguments.iter().map(|&x| (case.exact)(x.into())).collect();
+        let exact: Vec<f64> = arguments.iter().map(|&x| case.activation.eval64(x.into())).collect();
         for (&variant, worst) in variants.iter().zip(&mut worst) {
             let mut got = arguments.clone();
-            (case.apply)(variant, &mut got);
+            case.activation.eval_slice(variant, &mut got);
             for ((&x, &got), &exact) in arguments.iter().zip(&got).zip(&exact) {
                 worst.compare(x, got, exact);
             }
@@ -134,7 +127,7 @@ fn main() -> ExitCode {
     for case in &CASES {
         let start = Instant::now();
         let found = check(case, &variants);
-        println!("{} ({:.0} s)", case.name, start.elapsed().as_secs_f64());
+        println!("{} ({:.0} s)", case.activation, start.elapsed().as_secs_f64());
         for (variant, worst) in variants.iter().zip(found) {
             let bound = if variant.is_fused() { case.bound } else { activation::UNFUSED_MAX_ULP };
             let passed = worst.steps <= bound && worst.special == 0;

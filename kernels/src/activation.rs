@@ -70,8 +70,8 @@ mod function;
 pub use function::Activation;
 pub(crate) use function::activation_v;
 
+use crate::isa::Isa;
 use crate::isa::scalar::Scalar;
-use crate::isa::{Isa, Kernel, Variant};
 
 /// The largest distance of [`sigmoid`] from the correctly rounded result, in f32 steps, over all finite
 /// arguments.
@@ -156,56 +156,6 @@ pub fn tanh(x: f32) -> f32 {
     tanh_v(Scalar, x)
 }
 
-/// [`sigmoid`] of every element, computed by the kernels of `variant`.
-pub fn sigmoid_slice(variant: Variant, x: &mut [f32]) {
-    variant.dispatch(Map { x, function: Function::Sigmoid })
-}
-
-/// [`tanh`] of every element, computed by the kernels of `variant`.
-pub fn tanh_slice(variant: Variant, x: &mut [f32]) {
-    variant.dispatch(Map { x, function: Function::Tanh })
-}
-
-enum Function {
-    Sigmoid,
-    Tanh,
-}
-
-struct Map<'a> {
-    x: &'a mut [f32],
-    function: Function,
-}
-
-impl Kernel for Map<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Isa>(self, s: S) {
-        // The last vector may reach beyond the slice, so it goes through a buffer.
-        const LANES: usize = 64;
-        const { assert!(LANES.is_multiple_of(S::LANES)) };
-        for chunk in self.x.chunks_mut(LANES) {
-            let mut buffer = [0.0; LANES];
-            buffer[..chunk.len()].copy_from_slice(chunk);
-            for at in (0..LANES).step_by(S::LANES) {
-                let p = buffer[at..].as_mut_ptr();
-                // SAFETY: LANES is a multiple of S::LANES, so a whole vector stands at `p`.
-                unsafe {
-                    let x = s.load(p);
-                    s.store(
-                        p,
-                        match self.function {
-                            Function::Sigmoid => sigmoid_v(s, x),
-                            Function::Tanh => tanh_v(s, x),
-                        },
-                    );
-                }
-            }
-            chunk.copy_from_slice(&buffer[..chunk.len()]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,20 +218,6 @@ mod tests {
     fn tanh_returns_zeros_and_subnormals_with_their_sign() {
         for x in tiny().chain([0.0]).flat_map(|x| [x, -x]) {
             assert_eq!(tanh(x).to_bits(), x.to_bits(), "{x:e}");
-        }
-    }
-
-    #[test]
-    fn every_fused_variant_gives_the_bits_of_the_scalar_functions() {
-        let x: Vec<f32> = sample().step_by(7).chain(tiny()).filter(|x| !x.is_nan()).collect();
-        for variant in Variant::available().filter(|v| v.is_fused()) {
-            let bits = |y: &[f32]| y.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
-            let (mut vector, scalar): (_, Vec<f32>) = (x.clone(), x.iter().map(|&x| sigmoid(x)).collect());
-            sigmoid_slice(variant, &mut vector);
-            assert!(bits(&vector) == bits(&scalar), "sigmoid on {variant}");
-            let (mut vector, scalar): (_, Vec<f32>) = (x.clone(), x.iter().map(|&x| tanh(x)).collect());
-            tanh_slice(variant, &mut vector);
-            assert!(bits(&vector) == bits(&scalar), "tanh on {variant}");
         }
     }
 

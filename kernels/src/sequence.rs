@@ -662,7 +662,7 @@ impl Operands<'_> {
     ) -> Tile<M, P> {
         let bias = |p| self.bias.wrapping_add((at.panel + p) * C::SHAPE.vectors() * S::LANES);
         Tile {
-            start: std::array::from_fn(|p| bias(p)),
+            start: std::array::from_fn(bias),
             last: std::array::from_fn(|p| bias(p).wrapping_add((C::SHAPE.vectors() - 1) * S::LANES)),
             rows: [0, 0],
             a: std::array::from_fn(|m| self.x.wrapping_add(self.x_offsets[at.row + m])),
@@ -687,8 +687,8 @@ impl Operands<'_> {
             false => parked(p).wrapping_add(row - S::LANES),
         };
         Tile {
-            start: std::array::from_fn(|p| parked(p)),
-            last: std::array::from_fn(|p| last(p)),
+            start: std::array::from_fn(parked),
+            last: std::array::from_fn(last),
             rows: [row, if C::SHAPE.apart { 0 } else { row }],
             a: std::array::from_fn(|m| self.factor.wrapping_add((at.row + m) * self.row)),
             w: std::array::from_fn(|p| self.r_panel::<S, C>(at.panel + p)),

@@ -72,7 +72,12 @@ fn functions(
             return bad("activations", format!("`{name}` is no activation function"));
         };
         let (alpha, beta) = function.parameters();
-        functions.push(function.with_parameters(alphas.next(alpha), betas.next(beta)));
+        let given = (alphas.next(alpha), betas.next(beta));
+        if matches!(function, Activation::ScaledTanh { .. }) && (given.0.is_none() || given.1.is_none()) {
+            let attribute = if given.0.is_none() { "activation_alpha" } else { "activation_beta" };
+            return bad(attribute, format!("`{name}` needs a value: the standard has no default for it"));
+        }
+        functions.push(function.with_parameters(given.0, given.1));
     }
     alphas.end()?;
     betas.end()?;

@@ -25,13 +25,13 @@ use std::sync::Arc;
 use tract_onnx::pb;
 use tract_onnx::tract_hir::internal::*;
 
-/// What computes the LSTM nodes of a [`Model`].
+/// What computes the recurrent nodes of a [`Model`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Kernels {
     /// This crate's kernels.
     #[default]
     Rnnpack,
-    /// The naive reference in f64, whose results are rounded to f32 at the end of a node: to judge accuracy.
+    /// The naive reference in f64, whose results are rounded once at the end of a node: to judge accuracy.
     Reference64,
     /// tract's own operator, as an independent check. A model with a node for which it is known to give wrong
     /// numbers is refused, naming the attribute or input that it ignores.
@@ -80,15 +80,15 @@ impl Loader {
         self
     }
 
-    /// What computes the LSTM nodes.
+    /// What computes the recurrent nodes.
     #[must_use]
     pub fn kernels(mut self, kernels: Kernels) -> Self {
         self.kernels = kernels;
         self
     }
 
-    /// Threads over which an LSTM node shares its batch rows: 1 is the calling thread, 0 as many as rayon
-    /// has. The results have the same bits. Without the feature `rayon` it is always 1.
+    /// Threads over which a recurrent node shares its batch rows: 1 is the calling thread, 0 as many as rayon
+    /// has. The results have the same bits. Without the feature `rayon`, and for nodes of f64, it is always 1.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
@@ -116,9 +116,9 @@ impl Loader {
     /// do not give it; it allocates for the iterations that it ran, whatever count it announces.
     ///
     /// # Errors
-    /// [`Error::Onnx`]: an LSTM node asks for something that is not computed, a GRU or RNN node for something
-    /// that tract computes wrongly, a binding or shape does not fit, the bytes are no proper model, or tract
-    /// refuses it.
+    /// [`Error::Onnx`]: a recurrent node asks for something that the standard does not have, or with
+    /// [`Kernels::Tract`] for something that tract computes wrongly; an operator would compute bfloat16; a binding or
+    /// shape does not fit, the bytes are no proper model, or tract refuses it.
     pub fn load(&self, bytes: &[u8]) -> Result<Model, Error> {
         let (model, graph) = proto::decode(bytes)?;
         prepare::screen(&graph)?;
@@ -262,6 +262,13 @@ fn specs(
 /// Recurrent nodes may also stand in the branches of an `If` and the bodies of a `Loop` or a `Scan`; those are
 /// planned when the model is loaded. A carried value may change its extents from one iteration to the next, but
 /// neither its element type nor its number of dimensions.
+///
+/// Weights that are known when the model is loaded are packed then. Others are packed when the node runs, and a
+/// [`Stream`] packs them again only when their bits change.
+///
+/// Values of bfloat16 may be moved about (`Identity`, `Reshape`, `Transpose`, `Squeeze`, `Unsqueeze`, `Flatten`, `Slice`,
+/// `Split`, `Concat`, `Gather`, `Expand`, `Tile`, `Where` and their like), cast, and computed by recurrent nodes; another
+/// operator that takes one is refused.
 #[derive(Clone)]
 pub struct Model(Arc<Loaded>);
 

@@ -62,11 +62,11 @@ pub struct RecurrentNode {
     pub layout: Option<Layout>,
     /// What each direction computes; nothing where an attribute is refused.
     pub cells: Vec<Cell>,
-    /// The element type: of W, or else the one that the file declares for X.
+    /// The element type: of W, or else what the file declares for W or X.
     pub dtype: Option<DType>,
-    /// Input size I, from the weights or the declared shape of X.
+    /// Input size I, from W or the shapes that the file declares.
     pub input: Option<usize>,
-    /// Hidden size H, from the weights or the attribute.
+    /// Hidden size H, from R, the attribute or the shapes that the file declares.
     pub hidden: Option<usize>,
     /// Steps T, as far as the file tells.
     pub time: Extent,
@@ -190,6 +190,31 @@ impl Constants {
     }
 }
 
+/// What can be done with a node.
+struct Verdict {
+    weights: Result<Weights, OnnxError>,
+    wrong_on_tract: Option<OnnxError>,
+    only_not_constant: bool,
+}
+
+impl Verdict {
+    /// A node that is refused whatever its weights are.
+    fn refused(error: OnnxError) -> Verdict {
+        Verdict { weights: Err(error.clone()), wrong_on_tract: Some(error), only_not_constant: false }
+    }
+
+    /// The verdict on a node whose attributes were read.
+    fn on(reader: &Reader<'_>, settings: &Settings, cells: &[Cell], constants: &Constants) -> Verdict {
+        let only_not_constant = constants.only_not_constant();
+        let weights =
+            constants.all(reader).and_then(|all| Weights::new(reader, settings, cells.to_vec(), all));
+        let shapes = constants.all(reader).and_then(|all| check_shapes(reader, settings, all).map(drop));
+        let shapes = if only_not_constant { Ok(()) } else { shapes };
+        let wrong_on_tract = reader.check_right_on_tract(settings, cells).and(shapes).err();
+        Verdict { weights, wrong_on_tract, only_not_constant }
+    }
+}
+
 /// Describes the node that `reader` reads.
 pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Folder<'_>) -> RecurrentNode {
     let constants = Constants::read(reader, scope, folder);
@@ -197,23 +222,21 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
     let settings = read.as_ref().ok().map(|(s, _)| *s);
     let cells = read.and_then(|(s, attributes)| Ok((s, reader.cells(&s, &attributes)?)));
     let dtype = constants.known()[0].map(Weight::dtype).or_else(|| declared_dtype(reader, scope));
-    let (mut only_not_constant, mut wrong_on_tract) = (false, None);
-    let weights = cells.as_ref().map_err(OnnxError::clone).and_then(|(s, cells)| {
-        let may_be_known_later = constants.only_not_constant();
-        let shape = constants.all(reader).and_then(|all| check_shapes(reader, s, all).map(drop));
-        let known = if may_be_known_later { Ok(()) } else { shape };
-        let known = known.and_then(|()| check_types(reader, scope, dtype));
-        wrong_on_tract = reader.check_right_on_tract(s, cells).and(known.clone()).err();
-        known?;
-        only_not_constant = may_be_known_later;
-        Weights::new(reader, s, cells.clone(), constants.all(reader)?)
-    });
+    let verdict = match &cells {
+        Ok((settings, cells)) => {
+            let verdict = Verdict::on(reader, settings, cells, &constants);
+            let open = verdict.weights.is_ok() || verdict.only_not_constant;
+            let types = if open { check_types(reader, scope, dtype) } else { Ok(()) };
+            types.map_or_else(Verdict::refused, |()| verdict)
+        }
+        Err(e) => Verdict::refused(e.clone()),
+    };
     let node = reader.node;
     let present = |values: &[String], names: &[&'static str]| {
         names.iter().zip(values).filter(|(_, v)| !v.is_empty()).map(|(&n, _)| n).collect()
     };
-    let [time, batch, width] = sequence_extents(reader, scope, settings);
-    let declared_input = if let Extent::Fixed(n) = width { Some(n) } else { None };
+    let [time, batch] = sequence_extents(reader, scope, settings);
+    let declared = |index| declared_size(reader, scope, index);
     RecurrentNode {
         name: reader.name.to_string(),
         op: reader.op,
@@ -223,17 +246,17 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
         layout: settings.map(|s| s.layout),
         cells: cells.map(|(_, cells)| cells).unwrap_or_default(),
         dtype,
-        input: constants.last_dim(0).or(declared_input),
-        hidden: constants.last_dim(1).or(settings.and_then(|s| s.hidden)),
+        input: constants.last_dim(0).or_else(|| declared(0)).or_else(|| declared(1)),
+        hidden: constants.last_dim(1).or(settings.and_then(|s| s.hidden)).or_else(|| declared(2)),
         time,
         batch,
         attributes: node.attribute.iter().map(|a| (a.name.clone(), a.into())).collect(),
         inputs: present(&node.input, reader.op.inputs()),
         outputs: present(&node.output, reader.op.outputs()),
         weight_bytes: constants.known().into_iter().flatten().map(Weight::stored_bytes).sum(),
-        weights,
-        wrong_on_tract,
-        only_not_constant,
+        weights: verdict.weights,
+        wrong_on_tract: verdict.wrong_on_tract,
+        only_not_constant: verdict.only_not_constant,
     }
 }
 
@@ -260,14 +283,24 @@ fn check_types(reader: &Reader<'_>, scope: &Scope<'_>, dtype: Option<DType>) -> 
     Ok(())
 }
 
-/// T, B and I as the file declares them for X.
-fn sequence_extents(reader: &Reader<'_>, scope: &Scope<'_>, settings: Option<Settings>) -> [Extent; 3] {
+/// The last of three dimensions that the file declares for an input: I of X and W, H of R.
+fn declared_size(reader: &Reader<'_>, scope: &Scope<'_>, index: usize) -> Option<usize> {
+    match scope.declared(reader.input(index)?)?.shape.as_ref()?.dim.as_slice() {
+        [_, _, last] => match Extent::from(last) {
+            Extent::Fixed(size) => Some(size),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// T and B as the file declares them for X.
+fn sequence_extents(reader: &Reader<'_>, scope: &Scope<'_>, settings: Option<Settings>) -> [Extent; 2] {
     let declared = reader.input(0).and_then(|x| scope.declared(x)).and_then(|t| t.shape.as_ref());
-    let (Some(shape), Some(settings)) = (declared, settings) else {
-        return [Extent::Unknown, Extent::Unknown, Extent::Unknown];
-    };
-    match (shape.dim.as_slice(), settings.layout) {
-        ([t, b, i], Layout::TimeMajor) | ([b, t, i], Layout::BatchMajor) => [t.into(), b.into(), i.into()],
-        _ => [Extent::Unknown, Extent::Unknown, Extent::Unknown],
+    match (declared.map(|shape| shape.dim.as_slice()), settings.map(|s| s.layout)) {
+        (Some([t, b, _]), Some(Layout::TimeMajor)) | (Some([b, t, _]), Some(Layout::BatchMajor)) => {
+            [t.into(), b.into()]
+        }
+        _ => [Extent::Unknown, Extent::Unknown],
     }
 }

@@ -1,9 +1,13 @@
 //! What the ONNX tests share: an encoder for small models, recorded answers, and a source of numbers.
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "every test file uses a part of it")]
 
 pub(crate) mod conformance;
 pub(crate) mod native;
+#[path = "../support/numbers.rs"]
+mod numbers;
 pub(crate) mod recorded;
+
+pub(crate) use numbers::Numbers;
 
 use std::path::PathBuf;
 
@@ -180,27 +184,6 @@ impl Graph {
 
 pub(crate) fn model(graph: &Msg, opset: i64) -> Vec<u8> {
     Msg::default().int(1, 8).msg(7, graph).msg(8, &Msg::default().text(1, "").int(2, opset)).0
-}
-
-/// A small source of numbers, the same in every run.
-pub(crate) struct Numbers(pub(crate) u64);
-
-impl Numbers {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
-    /// Numbers between -1 and 1.
-    pub(crate) fn floats(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
-    }
 }
 
 /// The fields of a protobuf message: number, and bytes or integer.

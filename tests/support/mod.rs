@@ -2,44 +2,29 @@
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
 pub(crate) mod bound;
+pub(crate) mod forms;
+pub(crate) mod numbers;
+pub(crate) mod placement;
 
 use bound::Bounded;
+use numbers::Numbers;
 use rnnpack::reference::{self, Real};
 use rnnpack::{
     Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Planner, Scratch, Sequence,
-    Shape, State, Strides, Variant, View, ViewMut,
+    Shape, State, Variant, View, ViewMut,
 };
-
-/// A reproducible stream of numbers (SplitMix64).
-pub(crate) struct Numbers(pub(crate) u64);
-
-impl Numbers {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Uniform in ±`scale`; one in sixteen is a zero of either sign, a subnormal or `scale` itself.
-    pub(crate) fn floats(&mut self, count: usize, scale: f32) -> Vec<f32> {
-        let special = [0.0, -0.0, 1e-41, -1e-41, scale];
-        (0..count)
-            .map(|_| match self.next() {
-                bits if bits.is_multiple_of(16) => special[(bits >> 8) as usize % special.len()],
-                bits => ((bits >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale,
-            })
-            .collect()
-    }
-}
 
 /// A layer and a call of it: everything that its result depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
+    /// Of direction 0, and of direction 1 if there is one: of one operator.
+    pub(crate) cells: [Cell; 2],
     pub(crate) shape: Shape,
     pub(crate) time: usize,
     pub(crate) batch: usize,
     pub(crate) bias: bool,
+    /// Whether an LSTM has them.
+    pub(crate) peepholes: bool,
     pub(crate) initial: bool,
     pub(crate) lens: Option<Vec<i32>>,
     /// How large pre-activations get: small values stay in the linear part of the activations, large ones saturate.
@@ -48,25 +33,30 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn new(shape: Shape, time: usize, batch: usize, seed: u64) -> Case {
-        Case { shape, time, batch, bias: true, initial: true, lens: None, scale: 1.0, seed }
+    pub(crate) fn new(cell: Cell, shape: Shape, time: usize, batch: usize, seed: u64) -> Case {
+        let (cells, bias, peepholes, initial, lens, scale) = ([cell; 2], true, false, true, None, 1.0);
+        Case { cells, shape, time, batch, bias, peepholes, initial, lens, scale, seed }
     }
 
     pub(crate) fn contents(&self) -> Contents {
-        let Shape { input, hidden, .. } = self.shape;
-        let d = self.shape.direction.count();
+        let Shape { input, hidden, direction } = self.shape;
+        let (d, [cell, _]) = (direction.count(), self.cells);
+        let rows = d * cell.gates() * hidden;
         let mut numbers = Numbers(self.seed);
         let weight = self.scale / ((input + hidden) as f32).sqrt();
-        let w = numbers.floats(d * 4 * hidden * input, weight);
-        let r = numbers.floats(d * 4 * hidden * hidden, weight);
-        let b = self.bias.then(|| numbers.floats(d * 8 * hidden, self.scale / 2.0));
-        let x = numbers.floats(self.time * self.batch * input, 2.0);
+        let w = numbers.scaled(rows * input, weight);
+        let r = numbers.scaled(rows * hidden, weight);
+        let b = self.bias.then(|| numbers.scaled(2 * rows, self.scale / 2.0));
+        let x = numbers.scaled(self.time * self.batch * input, 2.0);
         let states = d * self.batch * hidden;
+        let cells = if cell.has_cell_state() { states } else { 0 };
         let (h, c) = match self.initial {
-            true => (numbers.floats(states, 1.0), numbers.floats(states, 3.0)),
-            false => (vec![0.0; states], vec![0.0; states]),
+            true => (numbers.scaled(states, 1.0), numbers.scaled(cells, 3.0)),
+            false => (vec![0.0; states], vec![0.0; cells]),
         };
-        Contents { shape: self.shape, w, r, b, x, h, c }
+        let peepholes = self.peepholes && cell.has_cell_state();
+        let p = peepholes.then(|| numbers.scaled(3 * d * hidden, self.scale / 2.0));
+        Contents { cells: self.cells, shape: self.shape, w, r, b, p, x, h, c }
     }
 
     pub(crate) fn x_dims(&self) -> Dims {
@@ -82,10 +72,12 @@ impl Case {
 /// Weights in ONNX's order, x dense `[T, B, I]`, and the initial state `[D, B, H]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
+    pub(crate) cells: [Cell; 2],
     pub(crate) shape: Shape,
     pub(crate) w: Vec<f32>,
     pub(crate) r: Vec<f32>,
     pub(crate) b: Option<Vec<f32>>,
+    pub(crate) p: Option<Vec<f32>>,
     pub(crate) x: Vec<f32>,
     pub(crate) h: Vec<f32>,
     pub(crate) c: Vec<f32>,
@@ -93,15 +85,16 @@ pub(crate) struct Contents {
 
 impl Contents {
     pub(crate) fn weights(&self) -> LayerWeights<'_> {
-        let tensors = LayerTensors { w: &self.w, r: &self.r, b: self.b.as_deref(), p: None };
-        LayerWeights::new(Cell::lstm(), self.shape, GateOrder::Onnx, tensors).unwrap()
+        let cells = &self.cells[..self.shape.direction.count()];
+        LayerWeights::per_direction(cells, self.shape, GateOrder::Onnx, self.tensors()).unwrap()
+    }
+
+    pub(crate) fn tensors(&self) -> LayerTensors<'_> {
+        LayerTensors { w: &self.w, r: &self.r, b: self.b.as_deref(), p: self.p.as_deref() }
     }
 
     pub(crate) fn layer(&self, variant: Variant) -> Layer {
-        let planner = Planner::for_isa(variant.name()).unwrap();
-        let layer = Layer::with_plan(&self.weights(), planner.plan(&Cell::lstm(), self.shape)).unwrap();
-        assert_eq!(layer.plan().variant.name(), variant.name());
-        layer
+        layer(variant, &self.weights())
     }
 
     pub(crate) fn state(&self, layer: &Layer, batch: usize) -> State {
@@ -112,6 +105,13 @@ impl Contents {
     }
 }
 
+/// The layer on this instruction set.
+pub(crate) fn layer(variant: Variant, weights: &LayerWeights<'_>) -> Layer {
+    let plan = Planner::for_isa(variant.name()).unwrap().plan(weights.cell(), weights.shape());
+    assert_eq!(plan.variant.name(), variant.name());
+    Layer::with_plan(weights, plan).unwrap()
+}
+
 /// Results of a call: Y dense `[T, D, B, H]`, final h and c `[D, B, H]`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Output<F> {
@@ -120,35 +120,56 @@ pub(crate) struct Output<F> {
     pub(crate) c: Vec<F>,
 }
 
+impl<F> Output<F> {
+    fn tensors(&self) -> [(&'static str, &[F]); 3] {
+        [("Y", &self.y), ("Y_h", &self.h), ("Y_c", &self.c)]
+    }
+
+    /// Both, tensor by tensor.
+    ///
+    /// # Errors
+    /// Where they have other lengths.
+    fn beside<'a, G>(&'a self, other: &'a Output<G>) -> Result<Vec<Pair<'a, F, G>>, String> {
+        let pairs = self.tensors().into_iter().zip(other.tensors());
+        let same_length =
+            |((name, a), (_, b)): ((&'static str, &'a [F]), (_, &'a [G]))| match a.len() == b.len() {
+                true => Ok((name, a, b)),
+                false => Err(format!("{name} has {} elements, expected {}", a.len(), b.len())),
+            };
+        pairs.map(same_length).collect()
+    }
+}
+
+type Pair<'a, F, G> = (&'static str, &'a [F], &'a [G]);
+
 impl Output<f32> {
+    /// What a call wrote.
+    pub(crate) fn new(y: Vec<f32>, state: &State) -> Output<f32> {
+        Output { y, h: state.h().to_vec(), c: state.c().to_vec() }
+    }
+
     /// Where the bits of two results first differ.
     pub(crate) fn difference(&self, other: &Output<f32>) -> Result<(), String> {
-        let tensors = [("Y", &self.y, &other.y), ("Y_h", &self.h, &other.h), ("Y_c", &self.c, &other.c)];
-        for (name, a, b) in tensors {
-            if a.len() != b.len() {
-                return Err(format!("{name} has {} elements, expected {}", a.len(), b.len()));
-            }
-            if let Some(i) = (0..a.len()).find(|&i| a[i].to_bits() != b[i].to_bits()) {
+        for (name, a, b) in self.beside(other)? {
+            if let Some(i) = (0..a.len()).find(|&i| !agree(a[i], b[i])) {
                 return Err(format!("{name}[{i}] is {:e}, expected {:e}", a[i], b[i]));
             }
         }
         Ok(())
     }
-}
 
-impl Output<f32> {
-    /// Whether every element is within its bound: then the largest error, and the largest relative to its bound.
+    /// Whether every element is within its bound, where it has one: then the largest error, and the largest relative to
+    /// its bound.
     pub(crate) fn within<const FUSED: bool>(
         &self,
         bounds: &Output<Bounded<FUSED>>,
     ) -> Result<[f64; 2], String> {
         let mut largest = [0.0f64; 2];
-        let tensors = [("Y", &self.y, &bounds.y), ("Y_h", &self.h, &bounds.h), ("Y_c", &self.c, &bounds.c)];
-        for (name, values, bounds) in tensors {
-            if values.len() != bounds.len() {
-                return Err(format!("{name} has {} elements, expected {}", values.len(), bounds.len()));
-            }
+        for (name, values, bounds) in self.beside(bounds)? {
             for (i, (&value, bound)) in values.iter().zip(bounds).enumerate() {
+                if bound.error.is_infinite() {
+                    continue;
+                }
                 let error = (f64::from(value) - bound.value).abs();
                 // A NaN is not within any bound.
                 if error.is_nan() || error > bound.error {
@@ -163,6 +184,12 @@ impl Output<f32> {
     }
 }
 
+/// Equal bits, or NaN in place of NaN: its payload is not promised, but that it was computed and not left.
+pub(crate) fn agree(a: f32, b: f32) -> bool {
+    let left = |x: f32| x.to_bits() == SENTINEL.to_bits();
+    a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan() && left(a) == left(b)
+}
+
 /// The naive reference, direction by direction.
 pub(crate) fn expected<F: Real + From<f32>>(case: &Case, contents: &Contents) -> Output<F> {
     let x = View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap();
@@ -170,10 +197,11 @@ pub(crate) fn expected<F: Real + From<f32>>(case: &Case, contents: &Contents) ->
     let (mut h, mut c) = (convert(&contents.h), convert(&contents.c));
     let Dims { time, directions, batch, width } = case.y_dims();
     let rows = batch * width;
+    let cells = if c.is_empty() { 0 } else { rows };
     let mut y = vec![F::ZERO; time * directions * rows];
     for (d, weights) in contents.weights().directions().iter().enumerate() {
         let reverse = d == 1 || case.shape.direction == Direction::Reverse;
-        let (h, c) = (&mut h[d * rows..][..rows], &mut c[d * rows..][..rows]);
+        let (h, c) = (&mut h[d * rows..][..rows], &mut c[d * cells..][..cells]);
         let of_direction = reference::forward(weights, x, case.lens.as_deref(), reverse, h, c).unwrap();
         for t in 0..time {
             y[(t * directions + d) * rows..][..rows].copy_from_slice(&of_direction[t * rows..][..rows]);
@@ -202,69 +230,8 @@ pub(crate) fn run_with(
         y: Some(ViewMut::new(&mut y, case.y_dims(), Layout::TimeMajor).unwrap()),
     };
     layer.forward(sequence, &mut state, scratch).unwrap();
-    Output { y, h: state.h().to_vec(), c: state.c().to_vec() }
+    Output::new(y, &state)
 }
 
 /// What outputs hold before a call, and afterwards wherever the call must not write: a NaN that no kernel makes.
 pub(crate) const SENTINEL: f32 = f32::from_bits(0x7fc0_5e27);
-
-/// A tensor spread out in memory: its axes nested in any order, with gaps behind every row and every group of rows.
-#[derive(Clone, Debug)]
-pub(crate) struct Placement {
-    /// Axes from the innermost to the outermost: 0 time, 1 direction, 2 batch.
-    pub(crate) nesting: [usize; 3],
-    /// Unused f32 behind a row, and behind what lies within the two inner axes.
-    pub(crate) gaps: [usize; 3],
-}
-
-impl Placement {
-    pub(crate) fn strides(&self, dims: Dims) -> Strides {
-        let extents = [dims.time, dims.directions, dims.batch];
-        let mut strides = [0; 3];
-        let mut span = dims.width;
-        for (&axis, gap) in self.nesting.iter().zip(self.gaps) {
-            strides[axis] = span + gap;
-            span = strides[axis] * extents[axis];
-        }
-        Strides { time: strides[0], direction: strides[1], batch: strides[2] }
-    }
-
-    /// Where the rows of a dense `[T, D, B, width]` tensor start, in its order.
-    pub(crate) fn offsets(&self, dims: Dims) -> Vec<usize> {
-        let strides = self.strides(dims);
-        let mut offsets = vec![];
-        for t in 0..dims.time {
-            for d in 0..dims.directions {
-                for b in 0..dims.batch {
-                    offsets.push(t * strides.time + d * strides.direction + b * strides.batch);
-                }
-            }
-        }
-        offsets
-    }
-
-    /// The dense tensor in its place; NaN elsewhere, so that reading there cannot go unseen.
-    pub(crate) fn scatter(&self, dense: &[f32], dims: Dims) -> Vec<f32> {
-        let offsets = self.offsets(dims);
-        let len = offsets.iter().max().map_or(0, |last| last + dims.width) + 3;
-        let mut data = vec![SENTINEL; len];
-        for (i, &at) in offsets.iter().enumerate() {
-            data[at..][..dims.width].copy_from_slice(&dense[i * dims.width..][..dims.width]);
-        }
-        data
-    }
-
-    /// The dense tensor back out of its place, and an error where anything beside it was written.
-    pub(crate) fn gather(&self, data: &[f32], dims: Dims) -> Result<Vec<f32>, String> {
-        let mut untouched = vec![true; data.len()];
-        let mut dense = vec![];
-        for at in self.offsets(dims) {
-            dense.extend_from_slice(&data[at..][..dims.width]);
-            untouched[at..][..dims.width].fill(false);
-        }
-        match (0..data.len()).find(|&i| untouched[i] && data[i].to_bits() != SENTINEL.to_bits()) {
-            Some(i) => Err(format!("element {i}, outside of every row, was written")),
-            None => Ok(dense),
-        }
-    }
-}

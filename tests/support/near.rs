@@ -17,8 +17,12 @@
 //! factors of R and the slopes of the activations: T steps come to T times that where those contract, and to a power
 //! where they do not. The bound follows the values that are there.
 
+#[path = "variation.rs"]
+mod variation;
+
 use rnnpack::Activation;
 use rnnpack::reference::Real;
+use variation::variation;
 
 /// The unit roundoff of f64.
 const U64: f64 = f64::EPSILON / 2.0;
@@ -134,21 +138,4 @@ impl<const BITS: u32> Real for Near<BITS> {
         let own = (largest + carried) * (Self::U + ACTIVATION) + Self::TINY;
         Self::apart(value, (carried + own) * SLACK)
     }
-}
-
-/// How much an activation varies within `e` of `x`. Between its ends and its bends every one of them is monotone.
-fn variation(activation: Activation, x: f64, e: f64) -> f64 {
-    let at = |x: f64| x.activated(activation);
-    let (low, high) = (x - e, x + e);
-    let inside = |bend: f64| low <= bend && bend <= high;
-    let mut values = vec![at(low), at(high)];
-    match activation {
-        // A jump from 0 to alpha.
-        Activation::ThresholdedRelu { alpha } if inside(alpha.into()) => {
-            values.extend([0.0, f64::from(alpha)]);
-        }
-        Activation::LeakyRelu { .. } | Activation::Elu { .. } if inside(0.0) => values.push(at(0.0)),
-        _ => {}
-    }
-    values.into_iter().map(|value| (value - at(x)).abs()).fold(0.0, f64::max)
 }

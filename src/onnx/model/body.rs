@@ -116,6 +116,11 @@ impl BodyMemory {
         self.0 = Some(state).filter(|_| body.reusable);
         Ok(outputs)
     }
+
+    #[cfg(test)]
+    pub(super) fn state(&self) -> Option<&TypedSimpleState> {
+        self.0.as_ref()
+    }
 }
 
 impl Clone for BodyMemory {

@@ -56,8 +56,13 @@ pub(super) fn from_tract(t: &TractTensor, dtype: DType) -> TractResult<Tensor> {
         other => bail!("a value of type {other:?} cannot be returned"),
     };
     let value = Tensor::from_data(t.shape().to_vec(), data).context("a value's dimensions overflow")?;
-    if dtype == DType::BF16 {
-        return value.round_to(dtype).context("a value of bfloat16 is not carried as f32");
+    if dtype != DType::BF16 {
+        return Ok(value);
     }
-    Ok(value)
+    match value.as_slice::<f32>() {
+        Some(carried) if carried.iter().all(|v| v.to_bits() & 0xffff == 0) => {
+            value.round_to(dtype).context("f32 is rounded to bfloat16")
+        }
+        _ => bail!("a value of bfloat16 is not carried as f32 that hold its values"),
+    }
 }

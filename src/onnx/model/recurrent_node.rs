@@ -87,6 +87,13 @@ impl Spec {
         TractError::new(self.reader().bad_input(input, &reason))
     }
 
+    fn check_rank(&self, input: &str, found: i64, expected: i64) -> TractResult<()> {
+        match found == expected {
+            true => Ok(()),
+            false => Err(self.bad_input(input, format!("it has {found} dimensions, not {expected}"))),
+        }
+    }
+
     /// Refuses an input whose element type is not `expected`.
     pub(super) fn check_type(&self, input: &str, found: DatumType, expected: DatumType) -> TractResult<()> {
         let name = |dt: DatumType| match convert::dtype(dt) {
@@ -155,12 +162,14 @@ impl Expansion for RecurrentNode {
             (p, "P", 2),
         ] {
             let Some(input) = input else { continue };
+            s.given(&input.rank, move |_, found| self.spec.check_rank(name, found, rank))?;
             s.equals(&input.rank, rank)?;
             s.given_2(&x.datum_type, &input.datum_type, move |_, x, found| {
                 self.spec.check_type(name, found, x)
             })?;
         }
         if let Some(lens) = lens {
+            s.given(&lens.rank, |_, found| self.spec.check_rank("sequence_lens", found, 1))?;
             s.equals(&lens.rank, 1)?;
             s.given(&lens.datum_type, |_, dt| self.spec.check_type("sequence_lens", dt, i32::datum_type()))?;
         }
@@ -177,7 +186,10 @@ impl Expansion for RecurrentNode {
         let facts = inputs.iter().map(|i| target.outlet_fact(*i)).collect::<TractResult<Vec<_>>>()?;
         let (op, kept) = match op.capture(&facts)? {
             Some((op, kept)) => (op, kept.into_iter().map(|i| inputs[i]).collect()),
-            None => (op, inputs.to_vec()),
+            None => {
+                op.check_open(&facts)?;
+                (op, inputs.to_vec())
+            }
         };
         target.wire_node(prefix, op, &kept)
     }

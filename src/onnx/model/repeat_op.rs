@@ -196,7 +196,15 @@ impl EvalOp for Repeat {
 
 /// What the node keeps from one call to the next.
 #[derive(Debug, Clone, Default)]
-struct Memory(BodyMemory);
+pub(super) struct Memory(BodyMemory);
+
+#[cfg(test)]
+impl Memory {
+    /// The state of the body, after a run of a body that only keeps memory.
+    pub(super) fn body(&self) -> Option<&TypedSimpleState> {
+        self.0.state()
+    }
+}
 
 impl OpState for Memory {
     fn eval(&mut self, ctx: &EvalContext, op: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {

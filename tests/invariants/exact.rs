@@ -1,0 +1,179 @@
+//! Kernels compute the reference bit for bit, and are as exact as the derived bounds say.
+
+use crate::cases::cases;
+use crate::options::{activations, is_bounded, parameters};
+use crate::support::bound::{Bounded, TINY, U, activation_error};
+use crate::support::forms::forms;
+use crate::support::{Case, Contents, Output, expected, run};
+use crate::{Behaviour, check};
+use libtest_mimic::Failed;
+use proptest::prelude::*;
+use proptest::sample::select;
+use rnnpack::reference::Real;
+use rnnpack::{Cell, Direction, Shape, Variant};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
+    ("kernels_compute_the_reference", kernels_compute_the_reference),
+    ("the_error_against_f64_is_within_its_bound", the_error_against_f64_is_within_its_bound),
+    ("activations_are_as_exact_as_the_bounds_assume", activations_are_as_exact_as_the_bounds_assume),
+    ("one_step_is_within_the_closed_bound_in_k", one_step_is_within_the_closed_bound_in_k),
+];
+
+/// Bit for bit with fused multiply-adds; without them within the bound of the unfused operations.
+fn kernels_compute_the_reference(variant: Variant) -> Result<(), Failed> {
+    check(variant, cases(), |case| {
+        let contents = case.contents();
+        let output = run(&contents.layer(variant), &case, &contents);
+        if variant.is_fused() {
+            return output.difference(&expected(&case, &contents));
+        }
+        output.within(&expected::<Bounded<false>>(&case, &contents)).map(drop)
+    })
+}
+
+fn the_error_against_f64_is_within_its_bound(variant: Variant) -> Result<(), Failed> {
+    let judge = if variant.is_fused() { judge::<true> } else { judge::<false> };
+    check(variant, cases(), |case| {
+        let contents = case.contents();
+        let output = run(&contents.layer(variant), &case, &contents);
+        judge(&output, &case, &contents).map(|errors| errors.note(variant, &case))
+    })
+}
+
+fn judge<const FUSED: bool>(
+    output: &Output<f32>,
+    case: &Case,
+    contents: &Contents,
+) -> Result<Errors, String> {
+    let bounds = expected::<Bounded<FUSED>>(case, contents);
+    let exact = expected::<f64>(case, contents);
+    let same = |(bound, &exact): (&Bounded<FUSED>, &f64)| {
+        bound.value == exact || bound.value.is_nan() && exact.is_nan()
+    };
+    if !bounds.y.iter().zip(&exact.y).all(same) {
+        return Err("the bounds are about something else than the f64 reference".into());
+    }
+    let without_bound = bounds.y.iter().filter(|bound| bound.error.is_infinite()).count();
+    if without_bound > 0 && case.cells.iter().all(are_bounded) {
+        return Err("an element of a cell whose values are bounded has no bound".into());
+    }
+    let largest = output.within(&bounds)?;
+    let plain = case.cells.iter().all(|cell| forms().contains(cell));
+    let elements = [exact.y.len(), without_bound];
+    Ok(Errors { largest, plain: if plain { largest } else { [0.0; 2] }, elements })
+}
+
+fn are_bounded(cell: &Cell) -> bool {
+    cell.activations().iter().all(|&activation| is_bounded(activation))
+}
+
+/// Errors against f64 of calls of one operator on one instruction set.
+#[derive(Clone, Copy, Default)]
+struct Errors {
+    /// The largest, and the largest share of its bound that one took.
+    largest: [f64; 2],
+    /// The same with ONNX's default activations, without clipping.
+    plain: [f64; 2],
+    /// Elements of Y, and those among them that may overflow and have no bound.
+    elements: [usize; 2],
+}
+
+static ERRORS: Mutex<BTreeMap<(&str, &str), Errors>> = Mutex::new(BTreeMap::new());
+
+impl Errors {
+    fn note(self, variant: Variant, case: &Case) {
+        // Stronger recurrences are chaotic: errors of any size are within their bounds, and say nothing.
+        if case.scale > 1.0 {
+            return;
+        }
+        let mut all = ERRORS.lock().unwrap();
+        let sum = all.entry((variant.name(), case.cells[0].op())).or_default();
+        for i in 0..2 {
+            sum.largest[i] = sum.largest[i].max(self.largest[i]);
+            sum.plain[i] = sum.plain[i].max(self.plain[i]);
+            sum.elements[i] += self.elements[i];
+        }
+    }
+}
+
+/// Prints the errors of all cases whose weights are of the size that trained ones have.
+pub(crate) fn report() {
+    for ((isa, op), Errors { largest, plain, elements: [all, without] }) in ERRORS.lock().unwrap().iter() {
+        let [error, share] = plain;
+        println!(
+            "{isa}, {op}: with default activations, largest error against f64 {error:.2e}, up to {share:.3} of \
+             its bound; with any, up to {:.3} of it, and {without} of {all} elements may overflow and have none",
+            largest[1]
+        );
+    }
+}
+
+/// Over samples of all finite f32: any activation at exact arguments.
+fn activations_are_as_exact_as_the_bounds_assume(variant: Variant) -> Result<(), Failed> {
+    let bounded = |activation, x: f32| match variant.is_fused() {
+        true => Bounded::<true>::from(x).activated(activation).error,
+        false => Bounded::<false>::from(x).activated(activation).error,
+    };
+    const STEP: u32 = 131_101;
+    check(variant, (activations(parameters()), 0..STEP), |(activation, first)| {
+        let sample = (first..u32::MAX).step_by(STEP as usize).map(f32::from_bits);
+        let sample: Vec<f32> = sample.filter(|x| x.is_finite()).collect();
+        let mut values = sample.clone();
+        activation.eval_slice(variant, &mut values);
+        for (&x, &value) in sample.iter().zip(&values) {
+            let (exact, bound) = (activation.eval64(x.into()), bounded(activation, x));
+            let error = (f64::from(value) - exact).abs();
+            if bound.is_finite() && (error > bound || error.is_nan()) {
+                return Err(format!("{activation} at {x:e} is {value:e}, not within {bound:e} of {exact:e}"));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The closed form that `docs/design.md` derives for one step of an LSTM from an exact state.
+fn one_step_is_within_the_closed_bound_in_k(variant: Variant) -> Result<(), Failed> {
+    let cases = (0..=500usize, 1..=24usize, 1..=4usize, select(vec![0.1f32, 1.0]), any::<u64>());
+    check(variant, cases, |(input, hidden, batch, scale, seed)| {
+        let shape = Shape { input, hidden, direction: Direction::Forward };
+        let case = Case { scale, ..Case::new(Cell::lstm(), shape, 1, batch, seed) };
+        let contents = case.contents();
+        let output = run(&contents.layer(variant), &case, &contents);
+        let exact = expected::<f64>(&case, &contents);
+        let magnitude = |a: &[f32], b: &[f32]| -> f64 {
+            a.iter().zip(b).map(|(&a, &b)| (f64::from(a) * f64::from(b)).abs()).sum()
+        };
+        let weights = contents.weights();
+        let weights = &weights.directions()[0];
+        let activation = activation_error(variant.is_fused());
+        let roundings = (input + hidden + 2) as f64 * U;
+        let gamma = roundings / (1.0 - roundings);
+        for (i, (&h, &c)) in output.h.iter().zip(&output.c).enumerate() {
+            let (row, unit) = (i / hidden, i % hidden);
+            let x = &contents.x[row * input..][..input];
+            let before = &contents.h[row * hidden..][..hidden];
+            let sums = [0, 1, 2, 3].map(|gate| {
+                let (wb, rb) = (weights.wb(gate, unit), weights.rb(gate, unit));
+                let bias = f64::from(wb.abs()) + f64::from(rb.abs());
+                bias + magnitude(weights.w_row(gate, unit), x) + magnitude(weights.r_row(gate, unit), before)
+            });
+            let sum = sums.into_iter().fold(0.0, f64::max);
+            let z = gamma * sum + (input + hidden + 2) as f64 * 2.0 * TINY;
+            assert!(z < 1.0 / 200.0, "the closed form leaves out second-order terms");
+            let cell = f64::from(contents.c[i]).abs();
+            let c_bound =
+                1.01 * ((cell + 5.0) / 4.0 * z + (cell + 2.0) * activation + 2.0 * (cell + 1.0) * U);
+            let h_bound = 1.01 * (z / 4.0 + 2.0 * activation + U + c_bound);
+            for (name, value, exact, bound) in [("c", c, exact.c[i], c_bound), ("h", h, exact.h[i], h_bound)]
+            {
+                let error = (f64::from(value) - exact).abs();
+                if error.is_nan() || error > bound {
+                    return Err(format!("{name}[{i}] is {value:e}, not within {bound:e} of {exact:e}"));
+                }
+            }
+        }
+        Ok(())
+    })
+}

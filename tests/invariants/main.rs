@@ -1,0 +1,61 @@
+//! The determinism contract and the semantics of a call, for every available instruction set, over made-up cases.
+//!
+//! Tests are named `isa::behaviour`; the summary at the end counts tests and cases per instruction set. What was
+//! compiled in but is not available here is reported as ignored, and `tests/variants.rs` decides whether it may be.
+//! `PROPTEST_CASES` sets the number of cases of each test.
+
+#[path = "../support/options.rs"]
+mod options;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod calls;
+mod cases;
+mod cells;
+mod exact;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use rnnpack::Variant;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+/// What must hold on an instruction set.
+type Behaviour = fn(Variant) -> Result<(), Failed>;
+
+/// Cases run, per instruction set.
+static CASES: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
+
+fn main() -> ExitCode {
+    let behaviours = [exact::BEHAVIOURS, calls::BEHAVIOURS, cells::BEHAVIOURS].concat();
+    let mut trials = vec![];
+    for &isa in Variant::COMPILED {
+        let variant = Variant::by_name(isa);
+        for &(name, behaviour) in &behaviours {
+            let test = move || behaviour(variant.ok_or("this CPU lacks the instruction set")?);
+            trials.push(Trial::test(format!("{isa}::{name}"), test).with_ignored_flag(variant.is_none()));
+        }
+    }
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    for (isa, cases) in CASES.lock().unwrap().iter() {
+        println!("{isa}: {} tests, {cases} cases", behaviours.len());
+    }
+    exact::report();
+    conclusion.exit_code()
+}
+
+/// Runs a property over random cases, shrinking what fails.
+fn check<S: Strategy>(
+    variant: Variant,
+    strategy: S,
+    property: impl Fn(S::Value) -> Result<(), String>,
+) -> Result<(), Failed> {
+    let config = Config { failure_persistence: None, ..Config::default() };
+    let counted = |case| {
+        *CASES.lock().unwrap().entry(variant.name()).or_default() += 1;
+        property(case).map_err(TestCaseError::fail)
+    };
+    TestRunner::new(config).run(&strategy, counted).map_err(|e| e.to_string().into())
+}
