@@ -2,7 +2,7 @@
 //!
 //! One body serves two precisions. In `f32` it performs the same operations in the same order as the kernels, so
 //! that results must be equal bit for bit; in `f64` it judges accuracy, and computes the layers in double precision. The
-//! equations stand at [`Cell`](crate::Cell).
+//! equations stand at [`Cell`].
 
 use crate::view::{Dims, View};
 use crate::{Activation, Cell, Element, Error, GruCell, LstmCell, RnnCell, Weights};
