@@ -1,6 +1,13 @@
 //! The command `rnnpack`: what it prints, its files and its exit codes.
 
+mod onnx_support;
+
+use half::{bf16, f16};
 use ndarray_npy::{NpzReader, NpzWriter, read_npy, write_npy};
+use onnx_support::{
+    BFLOAT16, DOUBLE, Dim, FLOAT, FLOAT16, Graph, Msg, Numbers, attr_f, attr_i, attr_s, attr_strings, node,
+    raw, untyped, value,
+};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -99,11 +106,103 @@ fn inspect_lists_nodes_of_all_graphs() {
     assert!(text.stdout.contains("4 recurrent nodes (LSTM, GRU, RNN), 4 on rnnpack's kernels"));
 }
 
+/// Models of one node with I = 2 and H = 3, whose numbers every element type holds: sixty-fourths up to 1.
+struct OneNode {
+    op: &'static str,
+    gates: usize,
+    directions: usize,
+    dtype: i64,
+    peepholes: bool,
+    attributes: Vec<Msg>,
+}
+
+impl OneNode {
+    fn new(op: &'static str, dtype: i64, attributes: &[Msg]) -> OneNode {
+        let gates = ["RNN", "", "GRU", "LSTM"].iter().position(|&o| o == op).unwrap() + 1;
+        OneNode { op, gates, directions: 1, dtype, peepholes: false, attributes: attributes.to_vec() }
+    }
+
+    /// Writes the model into `folder`.
+    fn write(&self, folder: &Path, name: &str) -> String {
+        let OneNode { op, gates, directions, dtype, .. } = *self;
+        let (dims, rows) = ([Dim::Name("T"), Dim::N(2), Dim::N(2)], gates * 3);
+        let mut weights = vec![("W", vec![directions, rows, 2]), ("R", vec![directions, rows, 3])];
+        weights.push(("B", vec![directions, 2 * rows]));
+        let mut inputs = vec!["X", "W", "R", "B"];
+        if self.peepholes {
+            weights.push(("P", vec![directions, 9]));
+            inputs.extend(["", "", "", "P"]);
+        }
+        let mut numbers = Numbers(7);
+        let stored = |(name, dims): &(&str, Vec<usize>)| {
+            let data =
+                (0..dims.iter().product()).flat_map(|_| bytes(dtype, numbers.below(129) as f64 / 64.0 - 1.0));
+            raw(name, dims, dtype, data.collect())
+        };
+        let graph = Graph {
+            stored: weights.iter().map(stored).collect(),
+            nodes: vec![node(op, "layer", &inputs, &["Y"], &self.attributes)],
+            inputs: vec![value("X", dtype, &dims)],
+            outputs: vec![untyped("Y")],
+        };
+        let path = folder.join(format!("{name}.onnx"));
+        fs::write(&path, graph.model(22)).unwrap();
+        path.display().to_string()
+    }
+}
+
+/// The bytes of a number in an element type.
+fn bytes(dtype: i64, x: f64) -> Vec<u8> {
+    match dtype {
+        FLOAT => (x as f32).to_le_bytes().to_vec(),
+        DOUBLE => x.to_le_bytes().to_vec(),
+        FLOAT16 => f16::from_f64(x).to_le_bytes().to_vec(),
+        _ => bf16::from_f64(x).to_le_bytes().to_vec(),
+    }
+}
+
+#[test]
+fn inspect_describes_every_operator_and_element_type() {
+    let folder = folder("operators");
+    let inspect = |model: &OneNode, name: &str| {
+        let path = model.write(&folder, name);
+        let text = rnnpack(&["inspect", &path]);
+        (rnnpack(&["inspect", &path, "--json"]).json(0)["nodes"][0].clone(), text.stdout)
+    };
+    let options = [attr_f("clip", 0.5), attr_i("linear_before_reset", 1)];
+    let (gru, text) = inspect(&OneNode::new("GRU", FLOAT, &options), "gru");
+    assert_eq!((&gru["op"], &gru["dtype"], &gru["refusal"]), (&"GRU".into(), &"f32".into(), &Value::Null));
+    let cell = serde_json::json!([{
+        "activations": ["Sigmoid", "Tanh"], "clip": 0.5, "linear_before_reset": true
+    }]);
+    assert_eq!(gru["cells"], cell);
+    // W, R and B of the file, without the rows of padding.
+    assert!(gru["weight_bytes"] == 4 * 9 * (2 + 3 + 2) && gru["packed_bytes"].as_u64() > Some(4 * 9 * 5));
+    assert!(
+        gru["isa"].is_string() && text.contains("computes: Sigmoid, Tanh; clip 0.5; linear_before_reset")
+    );
+
+    let both = [attr_s("direction", "bidirectional"), attr_strings("activations", &["Relu", "Tanh"])];
+    let (rnn, text) = inspect(&OneNode { directions: 2, ..OneNode::new("RNN", DOUBLE, &both) }, "rnn");
+    assert_eq!(
+        (&rnn["dtype"], &rnn["isa"], &rnn["plan"]),
+        (&"f64".into(), &Value::Null, &"matrixmultiply".into())
+    );
+    assert_eq!(rnn["packed_bytes"], 2 * 8 * 3 * (2 + 3 + 1));
+    assert!(text.contains("computes: Relu | Tanh\n"), "{text}");
+
+    let coupled = OneNode::new("LSTM", FLOAT16, &[attr_i("input_forget", 1)]);
+    let (lstm, text) = inspect(&OneNode { peepholes: true, ..coupled }, "lstm");
+    assert_eq!((&lstm["dtype"], &lstm["weight_bytes"]), (&"f16".into(), &(2 * (12 * 7 + 9)).into()));
+    assert!(lstm["isa"].is_string() && lstm["inputs"][4] == "P");
+    assert!(text.contains("computes: Sigmoid, Tanh, Tanh; input_forget\n"), "{text}");
+}
+
 #[test]
 fn inspect_says_why_a_node_is_refused() {
-    let model = fixture("onnx_node_tests/test_lstm_with_peepholes/model.onnx");
+    let model = OneNode::new("GRU", FLOAT, &[attr_f("clip", -1.0)]).write(&folder("refusal"), "gru");
     let node = &rnnpack(&["inspect", &model, "--json"]).json(0)["nodes"][0];
-    assert!(node["refusal"].as_str().unwrap().contains("peepholes"), "{node}");
+    assert!(node["refusal"].as_str().unwrap().contains("attribute `clip`: -1"), "{node}");
     assert!(node["plan"].is_null() && node["packed_bytes"].is_null());
     let text = rnnpack(&["inspect", &model]);
     assert!(text.stdout.contains("refused: node"), "{}", text.stdout);
@@ -196,6 +295,58 @@ fn run_binds_what_steers_control_flow() {
         let expected = recorded(archive, "out/0/output");
         assert!((got[[0, 0]] - expected[[0, 0]]).abs() < 1e-5);
     }
+}
+
+/// What `run` makes of an input of the model.
+fn answer(folder: &Path, model: &str, x: &Array) -> ndarray::ArrayD<f64> {
+    let file = |name: &str| folder.join(name);
+    write_npy(file("x.npy"), x).unwrap();
+    write_npy(file("x64.npy"), &x.mapv(f64::from)).unwrap();
+    let x = if model.contains("DOUBLE") { "x64.npy" } else { "x.npy" };
+    let (input, out) = (format!("--input=X={}", file(x).display()), file("out").display().to_string());
+    let run = rnnpack(&["run", model, &input, "--output", &out]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let y = file("out").join("Y.npy");
+    read_npy(&y).unwrap_or_else(|_| read_npy::<_, Array>(&y).unwrap().mapv(f64::from))
+}
+
+#[test]
+fn run_computes_every_operator_in_every_element_type() {
+    let folder = folder("types");
+    let mut numbers = Numbers(3);
+    let x = Array::from_shape_fn(vec![5, 2, 2], |_| numbers.below(129) as f32 / 64.0 - 1.0);
+    for op in ["LSTM", "GRU", "RNN"] {
+        let of = |dtype: i64, name: &str| {
+            let path = OneNode::new(op, dtype, &[]).write(&folder, &format!("{op}-{name}"));
+            answer(&folder, &path, &x)
+        };
+        let exact = of(DOUBLE, "DOUBLE");
+        assert_eq!(exact.shape(), [5, 1, 2, 3]);
+        // Values below 1: f32 sums of some terms, and half a step of the type that is rounded to in the end.
+        let types = [
+            (FLOAT, "FLOAT", 0.0),
+            (FLOAT16, "FLOAT16", 2f64.powi(-12)),
+            (BFLOAT16, "BFLOAT16", 2f64.powi(-9)),
+        ];
+        for (dtype, name, half_a_step) in types {
+            let y = of(dtype, name);
+            assert!(
+                y.iter().zip(&exact).all(|(a, b)| (a - b).abs() <= half_a_step + 2e-6),
+                "{op} {name}: {y} {exact}"
+            );
+            assert!(y != exact, "{op} {name} is of another type than {op} DOUBLE");
+        }
+    }
+}
+
+#[test]
+fn run_takes_f32_for_half_precision_where_no_value_changes() {
+    let folder = folder("half");
+    let model = OneNode::new("GRU", FLOAT16, &[]).write(&folder, "gru");
+    let x = folder.join("x.npy");
+    write_npy(&x, &Array::from_elem(vec![1, 2, 2], 0.1)).unwrap();
+    let (input, out) = (format!("--input=X={}", x.display()), folder.join("out").display().to_string());
+    rnnpack(&["run", &model, &input, "--output", &out]).refused("the file has values that are no f16");
 }
 
 #[test]
@@ -333,14 +484,58 @@ fn verify_leaves_tract_out_where_it_is_wrong() {
 }
 
 #[test]
+fn verify_compares_every_operator_with_f64_and_where_it_is_right_with_tract() {
+    for (model, tract) in [
+        ("gru_defaults", true),
+        ("gru_bidirectional", true),
+        ("gru_reverse", false),
+        ("simple_rnn_defaults", true),
+        ("simple_rnn_batchwise", true),
+        ("simple_rnn_reverse", false),
+        ("lstm_with_peepholes", false),
+    ] {
+        let path = fixture(&format!("onnx_node_tests/test_{model}/model.onnx"));
+        let json = rnnpack(&["verify", &path, "--json"]).json(0);
+        assert_eq!((&json["verdict"], &json["recurrent_nodes"]), (&"pass".into(), &1.into()), "{model}");
+        let compared = ["f64", "tract"].map(|against| compared(&json, against)["outputs"].is_array());
+        assert_eq!(compared, [true, tract], "{model}");
+    }
+}
+
+#[test]
+fn verify_compares_every_option_and_element_type_with_f64() {
+    let folder = folder("options");
+    let relu = [attr_strings("activations", &["Relu"]), attr_f("clip", 0.75)];
+    let hard = [attr_strings("activations", &["HardSigmoid", "Softsign"]), attr_i("linear_before_reset", 1)];
+    let coupled = [attr_i("input_forget", 1), attr_i("layout", 1)];
+    for dtype in [FLOAT, DOUBLE, FLOAT16, BFLOAT16] {
+        for (op, attributes) in [("RNN", &relu), ("GRU", &hard), ("LSTM", &coupled)] {
+            let model = OneNode { peepholes: op == "LSTM", ..OneNode::new(op, dtype, attributes) };
+            let path = model.write(&folder, &format!("{op}-{dtype}"));
+            let json = rnnpack(&["verify", &path, "--dim", "T=6", "--json"]).json(0);
+            assert_eq!(compared(&json, "f64")["outputs"][0]["passes"], true, "{op} {dtype}: {json}");
+            assert!(compared(&json, "tract")["not_compared"].is_string(), "{op} {dtype}: {json}");
+        }
+    }
+}
+
+#[test]
 fn verify_does_not_pass_where_nothing_is_compared() {
-    let model = fixture("onnx_node_tests/test_gru_defaults/model.onnx");
+    let folder = folder("nothing");
+    let graph = Graph {
+        nodes: vec![node("Relu", "relu", &["X"], &["Y"], &[])],
+        inputs: vec![value("X", FLOAT, &[Dim::N(2)])],
+        outputs: vec![untyped("Y")],
+        ..Graph::default()
+    };
+    let model = folder.join("relu.onnx").display().to_string();
+    fs::write(&model, graph.model(22)).unwrap();
     let json = rnnpack(&["verify", &model, "--json"]).json(1);
     assert_eq!(json["verdict"], "nothing_compared");
     let text = rnnpack(&["verify", &model]);
     assert!(text.stdout.contains("NOTHING COMPARED") && !text.stdout.contains("PASS"), "{}", text.stdout);
-    let refused = fixture("onnx_node_tests/test_lstm_with_peepholes/model.onnx");
-    rnnpack(&["verify", &refused]).refused("peepholes are not computed");
+    let refused = OneNode::new("RNN", FLOAT, &[attr_s("direction", "sideways")]).write(&folder, "rnn");
+    rnnpack(&["verify", &refused]).refused("`sideways` is no direction");
 }
 
 #[test]
@@ -369,7 +564,45 @@ fn bench_times_a_layer_beside_the_others() {
 }
 
 #[test]
+fn bench_times_every_cell_beside_those_that_compute_it() {
+    // Gates that a step computes, and whether tract does.
+    for (options, gates, tract) in [
+        (vec!["--op", "gru"], 3.0, true),
+        (vec!["--op", "gru", "--linear-before-reset", "--direction", "bidirectional"], 3.0, true),
+        (vec!["--op", "gru", "--activation", "HardSigmoid,Tanh"], 3.0, false),
+        (vec!["--op", "rnn"], 1.0, true),
+        (vec!["--op", "rnn", "--activation", "Relu"], 1.0, false),
+        (vec!["--op", "rnn", "--direction", "reverse"], 1.0, false),
+        (vec!["--op", "lstm", "--peepholes"], 4.0, true),
+        (vec!["--input-forget"], 3.0, false),
+        (vec!["--clip", "0.5"], 4.0, false),
+    ] {
+        let args = ["bench", "--shape", "2,3,5,7", "--seconds", "0.01", "--json"];
+        let json = rnnpack(&[&args[..], &options].concat()).json(0);
+        let directions = if options.contains(&"bidirectional") { 2.0 } else { 1.0 };
+        assert_eq!(json["flops"], 2.0 * 3.0 * directions * 2.0 * gates * 7.0 * 12.0, "{options:?}");
+        let names = json["sides"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap());
+        let expected = ["rnnpack", "tract", "matrixmultiply, unfused"].into_iter();
+        assert!(names.eq(expected.filter(|&name| tract || name != "tract")), "{options:?}: {json}");
+        assert_eq!(json["agreement"]["tract_left_out"].is_string(), !tract, "{options:?}");
+        // Two directions read R of one each; what is read is padded to whole vectors.
+        let r = 4.0 * gates * 7.0 * 7.0;
+        assert!(json["limits"]["read_buffer_bytes"].as_f64().unwrap() >= r, "{options:?}");
+    }
+    let text =
+        rnnpack(&["bench", "--shape", "1,1,4,4", "--seconds", "0.01", "--op", "gru", "--clip", "2"]).stdout;
+    assert!(
+        text.starts_with("GRU T=1 B=1 I=4 H=4 forward,") && text.contains("\nSigmoid, Tanh; clip 2\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn bench_times_a_model_on_both() {
+    let model = OneNode::new("GRU", FLOAT, &[]).write(&folder("bench"), "gru");
+    let json = rnnpack(&["bench", &model, "--seconds", "0.05", "--json"]).json(0);
+    assert_eq!(json["sides"].as_array().unwrap().len(), 2);
+    assert_eq!(json["agreement"]["sides"][0]["passes"], true);
     let json = rnnpack(&["bench", &fixture(DTLN), "--seconds", "0.05", "--json"]).json(0);
     assert_eq!((&json["sides"][0]["name"], &json["sides"][1]["name"]), (&"rnnpack".into(), &"tract".into()));
     assert_eq!(json["agreement"]["sides"][0]["passes"], true);
@@ -385,6 +618,14 @@ fn bench_refuses_what_it_cannot_time() {
     rnnpack(&["bench", "--shape=1,1,4,4", "--seconds=0"]).refused("a number of seconds above 0");
     rnnpack(&["bench", "--shape=1,1,4,4", "--threads=0"]).refused("0 is not in 1..=1024");
     rnnpack(&["bench", "--shape=1,1,4,4", "--dim=x=4"]).refused("are for a model");
+    let layer = |options: &[&str]| rnnpack(&[&["bench", "--shape=1,1,4,4"], options].concat());
+    layer(&["--op", "lstm", "--linear-before-reset"]).refused("--linear-before-reset is for a GRU");
+    layer(&["--op", "gru", "--peepholes"]).refused("--peepholes is for an LSTM");
+    layer(&["--op", "rnn", "--input-forget"]).refused("--input-forget is for an LSTM");
+    layer(&["--op", "gru", "--activation", "Tanh"]).refused("--activation names 1, where the operator has 2");
+    layer(&["--op", "rnn", "--activation", "Swish"]).refused("ONNX has no activation of this name");
+    layer(&["--clip=0"]).refused("clip is 0, expected a positive number");
+    rnnpack(&["bench", &fixture(DTLN), "--op", "gru"]).refused("--op is for a layer of --shape");
     rnnpack(&["bench"]).refused("<MODEL|--shape <T,B,I,H>>");
     rnnpack(&["bench", &fixture(DTLN), "--shape=1,1,4,4"]).refused("cannot be used with");
 }

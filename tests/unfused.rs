@@ -226,7 +226,8 @@ where
     Some(if scale > 0.0 { largest / scale } else { 0.0 })
 }
 
-fn case() -> impl Strategy<Value = Case> {
+/// Boxed: two of them in one test take more stack than a thread has, in a build without optimizations.
+fn case() -> BoxedStrategy<Case> {
     let direction = select(vec![Direction::Forward, Direction::Reverse, Direction::Bidirectional]);
     let shape = (0usize..6, 1usize..11, direction).prop_map(|(input, hidden, direction)| Shape {
         input,
@@ -242,12 +243,14 @@ fn case() -> impl Strategy<Value = Case> {
     let flags = (any::<bool>(), any::<bool>(), 0usize..3, 0.1f64..3.0, any::<u64>());
     let any = cells(activations(prop::option::of(-1.5f32..1.5)));
     let cells = prop_oneof![3 => any, 1 => select(forms().to_vec()).prop_map(|cell| [cell; 2])];
-    (cells, shape, order, extents, [nesting(), nesting()], flags).prop_map(
-        |(cells, shape, order, (time, batch, lens), nestings, (bias, peepholes, gap, scale, seed))| {
-            let cells = cells[..shape.direction.count()].to_vec();
-            Case { cells, shape, order, time, batch, lens, bias, peepholes, nestings, gap, scale, seed }
-        },
-    )
+    (cells, shape, order, extents, [nesting(), nesting()], flags)
+        .prop_map(
+            |(cells, shape, order, (time, batch, lens), nestings, (bias, peepholes, gap, scale, seed))| {
+                let cells = cells[..shape.direction.count()].to_vec();
+                Case { cells, shape, order, time, batch, lens, bias, peepholes, nestings, gap, scale, seed }
+            },
+        )
+        .boxed()
 }
 
 proptest! {
