@@ -35,9 +35,19 @@ pub(crate) struct Case {
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
     bytes: Vec<u8>,
-    /// Whether four bytes are the bits of a value, or one byte picks it from a range that keeps gates unsaturated.
-    raw: bool,
+    kind: Kind,
     taken: u64,
+}
+
+/// How bytes make a value.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Four are its bits.
+    Bits,
+    /// Two pick it from a range that keeps gates unsaturated, or one picks a special value.
+    Special,
+    /// Two pick it from that range.
+    Tame,
 }
 
 const NAMES: [&str; 11] = [
@@ -109,8 +119,9 @@ impl<'a> Arbitrary<'a> for Case {
         let batch = u.int_in_range(0..=14)?;
         let time = u.int_in_range(0..=7)?;
         let lens = |u: &mut Unstructured<'a>| -> Result<Vec<i32>> {
-            // Mostly in range; -1 and T + 1 must be refused.
-            (0..batch).map(|_| u.int_in_range(-1..=time as i32 + 1)).collect()
+            // -1 and T + 1 must be refused.
+            let beyond = i32::from(u.ratio(1, 8)?);
+            (0..batch).map(|_| u.int_in_range(-beyond..=time as i32 + beyond)).collect()
         };
         let extent = |u: &mut Unstructured<'a>| -> Result<usize> {
             Ok(if u.ratio(1, 8)? { u.arbitrary()? } else { u.int_in_range(1..=9)? })
@@ -132,7 +143,11 @@ impl<'a> Arbitrary<'a> for Case {
             gaps: [u.int_in_range(0..=3)?, u.int_in_range(0..=3)?],
             finite: u.ratio(7, 8)?,
             judged: u.ratio(1, 4)?,
-            contents: Contents { raw: u.arbitrary()?, bytes: u.bytes(u.len())?.to_vec(), taken: 0 },
+            contents: Contents {
+                kind: *u.choose(&[Kind::Bits, Kind::Special, Kind::Tame, Kind::Tame])?,
+                bytes: u.bytes(u.len())?.to_vec(),
+                taken: 0,
+            },
         })
     }
 }
@@ -161,9 +176,6 @@ impl Contents {
     }
 
     fn value(&mut self) -> f32 {
-        if self.raw {
-            return f32::from_bits(u32::from_le_bytes([(); 4].map(|()| self.byte())));
-        }
         const SPECIAL: [f32; 12] = [
             f32::NAN,
             f32::INFINITY,
@@ -178,9 +190,12 @@ impl Contents {
             88.5,
             -104.0,
         ];
-        match self.byte() {
-            byte @ 0..12 => SPECIAL[byte as usize],
-            byte => (f32::from(byte) - 128.0) / 128.0 + f32::from(self.byte()) / 65536.0,
+        if let Kind::Bits = self.kind {
+            return f32::from_bits(u32::from_le_bytes([(); 4].map(|()| self.byte())));
+        }
+        match (self.kind, self.byte()) {
+            (Kind::Special, byte @ 0..12) => SPECIAL[byte as usize],
+            (_, byte) => (f32::from(byte) - 128.0) / 128.0 + f32::from(self.byte()) / 65536.0,
         }
     }
 
