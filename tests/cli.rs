@@ -436,6 +436,23 @@ fn verify_passes_on_recorded_streams() {
 }
 
 #[test]
+fn verify_passes_on_recorded_models_of_every_operator() {
+    for (model, recorded, nodes, tract) in [
+        ("gtcrn/gtcrn_simple.onnx", "gtcrn/gtcrn_simple.stream.npz", 14, true),
+        ("arabic_name_romanizer/encoder.onnx", "arabic_name_romanizer/encoder.io.npz", 2, true),
+        // tract knows neither sequence_lens nor Relu.
+        ("w_g2p_en/recurrent_stack.onnx", "w_g2p_en/recurrent_stack.io.npz", 1, false),
+        ("w_nh3pred/recurrent_stack.onnx", "w_nh3pred/recurrent_stack.io.npz", 1, false),
+    ] {
+        let run = rnnpack(&["verify", &fixture(model), "--recorded", &fixture(recorded), "--json"]);
+        let json = run.json(0);
+        assert_eq!((&json["verdict"], &json["recurrent_nodes"]), (&"pass".into(), &nodes.into()), "{model}");
+        let compared = ["f64", "tract", "recorded"].map(|with| compared(&json, with)["outputs"].is_array());
+        assert_eq!(compared, [true, tract, true], "{model}");
+    }
+}
+
+#[test]
 fn verify_fails_where_a_recorded_output_is_another() {
     let path = folder("doctored").join("doctored.npz");
     let mut npz = NpzWriter::new(File::create(&path).unwrap());

@@ -28,7 +28,7 @@ All sides take turns call by call in one run. A turn starts with one call that i
 times calls for about a millisecond, one at least, so that every side works from caches of its own \
 making. Results are compared before anything is timed. `ratio` is a side's fastest call over rnnpack's. \
 `peak` is the multiply-add throughput and `read` the read bandwidth, at a buffer as large as the packed \
-R, of one thread, measured between the turns: the best of all probes. Flops are T*B*2*G*H*(I+H) for each \
+R, of one thread, measured before every turn: shares relate a turn to its own probe. Flops are T*B*2*G*H*(I+H) for each \
 direction, without activations, where G gates are computed: 4 of an LSTM, 3 with --input-forget, 3 of a \
 GRU, 1 of an RNN; bytes are 4*G*H*H for each step and direction.
 

@@ -13,7 +13,8 @@ Every LSTM, GRU and RNN node is listed, those inside If, Loop and Scan too, with
 steps, B batch rows, I inputs and H hidden units as far as the file tells, the bytes of its weights in \
 the file and packed, and the instruction set and tile that it runs with here; layers of f64 run on the \
 products of matrixmultiply. Below are its activations, with options that are not the defaults. A node \
-that is not computed is listed with the reason.
+that cannot be packed is listed with the reason. Where that is weights that are no constants of the \
+file, run and verify pack them when the model runs.
 
 Examples:
   rnnpack inspect model.onnx
