@@ -9,8 +9,10 @@ use rnnpack::onnx::{Kernels, Loader, Tensor};
 use std::collections::BTreeMap;
 
 /// What the answers may differ by; they were recorded with another runtime, whose f32 sums have another
-/// order. The f64 reference differs most: by 5.5e-6, from `w_g2p_en`.
-const TOLERANCE: f32 = 1e-5;
+/// order.
+const TOLERANCE: f32 = 5e-6;
+/// The same of `w_g2p_en`: the f64 reference itself is 5.5e-6 from what was recorded.
+const TOLERANCE_OF_G2P: f32 = 1e-5;
 
 /// The largest difference of each output from the recorded one, relative to the largest recorded value of
 /// that output where that is above 1.
@@ -50,7 +52,8 @@ fn check(name: &str, loader: &Loader, [model, file]: [&str; 2], steps: usize, ca
     for kernels in [Kernels::Reference64, Kernels::Rnnpack] {
         let worst = replay(&loader.clone().kernels(kernels), model, &recording, carried);
         println!("{name} ({kernels:?}): {steps} steps, largest differences {worst:?}");
-        assert!(worst.values().all(|&w| w <= TOLERANCE), "{name} ({kernels:?}): {worst:?}");
+        let allowed = if name == "w_g2p_en" { TOLERANCE_OF_G2P } else { TOLERANCE };
+        assert!(worst.values().all(|&w| w <= allowed), "{name} ({kernels:?}): {worst:?}");
     }
 }
 

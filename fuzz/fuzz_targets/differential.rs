@@ -1,244 +1,238 @@
-//! Kernels against the naive reference: any sizes, lengths and blocking, any contents including NaN, infinities and
-//! subnormals, on every instruction set of this machine.
+//! Kernels against the naive reference: any cell with any options, any sizes, lengths, layouts, blocking and chunks, any
+//! contents including NaN, infinities and subnormals, on every instruction set of this machine.
 #![no_main]
 
-use arbitrary::{Arbitrary, Result, Unstructured};
+#[path = "../../tests/support/bound.rs"]
+mod bound;
+#[path = "differential/draw.rs"]
+mod draw;
+
+use bound::Bounded;
+use draw::{Case, is_usable};
 use libfuzzer_sys::fuzz_target;
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::{
-    Call, Cell, Dims, Error, GateOrder, Layout, Packed, Scratch, Strides, Tensors, Variant, View, ViewMut,
-    Weights, forward, reference,
+    Call, Cell, Dims, Error, Packed, Scratch, Strides, Tensors, Variant, View, ViewMut, Weights, forward,
+    reference,
 };
-
-#[derive(Debug)]
-struct Case {
-    input: usize,
-    hidden: usize,
-    time: usize,
-    batch: usize,
-    order: GateOrder,
-    biases: [bool; 2],
-    reverse: bool,
-    lens: Option<Vec<i32>>,
-    blocking: Blocking,
-    /// Unused f32 behind every row of Y.
-    gap: usize,
-    /// Whether weights are made finite, so that more than their refusal is reached.
-    finite: bool,
-    contents: Contents,
-}
-
-/// Endless f32 out of few bytes.
-#[derive(Debug)]
-struct Contents {
-    bytes: Vec<u8>,
-    /// Whether four bytes are the bits of a value, or one byte picks it from a range that keeps gates unsaturated.
-    raw: bool,
-    taken: u64,
-}
-
-impl<'a> Arbitrary<'a> for Case {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Case> {
-        let batch = u.int_in_range(0..=14)?;
-        let time = u.int_in_range(0..=7)?;
-        let lens = |u: &mut Unstructured<'a>| -> Result<Vec<i32>> {
-            // Mostly in range; -1 and T + 1 must be refused.
-            (0..batch).map(|_| u.int_in_range(-1..=time as i32 + 1)).collect()
-        };
-        let extent = |u: &mut Unstructured<'a>| -> Result<usize> {
-            Ok(if u.ratio(1, 8)? { u.arbitrary()? } else { u.int_in_range(1..=9)? })
-        };
-        Ok(Case {
-            input: u.int_in_range(0..=40)?,
-            hidden: u.int_in_range(0..=40)?,
-            time,
-            batch,
-            order: if u.arbitrary()? { GateOrder::Onnx } else { GateOrder::PyTorch },
-            biases: u.arbitrary()?,
-            reverse: u.arbitrary()?,
-            lens: if u.arbitrary()? { Some(lens(u)?) } else { None },
-            blocking: Blocking { rows: extent(u)?, steps: extent(u)? },
-            gap: u.int_in_range(0..=3)?,
-            finite: u.ratio(7, 8)?,
-            contents: Contents { raw: u.arbitrary()?, bytes: u.bytes(u.len())?.to_vec(), taken: 0 },
-        })
-    }
-}
-
-impl Contents {
-    fn byte(&mut self) -> u8 {
-        // Every lap over the bytes is another permutation of their values.
-        let (at, lap) = match self.bytes.len() as u64 {
-            0 => (0, self.taken),
-            len => (self.taken % len, self.taken / len),
-        };
-        self.taken += 1;
-        let byte = self.bytes.get(at as usize).copied().unwrap_or(0x5a);
-        byte.wrapping_mul((lap as u8).wrapping_mul(2).wrapping_add(1)).wrapping_add((lap >> 7) as u8)
-    }
-
-    fn value(&mut self) -> f32 {
-        if self.raw {
-            return f32::from_bits(u32::from_le_bytes([(); 4].map(|()| self.byte())));
-        }
-        const SPECIAL: [f32; 12] = [
-            f32::NAN,
-            f32::INFINITY,
-            f32::NEG_INFINITY,
-            f32::MAX,
-            f32::MIN,
-            f32::MIN_POSITIVE,
-            1e-40,
-            -1e-45,
-            -0.0,
-            0.0,
-            88.5,
-            -104.0,
-        ];
-        match self.byte() {
-            byte @ 0..12 => SPECIAL[byte as usize],
-            byte => (f32::from(byte) - 128.0) / 128.0 + f32::from(self.byte()) / 65536.0,
-        }
-    }
-
-    fn values(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.value()).collect()
-    }
-}
-
-/// Equal bits, or both NaN.
-fn agree(a: f32, b: f32) -> bool {
-    a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
-}
 
 const SENTINEL: f32 = f32::from_bits(0x7fc0_5e27);
 
-struct Output {
-    result: std::result::Result<(), Error>,
-    /// Rows of Y, dense, and the final states.
-    tensors: [Vec<f32>; 3],
+/// Rows of Y, dense, and the final h and c.
+type Results<F = f32> = [Vec<F>; 3];
+const NAMES: [&str; 3] = ["Y", "Y_h", "Y_c"];
+
+/// Equal bits, or NaN in place of NaN, as long as it was computed and not left.
+fn agree(a: f32, b: f32) -> bool {
+    let left = |x: f32| x.to_bits() == SENTINEL.to_bits();
+    a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan() && left(a) == left(b)
 }
 
-fn kernel(variant: Variant, weights: &Weights<'_>, case: &Case, x: View<'_>, h: &[f32], c: &[f32]) -> Output {
-    let packed = Packed::new(variant, weights).unwrap();
-    let dims = Dims { width: case.hidden, ..x.dims() };
-    let batch = case.hidden + case.gap;
-    let strides = Strides { time: batch * case.batch, direction: 0, batch };
-    let mut y = vec![SENTINEL; strides.time * case.time];
-    let (mut h, mut c) = (h.to_vec(), c.to_vec());
-    let call = Call {
-        x,
-        y: Some(ViewMut::strided(&mut y, dims, strides).unwrap()),
-        lens: case.lens.as_deref(),
-        reverse: case.reverse,
-        h: &mut h,
-        c: &mut c,
-        blocking: case.blocking,
-    };
-    let result = forward(&packed, call, &mut Scratch::new());
-    let mut rows = vec![];
-    for row in y.chunks(batch) {
-        let (row, gap) = row.split_at(case.hidden);
-        assert!(gap.iter().all(|v| v.to_bits() == SENTINEL.to_bits()), "{variant}: wrote beside Y");
-        rows.extend_from_slice(row);
+/// What a call works on, in its place in memory.
+struct Operands<'a> {
+    case: &'a Case,
+    weights: Weights<'a>,
+    x: Vec<f32>,
+    x_strides: Strides,
+    h: Vec<f32>,
+    c: Vec<f32>,
+}
+
+impl<'a> Operands<'a> {
+    /// X stands in its layout with gaps behind its rows, which hold a NaN.
+    fn new(case: &'a Case, weights: Weights<'a>, [x, h, c]: Results) -> Operands<'a> {
+        let Case { input, time, batch, .. } = *case;
+        let row = input + case.gaps[0];
+        let x_strides = match case.batch_major {
+            true => Strides { time: row, direction: 0, batch: row * time },
+            false => Strides { time: row * batch, direction: 0, batch: row },
+        };
+        let mut placed = vec![SENTINEL; row * time * batch];
+        for (t, b) in (0..time).flat_map(|t| (0..batch).map(move |b| (t, b))) {
+            let at = t * x_strides.time + b * x_strides.batch;
+            placed[at..][..input].copy_from_slice(&x[(t * batch + b) * input..][..input]);
+        }
+        Operands { case, weights, x: placed, x_strides, h, c }
     }
-    Output { result, tensors: [rows, h, c] }
+
+    /// Steps `first` to `end` of X.
+    fn x(&self, first: usize, end: usize) -> View<'_> {
+        let Case { input, batch, .. } = *self.case;
+        let dims = Dims { time: end - first, directions: 1, batch, width: input };
+        let from = (first * self.x_strides.time).min(self.x.len());
+        View::strided(&self.x[from..], dims, self.x_strides).unwrap()
+    }
+
+    /// The reference's results, or its refusal.
+    fn expected<F: reference::Real + From<f32>>(&self) -> Result<Results<F>, Error> {
+        let Case { time, reverse, .. } = *self.case;
+        let convert = |v: &[f32]| v.iter().map(|&v| F::from_f32(v)).collect::<Vec<F>>();
+        let (mut h, mut c) = (convert(&self.h), convert(&self.c));
+        let (x, lens) = (self.x(0, time), self.case.lens.as_deref());
+        let y = reference::forward(&self.weights, x, lens, reverse, &mut h, &mut c)?;
+        Ok([y, h, c])
+    }
+
+    /// Steps `first` to `end` on the kernels, from and to the state `[h, c]` and into rows of Y with gaps behind them.
+    fn run(&self, packed: &Packed, [first, end]: [usize; 2], results: &mut Results) -> Result<(), Error> {
+        let Case { hidden, time, batch, reverse, blocking, .. } = *self.case;
+        let lens = self.case.lens.as_ref().map(|lens| {
+            let whole = [first, end] == [0, time];
+            let within = |&len: &i32| (len - first as i32).clamp(0, (end - first) as i32);
+            if whole { lens.clone() } else { lens.iter().map(within).collect() }
+        });
+        let row = hidden + self.case.gaps[1];
+        let strides = Strides { time: row * batch, direction: 0, batch: row };
+        let dims = Dims { time: end - first, directions: 1, batch, width: hidden };
+        let [y, h, c] = results;
+        let y = &mut y[first * strides.time..end * strides.time];
+        let (y, lens) = (Some(ViewMut::strided(y, dims, strides).unwrap()), lens.as_deref());
+        let call = Call { x: self.x(first, end), y, lens, reverse, h, c, blocking };
+        forward(packed, call, &mut Scratch::new())
+    }
+
+    /// Nothing computed yet: Y in its place, and the initial state.
+    fn untouched(&self) -> Results {
+        let Case { hidden, time, batch, gaps, .. } = *self.case;
+        [vec![SENTINEL; (hidden + gaps[1]) * time * batch], self.h.clone(), self.c.clone()]
+    }
+
+    /// The rows of Y without their gaps, in which nothing may have been written.
+    fn without_gaps(&self, variant: Variant, [y, h, c]: Results) -> Results {
+        let Case { hidden, gaps, .. } = *self.case;
+        let mut rows = vec![];
+        for row in y.chunks(hidden + gaps[1]) {
+            let (row, gap) = row.split_at(hidden);
+            assert!(gap.iter().all(|v| v.to_bits() == SENTINEL.to_bits()), "{variant}: wrote beside Y");
+            rows.extend_from_slice(row);
+        }
+        [rows, h, c]
+    }
+
+    /// One call, whose refusal must be the reference's and write nothing.
+    fn whole(&self, packed: &Packed, expected: Option<&Error>) -> Option<Results> {
+        let mut results = self.untouched();
+        let result = self.run(packed, [0, self.case.time], &mut results);
+        assert_eq!(result.err().as_ref(), expected);
+        if expected.is_some() {
+            let same = |(a, b): (&Vec<f32>, &Vec<f32>)| {
+                a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits()) && a.len() == b.len()
+            };
+            assert!(results.iter().zip(&self.untouched()).all(same), "a refusal wrote");
+            return None;
+        }
+        Some(self.without_gaps(packed.variant(), results))
+    }
+
+    /// Chunks of time, one call after the other.
+    fn in_chunks(&self, packed: &Packed) -> Results {
+        let mut results = self.untouched();
+        let chunk = self.case.chunk;
+        let starts: Vec<usize> = (0..self.case.time).step_by(chunk).collect();
+        let call = |&first: &usize| {
+            let end = (first + chunk).min(self.case.time);
+            self.run(packed, [first, end], &mut results).unwrap();
+        };
+        match self.case.reverse {
+            true => starts.iter().rev().for_each(call),
+            false => starts.iter().for_each(call),
+        }
+        self.without_gaps(packed.variant(), results)
+    }
+
+    /// Every row by itself, with the smallest blocking: what every call must agree with where nothing is fused.
+    fn row_by_row(&self, packed: &Packed) -> Results {
+        let Case { hidden, time, batch, .. } = *self.case;
+        let mut all = [vec![0.0; time * batch * hidden], vec![], vec![]];
+        for b in 0..batch {
+            let case = Case {
+                batch: 1,
+                lens: self.case.lens.as_ref().map(|lens| vec![lens[b]]),
+                blocking: Blocking { rows: 1, steps: 1 },
+                ..self.case.clone()
+            };
+            let of_row = |state: &[f32]| state.chunks(hidden).skip(b).take(1).flatten().copied().collect();
+            let x = (0..time).flat_map(|t| self.x(0, time).row(t, 0, b)).copied().collect();
+            let alone = Operands::new(&case, self.weights, [x, of_row(&self.h), of_row(&self.c)]);
+            let [y, h, c] = alone.in_chunks(packed);
+            for (t, y) in y.chunks(hidden).enumerate() {
+                all[0][(t * batch + b) * hidden..][..hidden].copy_from_slice(y);
+            }
+            all[1].extend(h);
+            all[2].extend(c);
+        }
+        all
+    }
 }
 
-/// A row by itself, one step per call, with the smallest blocking: what every call must agree with.
-fn row_by_row(
-    variant: Variant,
-    weights: &Weights<'_>,
-    case: &Case,
-    x: View<'_>,
-    h: &[f32],
-    c: &[f32],
-) -> [Vec<f32>; 3] {
-    let packed = Packed::new(variant, weights).unwrap();
-    let (mut h, mut c) = (h.to_vec(), c.to_vec());
-    let mut y = vec![0.0; case.time * case.batch * case.hidden];
-    let mut scratch = Scratch::new();
-    for b in 0..case.batch {
-        let len = case.lens.as_ref().map_or(case.time, |lens| lens[b] as usize);
-        let row = b * case.hidden..(b + 1) * case.hidden;
-        for step in 0..len {
-            let t = if case.reverse { len - 1 - step } else { step };
-            let dims = Dims { time: 1, directions: 1, batch: 1, width: case.input };
-            let at = (t * case.batch + b) * case.hidden;
-            let out = ViewMut::new(
-                &mut y[at..][..case.hidden],
-                Dims { width: case.hidden, ..dims },
-                Layout::TimeMajor,
-            );
-            let call = Call {
-                x: View::new(x.row(t, 0, b), dims, Layout::TimeMajor).unwrap(),
-                y: Some(out.unwrap()),
-                lens: None,
-                reverse: false,
-                h: &mut h[row.clone()],
-                c: &mut c[row.clone()],
-                blocking: Blocking { rows: 1, steps: 1 },
-            };
-            forward(&packed, call, &mut scratch).unwrap();
+fn compare(variant: Variant, got: &Results, expected: &Results) {
+    for (name, (got, expected)) in NAMES.iter().zip(got.iter().zip(expected)) {
+        assert_eq!(got.len(), expected.len());
+        for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+            assert!(agree(got, expected), "{variant}: {name}[{i}] is {got:e}, expected {expected:e}");
         }
     }
-    [y, h, c]
+}
+
+/// Every element is within its bound of f64, where it has one.
+fn judge<const FUSED: bool>(variant: Variant, operands: &Operands<'_>, got: &Results) {
+    let bounds = operands.expected::<Bounded<FUSED>>().unwrap();
+    for (name, (got, bounds)) in NAMES.iter().zip(got.iter().zip(&bounds)) {
+        for (i, (&got, bound)) in got.iter().zip(bounds).enumerate() {
+            let Bounded { value, error } = *bound;
+            let within = (f64::from(got) - value).abs() <= error;
+            assert!(
+                within || !error.is_finite() || !value.is_finite(),
+                "{variant}: {name}[{i}] is {got:e}, not within {error:e} of {value:e}"
+            );
+        }
+    }
+}
+
+/// Whether these weights must be refused, and for which reason.
+fn check_refusal(case: &Case, tensors: &Tensors<'_>, refusal: &Error) {
+    let all = [Some(tensors.w), Some(tensors.r), tensors.wb, tensors.rb, tensors.p];
+    match refusal {
+        Error::Zero { .. } => assert_eq!(case.hidden, 0),
+        Error::Option { .. } => assert!(!is_usable(&case.cell)),
+        Error::Length { what: "P", .. } => assert!(case.peepholes && !case.cell.has_cell_state()),
+        Error::NotFinite { .. } => assert!(all.into_iter().flatten().flatten().any(|v| !v.is_finite())),
+        e => panic!("refused: {e}"),
+    }
 }
 
 fuzz_target!(|case: Case| {
     let mut case = case;
-    let (input, hidden) = (case.input, case.hidden);
-    let w = case.contents.values(4 * hidden * input);
-    let r = case.contents.values(4 * hidden * hidden);
-    let [wb, rb] = case.biases.map(|some| some.then(|| case.contents.values(4 * hidden)));
-    let finite = |v: &[f32]| v.iter().map(|&v| if v.is_finite() { v } else { 0.75 }).collect::<Vec<f32>>();
-    let clean = |v: Vec<f32>| if case.finite { finite(&v) } else { v };
-    let (w, r, wb, rb) = (clean(w), clean(r), wb.map(clean), rb.map(clean));
-    let all_finite =
-        [Some(&w), Some(&r), wb.as_ref(), rb.as_ref()].into_iter().flatten().flatten().all(|v| v.is_finite());
-    let tensors = Tensors { w: &w, r: &r, wb: wb.as_deref(), rb: rb.as_deref(), p: None };
-    let weights = match Weights::new(Cell::lstm(), [input, hidden], case.order, tensors) {
+    let Case { cell, input, hidden, time, batch, .. } = case;
+    let gates = cell.gates();
+    let w = case.weights(gates * hidden * input);
+    let r = case.weights(gates * hidden * hidden);
+    let [wb, rb] = case.biases.map(|some| some.then(|| case.weights(gates * hidden)));
+    let p = case.peepholes.then(|| case.weights(3 * hidden));
+    let states = batch * hidden;
+    let cells = if cell.has_cell_state() { states } else { 0 };
+    let contents = [time * batch * input, states, cells].map(|count| case.contents.values(count));
+
+    let tensors = Tensors { w: &w, r: &r, wb: wb.as_deref(), rb: rb.as_deref(), p: p.as_deref() };
+    let weights = match Weights::new(cell, [input, hidden], case.order, tensors) {
         Ok(weights) => weights,
-        Err(Error::Zero { .. }) => return assert_eq!(hidden, 0),
-        Err(Error::NotFinite { .. }) => return assert!(!all_finite),
-        Err(e) => panic!("refused: {e}"),
+        Err(refusal) => return check_refusal(&case, &tensors, &refusal),
     };
-    assert!(all_finite && hidden > 0);
+    assert!(hidden > 0 && is_usable(&cell) && (matches!(cell, Cell::Lstm(_)) || p.is_none()));
 
-    let data = case.contents.values(case.time * case.batch * input);
-    let dims = Dims { time: case.time, directions: 1, batch: case.batch, width: input };
-    let x = View::new(&data, dims, Layout::TimeMajor).unwrap();
-    let h = case.contents.values(case.batch * hidden);
-    let c = case.contents.values(case.batch * hidden);
-
-    let (mut last_h, mut last_c) = (h.clone(), c.clone());
-    let lens = case.lens.as_deref();
-    let expected = reference::forward::<f32, f32>(&weights, x, lens, case.reverse, &mut last_h, &mut last_c);
+    let operands = Operands::new(&case, weights, contents);
+    let expected = operands.expected::<f32>();
     for variant in Variant::available() {
-        let output = kernel(variant, &weights, &case, x, &h, &c);
-        let expected = match &expected {
-            Err(e) => {
-                assert_eq!(output.result.as_ref().unwrap_err(), e);
-                let [y, last_h, last_c] = &output.tensors;
-                assert!(y.iter().all(|v| v.to_bits() == SENTINEL.to_bits()), "a refusal wrote Y");
-                assert!(
-                    last_h
-                        .iter()
-                        .zip(&h)
-                        .chain(last_c.iter().zip(&c))
-                        .all(|(a, b)| a.to_bits() == b.to_bits())
-                );
-                continue;
-            }
-            Ok(y) if variant.is_fused() => [y.clone(), last_h.clone(), last_c.clone()],
-            Ok(_) => row_by_row(variant, &weights, &case, x, &h, &c),
-        };
-        assert_eq!(output.result, Ok(()));
-        for (name, (got, expected)) in ["Y", "Y_h", "Y_c"].iter().zip(output.tensors.iter().zip(&expected)) {
-            assert_eq!(got.len(), expected.len());
-            for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
-                assert!(agree(got, expected), "{variant}: {name}[{i}] is {got:e}, expected {expected:e}");
-            }
+        let packed = Packed::new(variant, &weights).unwrap();
+        let Some(results) = operands.whole(&packed, expected.as_ref().err()) else { continue };
+        match &expected {
+            Ok(expected) if variant.is_fused() => compare(variant, &results, expected),
+            _ => compare(variant, &results, &operands.row_by_row(&packed)),
+        }
+        compare(variant, &operands.in_chunks(&packed), &results);
+        if case.judged {
+            let judge = if variant.is_fused() { judge::<true> } else { judge::<false> };
+            judge(variant, &operands, &results);
         }
     }
 });

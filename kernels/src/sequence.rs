@@ -530,6 +530,8 @@ unsafe fn project<S: Isa, C: Pass>(s: S, o: &Operands<'_>, pairs: usize) {
 /// the pairs from `base` on.
 #[inline(always)]
 unsafe fn recur<S: Isa, C: Pass>(s: S, pass: C, o: &Operands<'_>, step: usize, rows: usize, base: usize) {
+    const { assert!(2 * S::MR * 4 * S::LANES <= TILE, "the sums of a tile need more room") };
+    const { assert!(!C::SHAPE.apart || C::SHAPE.units == 1, "constants stand apart for one vector of units") };
     let group = panels_at_once(rows);
     let groups = o.panels.div_ceil(group);
     // Backward on odd steps: what is still in cache from the last step is met first.

@@ -56,17 +56,13 @@ fn judge<const FUSED: bool>(
         return Err("the bounds are about something else than the f64 reference".into());
     }
     let without_bound = bounds.y.iter().filter(|bound| bound.error.is_infinite()).count();
-    if without_bound > 0 && case.cells.iter().all(are_bounded) {
+    if without_bound > 0 && case.cells.iter().all(is_bounded) {
         return Err("an element of a cell whose values are bounded has no bound".into());
     }
     let largest = output.within(&bounds)?;
     let plain = case.cells.iter().all(|cell| forms().contains(cell));
     let elements = [exact.y.len(), without_bound];
     Ok(Errors { largest, plain: if plain { largest } else { [0.0; 2] }, elements })
-}
-
-fn are_bounded(cell: &Cell) -> bool {
-    cell.activations().iter().all(|&activation| is_bounded(activation))
 }
 
 /// Errors against f64 of calls of one operator on one instruction set.

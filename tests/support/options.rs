@@ -11,9 +11,9 @@ use rnnpack::{Activation, Cell, GruCell, LstmCell, RnnCell};
 const BOUNDED: [&str; 5] = ["Tanh", "Sigmoid", "ScaledTanh", "HardSigmoid", "Softsign"];
 const UNBOUNDED: [&str; 6] = ["Relu", "Affine", "LeakyRelu", "ThresholdedRelu", "Elu", "Softplus"];
 
-/// Whether values stay bounded whatever the argument.
-pub(crate) fn is_bounded(activation: Activation) -> bool {
-    BOUNDED.contains(&activation.name())
+/// Whether the values of all activations stay bounded, whatever the arguments.
+pub(crate) fn is_bounded(cell: &Cell) -> bool {
+    cell.activations().iter().all(|activation| BOUNDED.contains(&activation.name()))
 }
 
 /// ONNX's parameter, one that makes an edge, or any.

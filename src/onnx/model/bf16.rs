@@ -13,7 +13,8 @@ use tract_onnx::pb;
 use tract_onnx::tract_core::ops::cast::wire_cast;
 use tract_onnx::tract_hir::internal::*;
 
-/// The operator that rounds to the nearest bf16, in place of a `Cast`. No operator of ONNX has this name.
+/// The operator that rounds to the nearest bf16, in place of a `Cast`. No operator of ONNX has this name; one of a
+/// file that has it is refused.
 pub(super) const ROUND: &str = "round to bfloat16";
 
 /// The attribute by which a recurrent node of bf16 is known.
@@ -130,6 +131,7 @@ impl Rewriter {
         let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
         let count = node.output.len();
         match node.op_type.as_str() {
+            ROUND => Err(refuse(node, "there is no such operator")),
             op if standard && RecurrentOp::from_type(op).is_some() => self.recurrent(node),
             "If" if standard => self.branches(node),
             "Loop" if standard => self.body(node, 2, usize::MAX),

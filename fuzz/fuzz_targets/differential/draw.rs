@@ -1,0 +1,205 @@
+//! Cases out of the fuzzer's bytes.
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use rnnpack_kernels::blocking::Blocking;
+use rnnpack_kernels::{Activation, Cell, GateOrder, GruCell, LstmCell, RnnCell};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) cell: Cell,
+    pub(crate) input: usize,
+    pub(crate) hidden: usize,
+    pub(crate) time: usize,
+    pub(crate) batch: usize,
+    pub(crate) order: GateOrder,
+    pub(crate) biases: [bool; 2],
+    /// Also of cells that have none, which must refuse them.
+    pub(crate) peepholes: bool,
+    pub(crate) reverse: bool,
+    pub(crate) lens: Option<Vec<i32>>,
+    pub(crate) blocking: Blocking,
+    /// Steps of the calls that a sequence is divided into.
+    pub(crate) chunk: usize,
+    /// The layout of X.
+    pub(crate) batch_major: bool,
+    /// Unused f32 behind every row of X and of Y.
+    pub(crate) gaps: [usize; 2],
+    /// Whether weights are made finite, so that more than their refusal is reached.
+    pub(crate) finite: bool,
+    /// Whether results are compared with f64, too.
+    pub(crate) judged: bool,
+    pub(crate) contents: Contents,
+}
+
+/// Endless f32 out of few bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Contents {
+    bytes: Vec<u8>,
+    kind: Kind,
+    taken: u64,
+}
+
+/// How bytes make a value.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Four are its bits.
+    Bits,
+    /// Two pick it from a range that keeps gates unsaturated, or one picks a special value.
+    Special,
+    /// Two pick it from that range.
+    Tame,
+}
+
+const NAMES: [&str; 11] = [
+    "Relu",
+    "Tanh",
+    "Sigmoid",
+    "Affine",
+    "LeakyRelu",
+    "ThresholdedRelu",
+    "ScaledTanh",
+    "HardSigmoid",
+    "Elu",
+    "Softsign",
+    "Softplus",
+];
+
+/// A parameter of an activation, or a threshold: mostly none, or small; any f32 at times, which may have to be refused.
+fn parameter(u: &mut Unstructured<'_>) -> Result<Option<f32>> {
+    Ok(match u.int_in_range(0..=15u8)? {
+        0..8 => None,
+        8..15 => Some((f32::from(u.arbitrary::<u8>()?) - 96.0) / 32.0),
+        _ => Some(f32::from_bits(u.arbitrary()?)),
+    })
+}
+
+fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
+    let named = Activation::by_name(u.choose(&NAMES)?).expect("the name of an activation");
+    Ok(named.with_parameters(parameter(u)?, parameter(u)?))
+}
+
+/// A third of the cells have ONNX's default activations and clip nothing: kernels of their own.
+fn cell(u: &mut Unstructured<'_>) -> Result<Cell> {
+    let (operator, plain, flag) = (u.int_in_range(0..=2u8)?, u.ratio(1, 3)?, u.arbitrary()?);
+    let mut cell = match operator {
+        0 => Cell::Lstm(LstmCell { input_forget: flag, ..LstmCell::default() }),
+        1 => Cell::Gru(GruCell { linear_before_reset: flag, ..GruCell::default() }),
+        _ => Cell::Rnn(RnnCell::default()),
+    };
+    if plain {
+        return Ok(cell);
+    }
+    let clip = parameter(u)?;
+    match &mut cell {
+        Cell::Lstm(lstm) => {
+            lstm.clip = clip;
+            lstm.activations = [activation(u)?, activation(u)?, activation(u)?];
+        }
+        Cell::Gru(gru) => {
+            gru.clip = clip;
+            gru.activations = [activation(u)?, activation(u)?];
+        }
+        Cell::Rnn(rnn) => {
+            rnn.clip = clip;
+            rnn.activation = activation(u)?;
+        }
+    }
+    Ok(cell)
+}
+
+/// Whether the options are numbers that can be computed with.
+pub(crate) fn is_usable(cell: &Cell) -> bool {
+    let parameters = cell.activations().iter().flat_map(|activation| <[_; 2]>::from(activation.parameters()));
+    parameters.flatten().all(f32::is_finite) && cell.clip().is_none_or(|clip| clip > 0.0 && clip.is_finite())
+}
+
+impl<'a> Arbitrary<'a> for Case {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Case> {
+        let cell = cell(u)?;
+        let batch = u.int_in_range(0..=14)?;
+        let time = u.int_in_range(0..=7)?;
+        let lens = |u: &mut Unstructured<'a>| -> Result<Vec<i32>> {
+            // -1 and T + 1 must be refused.
+            let beyond = i32::from(u.ratio(1, 8)?);
+            (0..batch).map(|_| u.int_in_range(-beyond..=time as i32 + beyond)).collect()
+        };
+        let extent = |u: &mut Unstructured<'a>| -> Result<usize> {
+            Ok(if u.ratio(1, 8)? { u.arbitrary()? } else { u.int_in_range(1..=9)? })
+        };
+        Ok(Case {
+            cell,
+            input: u.int_in_range(0..=40)?,
+            hidden: u.int_in_range(0..=40)?,
+            time,
+            batch,
+            order: if u.arbitrary()? { GateOrder::Onnx } else { GateOrder::PyTorch },
+            biases: u.arbitrary()?,
+            peepholes: u.ratio(1, if cell.has_cell_state() { 2 } else { 16 })?,
+            reverse: u.arbitrary()?,
+            lens: if u.arbitrary()? { Some(lens(u)?) } else { None },
+            blocking: Blocking { rows: extent(u)?, steps: extent(u)? },
+            chunk: u.int_in_range(1..=7)?,
+            batch_major: u.arbitrary()?,
+            gaps: [u.int_in_range(0..=3)?, u.int_in_range(0..=3)?],
+            finite: u.ratio(7, 8)?,
+            judged: u.ratio(1, 4)?,
+            contents: Contents {
+                kind: *u.choose(&[Kind::Bits, Kind::Special, Kind::Tame, Kind::Tame])?,
+                bytes: u.bytes(u.len())?.to_vec(),
+                taken: 0,
+            },
+        })
+    }
+}
+
+impl Case {
+    /// Elements of a tensor of weights.
+    pub(crate) fn weights(&mut self, count: usize) -> Vec<f32> {
+        let values = self.contents.values(count);
+        match self.finite {
+            true => values.into_iter().map(|v| if v.is_finite() { v } else { 0.75 }).collect(),
+            false => values,
+        }
+    }
+}
+
+impl Contents {
+    fn byte(&mut self) -> u8 {
+        // Every lap over the bytes is another permutation of their values.
+        let (at, lap) = match self.bytes.len() as u64 {
+            0 => (0, self.taken),
+            len => (self.taken % len, self.taken / len),
+        };
+        self.taken += 1;
+        let byte = self.bytes.get(at as usize).copied().unwrap_or(0x5a);
+        byte.wrapping_mul((lap as u8).wrapping_mul(2).wrapping_add(1)).wrapping_add((lap >> 7) as u8)
+    }
+
+    fn value(&mut self) -> f32 {
+        const SPECIAL: [f32; 12] = [
+            f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::MAX,
+            f32::MIN,
+            f32::MIN_POSITIVE,
+            1e-40,
+            -1e-45,
+            -0.0,
+            0.0,
+            88.5,
+            -104.0,
+        ];
+        if let Kind::Bits = self.kind {
+            return f32::from_bits(u32::from_le_bytes([(); 4].map(|()| self.byte())));
+        }
+        match (self.kind, self.byte()) {
+            (Kind::Special, byte @ 0..12) => SPECIAL[byte as usize],
+            (_, byte) => (f32::from(byte) - 128.0) / 128.0 + f32::from(self.byte()) / 65536.0,
+        }
+    }
+
+    pub(crate) fn values(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.value()).collect()
+    }
+}
