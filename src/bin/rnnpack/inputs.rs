@@ -47,7 +47,7 @@ struct Declared {
     /// Unless tensors cannot hold it.
     dtype: Option<DType>,
     dims: Option<Vec<Extent>>,
-    /// It is a recurrent node's W, R, B or P, which must be a constant.
+    /// It is a recurrent node's W, R, B or P, which is packed once where it is a constant.
     weights: bool,
 }
 
