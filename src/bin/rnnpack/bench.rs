@@ -1,12 +1,12 @@
 //! `rnnpack bench`: times a layer or a whole model beside others, and beside the machine's limits.
 
 mod agreement;
-mod layer;
+pub(crate) mod layer;
 mod layer_args;
 mod layer_report;
 mod layer_sides;
-mod limits;
-mod timing;
+pub(crate) mod limits;
+pub(crate) mod timing;
 mod tract;
 mod whole;
 
@@ -16,6 +16,7 @@ use crate::model::thread_count;
 use anyhow::{Result, bail};
 use clap::ArgGroup;
 use layer_args::LayerArgs;
+pub(crate) use layer_args::LayerSpec;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -71,11 +72,11 @@ pub(crate) struct Args {
 
 /// The sizes of a timed layer.
 #[derive(Clone, Copy)]
-struct LayerShape {
-    time: usize,
-    batch: usize,
-    input: usize,
-    hidden: usize,
+pub(crate) struct LayerShape {
+    pub(crate) time: usize,
+    pub(crate) batch: usize,
+    pub(crate) input: usize,
+    pub(crate) hidden: usize,
 }
 
 fn parse_shape(s: &str) -> Result<LayerShape> {
@@ -87,7 +88,7 @@ fn parse_shape(s: &str) -> Result<LayerShape> {
     }
 }
 
-fn parse_seconds(s: &str) -> Result<f64> {
+pub(crate) fn parse_seconds(s: &str) -> Result<f64> {
     match s.parse::<f64>() {
         Ok(x) if x > 0.0 && x <= 3600.0 => Ok(x),
         _ => bail!("give a number of seconds above 0, at most 3600"),

@@ -24,6 +24,10 @@ pub(crate) struct GivenArgs {
 }
 
 impl GivenArgs {
+    pub(crate) fn new(input: Vec<String>, bind: Vec<String>) -> GivenArgs {
+        GivenArgs { input, bind }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.input.is_empty() && self.bind.is_empty()
     }

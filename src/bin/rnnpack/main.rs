@@ -8,6 +8,7 @@ mod compare;
 mod inputs;
 mod inspect;
 mod model;
+mod perf;
 mod report;
 mod run;
 mod tensors;
@@ -41,6 +42,7 @@ enum Command {
     Run(run::Args),
     Verify(verify::Args),
     Bench(bench::Args),
+    Perf(perf::Args),
 }
 
 /// How a command that could finish its work ended.
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, cli.json),
         Command::Verify(args) => verify::verify(&args, cli.json),
         Command::Bench(args) => bench::bench(&args, cli.json),
+        Command::Perf(args) => perf::perf(&args, cli.json),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

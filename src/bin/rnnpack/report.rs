@@ -64,6 +64,12 @@ pub(crate) fn progress(steps: u64) -> ProgressBar {
     bar
 }
 
+/// Shows on a bar of 1000 steps what part is done, and of what.
+pub(crate) fn show(bar: &ProgressBar, done: f64, what: &'static str) {
+    bar.set_message(what);
+    bar.set_position((done * 1000.0) as u64);
+}
+
 /// Bytes in the unit that reads best.
 pub(crate) fn bytes(n: usize) -> String {
     match n {

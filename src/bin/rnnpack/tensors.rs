@@ -137,6 +137,18 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// A number below `n`, which is far below 2^32.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        ((self.next() >> 32).wrapping_mul(n as u64) >> 32) as usize
+    }
+
+    /// Puts `items` into random order (Fisher and Yates).
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+
     /// `len` values, uniform in ±`scale`.
     pub(crate) fn uniform(&mut self, len: usize, scale: f32) -> Result<Vec<f32>> {
         let mut values = Vec::new();

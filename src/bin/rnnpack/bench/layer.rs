@@ -5,7 +5,7 @@ use super::layer_report::Report;
 use super::layer_sides::{competitors, differences};
 use super::limits::Limits;
 use super::timing::{Side, interleave};
-use super::{Args, LayerArgs, LayerShape};
+use super::{Args, LayerShape, LayerSpec};
 use crate::Outcome;
 use crate::model::with_threads;
 use crate::report;
@@ -32,10 +32,9 @@ impl LayerData {
     /// Weights uniform in ±1/√H, as PyTorch starts with, and inputs uniform in ±1.
     pub(crate) fn random(
         LayerShape { time, batch, input, hidden }: LayerShape,
-        args: &LayerArgs,
+        LayerSpec { cell, direction, peepholes }: LayerSpec,
         seed: u64,
     ) -> Result<LayerData> {
-        let (cell, direction) = (args.cell()?, args.direction());
         let shape = Shape { input, hidden, direction };
         let (d, gates) = (direction.count(), cell.gates());
         let mut random = Random::new(seed);
@@ -43,7 +42,7 @@ impl LayerData {
         let w = random.uniform(product([d, gates, hidden, input])?, scale)?;
         let r = random.uniform(product([d, gates, hidden, hidden])?, scale)?;
         let b = random.uniform(product([d, 2 * gates, hidden, 1])?, scale)?;
-        let p = match args.peepholes() {
+        let p = match peepholes {
             true => Some(random.uniform(product([d, 3, hidden, 1])?, scale)?),
             false => None,
         };
@@ -52,7 +51,7 @@ impl LayerData {
         Ok(LayerData { time, batch, cell, shape, w, r, b, p, x, y_len })
     }
 
-    fn weights(&self) -> Result<LayerWeights<'_>> {
+    pub(crate) fn weights(&self) -> Result<LayerWeights<'_>> {
         let tensors = LayerTensors { w: &self.w, r: &self.r, b: Some(&self.b), p: self.p.as_deref() };
         Ok(LayerWeights::new(self.cell, self.shape, GateOrder::Onnx, tensors)?)
     }
@@ -99,7 +98,7 @@ pub(crate) fn bench(args: &Args, shape: LayerShape, json: bool) -> Result<Outcom
         Some(name) => Planner::for_isa(name)?,
         None => Planner::from_env()?,
     };
-    let data = LayerData::random(shape, &args.layer, args.generated.seed)?;
+    let data = LayerData::random(shape, args.layer.spec()?, args.generated.seed)?;
     let weights = data.weights()?;
     let layer = Layer::with_plan(&weights, planner.plan(weights.cell(), weights.shape()))?;
     with_threads(args.threads.into(), || compete(args, &data, &weights, &layer, json))?
@@ -123,7 +122,11 @@ fn compete(
     if agree {
         let sides = competitors.iter_mut().map(|(name, c)| Side::new(name, || c.call()));
         let mut sides: Vec<Side<'_>> = sides.collect();
-        interleave(&mut sides, Some(&mut limits), args.seconds)?;
+        let bar = report::progress(1000);
+        interleave(&mut sides, Some(&mut limits), args.seconds, &|done, what| {
+            report::show(&bar, done, what)
+        })?;
+        bar.finish_and_clear();
         times = sides.iter().map(|s| (s.name, s.times())).collect();
     }
     let report = Report { threads: args.threads, data, layer, agreement, limits, times };

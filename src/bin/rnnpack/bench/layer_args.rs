@@ -32,6 +32,14 @@ pub(crate) struct LayerArgs {
     pub(crate) isa: Option<String>,
 }
 
+/// A layer, without its sizes.
+#[derive(Clone, Copy)]
+pub(crate) struct LayerSpec {
+    pub(crate) cell: Cell,
+    pub(crate) direction: Direction,
+    pub(crate) peepholes: bool,
+}
+
 #[derive(Clone, Copy, Default, PartialEq, clap::ValueEnum)]
 enum Op {
     #[default]
@@ -64,7 +72,15 @@ impl LayerArgs {
         all.into_iter().find_map(|(name, given)| given.then_some(name))
     }
 
-    pub(crate) fn direction(&self) -> Direction {
+    /// The layer that the options describe.
+    ///
+    /// # Errors
+    /// As [`LayerArgs::cell`].
+    pub(crate) fn spec(&self) -> Result<LayerSpec> {
+        Ok(LayerSpec { cell: self.cell()?, direction: self.direction(), peepholes: self.peepholes })
+    }
+
+    fn direction(&self) -> Direction {
         match self.direction.unwrap_or_default() {
             DirectionArg::Forward => Direction::Forward,
             DirectionArg::Reverse => Direction::Reverse,
@@ -72,16 +88,11 @@ impl LayerArgs {
         }
     }
 
-    /// Whether the layer has peepholes.
-    pub(crate) fn peepholes(&self) -> bool {
-        self.peepholes
-    }
-
     /// What a step computes.
     ///
     /// # Errors
     /// Where an option is another operator's, or the activations are not as many as the operator has.
-    pub(crate) fn cell(&self) -> Result<Cell> {
+    fn cell(&self) -> Result<Cell> {
         let op = self.op.unwrap_or_default();
         for (name, given, of) in [
             ("--linear-before-reset", self.linear_before_reset, Op::Gru),

@@ -79,7 +79,7 @@ pub(crate) fn competitors<'a>(
     }
     let mut left_out = None;
     if !args.no_tract {
-        match TractLayer::new(data, &args.layer) {
+        match TractLayer::new(data, args.layer.spec()?) {
             Ok(tract) => all.push((TRACT, Box::new(tract))),
             Err(e) => left_out = Some(report::error(&e)),
         }

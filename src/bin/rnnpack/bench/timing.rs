@@ -1,7 +1,6 @@
 //! Sides that take turns, and the statistics of their calls.
 
 use super::limits::Limits;
-use crate::report;
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -38,7 +37,8 @@ impl<'a> Side<'a> {
         Side { name, call: Box::new(call), samples: Vec::new(), rounds: Vec::new() }
     }
 
-    fn turn(&mut self) -> Result<()> {
+    /// One call that is not timed, then calls for about a millisecond.
+    pub(crate) fn turn(&mut self) -> Result<()> {
         (self.call)()?;
         let (start, first) = (Instant::now(), self.samples.len());
         loop {
@@ -73,29 +73,28 @@ impl Times {
     }
 }
 
-/// Lets the sides take turns for `seconds`, with the probes of the limits between them.
+/// Lets the sides take turns for `seconds`, with the probes of the limits between them. `progress` is told the part that
+/// is done, and whose turn it is.
 pub(crate) fn interleave(
     sides: &mut [Side<'_>],
     mut limits: Option<&mut Limits>,
     seconds: f64,
+    progress: &dyn Fn(f64, &'static str),
 ) -> Result<()> {
-    let bar = report::progress(1000);
     let start = Instant::now();
     for turn in 0.. {
         let done = start.elapsed().as_secs_f64() / seconds;
         if turn >= MIN_TURNS && done >= 1.0 {
             break;
         }
-        bar.set_position((done.min(1.0) * 1000.0) as u64);
         if let Some(limits) = limits.as_deref_mut() {
             limits.probe();
         }
         for side in &mut *sides {
-            bar.set_message(side.name);
+            progress(done.min(1.0), side.name);
             side.turn()?;
         }
     }
-    bar.finish_and_clear();
     Ok(())
 }
 
@@ -122,11 +121,11 @@ mod tests {
                 Ok(())
             }),
         ];
-        interleave(&mut sides, None, 1e-9).unwrap();
+        interleave(&mut sides, None, 1e-9, &|_, _| ()).unwrap();
         assert!(sides.iter().all(|s| s.samples.len() >= MIN_TURNS));
         drop(sides);
         assert!(calls >= 2 * MIN_TURNS);
         let mut sides = [Side::new("bad", || anyhow::bail!("no"))];
-        assert_eq!(interleave(&mut sides, None, 1e-9).unwrap_err().to_string(), "no");
+        assert_eq!(interleave(&mut sides, None, 1e-9, &|_, _| ()).unwrap_err().to_string(), "no");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::layer::LayerData;
 use super::layer_sides::Competitor;
-use super::{LayerArgs, LayerShape};
+use super::{LayerShape, LayerSpec};
 use crate::model::quietly;
 use anyhow::{Context, Result, anyhow};
 use prost::Message;
@@ -27,10 +27,10 @@ impl TractLayer {
     ///
     /// # Errors
     /// Where tract computes something else, as [`Kernels::Tract`] knows of it, does not load the layer, or panics.
-    pub(crate) fn new(data: &LayerData, args: &LayerArgs) -> Result<TractLayer> {
+    pub(crate) fn new(data: &LayerData, spec: LayerSpec) -> Result<TractLayer> {
         // What it computes wrongly does not depend on sizes.
         let smallest = LayerShape { time: 1, batch: 1, input: 1, hidden: 1 };
-        let smallest = model(&LayerData::random(smallest, args, 0)?).encode_to_vec();
+        let smallest = model(&LayerData::random(smallest, spec, 0)?).encode_to_vec();
         quietly(|| Loader::new().kernels(Kernels::Tract).load(&smallest))?;
         let load = || -> TractResult<TractLayer> {
             let model = tract_onnx::onnx().model_for_proto_model(&model(data))?;

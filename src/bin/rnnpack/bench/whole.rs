@@ -84,7 +84,9 @@ fn compete(args: &Args, bytes: &[u8], feeds: &Feeds) -> Result<Report> {
             Side::new(name, move || Ok(stream.run(&inputs).map(drop)?))
         });
         let mut sides: Vec<Side<'_>> = sides.collect();
-        interleave(&mut sides, None, args.seconds)?;
+        let bar = report::progress(1000);
+        interleave(&mut sides, None, args.seconds, &|done, what| report::show(&bar, done, what))?;
+        bar.finish_and_clear();
         report.times = sides.iter().map(|s| (s.name, s.times())).collect();
     }
     Ok(report)

@@ -1,0 +1,191 @@
+//! `rnnpack perf compare`: two programs, measured in turn.
+
+use super::pair::Pair;
+use super::programs::Program;
+use super::samples::Samples;
+use super::stats::{self, Comparison, Ratio, Verdict};
+use super::suite::{self, Case};
+use super::{machine, programs};
+use crate::Outcome;
+use crate::report::{self, Table};
+use crate::tensors::Random;
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// The chance that one run says slower or faster of equal programs, all cases together.
+const ALPHA: f64 = 0.05;
+
+/// Equal programs that differ by more than this, at most, show that the machine is too noisy for small differences.
+const NOISY: f64 = 0.03;
+
+const AFTER_HELP: &str = "\
+Each of BASE and NEW is a program, as a path, or a revision of this repository, which is checked out below \
+target/perf and built. Without NEW it is this very program.
+
+Both are started for each case, take turns of about a millisecond in random order, and end: that is a launch. Launches \
+of all cases are shuffled, so that drift hits all alike. A ratio is new over base, with an interval from a bootstrap over \
+launches at a joint error of 5% for all cases: of the fastest calls, and of the median calls of paired turns. A case is \
+slower, or faster, where both intervals say so and both ratios differ by 1% at least; else unknown.
+
+Interrupted, it keeps what it measured; the same command goes on there.
+
+Exit codes: 0 no case is slower, 1 a case is slower, 2 it could not be done.
+
+Examples:
+  rnnpack perf compare HEAD~1
+  rnnpack perf compare v0.1.0 HEAD --case batch/
+  rnnpack perf compare old/rnnpack new/rnnpack --json";
+
+/// Measure two revisions, or programs, against each other
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The revision or program to compare with
+    base: String,
+    /// The revision or program to judge; this program where it is not given
+    new: Option<String>,
+    /// Only cases with this in their name; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    case: Vec<String>,
+    /// Launches of each case, at least 3
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(3..=1000))]
+    launches: u16,
+    /// Pairs of turns of a launch, at least 2
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=1000))]
+    turns: u16,
+    /// Where revisions are checked out and built, and unfinished measurements are kept
+    #[arg(long, value_name = "FOLDER", default_value = "target/perf")]
+    folder: PathBuf,
+}
+
+pub(crate) fn compare(args: &Args, json: bool) -> Result<Outcome> {
+    let cases = suite::selected(&args.case)?;
+    let base = programs::find(&args.base, &args.folder)?;
+    let new = match &args.new {
+        Some(new) => programs::find(new, &args.folder)?,
+        None => Program::this()?,
+    };
+    super::warn_if_busy();
+    machine::catch_interrupts()?;
+    let path = args.folder.join(format!("samples-{}-{}.jsonl", base.id()?, new.id()?));
+    let mut samples = Samples::open(&path)?;
+    let complete = measure(args, [&base, &new], &cases, &mut samples)?;
+    let report = Report::new(&cases, &samples, [&base, &new], complete);
+    report::emit(json, || report.json(), || report.text())?;
+    if complete {
+        samples.finish()?;
+    }
+    let slower = report.of(Verdict::Slower) > 0;
+    match (complete, slower) {
+        (_, true) => Ok(Outcome::Failed),
+        (true, false) => Ok(Outcome::Done),
+        (false, false) => bail!("interrupted: the same command goes on"),
+    }
+}
+
+/// Measures the launches that are missing; false where it was interrupted.
+fn measure(args: &Args, programs: [&Program; 2], cases: &[Case], samples: &mut Samples) -> Result<bool> {
+    let mut todo: Vec<Case> = Vec::new();
+    for case in cases {
+        let have = samples.of(*case).len();
+        todo.extend(std::iter::repeat_n(*case, usize::from(args.launches).saturating_sub(have)));
+    }
+    let mut random = Random::new(machine::seed());
+    random.shuffle(&mut todo);
+    let bar = super::progress(todo.len() as u64);
+    for case in todo {
+        if machine::interrupted() {
+            bar.finish_and_clear();
+            return Ok(false);
+        }
+        bar.set_message(case.name());
+        let launch = Pair::start(programs, case).and_then(|mut pair| pair.launch(args.turns, &mut random));
+        samples.add(case, launch.with_context(|| format!("cannot measure {}", case.name()))?)?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(true)
+}
+
+/// What the measurements say.
+struct Report<'a> {
+    programs: [&'a Program; 2],
+    complete: bool,
+    /// None where there are too few launches.
+    cases: Vec<(Case, Option<Comparison>)>,
+    /// The largest spread of the base against itself, and whose.
+    spread: Option<(String, f64)>,
+}
+
+impl<'a> Report<'a> {
+    fn new(cases: &[Case], samples: &Samples, programs: [&'a Program; 2], complete: bool) -> Report<'a> {
+        let compared = |&case: &Case| (case, Comparison::new(samples.of(case), ALPHA, cases.len()));
+        let spread = |&case: &Case| Some((case.name(), stats::own_spread(samples.of(case), ALPHA)?));
+        let spread = cases.iter().filter_map(spread).max_by(|a, b| a.1.total_cmp(&b.1));
+        Report { programs, complete, cases: cases.iter().map(compared).collect(), spread }
+    }
+
+    fn of(&self, verdict: Verdict) -> usize {
+        self.cases.iter().filter(|(_, c)| c.as_ref().is_some_and(|c| c.verdict() == verdict)).count()
+    }
+
+    fn is_noisy(&self) -> bool {
+        self.spread.as_ref().is_some_and(|&(_, spread)| spread > NOISY)
+    }
+
+    fn text(&self) -> String {
+        let ratio = |r: Ratio| format!("{:.3} [{:.3}, {:.3}]", r.ratio, r.low, r.high);
+        let mut table = Table::new(&["case", "fastest", "median", ""], &[false; 4]);
+        for (case, comparison) in &self.cases {
+            let [min, median, verdict] = match comparison {
+                Some(c) => [ratio(c.min), ratio(c.median), word(c.verdict()).to_owned()],
+                None => [String::new(), String::new(), "unknown (too few launches)".to_owned()],
+            };
+            table.row(vec![case.name(), min, median, verdict]);
+        }
+        let [base, new] = self.programs.map(|program| &program.name);
+        let mut out = format!("{new} over {base}, with intervals at a joint error of 5%\n{}", table.render());
+        let [slower, faster] = [Verdict::Slower, Verdict::Faster].map(|v| report::count(self.of(v), "case"));
+        out += &format!("\n{slower} slower, {faster} faster\n");
+        if let Some((case, spread)) = &self.spread {
+            out += &format!("the base against itself: ±{:.1}% at most ({case})\n", 100.0 * spread);
+        }
+        if self.is_noisy() {
+            out += "warning: the machine is noisy, and only large differences show; stop what else runs, or add --launches\n";
+        }
+        if !self.complete {
+            out += "interrupted: the same command goes on\n";
+        }
+        out
+    }
+
+    fn json(&self) -> Value {
+        let ratio = |r: Ratio| json!({ "ratio": r.ratio, "low": r.low, "high": r.high });
+        let case = |(case, comparison): &(Case, Option<Comparison>)| match comparison {
+            Some(c) => json!({
+                "name": case.name(), "verdict": word(c.verdict()), "min": ratio(c.min), "median": ratio(c.median),
+            }),
+            None => json!({ "name": case.name(), "verdict": "unknown" }),
+        };
+        json!({
+            "base": self.programs[0].name,
+            "new": self.programs[1].name,
+            "joint_error": ALPHA,
+            "complete": self.complete,
+            "cases": self.cases.iter().map(case).collect::<Value>(),
+            "slower": self.of(Verdict::Slower),
+            "faster": self.of(Verdict::Faster),
+            "own_spread": self.spread.as_ref().map(|(case, spread)| json!({ "case": case, "spread": spread })),
+            "noisy": self.is_noisy(),
+        })
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Slower => "slower",
+        Verdict::Faster => "faster",
+        Verdict::Unknown => "unknown",
+    }
+}

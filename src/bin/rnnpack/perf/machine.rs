@@ -1,0 +1,154 @@
+//! This machine, and what else it is doing.
+
+use super::ledger::{Bandwidth, Origin};
+use crate::bench::timing::median;
+use anyhow::Result;
+use rnnpack::{Planner, Variant, probe};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+/// How long each limit is measured.
+const PROBE: Duration = Duration::from_millis(50);
+
+/// Larger buffers than this are not read to measure the memory's bandwidth.
+const LARGEST_BUFFER: usize = 1 << 30;
+
+/// The share of one core that other programs may take before results are called doubtful.
+pub(crate) const BUSY: f64 = 0.1;
+
+/// Where a run that starts now is made.
+pub(crate) fn origin(isa: Variant) -> Origin {
+    let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let commit = commit();
+    let run = format!("{date}-{}", std::process::id());
+    Origin { run, date, commit, cpu: cpu(), isa: isa.name().to_owned() }
+}
+
+/// The instruction set that large layers get here.
+pub(crate) fn isa() -> Result<Variant> {
+    let shape = rnnpack::Shape { input: 256, hidden: 256, direction: rnnpack::Direction::Forward };
+    Ok(Planner::from_env()?.plan(&rnnpack::Cell::lstm(), shape).variant)
+}
+
+/// The revision that is checked out, with `+` where files differ from it; `unknown` outside of a repository.
+pub(crate) fn commit() -> String {
+    let git = |args: &[&str]| {
+        let out = Command::new("git").args(args).output().ok().filter(|out| out.status.success())?;
+        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    };
+    match (git(&["rev-parse", "--short=12", "HEAD"]), git(&["status", "--porcelain", "--untracked-files=no"]))
+    {
+        (Some(head), Some(changes)) if changes.is_empty() => head,
+        (Some(head), _) => format!("{head}+"),
+        (None, _) => "unknown".to_owned(),
+    }
+}
+
+/// The processor's name.
+fn cpu() -> String {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Some(brand) = raw_cpuid::CpuId::new().get_processor_brand_string() {
+        return brand.as_str().trim().to_owned();
+    }
+    std::env::consts::ARCH.to_owned()
+}
+
+/// A name and a buffer size for every cache level, and for the memory.
+fn levels() -> Vec<(String, usize)> {
+    let mut levels: Vec<(String, usize)> = Vec::new();
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    for cache in raw_cpuid::CpuId::new().get_cache_parameters().into_iter().flatten() {
+        if cache.cache_type() != raw_cpuid::CacheType::Instruction {
+            let bytes = cache.sets() * cache.associativity() * cache.coherency_line_size();
+            levels.push((format!("L{}", cache.level()), bytes));
+        }
+    }
+    let largest = levels.last().map_or(64 << 20, |&(_, bytes)| bytes);
+    // Half a cache is surely in it; of a shared one less, as others use it too.
+    for (name, bytes) in &mut levels {
+        *bytes = if name == "L3" { *bytes / 8 } else { *bytes / 2 };
+    }
+    levels.push(("DRAM".to_owned(), 2 * largest));
+    levels.retain(|&(_, bytes)| bytes <= LARGEST_BUFFER);
+    levels
+}
+
+/// The multiply-add peak of one core in flop/s, and the read bandwidth of every level.
+pub(crate) fn limits(isa: Variant) -> (f64, Vec<Bandwidth>) {
+    let bandwidth = |(level, bytes): (String, usize)| {
+        let bytes_per_s = probe::read_bandwidth(isa, bytes, PROBE);
+        Bandwidth { level, bytes, bytes_per_s }
+    };
+    (probe::fma_peak(isa, PROBE), levels().into_iter().map(bandwidth).collect())
+}
+
+/// How many cores other programs keep busy, over a quarter of a second in which this one sleeps; none where the system
+/// does not say.
+pub(crate) fn busy_cores() -> Option<f64> {
+    let wait = Duration::from_millis(50);
+    let busy = |_| {
+        let before = ticks()?;
+        std::thread::sleep(wait);
+        let after = ticks()?;
+        let [busy, all] = [after[0] - before[0], after[1] - before[1]];
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (all > 0).then(|| busy as f64 / all as f64 * cores as f64)
+    };
+    // The median: a short task of the system is no load.
+    let rounds: Option<Vec<f64>> = (0..5).map(busy).collect();
+    rounds.map(median)
+}
+
+/// Busy and all ticks of all cores since the system started.
+fn ticks() -> Option<[u64; 2]> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let ticks: Vec<u64> = line.split_whitespace().map(|n| n.parse().unwrap_or(0)).collect();
+    // user nice system idle iowait irq softirq steal; guest time is part of user's.
+    let all: u64 = ticks.iter().take(8).sum();
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    Some([all - idle, all])
+}
+
+/// A seed that no other run has.
+pub(crate) fn seed() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_nanos() as u64 ^ (u64::from(std::process::id()) << 40)
+}
+
+/// Whether Ctrl-C was pressed: what was measured is kept, and the run ends.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From here on Ctrl-C sets a flag; pressed again, it ends the program at once.
+pub(crate) fn catch_interrupts() -> Result<()> {
+    Ok(ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("ending after this measurement; again to end at once");
+    })?)
+}
+
+pub(crate) fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_grow_and_end_with_the_memory_where_it_can_be_measured() {
+        let levels = levels();
+        assert!(levels.windows(2).all(|pair| pair[0].1 < pair[1].1), "{levels:?}");
+        assert!(levels.iter().all(|&(_, bytes)| bytes <= LARGEST_BUFFER));
+    }
+
+    #[test]
+    fn an_origin_names_the_machine_and_differs_between_runs_of_different_programs() {
+        let origin = origin(isa().unwrap());
+        assert!(!origin.cpu.is_empty() && !origin.commit.is_empty());
+        assert!(origin.run.starts_with(&origin.date));
+    }
+}

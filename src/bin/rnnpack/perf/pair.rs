@@ -1,0 +1,91 @@
+//! Two workers that take turns over one case.
+
+use super::programs::Program;
+use super::stats::{Launch, Turn};
+use super::suite::Case;
+use crate::tensors::Random;
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// Turns of each program that are not counted, at the start of a launch.
+const WARM: usize = 1;
+
+/// A running worker.
+struct Worker {
+    child: Child,
+    asks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    fn start(program: &Program, case: Case) -> Result<Worker> {
+        let mut command = Command::new(&program.path);
+        command.args(["perf", "worker", &case.name()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // Ctrl-C is for the parent alone, which ends its workers.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child =
+            command.spawn().with_context(|| format!("cannot start {}", program.path.display()))?;
+        let (Some(asks), Some(out)) = (child.stdin.take(), child.stdout.take()) else { bail!("no pipes") };
+        let mut worker = Worker { child, asks, answers: BufReader::new(out) };
+        match worker.answer()?.as_str() {
+            "ready" => Ok(worker),
+            _ => bail!("{} has no worker that this program understands", program.name),
+        }
+    }
+
+    fn answer(&mut self) -> Result<String> {
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 {
+            let status = self.child.wait()?;
+            bail!("its worker ended early, with {status}");
+        }
+        Ok(line.trim().to_owned())
+    }
+
+    fn turn(&mut self) -> Result<Turn> {
+        self.asks.write_all(b"turn\n").and_then(|()| self.asks.flush()).context("its worker ended early")?;
+        let answer = self.answer()?;
+        let numbers: Vec<f64> = answer.split(' ').filter_map(|n| n.parse().ok()).collect();
+        match numbers[..] {
+            [_, min, median] if min > 0.0 && median >= min => Ok(Turn { min, median }),
+            _ => bail!("its worker answered {answer:?}"),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The base's worker and the new one's.
+pub(crate) struct Pair([Worker; 2], [String; 2]);
+
+impl Pair {
+    pub(crate) fn start([base, new]: [&Program; 2], case: Case) -> Result<Pair> {
+        let start = |program: &Program| Worker::start(program, case).with_context(|| program.name.clone());
+        Ok(Pair([start(base)?, start(new)?], [base.name.clone(), new.name.clone()]))
+    }
+
+    /// Pairs of turns, in random order within each pair.
+    pub(crate) fn launch(&mut self, turns: u16, random: &mut Random) -> Result<Launch> {
+        let mut launch = Launch::new();
+        for turn in 0..WARM + usize::from(turns) {
+            let first = random.below(2);
+            let one = self.turn(first)?;
+            let other = self.turn(1 - first)?;
+            if turn >= WARM {
+                launch.push(if first == 0 { [one, other] } else { [other, one] });
+            }
+        }
+        Ok(launch)
+    }
+
+    fn turn(&mut self, side: usize) -> Result<Turn> {
+        self.0[side].turn().with_context(|| self.1[side].clone())
+    }
+}

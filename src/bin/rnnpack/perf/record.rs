@@ -1,0 +1,231 @@
+//! `rnnpack perf record`: times the suite beside the machine's limits, and appends to the ledger.
+
+use super::ledger::{self, Entry, Measured, Origin, Record};
+use super::suite::{self, Case, What, Work};
+use super::{LEDGER, criterion, machine};
+use crate::Outcome;
+use crate::bench::limits::Limits;
+use crate::bench::timing::{Side, Times, interleave, median};
+use crate::report::{self, Table, micros};
+use anyhow::{Context, Result, bail};
+use rnnpack::Variant;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// Time the suite and append the results to the ledger
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The ledger, made where it is not there
+    #[arg(long, value_name = "FILE", default_value = LEDGER)]
+    ledger: PathBuf,
+    /// Only cases with this in their name; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    case: Vec<String>,
+    /// How long each case is timed
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = crate::bench::parse_seconds)]
+    seconds: f64,
+    /// Take the results that `cargo bench` left in this folder, instead of timing the suite
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "target/criterion")]
+    criterion: Option<PathBuf>,
+    /// List the cases, and time nothing
+    #[arg(long)]
+    list: bool,
+}
+
+pub(crate) fn record(args: &Args, json: bool) -> Result<Outcome> {
+    let cases = suite::selected(&args.case)?;
+    if args.list {
+        let names: Vec<String> = cases.iter().map(Case::name).collect();
+        report::emit(json, || json!({ "cases": names }), || names.join("\n") + "\n")?;
+        return Ok(Outcome::Done);
+    }
+    let isa = machine::isa()?;
+    let (records, damaged) = ledger::read(&args.ledger)?;
+    super::report_damage(&args.ledger, &damaged);
+    if let Some(folder) = &args.criterion {
+        return criterion::import(folder, &args.ledger, &machine::origin(isa), json);
+    }
+    if !suite::has_models() && cases.iter().any(|case| matches!(case.what, What::Model { .. })) {
+        bail!(
+            "the models of the suite are not here: run from the root of the repository, or choose with --case"
+        );
+    }
+    super::warn_if_busy();
+    machine::catch_interrupts()?;
+    let run = Run::start(args, isa, &records, &cases)?;
+    let measured = run.measure(args, &cases)?;
+    report::emit(json, || run.json(&measured), || run.text(&measured))?;
+    Ok(Outcome::Done)
+}
+
+/// A run, new or resumed.
+struct Run {
+    origin: Origin,
+    isa: Variant,
+    resumed: bool,
+    /// Cases that an interrupted run has measured.
+    done: BTreeSet<String>,
+}
+
+impl Run {
+    /// Goes on with the last run of this revision and machine that was interrupted, or starts a new one with its limits.
+    fn start(args: &Args, isa: Variant, records: &[Record], cases: &[Case]) -> Result<Run> {
+        let origin = machine::origin(isa);
+        if let Some((origin, done)) = interrupted(records, &origin) {
+            let names: BTreeSet<String> = cases.iter().map(Case::name).collect();
+            if !names.is_subset(&done) {
+                return Ok(Run { origin, isa, resumed: true, done });
+            }
+        }
+        let (peak_flops, bandwidth) = machine::limits(isa);
+        ledger::append(&args.ledger, &origin, Entry::Limits { peak_flops, bandwidth })?;
+        Ok(Run { origin, isa, resumed: false, done: BTreeSet::new() })
+    }
+
+    /// Measures what is left to measure, each case into the ledger at once.
+    fn measure(&self, args: &Args, cases: &[Case]) -> Result<Vec<Measured>> {
+        let left: Vec<&Case> = cases.iter().filter(|case| !self.done.contains(&case.name())).collect();
+        let bar = super::progress(left.len() as u64);
+        let mut measured = Vec::new();
+        for case in left {
+            if machine::interrupted() {
+                bar.finish_and_clear();
+                eprintln!("interrupted: the ledger has what was measured, and the same command goes on");
+                return Ok(measured);
+            }
+            bar.set_message(case.name());
+            let result = self.time(case, args.seconds)?;
+            ledger::append(&args.ledger, &self.origin, Entry::Case(result.clone()))?;
+            measured.push(result);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        ledger::append(&args.ledger, &self.origin, Entry::End)?;
+        Ok(measured)
+    }
+
+    fn time(&self, case: &Case, seconds: f64) -> Result<Measured> {
+        let mut prepared = case.prepare()?;
+        let mut limits = Limits::new(self.isa, prepared.work.map_or(1 << 20, |work| work.r_packed));
+        let mut side = [Side::new("", &mut prepared.call)];
+        let timed = interleave(&mut side, Some(&mut limits), seconds, &|_, _| ());
+        timed.with_context(|| format!("cannot time {}", case.name()))?;
+        let times = side[0].times();
+        let shape = match case.what {
+            What::Layer { shape, .. } => Some(shape),
+            What::Model { .. } => None,
+        };
+        Ok(Measured {
+            name: case.name(),
+            threads: case.threads,
+            shape,
+            calls: times.calls as u64,
+            min_ns: times.min * 1e9,
+            median_ns: times.median * 1e9,
+            flops: prepared.work.map(|work| work.flops),
+            bytes: prepared.work.map(|work| work.bytes),
+            limit_percent: prepared.work.map(|work| 100.0 * reached(case, work, &limits, &times)),
+        })
+    }
+
+    fn text(&self, measured: &[Measured]) -> String {
+        let mut table = Table::new(&["case", "min µs", "median µs", "limit"], &[false, true, true, true]);
+        for m in measured {
+            let limit = m.limit_percent.map_or(String::new(), |percent| format!("{percent:.0}%"));
+            table.row(vec![m.name.clone(), micros(m.min_ns / 1e9), micros(m.median_ns / 1e9), limit]);
+        }
+        let Origin { commit, cpu, isa, .. } = &self.origin;
+        let resumed = if self.resumed { ", going on where it was interrupted" } else { "" };
+        format!("{}\n{commit} on {cpu}, {isa}{resumed}\n", table.render())
+    }
+
+    fn json(&self, measured: &[Measured]) -> serde_json::Value {
+        json!({ "origin": self.origin, "resumed": self.resumed, "cases": measured })
+    }
+}
+
+/// The last run from the same revision, processor and instruction set that has no end, and its cases. Where files
+/// differ from the revision nothing is known to be the same.
+fn interrupted(records: &[Record], now: &Origin) -> Option<(Origin, BTreeSet<String>)> {
+    let of_suite = |r: &&Record| !matches!(r.entry, Entry::Criterion { .. });
+    let last = records.iter().filter(of_suite).max_by_key(|r| (&r.origin.date, &r.origin.run))?;
+    let Origin { run, commit, cpu, isa, .. } = &last.origin;
+    let same = (commit, cpu, isa) == (&now.commit, &now.cpu, &now.isa);
+    let lines = || records.iter().filter(|r| r.origin.run == *run);
+    if !same || commit.ends_with('+') || commit == "unknown" || lines().any(|r| r.entry == Entry::End) {
+        return None;
+    }
+    let name = |r: &Record| match &r.entry {
+        Entry::Case(measured) => Some(measured.name.clone()),
+        _ => None,
+    };
+    Some((last.origin.clone(), lines().filter_map(name).collect()))
+}
+
+/// The share of its limit that a case reached: the median over rounds, each beside its own probe.
+fn reached(case: &Case, work: Work, limits: &Limits, times: &Times) -> f64 {
+    let What::Layer { shape: [_, batch, ..], dtype, .. } = case.what else { return f64::NAN };
+    // A vector holds half as many doubles.
+    let lanes = if dtype == suite::DType::F64 { 0.5 } else { 1.0 };
+    let share = |((&peak, &bandwidth), &seconds): ((&f64, &f64), &f64)| {
+        let peak = peak * lanes * f64::from(case.threads);
+        let least = match batch {
+            1 => work.r_bytes / bandwidth + work.projection_flops / peak,
+            _ => work.flops / peak,
+        };
+        least / seconds
+    };
+    median(limits.peaks.iter().zip(&limits.bandwidths).zip(&times.rounds).map(share).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(run: &str, commit: &str, entry: Entry) -> Record {
+        let text = |s: &str| s.to_owned();
+        let (cpu, isa) = (text("cpu"), text("avx2"));
+        let origin = Origin { run: text(run), date: text(run), commit: text(commit), cpu, isa };
+        Record { v: ledger::VERSION, origin, entry }
+    }
+
+    fn limits() -> Entry {
+        Entry::Limits { peak_flops: 1.0, bandwidth: Vec::new() }
+    }
+
+    fn case(name: &str) -> Entry {
+        Entry::Case(Measured {
+            name: name.to_owned(),
+            threads: 1,
+            shape: None,
+            calls: 1,
+            min_ns: 1.0,
+            median_ns: 1.0,
+            flops: None,
+            bytes: None,
+            limit_percent: None,
+        })
+    }
+
+    #[test]
+    fn only_the_last_run_of_the_same_clean_revision_and_machine_goes_on() {
+        let now = line("9", "abc", Entry::End).origin;
+        let unfinished = [line("1", "abc", limits()), line("1", "abc", case("a"))];
+        let (origin, done) = interrupted(&unfinished, &now).unwrap();
+        assert_eq!((origin.run.as_str(), done), ("1", BTreeSet::from(["a".to_owned()])));
+
+        let mut ended = unfinished.to_vec();
+        ended.push(line("1", "abc", Entry::End));
+        assert!(interrupted(&ended, &now).is_none());
+        let mut later = unfinished.to_vec();
+        later.extend([line("2", "abc", limits()), line("2", "abc", Entry::End)]);
+        assert!(interrupted(&later, &now).is_none());
+        for commit in ["def", "abc+", "unknown"] {
+            let now = line("9", commit, Entry::End).origin;
+            assert!(interrupted(&[line("1", "abc", limits())], &now).is_none() || commit == "abc");
+        }
+        let dirty = [line("1", "abc+", limits())];
+        assert!(interrupted(&dirty, &dirty[0].origin).is_none());
+    }
+}
