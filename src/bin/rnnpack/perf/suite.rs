@@ -19,7 +19,7 @@ const MODELS: &str = "tests/fixtures";
 const SEED: u64 = 1;
 
 /// What a case runs.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum What {
     /// A layer of random weights.
     Layer { cell: &'static str, shape: [usize; 4], dtype: DType },
@@ -28,7 +28,7 @@ pub(crate) enum What {
 }
 
 /// The type of a layer's numbers.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum DType {
     F32,
     F64,
@@ -44,7 +44,7 @@ impl DType {
 }
 
 /// One thing to time.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Case {
     pub(crate) group: &'static str,
     pub(crate) what: What,
