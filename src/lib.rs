@@ -20,6 +20,7 @@ mod weights;
 pub use error::Error;
 pub use layer::{Layer, Sequence};
 pub use plan::{ISA_VARIABLE, Plan, Planner};
+pub use rnnpack_kernels::Error as KernelError;
 pub use rnnpack_kernels::{Activation, Cell, GruCell, LstmCell, RnnCell};
 pub use rnnpack_kernels::{Dims, Element, GateOrder, Layout, Strides, Variant, View, ViewMut};
 pub use rnnpack_kernels::{activation, probe, reference};

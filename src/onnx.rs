@@ -23,7 +23,8 @@ mod tensor;
 mod walk;
 mod weights;
 
-pub use attribute::AttributeValue;
+pub use attribute::{AttributeValue, BadAttribute};
+pub use cells::CellAttributes;
 pub use error::OnnxError;
 pub use half::{bf16, f16};
 #[cfg(feature = "tract")]

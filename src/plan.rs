@@ -48,11 +48,16 @@ impl Planner {
         Ok(Planner { variants: vec![variant], caches: detect_caches() })
     }
 
+    /// The widest instruction set that it plans for.
+    pub fn widest(&self) -> Variant {
+        self.variants[0]
+    }
+
     /// The plan for a layer: the instruction set with the fewest panels, which is the widest, or a narrower one where
     /// that has no more (H = 8 is one panel of 8 lanes as well as of 16). A panel costs about the same on all of them.
     /// Variants that would give other bits than the widest are left out.
     pub fn plan(&self, cell: &Cell, shape: Shape) -> Plan {
-        let widest = self.variants[0];
+        let widest = self.widest();
         let equal = self.variants.iter().copied().filter(|v| v.is_fused() == widest.is_fused());
         let cost = |v: &Variant| (rnnpack_kernels::weight_vectors(cell, *v, shape.hidden), v.lanes());
         Plan { variant: equal.min_by_key(cost).unwrap_or(widest), caches: self.caches }

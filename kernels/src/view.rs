@@ -50,7 +50,11 @@ impl Dims {
         [self.time, self.directions, self.batch, self.width].contains(&0)
     }
 
-    fn dense(self, layout: Layout) -> Result<Strides, Error> {
+    /// The strides of a dense tensor.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where the product of the extents overflows.
+    pub fn dense(self, layout: Layout) -> Result<Strides, Error> {
         self.checked_len().ok_or(Error::Overflow { what: "tensor" })?;
         // No product below overflows where the whole does not, except beside an extent of 0, where strides are moot.
         let w = self.width;
@@ -225,11 +229,30 @@ impl<'a, F: Element> ViewMut<'a, F> {
     /// [`Error::Overlap`] where rows would share elements, [`Error::Length`] where a row would end beyond `data`,
     /// [`Error::Overflow`] where its end overflows.
     pub fn strided(data: &'a mut [F], dims: Dims, strides: Strides) -> Result<ViewMut<'a, F>, Error> {
-        let strides = check_reach(data.len(), dims, strides)?;
+        // SAFETY: all of `data` is borrowed uniquely for `'a`.
+        unsafe { ViewMut::from_raw(data.as_mut_ptr(), data.len(), dims, strides) }
+    }
+
+    /// As [`ViewMut::strided`], over `len` elements at `start`, of which only those of the rows are touched: what lies
+    /// between rows may belong to others. The kernels write rows and never read them, so they may be uninitialized.
+    ///
+    /// # Errors
+    /// Those of [`ViewMut::strided`].
+    ///
+    /// # Safety
+    /// `start` must be aligned, and for `'a` every row that lies within `len` elements of it must be valid for writes
+    /// and be accessed through this view alone.
+    pub unsafe fn from_raw(
+        start: *mut F,
+        len: usize,
+        dims: Dims,
+        strides: Strides,
+    ) -> Result<ViewMut<'a, F>, Error> {
+        let strides = check_reach(len, dims, strides)?;
         if !strides.rows_are_disjoint(dims) {
             return Err(Error::Overlap);
         }
-        Ok(ViewMut { start: data.as_mut_ptr(), dims, strides, borrow: PhantomData })
+        Ok(ViewMut { start, dims, strides, borrow: PhantomData })
     }
 
     /// The extents.
