@@ -129,3 +129,26 @@ pub(crate) fn run(body: impl FnOnce() -> Result<(), Failure>) -> Status {
 pub extern "C" fn rnnpack_message() -> *const c_char {
     LAST.with(|last| last.as_ptr().cast())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    #[test]
+    fn a_panic_becomes_a_status_with_its_words() {
+        for body in [|| panic!("no such gate"), || panic!("no such {}", "gate")] {
+            assert_eq!(run(body), RNNPACK_INTERNAL);
+            // SAFETY: the message is a text that lasts until this thread's next failed call.
+            let message = unsafe { CStr::from_ptr(rnnpack_message()) };
+            assert_eq!(message.to_str(), Ok("a defect of rnnpack: no such gate"));
+        }
+    }
+
+    #[test]
+    fn a_nul_does_not_end_a_message() {
+        remember("a\0b");
+        // SAFETY: as above.
+        assert_eq!(unsafe { CStr::from_ptr(rnnpack_message()) }, c"a b");
+    }
+}
