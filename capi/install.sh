@@ -44,6 +44,8 @@ case $(uname -s) in
 Darwin) suffix=.dylib versioned=librnnpack.$version.dylib major=librnnpack.${version%%.*}.dylib ;;
 *) suffix=.so versioned=librnnpack.so.$version major=librnnpack.so.${version%%.*} ;;
 esac
+# Removed first: programs that run keep the file that they have.
+rm -f "$lib/$versioned"
 cp "$built/librnnpack_capi$suffix" "$lib/$versioned"
 ln -sf "$versioned" "$lib/$major"
 ln -sf "$major" "$lib/librnnpack$suffix"

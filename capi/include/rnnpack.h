@@ -241,7 +241,7 @@ typedef struct rnnpack_forward_desc {
   int32_t threads;
   // The input.
   const float *x;
-  // Its elements.
+  // Its elements; all count as read, those between rows too.
   size_t x_count;
   // From one step to the next.
   size_t x_time_stride;

@@ -39,7 +39,7 @@ pub struct ForwardDesc {
     pub threads: i32,
     /// The input.
     pub x: *const f32,
-    /// Its elements.
+    /// Its elements; all count as read, those between rows too.
     pub x_count: usize,
     /// From one step to the next.
     pub x_time_stride: usize,

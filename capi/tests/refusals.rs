@@ -65,11 +65,11 @@ fn every_function_refuses_bad_arguments() {
 }
 
 fn library(list: &mut Refused) {
-    let mut text = null();
+    let text = null();
     refused!(list, RNNPACK_NULL_POINTER, "version is NULL", rnnpack_version(null_mut()));
-    refused!(list, RNNPACK_ALIGNMENT, "version is not aligned", rnnpack_version(misaligned(&mut text)));
+    refused!(list, RNNPACK_ALIGNMENT, "version is not aligned", rnnpack_version(misaligned(&text)));
     refused!(list, RNNPACK_NULL_POINTER, "isa is NULL", rnnpack_isa(null_mut()));
-    refused!(list, RNNPACK_ALIGNMENT, "isa is not aligned", rnnpack_isa(misaligned(&mut text)));
+    refused!(list, RNNPACK_ALIGNMENT, "isa is not aligned", rnnpack_isa(misaligned(&text)));
 }
 
 fn layer_new(list: &mut Refused) {
