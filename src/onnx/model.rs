@@ -158,9 +158,7 @@ impl Loader {
         onnx.op_register.insert("Loop", loop_op::build_loop);
         onnx.op_register.insert("Scan", loop_op::build_scan);
         if self.kernels != Kernels::Tract {
-            for op in [RecurrentOp::Lstm, RecurrentOp::Gru, RecurrentOp::Rnn] {
-                onnx.op_register.insert(op.name(), recurrent_node::build);
-            }
+            register(&mut onnx);
         }
         let mut template = InferenceModel::default();
         template.properties.insert(SETTINGS.into(), self.settings());
@@ -188,12 +186,38 @@ impl Loader {
 
 use tract_onnx::prelude::Tensor as TractTensor;
 
+/// For programs that use tract themselves: models that `onnx` loads from here on have their `LSTM`, `GRU` and `RNN`
+/// nodes on this crate's kernels, on the calling thread. All other operators stay tract's.
+///
+/// It is tract 0.23.9, so the program's own `tract-onnx` must be that version. A model that `onnx` loads is tract's like
+/// any other: typed, optimized, run and streamed as before. A node that this crate refuses is an error of tract's with
+/// an [`OnnxError`] among its causes.
+///
+/// [`Model`] does more: it also runs `Loop`, takes over `If` and `Scan`, knows bfloat16, and checks a file before tract
+/// sees it.
+///
+/// ```no_run
+/// use tract_onnx::prelude::*;
+/// # fn main() -> TractResult<()> {
+/// let mut onnx = tract_onnx::onnx();
+/// rnnpack::onnx::register(&mut onnx); // the only new line
+/// let model = onnx.model_for_path("model.onnx")?.into_optimized()?.into_runnable()?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn register(onnx: &mut tract_onnx::Onnx) {
+    for op in [RecurrentOp::Lstm, RecurrentOp::Gru, RecurrentOp::Rnn] {
+        onnx.op_register.insert(op.name(), recurrent_node::build);
+    }
+}
+
 /// The property of a model under construction that tells the builders of operators, which are plain
 /// functions, the loader's settings.
 const SETTINGS: &str = "rnnpack.settings";
 
+/// The loader's settings; its defaults where there is no loader.
 fn settings_of(template: &InferenceModel) -> TractResult<(Kernels, usize)> {
-    let settings = template.properties.get(SETTINGS).context("no settings")?;
+    let Some(settings) = template.properties.get(SETTINGS) else { return Ok((Kernels::Rnnpack, 1)) };
     let [kernels, threads] = settings.try_as_plain_ram()?.as_slice::<i64>()? else { bail!("no settings") };
     let kernels = if *kernels == 1 { Kernels::Reference64 } else { Kernels::Rnnpack };
     Ok((kernels, *threads as usize))
