@@ -293,6 +293,20 @@ fn specs(
 /// Values of bfloat16 may be moved about (`Identity`, `Reshape`, `Transpose`, `Squeeze`, `Unsqueeze`, `Flatten`, `Slice`,
 /// `Split`, `Concat`, `Gather`, `Expand`, `Tile`, `Where` and their like), cast, and computed by recurrent nodes; another
 /// operator that takes one is refused.
+///
+/// ```no_run
+/// use rnnpack::onnx::{Model, Tensor};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let model = Model::load(&std::fs::read("encoder.onnx")?)?;
+/// for input in model.inputs() {
+///     println!("{}: {} {:?}", input.name, input.dtype, input.dims);
+/// }
+/// let x = Tensor::new(&[10, 1, 64], vec![0f32; 640]).ok_or("the data do not fit the dimensions")?;
+/// let outputs = model.run(&[("x", &x)])?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Model(Arc<Loaded>);
 
@@ -355,6 +369,20 @@ impl Model {
 
     /// A stream of calls: after each, every output named in `carried` becomes the input named with it, as
     /// (input, output). It also keeps its working memory from one call to the next.
+    ///
+    /// ```no_run
+    /// # use rnnpack::onnx::{Model, Tensor};
+    /// # fn run(model: &Model, chunks: &[Tensor], zeros: &Tensor) -> Result<(), rnnpack::Error> {
+    /// let mut stream = model.stream(&[("state", "stateN")])?;
+    /// for (i, chunk) in chunks.iter().enumerate() {
+    ///     let outputs = match i {
+    ///         0 => stream.run(&[("input", chunk), ("state", zeros)])?,
+    ///         _ => stream.run(&[("input", chunk)])?,
+    ///     };
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Onnx`] with [`OnnxError::Value`] for a name that is no input or output, or is used twice, and
