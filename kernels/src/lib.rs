@@ -4,7 +4,7 @@
 //! `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
 //!
 //! [`Packed`] holds the weights of one direction for one instruction set, a [`Variant`]; [`forward`] runs them over a
-//! sequence. [`reference`] is what they are held to: the same operations in the same order, as plainly as they can be
+//! sequence. [`mod@reference`] is what they are held to: the same operations in the same order, as plainly as they can be
 //! said. On variants with fused multiply-adds the results are equal bit for bit.
 //!
 //! ```
