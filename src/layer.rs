@@ -31,6 +31,31 @@ impl<'a, F: Element> Sequence<'a, F> {
 /// A packed LSTM, GRU or RNN layer, forward, reverse or bidirectional.
 ///
 /// It is immutable: one layer serves any number of streams and threads, each with its own [`State`] and [`Scratch`].
+///
+/// ```
+/// use rnnpack::{Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout};
+/// use rnnpack::{Scratch, Sequence, Shape, View, ViewMut};
+///
+/// # fn main() -> Result<(), rnnpack::Error> {
+/// let shape = Shape { input: 3, hidden: 5, direction: Direction::Bidirectional };
+/// let (w, r) = (vec![0.1; 2 * 3 * 5 * 3], vec![-0.1; 2 * 3 * 5 * 5]);
+/// let tensors = LayerTensors { w: &w, r: &r, b: None, p: None };
+/// let gru = Layer::new(&LayerWeights::new(Cell::gru(false), shape, GateOrder::Onnx, tensors)?)?;
+///
+/// // Two sequences of 4 and 2 steps, batch-major: x [B, T, I], y [B, T, D, H].
+/// let dims = Dims { time: 4, directions: 1, batch: 2, width: 3 };
+/// let x = vec![1.0; 2 * 4 * 3];
+/// let mut y = vec![f32::NAN; 2 * 4 * 2 * 5];
+/// let sequence = Sequence {
+///     x: View::new(&x, dims, Layout::BatchMajor)?,
+///     lens: Some(&[4, 2]),
+///     y: Some(ViewMut::new(&mut y, Dims { directions: 2, width: 5, ..dims }, Layout::BatchMajor)?),
+/// };
+/// gru.forward(sequence, &mut gru.new_state(2)?, &mut Scratch::new())?;
+/// assert!(y[(4 + 2) * 2 * 5..].iter().all(|&v| v == 0.0)); // beyond the end of the second
+/// # Ok(())
+/// # }
+/// ```
 pub struct Layer {
     shape: Shape,
     plan: Plan,

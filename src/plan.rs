@@ -7,6 +7,18 @@ use std::fmt;
 pub const ISA_VARIABLE: &str = "RNNPACK_ISA";
 
 /// Decides how a layer is computed here: the instruction set and the loop extents. A plan is plain data.
+///
+/// ```
+/// use rnnpack::{Cell, Direction, Planner, Shape};
+///
+/// # fn main() -> Result<(), rnnpack::Error> {
+/// let shape = Shape { input: 64, hidden: 128, direction: Direction::Forward };
+/// let plan = Planner::for_isa("portable")?.plan(&Cell::lstm(), shape);
+/// assert_eq!(plan.variant.name(), "portable"); // for `Layer::with_plan`
+/// assert!(Planner::for_isa("abacus").is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planner {
     /// Variants to choose from, widest first; at least one.

@@ -16,6 +16,16 @@ pub struct LayerTensors<'a, F = f32> {
 }
 
 /// The weights of a layer, checked: sizes agree and every element is finite.
+///
+/// ```
+/// use rnnpack::{Cell, Direction, GateOrder, LayerTensors, LayerWeights, Shape};
+///
+/// let shape = Shape { input: 3, hidden: 5, direction: Direction::Forward };
+/// let (w, r) = (vec![0.1; 4 * 5 * 3], vec![0.1; 4 * 5 * 4]); // R should be [1, 20, 5]
+/// let tensors = LayerTensors { w: &w, r: &r, b: None, p: None };
+/// let error = LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors).unwrap_err();
+/// assert_eq!(error.to_string(), "R has 80 elements where the shapes call for 100");
+/// ```
 #[derive(Clone, Debug)]
 pub struct LayerWeights<'a, F = f32> {
     shape: Shape,
@@ -149,6 +159,25 @@ fn in_whole(
 impl<'a> LayerWeights<'a> {
     /// The tensors of one layer of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN`, one [`PyTorchTensors`] per direction.
     /// PyTorch's GRU is [`Cell::gru`] with `linear_before_reset`.
+    ///
+    /// ```
+    /// use rnnpack::{Cell, Direction, Layer, LayerWeights, PyTorchTensors, Shape};
+    ///
+    /// # fn main() -> Result<(), rnnpack::Error> {
+    /// // nn.GRU(3, 5): the entries of its state_dict, row by row.
+    /// let (weight_ih, weight_hh) = (vec![0.1; 3 * 5 * 3], vec![0.1; 3 * 5 * 5]);
+    /// let (bias_ih, bias_hh) = (vec![0.1; 3 * 5], vec![0.1; 3 * 5]);
+    /// let tensors = PyTorchTensors {
+    ///     weight_ih: &weight_ih,
+    ///     weight_hh: &weight_hh,
+    ///     bias_ih: Some(&bias_ih),
+    ///     bias_hh: Some(&bias_hh),
+    /// };
+    /// let shape = Shape { input: 3, hidden: 5, direction: Direction::Forward };
+    /// let gru = Layer::new(&LayerWeights::pytorch(Cell::gru(true), shape, &[tensors])?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`LayerWeights::new`].

@@ -128,6 +128,17 @@ fn check_dense(len: usize, dims: Dims) -> Result<(), Error> {
 
 /// A tensor `[T, D, B, width]` to read.
 ///
+/// ```
+/// use rnnpack_kernels::{Dims, Strides, View};
+///
+/// // Windows of 4 samples, each 2 after the one before, without a copy.
+/// let samples = [0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+/// let dims = Dims { time: 3, directions: 1, batch: 1, width: 4 };
+/// let windows = View::strided(&samples, dims, Strides { time: 2, direction: 0, batch: 0 })?;
+/// assert_eq!(windows.row(1, 0, 0), [2.0, 3.0, 4.0, 5.0]);
+/// # Ok::<(), rnnpack_kernels::Error>(())
+/// ```
+///
 /// # Invariant
 /// Every row lies within `data`.
 #[derive(Clone, Copy, Debug)]
