@@ -1,8 +1,8 @@
 //! Buffers on cache-line boundaries; large ones on huge pages, where the system has them to give.
 
-use std::alloc::{Layout, alloc, dealloc};
-use std::ops::{Deref, DerefMut};
-use std::ptr::NonNull;
+use alloc::alloc::{Layout, alloc, dealloc};
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
 
 /// f32 in a cache line.
 pub(crate) const LINE: usize = 16;
@@ -64,12 +64,12 @@ impl AlignedBuf {
 
 /// Asks for huge pages under a large allocation, before its first touch. Without them everything works as well.
 fn advise(start: NonNull<u8>, layout: Layout) {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(feature = "std", target_os = "linux"))]
     if layout.align() == HUGE_PAGE {
         // SAFETY: the range is one allocation of ours; the advice changes no content.
         unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(feature = "std", target_os = "linux")))]
     let _ = (start, layout);
 }
 
@@ -92,14 +92,14 @@ impl Deref for AlignedBuf {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
         // SAFETY: `len` initialized f32 stand at `start` (invariant).
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as in `deref`; `&mut self` makes the access unique.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+        unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 

@@ -1,4 +1,4 @@
-use std::fmt;
+use core::fmt;
 
 /// Why the kernels refused a call; nothing was computed or written.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,4 +89,4 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl core::error::Error for Error {}

@@ -4,6 +4,18 @@
 //! zero-sized token that only detection can make, so holding one proves that its instructions exist.
 //! [`Variant`] is the one list: detection, the override variable, dispatch, tests and benches all read it.
 
+/// Whether the CPU has all of these features: as it says itself or, without `std`, as the compilation target promises.
+#[cfg(target_arch = "x86_64")]
+macro_rules! has_features {
+    ($($feature:tt),+) => {{
+        #[cfg(feature = "std")]
+        let found = $(std::is_x86_feature_detected!($feature))&&+;
+        #[cfg(not(feature = "std"))]
+        let found = cfg!(all($(target_feature = $feature),+));
+        found
+    }};
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -11,7 +23,7 @@ mod avx512;
 mod portable;
 pub(crate) mod scalar;
 
-use std::fmt;
+use core::fmt;
 
 /// Vector operations of one instruction set, over `LANES` f32 lanes.
 ///
@@ -36,7 +48,8 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// `mul_add` rounds once.
     const FUSED: bool;
 
-    /// The token, where the running CPU (and operating system) has the instructions.
+    /// The token, where the running CPU (and operating system) has the instructions, or the compilation target promises
+    /// them.
     fn detect() -> Option<Self>;
     /// Calls `f` inside a function that is compiled for this ISA; what is inlined into it uses its instructions.
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
@@ -87,7 +100,8 @@ macro_rules! variants {
         enum Id { $( $(#[$attr])* $id, )* }
 
         impl Variant {
-            /// The variants that this CPU runs, widest first. The last, `portable`, runs everywhere.
+            /// The variants that this CPU runs, widest first. The last, `portable`, runs everywhere. Without the feature
+            /// `std` nothing is detected: they are those that the compilation target promises.
             pub fn available() -> impl Iterator<Item = Variant> {
                 [ $( $(#[$attr])* <$token>::detect().map(|_| Variant(Id::$id)), )* ].into_iter().flatten()
             }

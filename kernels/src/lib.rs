@@ -2,6 +2,12 @@
 //!
 //! All unsafe code of the project is in this crate, behind doors that check sizes. Most programs want the crate
 //! `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
+//!
+//! Without the feature `std` (it is a default one) the crate needs `alloc` alone: for small devices, whose instruction set
+//! is fixed when the program is compiled. Results have the same bits.
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+
+extern crate alloc;
 
 pub mod activation;
 mod aligned;
@@ -11,7 +17,9 @@ mod error;
 #[cfg(feature = "gemm")]
 pub mod gemm;
 mod isa;
+mod math;
 mod pack;
+#[cfg(feature = "std")]
 pub mod probe;
 pub mod reference;
 mod sequence;

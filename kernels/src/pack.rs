@@ -17,6 +17,7 @@ use crate::aligned::AlignedBuf;
 use crate::cell::PassShape;
 use crate::isa::Variant;
 use crate::{Cell, Error, Weights};
+use alloc::vec::Vec;
 
 /// Vectors of weights that a step reads for every k: what a row of a batch costs on `variant`.
 pub fn weight_vectors(cell: &Cell, variant: Variant, hidden: usize) -> usize {

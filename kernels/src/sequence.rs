@@ -22,6 +22,7 @@ use crate::pack::{Packed, PackedPass};
 use crate::tile::{Acc, Ahead, Tile, sums, tiles};
 use crate::view::{Dims, View, ViewMut};
 use crate::{Cell, Element, Error, GruCell, LstmCell};
+use alloc::vec::Vec;
 
 /// One direction over a block of batch rows.
 pub struct Call<'a> {
@@ -235,7 +236,7 @@ impl Scratch {
         self.x_offsets.resize(layout.chunk, 0);
         self.order.extend(0..batch);
         if let Some(lens) = lens {
-            self.order.sort_unstable_by_key(|&b| (std::cmp::Reverse(lens[b]), b));
+            self.order.sort_unstable_by_key(|&b| (core::cmp::Reverse(lens[b]), b));
         }
         self.lens.extend(self.order.iter().map(|&b| lens.map_or(time, |lens| lens[b] as usize)));
         Ok(())
@@ -664,11 +665,11 @@ impl Operands<'_> {
     ) -> Tile<M, P> {
         let bias = |p| self.bias.wrapping_add((at.panel + p) * C::SHAPE.vectors() * S::LANES);
         Tile {
-            start: std::array::from_fn(bias),
-            last: std::array::from_fn(|p| bias(p).wrapping_add((C::SHAPE.vectors() - 1) * S::LANES)),
+            start: core::array::from_fn(bias),
+            last: core::array::from_fn(|p| bias(p).wrapping_add((C::SHAPE.vectors() - 1) * S::LANES)),
             rows: [0, 0],
-            a: std::array::from_fn(|m| self.x.wrapping_add(self.x_offsets[at.row + m])),
-            w: std::array::from_fn(|p| self.w_panel::<S, C>(at.panel + p)),
+            a: core::array::from_fn(|m| self.x.wrapping_add(self.x_offsets[at.row + m])),
+            w: core::array::from_fn(|p| self.w_panel::<S, C>(at.panel + p)),
             depth: self.input,
             ahead,
         }
@@ -689,11 +690,11 @@ impl Operands<'_> {
             false => parked(p).wrapping_add(row - S::LANES),
         };
         Tile {
-            start: std::array::from_fn(parked),
-            last: std::array::from_fn(last),
+            start: core::array::from_fn(parked),
+            last: core::array::from_fn(last),
             rows: [row, if C::SHAPE.apart { 0 } else { row }],
-            a: std::array::from_fn(|m| self.factor.wrapping_add((at.row + m) * self.row)),
-            w: std::array::from_fn(|p| self.r_panel::<S, C>(at.panel + p)),
+            a: core::array::from_fn(|m| self.factor.wrapping_add((at.row + m) * self.row)),
+            w: core::array::from_fn(|p| self.r_panel::<S, C>(at.panel + p)),
             depth: self.hidden,
             ahead,
         }
@@ -743,7 +744,7 @@ unsafe fn finish<S: Isa, C: Pass>(
                 s.store(to, h);
             } else {
                 // The last panel is padded, y's rows are not.
-                std::ptr::copy_nonoverlapping(o.h_next.add(at), to, left);
+                core::ptr::copy_nonoverlapping(o.h_next.add(at), to, left);
             }
         }
     }
