@@ -109,6 +109,9 @@ macro_rules! variants {
             /// The names of all variants that were compiled in, widest first, whether this CPU has them or not.
             pub const COMPILED: &'static [&'static str] = &[ $( $(#[$attr])* <$token>::NAME, )* ];
 
+            const TARGETS: &'static [Target] =
+                &[ $( $(#[$attr])* Target { name: <$token>::NAME, lanes: <$token>::LANES }, )* ];
+
             /// The name, as the override variable takes it.
             pub fn name(self) -> &'static str {
                 match self.0 { $( $(#[$attr])* Id::$id => <$token>::NAME, )* }
@@ -157,6 +160,36 @@ impl Variant {
     /// The variant with this name, if it was compiled in and this CPU has it.
     pub fn by_name(name: &str) -> Option<Variant> {
         Variant::available().find(|v| v.name() == name)
+    }
+
+    /// What weights are packed for, to run on this variant.
+    pub fn target(self) -> Target {
+        Target { name: self.name(), lanes: self.lanes() }
+    }
+}
+
+/// An instruction set that was compiled in, whether this CPU has it or not: what weights can be packed for, since packing
+/// is movement of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    name: &'static str,
+    lanes: usize,
+}
+
+impl Target {
+    /// The target with this name, one of [`Variant::COMPILED`].
+    pub fn by_name(name: &str) -> Option<Target> {
+        Variant::TARGETS.iter().copied().find(|target| target.name == name)
+    }
+
+    /// The name of its variant.
+    pub fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// f32 lanes of a vector.
+    pub fn lanes(self) -> usize {
+        self.lanes
     }
 }
 

@@ -12,7 +12,9 @@ extern crate alloc;
 pub mod activation;
 mod aligned;
 pub mod blocking;
+pub mod bytes;
 mod cell;
+mod direction;
 mod error;
 #[cfg(feature = "gemm")]
 pub mod gemm;
@@ -29,8 +31,9 @@ mod weights;
 
 pub use activation::Activation;
 pub use cell::{Cell, GruCell, LstmCell, RnnCell};
+pub use direction::Direction;
 pub use error::Error;
-pub use isa::Variant;
+pub use isa::{Target, Variant};
 pub use pack::{Packed, weight_vectors};
 pub use sequence::{Call, Scratch, check, check_output, forward, zero_padding};
 pub use view::{Dims, Layout, Strides, View, ViewMut};

@@ -66,10 +66,7 @@ pub fn forward(packed: &Packed, mut call: Call<'_>, scratch: &mut Scratch) -> Re
     if let Some(y) = &call.y {
         check_output(y, Dims { time, directions: 1, batch, width: hidden })?;
     }
-    let blocking = Blocking {
-        rows: call.blocking.rows.clamp(1, batch.max(1)),
-        steps: call.blocking.steps.clamp(1, time.max(1)),
-    };
+    let blocking = within(call.blocking, time, batch);
     let layout = Buffers::new(packed, blocking)?;
     scratch.prepare(time, batch, call.lens, layout)?;
     if let (Some(y), Some(lens)) = (&mut call.y, call.lens) {
@@ -94,6 +91,11 @@ pub fn forward(packed: &Packed, mut call: Call<'_>, scratch: &mut Scratch) -> Re
         run(block);
     }
     Ok(())
+}
+
+/// Loop extents that are no larger than the call.
+fn within(Blocking { rows, steps }: Blocking, time: usize, batch: usize) -> Blocking {
+    Blocking { rows: rows.clamp(1, batch.max(1)), steps: steps.clamp(1, time.max(1)) }
 }
 
 /// Runs a block with the epilogues of its cell. The default activations have instances of their own.
@@ -216,6 +218,18 @@ impl Scratch {
     /// Empty; memory comes with the first call.
     pub fn new() -> Scratch {
         Scratch::default()
+    }
+
+    /// Bytes that an empty scratch allocates in a call of `time` steps and `batch` rows.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where no memory is so large.
+    pub fn bytes(packed: &Packed, blocking: Blocking, time: usize, batch: usize) -> Result<usize, Error> {
+        let layout = Buffers::new(packed, within(blocking, time, batch))?;
+        let floats = AlignedBuf::bytes(layout.total);
+        let lists = batch.checked_mul(2).and_then(|rows| rows.checked_add(layout.chunk));
+        let lists = lists.and_then(|count| count.checked_mul(size_of::<usize>()));
+        floats.zip(lists).and_then(|(a, b)| a.checked_add(b)).ok_or(Error::Overflow { what: "scratch" })
     }
 
     fn prepare(
