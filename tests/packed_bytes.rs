@@ -217,3 +217,40 @@ fn version_1_has_these_bytes() {
         assert_eq!((VERSION, checksums), (1, vec![66911372, 490514360, 3145328684, 2316436327, 4278432651]));
     }
 }
+
+/// A cell by the name that docs/embedded.md gives it.
+#[cfg(target_arch = "x86_64")]
+fn cell_named(name: &str) -> Cell {
+    match name {
+        "LSTM" => Cell::lstm(),
+        "GRU, `linear_before_reset` = 1" => Cell::gru(true),
+        "GRU, `linear_before_reset` = 0" => Cell::gru(false),
+        "RNN" => Cell::rnn(Activation::Tanh),
+        other => panic!("{other} is no cell"),
+    }
+}
+
+/// The row of a layer in the table of docs/embedded.md.
+#[cfg(target_arch = "x86_64")]
+fn cost(name: &str, [input, hidden]: [usize; 2]) -> String {
+    let shape = Shape { input, hidden, direction: Direction::Forward };
+    let contents = Case::new(cell_named(name), shape, 1, 1, 0).contents();
+    let file = |isa| contents.weights().to_bytes(Target::by_name(isa).expect("all of x86-64")).unwrap().len();
+    let layer = contents.layer(Variant::by_name("portable").unwrap());
+    let (state, scratch) = (layer.new_state(1).unwrap().bytes(), layer.scratch_bytes(1, 1).unwrap());
+    let [four, eight, sixteen] = ["portable", "avx2", "avx512"].map(file);
+    format!("| {name} | {input} | {hidden} | {four} | {eight} | {sixteen} | {state} | {scratch} |")
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn the_table_of_costs_is_what_layers_cost() {
+    let table = include_str!("../docs/embedded.md").split_once("| cell | I | H |").unwrap().1;
+    let rows: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), 9);
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let size = |at: usize| cells[at].parse().unwrap();
+        assert_eq!(row, cost(cells[1], [size(2), size(3)]));
+    }
+}
