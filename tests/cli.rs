@@ -199,7 +199,7 @@ fn pack_refuses_what_it_cannot_name() {
     pack(&silero, &["--isa", "portable", "--node", "x"]).refused("no recurrent node is called \"x\"");
     pack(&silero, &["--isa", "sse9"]).refused("instruction set \"sse9\" is none of");
     let doubles = OneNode::new("RNN", DOUBLE, &[]).write(&folder, "doubles");
-    pack(&doubles, &["--isa", "portable"]).refused("W of node \"layer\"");
+    pack(&doubles, &["--isa", "portable"]).refused("node `layer`: input `W`: it is f64, not f32");
 }
 
 #[test]
