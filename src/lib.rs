@@ -76,9 +76,11 @@ pub use layer::{Layer, Sequence};
 pub use plan::{ISA_VARIABLE, Plan, Planner};
 pub use rnnpack_kernels::Error as KernelError;
 pub use rnnpack_kernels::{Activation, Cell, GruCell, LstmCell, RnnCell};
-pub use rnnpack_kernels::{Dims, Element, GateOrder, Layout, Strides, Variant, View, ViewMut};
-pub use rnnpack_kernels::{activation, probe, reference};
-pub use shape::{Direction, Shape};
+pub use rnnpack_kernels::{
+    Dims, Direction, Element, GateOrder, Layout, Strides, Target, Variant, View, ViewMut,
+};
+pub use rnnpack_kernels::{activation, bytes, probe, reference};
+pub use shape::Shape;
 pub use stack::{Stack, StackScratch, StackState};
 pub use state::{Scratch, State};
 #[cfg(feature = "f64")]

@@ -77,6 +77,11 @@ impl Planner {
 }
 
 impl Plan {
+    /// For this machine and a variant that was chosen before.
+    pub(crate) fn on(variant: Variant) -> Plan {
+        Plan { variant, caches: detect_caches() }
+    }
+
     /// Bytes of R of one direction as it is packed, in whole panels: what a step reads.
     pub fn recurrent_bytes(&self, cell: &Cell, hidden: usize) -> usize {
         let vectors = rnnpack_kernels::weight_vectors(cell, self.variant, hidden).saturating_mul(hidden);

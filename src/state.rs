@@ -82,6 +82,11 @@ impl<F: Element> State<F> {
         &mut self.h
     }
 
+    /// Bytes of h and c.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.h()) + size_of_val(self.c())
+    }
+
     /// Cell state `[D, B, H]`, to write; empty where the cell has none.
     pub fn c_mut(&mut self) -> &mut [F] {
         &mut self.c

@@ -1,5 +1,5 @@
 use crate::{Error, Shape};
-use rnnpack_kernels::{Cell, Element, GateOrder, Tensors, Weights};
+use rnnpack_kernels::{Cell, Element, GateOrder, Target, Tensors, Weights};
 
 /// The tensors of a layer as ONNX has them, directions outermost. D is the number of directions, G the cell's number of
 /// gates: 4 of an LSTM, 3 of a GRU, 1 of an RNN.
@@ -157,6 +157,15 @@ fn in_whole(
 }
 
 impl<'a> LayerWeights<'a> {
+    /// Packs the weights to bytes for [`Layer::from_static`](crate::Layer::from_static) or, without `std`, for
+    /// `from_static` of the kernels' `bytes`, on any instruction set that was compiled in; this CPU need not have it.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] where they do not fit into memory.
+    pub fn to_bytes(&self, target: Target) -> Result<Vec<u8>, Error> {
+        Ok(rnnpack_kernels::bytes::pack(target, self.shape.direction, &self.directions)?)
+    }
+
     /// The tensors of one layer of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN`, one [`PyTorchTensors`] per direction.
     /// PyTorch's GRU is [`Cell::gru`] with `linear_before_reset`.
     ///

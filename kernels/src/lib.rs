@@ -35,17 +35,27 @@
 //! ```
 //!
 //! The feature `gemm` adds a safe door to matrixmultiply, for products that are not the hot path.
+//!
+//! Without the feature `std` (it is a default one) the crate needs `alloc` alone: for small devices, whose instruction set
+//! is fixed when the program is compiled. Results have the same bits.
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
 
 pub mod activation;
 mod aligned;
 pub mod blocking;
+pub mod bytes;
 mod cell;
+mod direction;
 mod error;
 #[cfg(feature = "gemm")]
 pub mod gemm;
 mod isa;
+mod math;
 mod pack;
+#[cfg(feature = "std")]
 pub mod probe;
 pub mod reference;
 mod sequence;
@@ -55,8 +65,9 @@ mod weights;
 
 pub use activation::Activation;
 pub use cell::{Cell, GruCell, LstmCell, RnnCell};
+pub use direction::Direction;
 pub use error::Error;
-pub use isa::Variant;
+pub use isa::{Target, Variant};
 pub use pack::{Packed, weight_vectors};
 pub use sequence::{Call, Scratch, check, check_output, forward, zero_padding};
 pub use view::{Dims, Layout, Strides, View, ViewMut};

@@ -4,7 +4,7 @@
 //! ONNX's layouts 0 and 1, PyTorch's concatenated directions and slices of larger tensors are all such views.
 
 use crate::{Element, Error};
-use std::marker::PhantomData;
+use core::marker::PhantomData;
 
 /// The extents of a tensor `[T, D, B, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,7 +287,7 @@ impl<'a, F: Element> ViewMut<'a, F> {
         }
         // SAFETY: the row lies within the borrowed memory and belongs to this view alone (invariant), and the
         // result borrows `self`.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(self.strides.at(t, d, b)), self.dims.width) }
+        unsafe { core::slice::from_raw_parts_mut(self.start.add(self.strides.at(t, d, b)), self.dims.width) }
     }
 
     /// The tensor of one direction, `[T, 1, B, width]`.

@@ -8,6 +8,7 @@ mod compare;
 mod inputs;
 mod inspect;
 mod model;
+mod pack;
 mod report;
 mod run;
 mod tensors;
@@ -24,7 +25,7 @@ Exit codes:
 
 RNNPACK_ISA forces an instruction set everywhere, like `bench --isa`.";
 
-/// Recurrent layers on CPUs: inspect, run, verify and time ONNX models and single layers
+/// Recurrent layers on CPUs: inspect, run, verify, pack and time ONNX models and single layers
 #[derive(Parser)]
 #[command(version, after_help = AFTER_HELP)]
 struct Cli {
@@ -40,6 +41,7 @@ enum Command {
     Inspect(inspect::Args),
     Run(run::Args),
     Verify(verify::Args),
+    Pack(pack::Args),
     Bench(bench::Args),
 }
 
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args, cli.json),
         Command::Run(args) => run::run(&args, cli.json),
         Command::Verify(args) => verify::verify(&args, cli.json),
+        Command::Pack(args) => pack::pack(&args, cli.json),
         Command::Bench(args) => bench::bench(&args, cli.json),
     };
     match result {
