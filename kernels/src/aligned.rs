@@ -108,29 +108,46 @@ impl DerefMut for AlignedBuf {
     }
 }
 
-/// Numbers that were allocated, or that the program holds anyway.
-pub(crate) enum Floats {
-    Owned(AlignedBuf),
-    Static(&'static [f32]),
+/// Numbers that were allocated, or that the program holds anyway. Reading asks not which.
+///
+/// # Invariant
+/// At `start` stand `len` initialized f32: those of `owner`, which is not resized; or, where it is empty, some that
+/// nothing ever writes or frees.
+pub(crate) struct Floats {
+    start: NonNull<f32>,
+    len: usize,
+    owner: AlignedBuf,
 }
+
+// SAFETY: what is not owned is only read.
+unsafe impl Send for Floats {}
+// SAFETY: through a shared reference the memory is only read.
+unsafe impl Sync for Floats {}
 
 impl Floats {
     /// What was allocated, to write; nothing else can be.
     pub(crate) fn owned(&mut self) -> &mut [f32] {
-        match self {
-            Floats::Owned(buffer) => buffer,
-            Floats::Static(_) => &mut [],
-        }
+        &mut self.owner
+    }
+}
+
+impl From<AlignedBuf> for Floats {
+    fn from(owner: AlignedBuf) -> Floats {
+        Floats { start: owner.start, len: owner.len, owner }
+    }
+}
+
+impl From<&'static [f32]> for Floats {
+    fn from(floats: &'static [f32]) -> Floats {
+        Floats { start: NonNull::from(floats).cast(), len: floats.len(), owner: AlignedBuf::default() }
     }
 }
 
 impl Deref for Floats {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        match self {
-            Floats::Owned(buffer) => buffer,
-            Floats::Static(floats) => floats,
-        }
+        // SAFETY: `len` initialized f32 stand at `start` (invariant); writing takes `&mut self`.
+        unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 

@@ -277,8 +277,8 @@ fn section(rest: &mut &'static [u8], floats: usize) -> Result<Floats, Error> {
     let (section, after) = split(rest, count)?;
     let (zeros, after) = split(after, count.wrapping_neg() % LINE_BYTES)?;
     *rest = after;
-    match try_cast_slice(section) {
-        Ok(section) if zeros.iter().all(|&zero| zero == 0) => Ok(Floats::Static(section)),
+    match try_cast_slice::<_, f32>(section) {
+        Ok(section) if zeros.iter().all(|&zero| zero == 0) => Ok(Floats::from(section)),
         _ => refuse(BytesError::Header { what: "padding" }),
     }
 }

@@ -135,9 +135,8 @@ impl Panels {
     /// As [`Packed::new`].
     pub(crate) fn new(lanes: usize, weights: &Weights<'_>) -> Result<Panels, Error> {
         let (cell, hidden) = (*weights.cell(), weights.hidden());
-        let zeroed = |what, floats| {
-            AlignedBuf::zeroed(floats).map(Floats::Owned).ok_or(Error::Memory { what, floats })
-        };
+        let zeroed =
+            |what, floats| AlignedBuf::zeroed(floats).map(Floats::from).ok_or(Error::Memory { what, floats });
         let peepholes = weights.peepholes(0).is_some();
         let mut panels = Panels::over(zeroed, cell, peepholes, lanes, [weights.input(), hidden])?;
         panels.passes.iter_mut().for_each(|pass| pass.fill(lanes, weights));

@@ -7,14 +7,16 @@
 
 extern crate alloc;
 
+use alloc::vec;
+use alloc::vec::Vec;
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt::Write;
 use core::panic::PanicInfo;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use rnnpack_kernels::blocking::{Blocking, Caches};
+use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::bytes::{Aligned, from_static};
-use rnnpack_kernels::{Call, Dims, Scratch, View, ViewMut, forward};
+use rnnpack_kernels::{Call, Dims, Packed, Scratch, View, forward};
 
 /// The layer, in the read-only part of the program.
 static LAYER: &Aligned<[u8]> = &Aligned(*include_bytes!(env!("RNNPACK_PACKED_LAYER")));
@@ -77,27 +79,34 @@ impl Write for Out {
     }
 }
 
-/// One call for each step, then the bits of the last hidden state.
+/// The directions of the layer by themselves: one call for each step, then the bits of the last hidden state.
 fn run() -> Result<(), rnnpack_kernels::Error> {
-    let (_, packed) = from_static(&LAYER.0)?;
-    let packed = &packed[0];
+    let (_, directions) = from_static(&LAYER.0)?;
+    let mut scratch = Scratch::new();
+    for packed in &directions {
+        for h in last_hidden_state(packed, &mut scratch)? {
+            let _ = writeln!(Out, "{:08x}", h.to_bits());
+        }
+    }
+    Ok(())
+}
+
+fn last_hidden_state(packed: &Packed, scratch: &mut Scratch) -> Result<Vec<f32>, rnnpack_kernels::Error> {
     let (input, hidden) = (packed.input(), packed.hidden());
     let cells = if packed.cell().has_cell_state() { hidden } else { 0 };
-    let (mut h, mut c, mut x) = (alloc::vec![0.0; hidden], alloc::vec![0.0; cells], alloc::vec![0.0; input]);
-    let blocking = Blocking::new(packed.cell(), packed.variant(), Caches::UNKNOWN, [hidden, 1, 1]);
-    let mut scratch = Scratch::new();
+    let (mut h, mut c, mut x) = (vec![0.0; hidden], vec![0.0; cells], vec![0.0; input]);
+    let blocking = Blocking { rows: 1, steps: 1 };
     let dims = Dims { time: 1, directions: 1, batch: 1, width: input };
     for step in 0..STEPS {
         x.iter_mut().enumerate().for_each(|(i, x)| *x = ((step * input + i) % 7) as f32 / 4.0 - 0.75);
         let x = View::new(&x, dims, rnnpack_kernels::Layout::TimeMajor)?;
-        let call =
-            Call { x, y: None::<ViewMut<'_>>, lens: None, reverse: false, h: &mut h, c: &mut c, blocking };
-        forward(packed, call, &mut scratch)?;
+        forward(
+            packed,
+            Call { x, y: None, lens: None, reverse: false, h: &mut h, c: &mut c, blocking },
+            scratch,
+        )?;
     }
-    for h in h {
-        let _ = writeln!(Out, "{:08x}", h.to_bits());
-    }
-    Ok(())
+    Ok(h)
 }
 
 #[unsafe(no_mangle)]
