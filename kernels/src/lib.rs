@@ -1,7 +1,7 @@
 //! The kernels of `rnnpack`: packed panels, register tiles and fused cells for recurrent layers on CPUs.
 //!
-//! All unsafe code of the project is in this crate, behind doors that check sizes. Most programs want the crate
-//! `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
+//! All unsafe code of the project is in this crate, behind doors that check sizes, but for the C interface's. Most
+//! programs want the crate `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
 
 pub mod activation;
 mod aligned;
