@@ -1,5 +1,5 @@
 use crate::lent::{self, Lent};
-use crate::state::{Stream, parts};
+use crate::state::{Stream, parts, read_into, write_from};
 use crate::{Failure, LayerHandle, RNNPACK_SHAPE, StateHandle, Status, status};
 use rnnpack::{Dims, Layout, Sequence, Strides, View, ViewMut};
 
@@ -102,41 +102,45 @@ impl ForwardDesc {
         let lens = Lent::optional(self.lens, self.lens_count, "lens")?;
         let [initial, last] = self.states(stream)?;
         self.check_overlap(x, y, lens, [initial, last].map(|of| of.map(|part| part.map(Lent::span))))?;
-        let strides = Strides { time: self.x_time_stride, direction: 0, batch: self.x_batch_stride };
-        let strides = placement("x", strides, of_x, layout, self.x_count)?;
-        // SAFETY: by the contract.
-        let x = View::strided(unsafe { x.slice() }, of_x, strides)?;
-        let strides = Strides {
-            time: self.y_time_stride,
-            direction: self.y_direction_stride,
-            batch: self.y_batch_stride,
+        // SAFETY: by the contract; `check_overlap` holds y apart from what else the call reads and writes.
+        let (x, y, lens) = unsafe {
+            let x = self.input(x, of_x, layout)?;
+            let y = y.map(|y| self.output(y, of_y, layout)).transpose()?;
+            (x, y, lens.map(|lens| lens.slice()))
         };
-        let output = |y: Lent<f32>| {
-            let strides = placement("y", strides, of_y, layout, self.y_count)?;
-            // SAFETY: `check_overlap` holds y apart from what else the call reads and writes; the rest is the contract.
-            Ok::<_, Failure>(unsafe { ViewMut::from_raw(y.start.as_ptr(), y.count, of_y, strides) }?)
-        };
-        let y = y.map(output).transpose()?;
-        // SAFETY: by the contract.
-        let lens = lens.map(|lens| unsafe { lens.slice() });
         let Stream { state, scratch } = stream;
-        let [h, c] = initial;
         // SAFETY: by the contract.
-        unsafe {
-            h.map_or(Ok(()), |h| h.copy_to(state.h_mut()))?;
-            c.map_or(Ok(()), |c| c.copy_to(state.c_mut()))?;
-        }
+        unsafe { write_from(initial, state)? };
         let sequence = Sequence { x, lens, y };
         match threads {
             Threads::None => layer.forward(sequence, state, scratch)?,
             Threads::Pool => layer.forward_parallel(sequence, state, scratch, 0)?,
         }
-        let [h, c] = last;
         // SAFETY: by the contract.
-        unsafe {
-            h.map_or(Ok(()), |h| h.copy_from(state.h()))?;
-            c.map_or(Ok(()), |c| c.copy_from(state.c()))
-        }
+        unsafe { read_into(last, state) }
+    }
+
+    /// The input, where it lies.
+    ///
+    /// # Safety
+    /// The contract: what the call points to.
+    unsafe fn input<'a>(&self, x: Lent<f32>, dims: Dims, layout: Layout) -> Result<View<'a>, Failure> {
+        let strides = Strides { time: self.x_time_stride, direction: 0, batch: self.x_batch_stride };
+        let strides = placement("x", strides, dims, layout, x.count)?;
+        // SAFETY: by the contract.
+        Ok(View::strided(unsafe { x.slice() }, dims, strides)?)
+    }
+
+    /// The output, where it lies.
+    ///
+    /// # Safety
+    /// The contract: what the call points to; and nothing else of the call overlaps y.
+    unsafe fn output<'a>(&self, y: Lent<f32>, dims: Dims, layout: Layout) -> Result<ViewMut<'a>, Failure> {
+        let (time, batch) = (self.y_time_stride, self.y_batch_stride);
+        let strides = Strides { time, direction: self.y_direction_stride, batch };
+        let strides = placement("y", strides, dims, layout, y.count)?;
+        // SAFETY: by the contract and the caller.
+        Ok(unsafe { ViewMut::from_raw(y.start.as_ptr(), y.count, dims, strides) }?)
     }
 
     /// The caller's initial and final states.

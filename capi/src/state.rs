@@ -147,8 +147,7 @@ pub unsafe extern "C" fn rnnpack_state_read(
         let stream = lent::handle(state, "state")?.lock()?;
         let [h, c] = parts(&stream.state, [(h.cast_const(), h_count, "h"), (c, c_count, "c")])?;
         h.map_or(Ok(()), |h| c.map_or(Ok(()), |c| h.span().apart_from([Some(c.span())])))?;
-        h.map_or(Ok(()), |h| h.copy_from(stream.state.h()))?;
-        c.map_or(Ok(()), |c| c.copy_from(stream.state.c()))
+        read_into([h, c], &stream.state)
     })
 }
 
@@ -170,9 +169,8 @@ pub unsafe extern "C" fn rnnpack_state_write(
     // SAFETY: by the contract.
     status::run(|| unsafe {
         let mut stream = lent::handle(state, "state")?.lock()?;
-        let [h, c] = parts(&stream.state, [(h, h_count, "h"), (c, c_count, "c")])?;
-        h.map_or(Ok(()), |h| h.copy_to(stream.state.h_mut()))?;
-        c.map_or(Ok(()), |c| c.copy_to(stream.state.c_mut()))
+        let parts = parts(&stream.state, [(h, h_count, "h"), (c, c_count, "c")])?;
+        write_from(parts, &mut stream.state)
     })
 }
 
@@ -186,6 +184,30 @@ pub(crate) fn parts(
         given.map(|given| given.expect(expected)).transpose()
     };
     Ok([part(h, state.h().len())?, part(c, state.c().len())?])
+}
+
+/// Copies h and c of `state` to the caller's buffers, as [`parts`] made them.
+///
+/// # Safety
+/// The contract: they are valid for writes, and nobody uses them meanwhile.
+pub(crate) unsafe fn read_into([h, c]: [Option<Lent<f32>>; 2], state: &State) -> Result<(), Failure> {
+    // SAFETY: by the contract.
+    unsafe {
+        h.map_or(Ok(()), |h| h.copy_from(state.h()))?;
+        c.map_or(Ok(()), |c| c.copy_from(state.c()))
+    }
+}
+
+/// Copies the caller's h and c, as [`parts`] made them, to `state`.
+///
+/// # Safety
+/// The contract: they are initialized, and nobody writes them meanwhile.
+pub(crate) unsafe fn write_from([h, c]: [Option<Lent<f32>>; 2], state: &mut State) -> Result<(), Failure> {
+    // SAFETY: by the contract.
+    unsafe {
+        h.map_or(Ok(()), |h| h.copy_to(state.h_mut()))?;
+        c.map_or(Ok(()), |c| c.copy_to(state.c_mut()))
+    }
 }
 
 /// Frees a state; NULL is allowed.

@@ -117,7 +117,7 @@ impl Handles {
 
     fn open(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let mut bytes = u.choose(&FILES)?.to_vec();
-        while u.ratio(1, 3)? {
+        for _ in 0..u.int_in_range(0..=7u8)?.saturating_sub(3) {
             let at = u.int_in_range(0..=bytes.len() - 1)?;
             bytes[at] = u.arbitrary()?;
         }

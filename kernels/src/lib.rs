@@ -1,7 +1,7 @@
 //! The kernels of `rnnpack`: packed panels, register tiles and fused cells for recurrent layers on CPUs.
 //!
-//! All unsafe code of the project is in this crate, behind doors that check sizes. Most programs want the crate
-//! `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
+//! All unsafe code of the project is in this crate, behind doors that check sizes, but for the C interface's. Most
+//! programs want the crate `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
 //!
 //! [`Packed`] holds the weights of one direction for one instruction set, a [`Variant`]; [`forward`] runs them over a
 //! sequence. [`mod@reference`] is what they are held to: the same operations in the same order, as plainly as they can be
