@@ -144,19 +144,42 @@ impl Layer {
         let graph = pb::GraphProto {
             name: "layer".into(),
             node: vec![node],
-            initializer: vec![
-                tensor("W", &[1, rows, input], &self.w),
-                tensor("R", &[1, rows, hidden], &self.r),
-                tensor("B", &[1, 2 * rows], &self.b),
-            ],
             input: vec![value("X", &[time, batch, input])],
             output: vec![value("Y", &[time, 1, batch, hidden])],
             ..Default::default()
         };
+        let tensors = vec![
+            tensor("W", &[1, rows, input], &self.w),
+            tensor("R", &[1, rows, hidden], &self.r),
+            tensor("B", &[1, 2 * rows], &self.b),
+        ];
+        let graph = [graph.encode_to_vec(), Stored { tensors }.encode_to_vec()].concat();
         let opset = pb::OperatorSetIdProto { version: 14, ..Default::default() };
-        pb::ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(graph), ..Default::default() }
-            .encode_to_vec()
+        let model = pb::ModelProto { ir_version: 8, opset_import: vec![opset], ..Default::default() };
+        [model.encode_to_vec(), Main { graph }.encode_to_vec()].concat()
     }
+}
+
+/// The dimensions of a `TensorProto`. rten reads them only one by one, as ONNX's own schema has them; tract's writes them
+/// packed. Messages are merged by putting their bytes behind each other, so this is all that has to be written anew.
+#[derive(Clone, PartialEq, Message)]
+struct TensorDims {
+    #[prost(int64, repeated, packed = "false", tag = "1")]
+    dims: Vec<i64>,
+}
+
+/// The stored tensors of a `GraphProto`, encoded.
+#[derive(Clone, PartialEq, Message)]
+struct Stored {
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    tensors: Vec<Vec<u8>>,
+}
+
+/// The graph of a `ModelProto`, encoded.
+#[derive(Clone, PartialEq, Message)]
+struct Main {
+    #[prost(bytes = "vec", tag = "7")]
+    graph: Vec<u8>,
 }
 
 /// The largest difference; an error where the lengths differ or something is NaN.
@@ -168,14 +191,15 @@ pub(crate) fn largest_difference<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[
     Ok(largest)
 }
 
-fn tensor(name: &str, dims: &[usize], values: &[f32]) -> pb::TensorProto {
-    pb::TensorProto {
+fn tensor(name: &str, dims: &[usize], values: &[f32]) -> Vec<u8> {
+    let tensor = pb::TensorProto {
         name: name.into(),
-        dims: dims.iter().map(|&d| d as i64).collect(),
         data_type: pb::tensor_proto::DataType::Float.into(),
         raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         ..Default::default()
-    }
+    };
+    let dims = TensorDims { dims: dims.iter().map(|&d| d as i64).collect() };
+    [tensor.encode_to_vec(), dims.encode_to_vec()].concat()
 }
 
 fn value(name: &str, dims: &[usize]) -> pb::ValueInfoProto {

@@ -112,7 +112,8 @@ fn measure(args: &Args, threads: usize) -> Result<()> {
     let ops = args.op.map_or(vec![Op::Lstm, Op::Gru], |op| vec![op]);
     for op in ops {
         for &sizes in shapes {
-            let report = compete(&Layer::random(op, sizes), threads, args.seconds)?;
+            let layer = Layer::random(op, sizes);
+            let report = compete(&layer, threads, args.seconds)?;
             print!("{}", if args.csv { report.csv() } else { report.text() });
         }
     }
@@ -136,7 +137,8 @@ struct Report<'a> {
 
 /// Compares the sides' results, then times those that agree.
 fn compete(layer: &Layer, threads: usize, seconds: f64) -> Result<Report<'_>> {
-    let (mut sides, mut rows, mut ours) = (Vec::new(), Vec::new(), None);
+    let (mut sides, mut rows) = (Vec::new(), Vec::new());
+    let mut ours: Option<Vec<f32>> = None;
     for (name, new) in sides::SIDES {
         let checked = new(layer, threads).and_then(|mut side| {
             side.call()?;
