@@ -321,7 +321,9 @@ fn forward(list: &mut Refused) {
     let other = Case::lstm(3, 4);
     let (layer, other) = (layer(&case.desc()), layer(&other.desc()));
     let state = state(&layer, 2);
-    let (x, mut y, lens) = ([0.5f32; 100], [9.0f32; 100], [3, 1]);
+    // Lengths of 2 rows, in as much memory as a final state takes.
+    let (x, mut y, mut lens) = ([0.5f32; 100], [9.0f32; 100], [0i32; 16]);
+    (lens[0], lens[1]) = (3, 1);
     let (mut h, mut c) = ([9.0f32; 16], [9.0f32; 16]);
     let (too_long, negative) = ([3, 4], [-1, 3]);
     let at_y = y.as_mut_ptr();
