@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 # Every tool that is used, with the Debian package that has it.
 missing=
-for tool in gcc:gcc g++:g++ pkg-config:pkg-config valgrind:valgrind nm:binutils; do
+for tool in gcc:gcc g++:g++ pkg-config:pkg-config valgrind:valgrind nm:binutils python3:python3; do
     command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool#*:}"
 done
 if [ -n "$missing" ] && command -v apt-get >/dev/null; then
