@@ -5,8 +5,9 @@ Every case is one recurrent layer, forward, with biases, over a whole sequence f
 answers of all sides are compared before anything is timed, and a side that disagrees is reported and not timed.
 
 Rounds: the sides take turns in random order. A turn is one call that is not timed and then timed calls for about a
-millisecond, one at least. Every round begins with the machine's limits, measured anew: the multiply-add peak and the
-bandwidth at which one core reads a buffer of R's size. Shares are medians over rounds.
+millisecond, one at least; with several threads a rest of 10 ms goes before it. Every round begins with the machine's
+limits, measured anew: the multiply-add peak and the bandwidth at which one core reads a buffer of R's size. Shares are
+medians over rounds.
 
 All sides are called from Python as their users call them, which is part of their time: about 2 µs for rnnpack through
 ctypes, 5 to 10 µs for the others.
@@ -30,6 +31,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 TURN = 1e-3
+# Threads of the side before may spin for some milliseconds in wait of more work, on CPUs that the next side needs.
+REST = 10e-3
 # Activations are good to some 1e-6 each; a wrong gate or state moves answers by 1e-2 and more. bf16 has 8 bits.
 BOUND = {"f32": 1e-4, "bf16": 5e-2}
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -313,6 +316,8 @@ def run(case, peers, limits, seconds):
     while len(rounds) < 5 or time.perf_counter() - start < seconds:
         rounds.append(limits.measure())
         for peer, call, times, medians in random.sample(sides, len(sides)):
+            if case.threads > 1:
+                time.sleep(REST)
             measured = turn(call)
             times += measured
             medians.append(statistics.median(measured))
