@@ -72,7 +72,21 @@ impl Layer {
         let (left, right) = scratch.split_at_mut(scratch.len() / 2);
         let batch = rows.x.dims().batch;
         let (low, high) = rows.split(batch * left.len() / (left.len() + right.len()));
-        let (a, b) = rayon::join(|| self.fork(low, left), || self.fork(high, right));
+        let (a, b) = both(|| self.fork(low, left), || self.fork(high, right));
         a.and(b)
     }
+}
+
+/// Runs both, `b` on another thread of the pool if one is free. `a` stays on this thread, also where that is not one of the
+/// pool's: handing both over would wake two threads, which a system may well put on one core.
+fn both<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    if rayon::current_thread_index().is_some() {
+        return rayon::join(a, b);
+    }
+    let mut second = None;
+    let first = rayon::in_place_scope(|scope| {
+        scope.spawn(|_| second = Some(b()));
+        a()
+    });
+    (first, second.expect("the scope ends when its task has"))
 }
