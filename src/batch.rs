@@ -13,6 +13,28 @@ impl Layer {
     /// pool (0: as many as the pool has); fewer where the shares would be too small to gain. The result has the same
     /// bits. The directions of a bidirectional layer run one after the other.
     ///
+    /// ```
+    /// # use rnnpack::{Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout};
+    /// # use rnnpack::{Scratch, Sequence, Shape, View, ViewMut};
+    /// # fn main() -> Result<(), rnnpack::Error> {
+    /// # let shape = Shape { input: 4, hidden: 64, direction: Direction::Forward };
+    /// # let (w, r) = (vec![0.1; 4 * 64 * 4], vec![-0.01; 4 * 64 * 64]);
+    /// # let tensors = LayerTensors { w: &w, r: &r, b: None, p: None };
+    /// # let lstm = Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors)?)?;
+    /// # let (x_dims, x) = (Dims { time: 20, directions: 1, batch: 8, width: 4 }, vec![1.0; 20 * 8 * 4]);
+    /// # let y_dims = Dims { width: 64, ..x_dims };
+    /// let (mut serial, mut parallel) = (vec![0.0; 20 * 8 * 64], vec![0.0; 20 * 8 * 64]);
+    /// for (threads, y) in [(1, &mut serial), (0, &mut parallel)] {
+    ///     let x = View::new(&x, x_dims, Layout::TimeMajor)?;
+    ///     let y = Some(ViewMut::new(y, y_dims, Layout::TimeMajor)?);
+    ///     let (mut state, mut scratch) = (lstm.new_state(8)?, Scratch::new());
+    ///     lstm.forward_parallel(Sequence { x, lens: None, y }, &mut state, &mut scratch, threads)?;
+    /// }
+    /// assert_eq!(serial, parallel);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Layer::forward`]; where there is no memory for one share's scratch, the others have written theirs.
     pub fn forward_parallel(
@@ -50,7 +72,21 @@ impl Layer {
         let (left, right) = scratch.split_at_mut(scratch.len() / 2);
         let batch = rows.x.dims().batch;
         let (low, high) = rows.split(batch * left.len() / (left.len() + right.len()));
-        let (a, b) = rayon::join(|| self.fork(low, left), || self.fork(high, right));
+        let (a, b) = both(|| self.fork(low, left), || self.fork(high, right));
         a.and(b)
     }
+}
+
+/// Runs both, `b` on another thread of the pool if one is free. `a` stays on this thread, also where that is not one of the
+/// pool's: handing both over would wake two threads, which a system may well put on one core.
+fn both<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    if rayon::current_thread_index().is_some() {
+        return rayon::join(a, b);
+    }
+    let mut second = None;
+    let first = rayon::in_place_scope(|scope| {
+        scope.spawn(|_| second = Some(b()));
+        a()
+    });
+    (first, second.expect("the scope ends when its task has"))
 }

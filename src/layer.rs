@@ -31,6 +31,31 @@ impl<'a, F: Element> Sequence<'a, F> {
 /// A packed LSTM, GRU or RNN layer, forward, reverse or bidirectional.
 ///
 /// It is immutable: one layer serves any number of streams and threads, each with its own [`State`] and [`Scratch`].
+///
+/// ```
+/// use rnnpack::{Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout};
+/// use rnnpack::{Scratch, Sequence, Shape, View, ViewMut};
+///
+/// # fn main() -> Result<(), rnnpack::Error> {
+/// let shape = Shape { input: 3, hidden: 5, direction: Direction::Bidirectional };
+/// let (w, r) = (vec![0.1; 2 * 3 * 5 * 3], vec![-0.1; 2 * 3 * 5 * 5]);
+/// let tensors = LayerTensors { w: &w, r: &r, b: None, p: None };
+/// let gru = Layer::new(&LayerWeights::new(Cell::gru(false), shape, GateOrder::Onnx, tensors)?)?;
+///
+/// // Two sequences of 4 and 2 steps, batch-major: x [B, T, I], y [B, T, D, H].
+/// let dims = Dims { time: 4, directions: 1, batch: 2, width: 3 };
+/// let x = vec![1.0; 2 * 4 * 3];
+/// let mut y = vec![f32::NAN; 2 * 4 * 2 * 5];
+/// let sequence = Sequence {
+///     x: View::new(&x, dims, Layout::BatchMajor)?,
+///     lens: Some(&[4, 2]),
+///     y: Some(ViewMut::new(&mut y, Dims { directions: 2, width: 5, ..dims }, Layout::BatchMajor)?),
+/// };
+/// gru.forward(sequence, &mut gru.new_state(2)?, &mut Scratch::new())?;
+/// assert!(y[(4 + 2) * 2 * 5..].iter().all(|&v| v == 0.0)); // beyond the end of the second
+/// # Ok(())
+/// # }
+/// ```
 pub struct Layer {
     shape: Shape,
     plan: Plan,
@@ -56,6 +81,29 @@ impl Layer {
         Ok(Layer { shape: weights.shape(), plan, packed })
     }
 
+    /// The layer that [`Layer::to_bytes`] or [`LayerWeights::to_bytes`] wrote. Its weights stay where they are, on a
+    /// 64-byte boundary: [`Aligned`](crate::bytes::Aligned) puts what `include_bytes!` gives on one. It runs on the
+    /// instruction set that it was packed for, whatever `RNNPACK_ISA` says.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] says why the bytes are refused: they are altered, truncated, of another version, for an instruction
+    /// set that is not available here, or not aligned.
+    pub fn from_static(bytes: &'static [u8]) -> Result<Layer, Error> {
+        let (direction, packed) = rnnpack_kernels::bytes::from_static(bytes)?;
+        let first = &packed[0];
+        let shape = Shape { input: first.input(), hidden: first.hidden(), direction };
+        Ok(Layer { shape, plan: Plan::on(first.variant()), packed })
+    }
+
+    /// The packed layer as bytes, for [`Layer::from_static`]: those of [`LayerWeights::to_bytes`] for the layer's
+    /// instruction set.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] where they do not fit into memory.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        Ok(rnnpack_kernels::bytes::to_bytes(self.shape.direction, &self.packed)?)
+    }
+
     /// The layer's sizes.
     pub fn shape(&self) -> Shape {
         self.shape
@@ -74,6 +122,17 @@ impl Layer {
     /// Bytes of the packed weights.
     pub fn packed_bytes(&self) -> usize {
         self.packed.iter().map(Packed::bytes).sum()
+    }
+
+    /// Bytes that a fresh [`Scratch`] allocates for a call of `time` steps and `batch` rows, beside some words of its own.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] where no memory is so large.
+    pub fn scratch_bytes(&self, time: usize, batch: usize) -> Result<usize, Error> {
+        let blocking = self.plan.blocking(self.cell(), self.shape, time, batch);
+        let of = |packed| rnnpack_kernels::Scratch::bytes(packed, blocking, time, batch);
+        // Directions run after each other in the same memory. They have the same cell, but for its options.
+        self.packed.iter().try_fold(0, |most, packed| Ok(of(packed)?.max(most)))
     }
 
     /// A zero state for `batch` rows.

@@ -1,7 +1,8 @@
-//! ONNX import, two ways.
+//! ONNX import.
 //!
 //! [`recurrent_nodes`] lists the recurrent nodes of a file and packs them into layers, with nothing but a small parser.
-//! With the feature `tract`, `Model` runs whole models on tract with recurrent nodes on this crate's kernels.
+//! With the feature `tract`, `Model` runs whole models on tract with recurrent nodes on this crate's kernels, and
+//! `register` puts those into a program that uses tract itself.
 //!
 //! `LSTM`, `GRU` and `RNN` of the operator sets 1 to 28 are computed with all their attributes, inputs and outputs, in f32,
 //! f64, f16 and bf16, as the ONNX standard says. What is not computed is refused with an [`OnnxError`] that names the
@@ -23,11 +24,12 @@ mod tensor;
 mod walk;
 mod weights;
 
-pub use attribute::AttributeValue;
+pub use attribute::{AttributeValue, BadAttribute};
+pub use cells::CellAttributes;
 pub use error::OnnxError;
 pub use half::{bf16, f16};
 #[cfg(feature = "tract")]
-pub use model::{Kernels, Loader, Model, Stream, ValueSpec};
+pub use model::{Kernels, Loader, Model, Stream, ValueSpec, register};
 pub use node::{Extent, RecurrentNode};
 pub use operator::RecurrentOp;
 pub use tensor::{DType, Element, Tensor, TensorData};

@@ -7,6 +7,18 @@ use std::fmt;
 pub const ISA_VARIABLE: &str = "RNNPACK_ISA";
 
 /// Decides how a layer is computed here: the instruction set and the loop extents. A plan is plain data.
+///
+/// ```
+/// use rnnpack::{Cell, Direction, Planner, Shape};
+///
+/// # fn main() -> Result<(), rnnpack::Error> {
+/// let shape = Shape { input: 64, hidden: 128, direction: Direction::Forward };
+/// let plan = Planner::for_isa("portable")?.plan(&Cell::lstm(), shape);
+/// assert_eq!(plan.variant.name(), "portable"); // for `Layer::with_plan`
+/// assert!(Planner::for_isa("abacus").is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planner {
     /// Variants to choose from, widest first; at least one.
@@ -48,11 +60,16 @@ impl Planner {
         Ok(Planner { variants: vec![variant], caches: detect_caches() })
     }
 
+    /// The widest instruction set that it plans for.
+    pub fn widest(&self) -> Variant {
+        self.variants[0]
+    }
+
     /// The plan for a layer: the instruction set with the fewest panels, which is the widest, or a narrower one where
     /// that has no more (H = 8 is one panel of 8 lanes as well as of 16). A panel costs about the same on all of them.
     /// Variants that would give other bits than the widest are left out.
     pub fn plan(&self, cell: &Cell, shape: Shape) -> Plan {
-        let widest = self.variants[0];
+        let widest = self.widest();
         let equal = self.variants.iter().copied().filter(|v| v.is_fused() == widest.is_fused());
         let cost = |v: &Variant| (rnnpack_kernels::weight_vectors(cell, *v, shape.hidden), v.lanes());
         Plan { variant: equal.min_by_key(cost).unwrap_or(widest), caches: self.caches }
@@ -60,6 +77,11 @@ impl Planner {
 }
 
 impl Plan {
+    /// For this machine and a variant that was chosen before.
+    pub(crate) fn on(variant: Variant) -> Plan {
+        Plan { variant, caches: detect_caches() }
+    }
+
     /// Bytes of R of one direction as it is packed, in whole panels: what a step reads.
     pub fn recurrent_bytes(&self, cell: &Cell, hidden: usize) -> usize {
         let vectors = rnnpack_kernels::weight_vectors(cell, self.variant, hidden).saturating_mul(hidden);

@@ -1,6 +1,30 @@
 use crate::{Dims, Error, Layer, Layout, Scratch, Sequence, State, Strides, View, ViewMut};
 
 /// Layers on top of each other: the output of one is the input of the next, directions concatenated.
+///
+/// ```
+/// use rnnpack::{Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout};
+/// use rnnpack::{Sequence, Shape, Stack, StackScratch, View, ViewMut};
+///
+/// # fn main() -> Result<(), rnnpack::Error> {
+/// let layer = |input, hidden, direction: Direction| {
+///     let rows = direction.count() * 4 * hidden;
+///     let (w, r) = (vec![0.1; rows * input], vec![0.1; rows * hidden]);
+///     let tensors = LayerTensors { w: &w, r: &r, b: None, p: None };
+///     let shape = Shape { input, hidden, direction };
+///     Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors)?)
+/// };
+/// // The second layer reads both directions of the first: 2 · 4 inputs.
+/// let stack = Stack::new(vec![layer(3, 4, Direction::Bidirectional)?, layer(8, 2, Direction::Forward)?])?;
+///
+/// let (x, mut y) = ([1.0; 5 * 3], [0.0; 5 * 2]);
+/// let x_dims = Dims { time: 5, directions: 1, batch: 1, width: 3 };
+/// let x = View::new(&x, x_dims, Layout::TimeMajor)?;
+/// let y = Some(ViewMut::new(&mut y, Dims { width: 2, ..x_dims }, Layout::TimeMajor)?);
+/// stack.forward(Sequence { x, lens: None, y }, &mut stack.new_state(1)?, &mut StackScratch::new())?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Stack {
     layers: Vec<Layer>,
 }

@@ -5,6 +5,24 @@ use rnnpack_kernels::{Cell, Element};
 ///
 /// Both are dense `[D, B, H]`, as ONNX's `initial_h`, `initial_c`, `Y_h` and `Y_c` are with `layout = 0`. A forward
 /// call starts from what is here and leaves the final state here.
+///
+/// ```
+/// # use rnnpack::{Cell, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Scratch, Shape};
+/// # fn main() -> Result<(), rnnpack::Error> {
+/// # let shape = Shape { input: 1, hidden: 2, direction: Direction::Forward };
+/// # let tensors = LayerTensors { w: &[0.5; 8], r: &[0.5; 16], b: None, p: None };
+/// # let lstm = Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors)?)?;
+/// let (mut state, mut scratch, mut h) = (lstm.new_state(1)?, Scratch::new(), [0.0; 2]);
+/// lstm.step(&[1.0], &mut state, &mut h, &mut scratch)?;
+/// let saved = state.clone(); // both streams go on from here
+/// lstm.step(&[2.0], &mut state, &mut h, &mut scratch)?;
+/// assert_ne!(state, saved);
+/// state.reset(); // a new stream
+/// state.c_mut()[0] = 0.5; // with an initial state of its own
+/// assert_eq!((state.h(), state.c()), (&[0.0, 0.0][..], &[0.5, 0.0][..]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct State<F = f32> {
     pub(crate) shape: Shape,
@@ -62,6 +80,11 @@ impl<F: Element> State<F> {
     /// Hidden state `[D, B, H]`, to write.
     pub fn h_mut(&mut self) -> &mut [F] {
         &mut self.h
+    }
+
+    /// Bytes of h and c.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.h()) + size_of_val(self.c())
     }
 
     /// Cell state `[D, B, H]`, to write; empty where the cell has none.

@@ -1,5 +1,5 @@
 use crate::{Error, Shape};
-use rnnpack_kernels::{Cell, Element, GateOrder, Tensors, Weights};
+use rnnpack_kernels::{Cell, Element, GateOrder, Target, Tensors, Weights};
 
 /// The tensors of a layer as ONNX has them, directions outermost. D is the number of directions, G the cell's number of
 /// gates: 4 of an LSTM, 3 of a GRU, 1 of an RNN.
@@ -16,6 +16,16 @@ pub struct LayerTensors<'a, F = f32> {
 }
 
 /// The weights of a layer, checked: sizes agree and every element is finite.
+///
+/// ```
+/// use rnnpack::{Cell, Direction, GateOrder, LayerTensors, LayerWeights, Shape};
+///
+/// let shape = Shape { input: 3, hidden: 5, direction: Direction::Forward };
+/// let (w, r) = (vec![0.1; 4 * 5 * 3], vec![0.1; 4 * 5 * 4]); // R should be [1, 20, 5]
+/// let tensors = LayerTensors { w: &w, r: &r, b: None, p: None };
+/// let error = LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors).unwrap_err();
+/// assert_eq!(error.to_string(), "R has 80 elements where the shapes call for 100");
+/// ```
 #[derive(Clone, Debug)]
 pub struct LayerWeights<'a, F = f32> {
     shape: Shape,
@@ -147,8 +157,36 @@ fn in_whole(
 }
 
 impl<'a> LayerWeights<'a> {
+    /// Packs the weights to bytes for [`Layer::from_static`](crate::Layer::from_static) or, without `std`, for
+    /// `from_static` of the kernels' `bytes`, on any instruction set that was compiled in; this CPU need not have it.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] where they do not fit into memory.
+    pub fn to_bytes(&self, target: Target) -> Result<Vec<u8>, Error> {
+        Ok(rnnpack_kernels::bytes::pack(target, self.shape.direction, &self.directions)?)
+    }
+
     /// The tensors of one layer of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN`, one [`PyTorchTensors`] per direction.
     /// PyTorch's GRU is [`Cell::gru`] with `linear_before_reset`.
+    ///
+    /// ```
+    /// use rnnpack::{Cell, Direction, Layer, LayerWeights, PyTorchTensors, Shape};
+    ///
+    /// # fn main() -> Result<(), rnnpack::Error> {
+    /// // nn.GRU(3, 5): the entries of its state_dict, row by row.
+    /// let (weight_ih, weight_hh) = (vec![0.1; 3 * 5 * 3], vec![0.1; 3 * 5 * 5]);
+    /// let (bias_ih, bias_hh) = (vec![0.1; 3 * 5], vec![0.1; 3 * 5]);
+    /// let tensors = PyTorchTensors {
+    ///     weight_ih: &weight_ih,
+    ///     weight_hh: &weight_hh,
+    ///     bias_ih: Some(&bias_ih),
+    ///     bias_hh: Some(&bias_hh),
+    /// };
+    /// let shape = Shape { input: 3, hidden: 5, direction: Direction::Forward };
+    /// let gru = Layer::new(&LayerWeights::pytorch(Cell::gru(true), shape, &[tensors])?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`LayerWeights::new`].

@@ -9,7 +9,7 @@ use rnnpack::{
     ViewMut,
 };
 use support::forms::forms;
-use support::{Case, Contents};
+use support::{Case, Contents, embedded};
 
 fn forward(
     layer: &Layer,
@@ -89,6 +89,46 @@ fn step_does_not_allocate_after_the_first_one() {
                 }
             });
             assert_eq!(later.count_total, 0, "{variant}, batch {batch}, {cell:?}");
+        }
+    }
+}
+
+#[test]
+fn a_layer_from_bytes_leaves_its_weights_where_they_are() {
+    for (cell, variant) in forms().into_iter().flat_map(|cell| Variant::available().map(move |v| (cell, v))) {
+        let shape = Shape { input: 100, hidden: 200, direction: Direction::Bidirectional };
+        let contents = Case::new(cell, shape, 1, 1, 3).contents();
+        let bytes = embedded(&contents.layer(variant).to_bytes().unwrap(), 0);
+        let mut layer = None;
+        let loading = measure(|| layer = Some(Layer::from_static(bytes).unwrap()));
+        assert!(layer.unwrap().packed_bytes() > 400_000);
+        assert!(loading.bytes_max < 2048, "{} bytes, {variant}, {cell:?}", loading.bytes_max);
+    }
+}
+
+#[test]
+fn state_and_scratch_have_the_bytes_that_the_layer_tells() {
+    for (cell, variant) in forms().into_iter().flat_map(|cell| Variant::available().map(move |v| (cell, v))) {
+        for (time, batch) in [(0, 0), (1, 1), (1, 9), (40, 1), (7, 300)] {
+            let case = Case::new(cell, shape(Direction::Bidirectional), time, batch, 4);
+            let contents = case.contents();
+            let layer = contents.layer(variant);
+            let mut state = None;
+            let zeros = measure(|| state = Some(layer.new_state(batch).unwrap()));
+            let mut state = state.unwrap();
+            assert_eq!(zeros.bytes_total, state.bytes() as u64);
+
+            let mut y = vec![0.0; case.y_dims().checked_len().unwrap()];
+            let mut scratch = Scratch::new();
+            let call = measure(|| forward(&layer, &case, &contents, &mut state, &mut y, &mut scratch));
+            // Beside it there is the list of shares, of which there is one.
+            let list = measure(|| drop(Vec::from([rnnpack_kernels::Scratch::new()]))).bytes_total;
+            let told = layer.scratch_bytes(time, batch).unwrap() as u64;
+            let beside = call.bytes_total - told;
+            assert!(
+                (list..=4 * list).contains(&beside),
+                "{told} + {beside}, {variant}, {cell:?}, {time}×{batch}"
+            );
         }
     }
 }

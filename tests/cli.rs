@@ -85,7 +85,7 @@ fn help_shows_examples_and_exit_codes() {
     let help = rnnpack(&["--help"]);
     assert_eq!(help.code, Some(0));
     assert!(help.stdout.contains("Exit codes:"));
-    for command in ["inspect", "run", "verify", "bench"] {
+    for command in ["inspect", "run", "verify", "pack", "bench"] {
         let help = rnnpack(&[command, "--help"]);
         assert!(help.stdout.contains("Examples:\n  rnnpack"), "{}", help.stdout);
     }
@@ -101,6 +101,9 @@ fn inspect_lists_nodes_of_all_graphs() {
         assert_eq!((&node["hidden"], &node["weight_bytes"]), (&128.into(), &528_384.into()));
         assert!(node["graph"].as_str().unwrap().contains("_branch"));
         assert!(node["refusal"].is_null() && node["packed_bytes"].as_u64() >= Some(526_336));
+        assert_eq!(node["state_bytes"], 2 * 128 * 4);
+        // h twice, c and the gates.
+        assert!(node["scratch_bytes"].as_u64() >= Some((3 + 4) * 128 * 4));
     }
     let text = rnnpack(&["inspect", &fixture(SILERO)]);
     assert!(text.stdout.contains("4 recurrent nodes (LSTM, GRU, RNN), 4 on rnnpack's kernels"));
@@ -162,6 +165,44 @@ fn bytes(dtype: i64, x: f64) -> Vec<u8> {
 }
 
 #[test]
+fn pack_writes_the_bytes_of_a_node_for_an_instruction_set() {
+    let folder = folder("pack");
+    let model = OneNode::new("GRU", FLOAT16, &[attr_s("direction", "bidirectional")]);
+    let path = OneNode { directions: 2, ..model }.write(&folder, "gru");
+    let nodes = rnnpack::onnx::recurrent_nodes(&fs::read(&path).unwrap()).unwrap();
+    let file = folder.join("layer.rnnpack").display().to_string();
+    for &isa in rnnpack::Variant::COMPILED {
+        let target = rnnpack::Target::by_name(isa).unwrap();
+        let said = rnnpack(&["pack", &path, "--node", "layer", "--isa", isa, "--output", &file, "--json"]);
+        let bytes = fs::read(&file).unwrap();
+        assert_eq!(bytes, nodes[0].weights().unwrap().to_bytes(target).unwrap());
+        let expected = serde_json::json!({
+            "node": "layer", "isa": isa, "lanes": target.lanes(), "bytes": bytes.len()
+        });
+        assert_eq!(said.json(0), expected);
+    }
+    let text = rnnpack(&["pack", &path, "--isa", "portable", "--output", &file]).stdout;
+    assert!(text.starts_with(&file) && text.ends_with(" for portable (4 lanes)\n"), "{text}");
+}
+
+#[test]
+fn pack_refuses_what_it_cannot_name() {
+    let folder = folder("pack-refusals");
+    let file = folder.join("layer.rnnpack").display().to_string();
+    let pack = |model: &str, rest: &[&str]| {
+        let run = rnnpack(&[&["pack", model, "--output", &file], rest].concat());
+        assert!(!Path::new(&file).exists());
+        run
+    };
+    let silero = fixture(SILERO);
+    pack(&silero, &["--isa", "portable"]).refused("there are 4 recurrent nodes; name one with --node");
+    pack(&silero, &["--isa", "portable", "--node", "x"]).refused("no recurrent node is called \"x\"");
+    pack(&silero, &["--isa", "sse9"]).refused("instruction set \"sse9\" is none of");
+    let doubles = OneNode::new("RNN", DOUBLE, &[]).write(&folder, "doubles");
+    pack(&doubles, &["--isa", "portable"]).refused("node `layer`: input `W`: it is f64, not f32");
+}
+
+#[test]
 fn inspect_describes_every_operator_and_element_type() {
     let folder = folder("operators");
     let inspect = |model: &OneNode, name: &str| {
@@ -189,6 +230,7 @@ fn inspect_describes_every_operator_and_element_type() {
         (&"f64".into(), &Value::Null, &"matrixmultiply".into())
     );
     assert_eq!(rnn["packed_bytes"], 2 * 8 * 3 * (2 + 3 + 1));
+    assert_eq!((&rnn["state_bytes"], &rnn["scratch_bytes"]), (&(2 * 8 * 3).into(), &Value::Null));
     assert!(text.contains("computes: Relu | Tanh\n"), "{text}");
 
     let coupled = OneNode::new("LSTM", FLOAT16, &[attr_i("input_forget", 1)]);

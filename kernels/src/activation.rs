@@ -84,10 +84,10 @@ pub const UNFUSED_MAX_ULP: u32 = 4;
 
 // What follows is printed by docs/fit_activations.py; decimals are the shortest that read back as these bits.
 // The first and the last are also std's.
-const LOG2_E: f32 = std::f32::consts::LOG2_E; // 1.442695   0x3fb8aa3b
+const LOG2_E: f32 = core::f32::consts::LOG2_E; // 1.442695   0x3fb8aa3b
 const LN2_HI: f32 = 0.69314575; // 0x3f317200
 const LN2_LO: f32 = 1.4286068e-6; // 0x35bfbe8e
-const HALF_LN2: f32 = std::f32::consts::LN_2 / 2.0; // 0.3465736   0x3eb17218
+const HALF_LN2: f32 = core::f32::consts::LN_2 / 2.0; // 0.3465736   0x3eb17218
 const S0: f32 = 0.8437499; // 0x3f57fffe
 const S1: f32 = -0.07030366; // 0xbd8ffb5e
 const S2: f32 = 0.006883752; // 0x3be19119

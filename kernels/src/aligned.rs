@@ -1,14 +1,14 @@
 //! Buffers on cache-line boundaries; large ones on huge pages, where the system has them to give.
 
-use std::alloc::{Layout, alloc, dealloc};
-use std::ops::{Deref, DerefMut};
-use std::ptr::NonNull;
+use alloc::alloc::{Layout, alloc, dealloc};
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
 
 /// f32 in a cache line.
 pub(crate) const LINE: usize = 16;
 
 /// Bytes of a cache line.
-const LINE_BYTES: usize = LINE * size_of::<f32>();
+pub(crate) const LINE_BYTES: usize = LINE * size_of::<f32>();
 
 /// Bytes of a huge page on x86-64 and (with 4 KiB base pages) AArch64. Streaming weights through ordinary pages costs
 /// a page walk every 16 k, which the multiply-adds cannot hide once the weights outgrow the TLB.
@@ -55,8 +55,13 @@ impl AlignedBuf {
         Some(())
     }
 
+    /// Bytes of an allocation for `len` numbers.
+    pub(crate) fn bytes(len: usize) -> Option<usize> {
+        len.checked_mul(size_of::<f32>())?.checked_next_multiple_of(LINE_BYTES)
+    }
+
     fn layout(len: usize) -> Option<Layout> {
-        let bytes = len.checked_mul(size_of::<f32>())?.checked_next_multiple_of(LINE_BYTES)?;
+        let bytes = AlignedBuf::bytes(len)?;
         let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE_BYTES };
         Layout::from_size_align(bytes, align).ok()
     }
@@ -64,12 +69,12 @@ impl AlignedBuf {
 
 /// Asks for huge pages under a large allocation, before its first touch. Without them everything works as well.
 fn advise(start: NonNull<u8>, layout: Layout) {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(feature = "std", target_os = "linux"))]
     if layout.align() == HUGE_PAGE {
         // SAFETY: the range is one allocation of ours; the advice changes no content.
         unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(feature = "std", target_os = "linux")))]
     let _ = (start, layout);
 }
 
@@ -92,14 +97,57 @@ impl Deref for AlignedBuf {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
         // SAFETY: `len` initialized f32 stand at `start` (invariant).
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as in `deref`; `&mut self` makes the access unique.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+        unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+/// Numbers that were allocated, or that the program holds anyway. Reading asks not which.
+///
+/// # Invariant
+/// At `start` stand `len` initialized f32: those of `owner`, which is not resized; or, where it is empty, some that
+/// nothing ever writes or frees.
+pub(crate) struct Floats {
+    start: NonNull<f32>,
+    len: usize,
+    owner: AlignedBuf,
+}
+
+// SAFETY: what is not owned is only read.
+unsafe impl Send for Floats {}
+// SAFETY: through a shared reference the memory is only read.
+unsafe impl Sync for Floats {}
+
+impl Floats {
+    /// What was allocated, to write; nothing else can be.
+    pub(crate) fn owned(&mut self) -> &mut [f32] {
+        &mut self.owner
+    }
+}
+
+impl From<AlignedBuf> for Floats {
+    fn from(owner: AlignedBuf) -> Floats {
+        Floats { start: owner.start, len: owner.len, owner }
+    }
+}
+
+impl From<&'static [f32]> for Floats {
+    fn from(floats: &'static [f32]) -> Floats {
+        Floats { start: NonNull::from(floats).cast(), len: floats.len(), owner: AlignedBuf::default() }
+    }
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `len` initialized f32 stand at `start` (invariant); writing takes `&mut self`.
+        unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 

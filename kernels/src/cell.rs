@@ -154,7 +154,7 @@ impl Cell {
         match self {
             Cell::Lstm(cell) => &cell.activations,
             Cell::Gru(cell) => &cell.activations,
-            Cell::Rnn(cell) => std::slice::from_ref(&cell.activation),
+            Cell::Rnn(cell) => core::slice::from_ref(&cell.activation),
         }
     }
 

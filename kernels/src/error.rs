@@ -1,4 +1,5 @@
-use std::fmt;
+use crate::bytes::BytesError;
+use core::fmt;
 
 /// Why the kernels refused a call; nothing was computed or written.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +65,8 @@ pub enum Error {
         /// How many numbers.
         floats: usize,
     },
+    /// Packed bytes cannot be used.
+    Bytes(BytesError),
 }
 
 impl fmt::Display for Error {
@@ -85,8 +88,16 @@ impl fmt::Display for Error {
                 write!(f, "sequence_lens[{row}] is {len}, expected 0 to {time} (the time steps of X)")
             }
             Error::Memory { what, floats } => write!(f, "no memory for {what} ({floats} numbers)"),
+            Error::Bytes(e) => e.fmt(f),
         }
     }
 }
 
-impl std::error::Error for Error {}
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Error::Bytes(e) => Some(e),
+            _ => None,
+        }
+    }
+}

@@ -4,6 +4,18 @@
 //! zero-sized token that only detection can make, so holding one proves that its instructions exist.
 //! [`Variant`] is the one list: detection, the override variable, dispatch, tests and benches all read it.
 
+/// Whether the CPU has all of these features: as it says itself or, without `std`, as the compilation target promises.
+#[cfg(target_arch = "x86_64")]
+macro_rules! has_features {
+    ($($feature:tt),+) => {{
+        #[cfg(feature = "std")]
+        let found = $(std::is_x86_feature_detected!($feature))&&+;
+        #[cfg(not(feature = "std"))]
+        let found = cfg!(all($(target_feature = $feature),+));
+        found
+    }};
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -11,7 +23,7 @@ mod avx512;
 mod portable;
 pub(crate) mod scalar;
 
-use std::fmt;
+use core::fmt;
 
 /// Vector operations of one instruction set, over `LANES` f32 lanes.
 ///
@@ -36,7 +48,8 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// `mul_add` rounds once.
     const FUSED: bool;
 
-    /// The token, where the running CPU (and operating system) has the instructions.
+    /// The token, where the running CPU (and operating system) has the instructions, or the compilation target promises
+    /// them.
     fn detect() -> Option<Self>;
     /// Calls `f` inside a function that is compiled for this ISA; what is inlined into it uses its instructions.
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
@@ -87,13 +100,17 @@ macro_rules! variants {
         enum Id { $( $(#[$attr])* $id, )* }
 
         impl Variant {
-            /// The variants that this CPU runs, widest first. The last, `portable`, runs everywhere.
+            /// The variants that this CPU runs, widest first. The last, `portable`, runs everywhere. Without the feature
+            /// `std` nothing is detected: they are those that the compilation target promises.
             pub fn available() -> impl Iterator<Item = Variant> {
                 [ $( $(#[$attr])* <$token>::detect().map(|_| Variant(Id::$id)), )* ].into_iter().flatten()
             }
 
             /// The names of all variants that were compiled in, widest first, whether this CPU has them or not.
             pub const COMPILED: &'static [&'static str] = &[ $( $(#[$attr])* <$token>::NAME, )* ];
+
+            const TARGETS: &'static [Target] =
+                &[ $( $(#[$attr])* Target { name: <$token>::NAME, lanes: <$token>::LANES }, )* ];
 
             /// The name, as the override variable takes it.
             pub fn name(self) -> &'static str {
@@ -143,6 +160,36 @@ impl Variant {
     /// The variant with this name, if it was compiled in and this CPU has it.
     pub fn by_name(name: &str) -> Option<Variant> {
         Variant::available().find(|v| v.name() == name)
+    }
+
+    /// What weights are packed for, to run on this variant.
+    pub fn target(self) -> Target {
+        Target { name: self.name(), lanes: self.lanes() }
+    }
+}
+
+/// An instruction set that was compiled in, whether this CPU has it or not: what weights can be packed for, since packing
+/// is movement of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    name: &'static str,
+    lanes: usize,
+}
+
+impl Target {
+    /// The target with this name, one of [`Variant::COMPILED`].
+    pub fn by_name(name: &str) -> Option<Target> {
+        Variant::TARGETS.iter().copied().find(|target| target.name == name)
+    }
+
+    /// The name of its variant.
+    pub fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// f32 lanes of a vector.
+    pub fn lanes(self) -> usize {
+        self.lanes
     }
 }
 

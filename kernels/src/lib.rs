@@ -1,17 +1,61 @@
 //! The kernels of `rnnpack`: packed panels, register tiles and fused cells for recurrent layers on CPUs.
 //!
-//! All unsafe code of the project is in this crate, behind doors that check sizes. Most programs want the crate
-//! `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
+//! All unsafe code of the project is in this crate, behind doors that check sizes, but for the C interface's. Most
+//! programs want the crate `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
+//!
+//! [`Packed`] holds the weights of one direction for one instruction set, a [`Variant`]; [`forward`] runs them over a
+//! sequence. [`mod@reference`] is what they are held to: the same operations in the same order, as plainly as they can be
+//! said. On variants with fused multiply-adds the results are equal bit for bit.
+//!
+//! ```
+//! use rnnpack_kernels::blocking::{Blocking, Caches};
+//! use rnnpack_kernels::{Call, Cell, Dims, GateOrder, Layout, Packed, Scratch, Tensors, Variant, View};
+//! use rnnpack_kernels::{Weights, forward, reference};
+//!
+//! # fn main() -> Result<(), rnnpack_kernels::Error> {
+//! let (input, hidden, time, batch) = (3, 20, 4, 2);
+//! let (w, r) = (vec![0.1; 4 * hidden * input], vec![-0.1; 4 * hidden * hidden]);
+//! let tensors = Tensors { w: &w, r: &r, wb: None, rb: None, p: None };
+//! let weights = Weights::new(Cell::lstm(), [input, hidden], GateOrder::Onnx, tensors)?;
+//! let x: Vec<f32> = (0..time * batch * input).map(|i| i as f32 / 10.0).collect();
+//! let x = View::new(&x, Dims { time, directions: 1, batch, width: input }, Layout::TimeMajor)?;
+//!
+//! let (mut right, mut right_c) = (vec![0f32; batch * hidden], vec![0f32; batch * hidden]);
+//! reference::forward(&weights, x, None, false, &mut right, &mut right_c)?;
+//!
+//! for variant in Variant::available() {
+//!     let (mut h, mut c) = (vec![0.0; batch * hidden], vec![0.0; batch * hidden]);
+//!     let blocking = Blocking::new(weights.cell(), variant, Caches::UNKNOWN, [hidden, time, batch]);
+//!     let call = Call { x, y: None, lens: None, reverse: false, h: &mut h, c: &mut c, blocking };
+//!     forward(&Packed::new(variant, &weights)?, call, &mut Scratch::new())?;
+//!     assert!(h == right || !variant.is_fused());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The feature `gemm` adds a safe door to matrixmultiply, for products that are not the hot path.
+//!
+//! Without the feature `std` (it is a default one) the crate needs `alloc` alone: for small devices, whose instruction set
+//! is fixed when the program is compiled. Results have the same bits.
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
 
 pub mod activation;
 mod aligned;
 pub mod blocking;
+pub mod bytes;
 mod cell;
+mod direction;
 mod error;
 #[cfg(feature = "gemm")]
 pub mod gemm;
 mod isa;
+mod math;
 mod pack;
+#[cfg(feature = "std")]
 pub mod probe;
 pub mod reference;
 mod sequence;
@@ -21,8 +65,9 @@ mod weights;
 
 pub use activation::Activation;
 pub use cell::{Cell, GruCell, LstmCell, RnnCell};
+pub use direction::Direction;
 pub use error::Error;
-pub use isa::Variant;
+pub use isa::{Target, Variant};
 pub use pack::{Packed, weight_vectors};
 pub use sequence::{Call, Scratch, check, check_output, forward, zero_padding};
 pub use view::{Dims, Layout, Strides, View, ViewMut};

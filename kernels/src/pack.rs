@@ -13,10 +13,11 @@
 //!
 //! An RNN has one gate, so its panel takes four vectors of units: `h₀ … h₁₅ │ h₁₆ … h₃₁ │ h₃₂ … h₄₇ │ h₄₈ … h₆₃`.
 
-use crate::aligned::AlignedBuf;
+use crate::aligned::{AlignedBuf, Floats};
 use crate::cell::PassShape;
 use crate::isa::Variant;
 use crate::{Cell, Error, Weights};
+use alloc::vec::Vec;
 
 /// Vectors of weights that a step reads for every k: what a row of a batch costs on `variant`.
 pub fn weight_vectors(cell: &Cell, variant: Variant, hidden: usize) -> usize {
@@ -27,16 +28,24 @@ pub fn weight_vectors(cell: &Cell, variant: Variant, hidden: usize) -> usize {
 /// The weights of one direction, packed for one variant.
 ///
 /// # Invariant
-/// `passes` are those of the cell, `row` covers the panels of each, and `constants` holds three rows.
+/// `panels` are packed for the lanes of `variant`.
 pub struct Packed {
     variant: Variant,
+    panels: Panels,
+}
+
+/// The weights of one direction, packed for a number of lanes.
+///
+/// # Invariant
+/// `passes` are those of the cell, `row` covers the panels of each, and `constants` holds three rows.
+pub(crate) struct Panels {
     cell: Cell,
     peepholes: bool,
     input: usize,
     hidden: usize,
     row: usize,
     passes: Vec<PackedPass>,
-    constants: AlignedBuf,
+    constants: Floats,
 }
 
 /// The weights of one pass.
@@ -46,9 +55,9 @@ pub struct Packed {
 pub(crate) struct PackedPass {
     pub(crate) shape: PassShape,
     pub(crate) panels: usize,
-    pub(crate) w: AlignedBuf,
-    pub(crate) r: AlignedBuf,
-    pub(crate) bias: AlignedBuf,
+    pub(crate) w: Floats,
+    pub(crate) r: Floats,
+    pub(crate) bias: Floats,
 }
 
 impl Packed {
@@ -57,24 +66,12 @@ impl Packed {
     /// # Errors
     /// [`Error::Overflow`] and [`Error::Memory`] where the packed weights do not fit into memory.
     pub fn new(variant: Variant, weights: &Weights<'_>) -> Result<Packed, Error> {
-        let (cell, hidden, lanes) = (*weights.cell(), weights.hidden(), variant.lanes());
-        let passes: Vec<PackedPass> = cell
-            .passes()
-            .iter()
-            .map(|&shape| PackedPass::new(shape, lanes, weights))
-            .collect::<Result<_, _>>()?;
-        let padded = |pass: &PackedPass| pass.panels.saturating_mul(pass.shape.units).saturating_mul(lanes);
-        let row = passes.iter().map(padded).max().unwrap_or(0);
-        let mut constants = zeroed("packed constants", row, 3)?;
-        for unit in 0..hidden {
-            if let Some(peepholes) = weights.peepholes(unit) {
-                (0..3).for_each(|gate| constants[gate * row + unit] = peepholes[gate]);
-            } else if let Some(gate) = apart(&cell) {
-                constants[unit] = weights.rb(gate, unit);
-            }
-        }
-        let peepholes = weights.peepholes(0).is_some();
-        Ok(Packed { variant, cell, peepholes, input: weights.input(), hidden, row, passes, constants })
+        Ok(Packed { variant, panels: Panels::new(variant.lanes(), weights)? })
+    }
+
+    /// Panels that are packed for the lanes of `variant`.
+    pub(crate) fn from_panels(variant: Variant, panels: Panels) -> Packed {
+        Packed { variant, panels }
     }
 
     /// The variant that the weights are packed for.
@@ -84,42 +81,45 @@ impl Packed {
 
     /// What a step computes.
     pub fn cell(&self) -> &Cell {
-        &self.cell
+        &self.panels.cell
     }
 
     /// Whether an LSTM has peepholes.
     pub fn has_peepholes(&self) -> bool {
-        self.peepholes
+        self.panels.peepholes
     }
 
     /// Input size I.
     pub fn input(&self) -> usize {
-        self.input
+        self.panels.input
     }
 
     /// Hidden size H.
     pub fn hidden(&self) -> usize {
-        self.hidden
+        self.panels.hidden
     }
 
     /// Bytes of the packed weights.
     pub fn bytes(&self) -> usize {
-        let floats = |pass: &PackedPass| pass.w.len() + pass.r.len() + pass.bias.len();
-        (self.passes.iter().map(floats).sum::<usize>() + self.constants.len()) * size_of::<f32>()
+        self.panels.sections().map(size_of_val).sum()
+    }
+
+    pub(crate) fn panels(&self) -> &Panels {
+        &self.panels
     }
 
     /// f32 of a row of h, padded to whole panels of every pass.
     pub(crate) fn row(&self) -> usize {
-        self.row
+        self.panels.row
     }
 
     pub(crate) fn passes(&self) -> &[PackedPass] {
-        &self.passes
+        &self.panels.passes
     }
 
     /// Three rows: an LSTM's peepholes of i, o and f; or, first, the bias of the sum that stands apart.
     pub(crate) fn constants(&self) -> &[f32] {
-        &self.constants
+        &self.panels.constants
     }
 }
 
@@ -128,34 +128,90 @@ fn apart(cell: &Cell) -> Option<usize> {
     cell.passes().iter().find(|pass| pass.apart).and_then(|pass| pass.gates.last().copied())
 }
 
-fn zeroed(what: &'static str, rows: usize, columns: usize) -> Result<AlignedBuf, Error> {
-    let floats = rows.checked_mul(columns).ok_or(Error::Overflow { what })?;
-    AlignedBuf::zeroed(floats).ok_or(Error::Memory { what, floats })
+impl Panels {
+    /// Packs the weights for `lanes`.
+    ///
+    /// # Errors
+    /// As [`Packed::new`].
+    pub(crate) fn new(lanes: usize, weights: &Weights<'_>) -> Result<Panels, Error> {
+        let (cell, hidden) = (*weights.cell(), weights.hidden());
+        let zeroed =
+            |what, floats| AlignedBuf::zeroed(floats).map(Floats::from).ok_or(Error::Memory { what, floats });
+        let peepholes = weights.peepholes(0).is_some();
+        let mut panels = Panels::over(zeroed, cell, peepholes, lanes, [weights.input(), hidden])?;
+        panels.passes.iter_mut().for_each(|pass| pass.fill(lanes, weights));
+        let (row, constants) = (panels.row, panels.constants.owned());
+        for unit in 0..hidden {
+            if let Some(peepholes) = weights.peepholes(unit) {
+                (0..3).for_each(|gate| constants[gate * row + unit] = peepholes[gate]);
+            } else if let Some(gate) = apart(&cell) {
+                constants[unit] = weights.rb(gate, unit);
+            }
+        }
+        Ok(panels)
+    }
+
+    /// Panels over sections that `section` gives, in the order of [`Panels::sections`], for a name and a number of f32.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where a section is too large, and those of `section`.
+    pub(crate) fn over(
+        mut section: impl FnMut(&'static str, usize) -> Result<Floats, Error>,
+        cell: Cell,
+        peepholes: bool,
+        lanes: usize,
+        [input, hidden]: [usize; 2],
+    ) -> Result<Panels, Error> {
+        let mut of = |what, rows: usize, columns| {
+            section(what, rows.checked_mul(columns).ok_or(Error::Overflow { what })?)
+        };
+        let pass = |&shape: &PassShape| {
+            let panels = shape.panels(lanes, hidden);
+            let k = panels.checked_mul(lanes * shape.vectors());
+            let k = k.ok_or(Error::Overflow { what: "packed weights" })?;
+            let (w, r) = (of("packed W", k, input)?, of("packed R", k, hidden)?);
+            Ok(PackedPass { shape, panels, w, r, bias: of("packed bias", k, 1)? })
+        };
+        let passes: Vec<PackedPass> = cell.passes().iter().map(pass).collect::<Result<_, Error>>()?;
+        let padded = |pass: &PackedPass| pass.panels.saturating_mul(pass.shape.units).saturating_mul(lanes);
+        let row = passes.iter().map(padded).max().unwrap_or(0);
+        Ok(Panels { cell, peepholes, input, hidden, row, passes, constants: of("packed constants", row, 3)? })
+    }
+
+    /// All that is stored: W, R and the bias of each pass, and the constants.
+    pub(crate) fn sections(&self) -> impl Iterator<Item = &[f32]> {
+        let of_passes = self.passes.iter().flat_map(|pass| [&pass.w, &pass.r, &pass.bias]);
+        of_passes.chain([&self.constants]).map(|section| &**section)
+    }
+
+    pub(crate) fn cell(&self) -> &Cell {
+        &self.cell
+    }
+
+    pub(crate) fn has_peepholes(&self) -> bool {
+        self.peepholes
+    }
+
+    /// I and H.
+    pub(crate) fn sizes(&self) -> [usize; 2] {
+        [self.input, self.hidden]
+    }
 }
 
 impl PackedPass {
-    fn new(shape: PassShape, lanes: usize, weights: &Weights<'_>) -> Result<PackedPass, Error> {
-        let panels = shape.panels(lanes, weights.hidden());
-        let k =
-            panels.checked_mul(lanes * shape.vectors()).ok_or(Error::Overflow { what: "packed weights" })?;
-        let mut pass = PackedPass {
-            shape,
-            panels,
-            w: zeroed("packed W", k, weights.input())?,
-            r: zeroed("packed R", k, weights.hidden())?,
-            bias: zeroed("packed bias", k, 1)?,
-        };
+    /// Puts the weights of the pass's gates in their places.
+    fn fill(&mut self, lanes: usize, weights: &Weights<'_>) {
+        let shape = self.shape;
         for unit in 0..weights.hidden() {
             for (at, &gate) in shape.gates.iter().enumerate() {
                 let place = Place { shape, lanes, unit, gate: at };
-                place.scatter(&mut pass.w, weights.w_row(gate, unit));
-                place.scatter(&mut pass.r, weights.r_row(gate, unit));
+                place.scatter(self.w.owned(), weights.w_row(gate, unit));
+                place.scatter(self.r.owned(), weights.r_row(gate, unit));
                 let apart = shape.apart && at + 1 == shape.gates.len();
                 let rb = if apart { 0.0 } else { weights.rb(gate, unit) };
-                place.scatter(&mut pass.bias, &[weights.wb(gate, unit) + rb]);
+                place.scatter(self.bias.owned(), &[weights.wb(gate, unit) + rb]);
             }
         }
-        Ok(pass)
     }
 }
 
@@ -199,7 +255,7 @@ mod tests {
             let weights = Weights::new(cell, [input, hidden], GateOrder::Onnx, tensors).unwrap();
             for variant in Variant::available() {
                 let packed = Packed::new(variant, &weights).unwrap();
-                let all = packed.passes.iter().flat_map(|pass| pass.w.iter().copied());
+                let all = packed.passes().iter().flat_map(|pass| pass.w.iter().copied());
                 assert_eq!(
                     all.clone().count(),
                     weight_vectors(&cell, variant, hidden) * variant.lanes() * input
@@ -224,7 +280,7 @@ mod tests {
             let (panel, lane) = (17 / lanes, 17 % lanes);
             // Gate 2 (forget), unit 17, k = 1.
             let at = ((panel * input + 1) * 4 + 2) * lanes + lane;
-            assert_eq!(packed.passes[0].w[at], w[(2 * hidden + 17) * input + 1]);
+            assert_eq!(packed.passes()[0].w[at], w[(2 * hidden + 17) * input + 1]);
         }
     }
 }

@@ -5,10 +5,11 @@
 //! equations stand at [`Cell`].
 
 use crate::view::{Dims, View};
-use crate::{Activation, Cell, Element, Error, GruCell, LstmCell, RnnCell, Weights};
+use crate::{Activation, Cell, Element, Error, GruCell, LstmCell, RnnCell, Weights, math};
+use alloc::vec::Vec;
 
-/// The arithmetic of a reference: f32 with this crate's activations, or f64 with the standard library's.
-pub trait Real: Copy + PartialEq + std::fmt::Debug {
+/// The arithmetic of a reference: f32 with the kernels' activations, or f64 with [`Activation::eval64`].
+pub trait Real: Copy + PartialEq + core::fmt::Debug {
     /// 0
     const ZERO: Self;
     /// Exact conversion.
@@ -33,7 +34,7 @@ impl Real for f32 {
         x
     }
     fn fused_mul_add(self, a: f32, b: f32) -> f32 {
-        self.mul_add(a, b)
+        math::mul_add(self, a, b)
     }
     fn plus(self, a: f32) -> f32 {
         self + a

@@ -22,6 +22,7 @@ use crate::pack::{Packed, PackedPass};
 use crate::tile::{Acc, Ahead, Tile, sums, tiles};
 use crate::view::{Dims, View, ViewMut};
 use crate::{Cell, Element, Error, GruCell, LstmCell};
+use alloc::vec::Vec;
 
 /// One direction over a block of batch rows.
 pub struct Call<'a> {
@@ -65,10 +66,7 @@ pub fn forward(packed: &Packed, mut call: Call<'_>, scratch: &mut Scratch) -> Re
     if let Some(y) = &call.y {
         check_output(y, Dims { time, directions: 1, batch, width: hidden })?;
     }
-    let blocking = Blocking {
-        rows: call.blocking.rows.clamp(1, batch.max(1)),
-        steps: call.blocking.steps.clamp(1, time.max(1)),
-    };
+    let blocking = within(call.blocking, time, batch);
     let layout = Buffers::new(packed, blocking)?;
     scratch.prepare(time, batch, call.lens, layout)?;
     if let (Some(y), Some(lens)) = (&mut call.y, call.lens) {
@@ -93,6 +91,11 @@ pub fn forward(packed: &Packed, mut call: Call<'_>, scratch: &mut Scratch) -> Re
         run(block);
     }
     Ok(())
+}
+
+/// Loop extents that are no larger than the call.
+fn within(Blocking { rows, steps }: Blocking, time: usize, batch: usize) -> Blocking {
+    Blocking { rows: rows.clamp(1, batch.max(1)), steps: steps.clamp(1, time.max(1)) }
 }
 
 /// Runs a block with the epilogues of its cell. The default activations have instances of their own.
@@ -217,6 +220,18 @@ impl Scratch {
         Scratch::default()
     }
 
+    /// Bytes that an empty scratch allocates in a call of `time` steps and `batch` rows.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where no memory is so large.
+    pub fn bytes(packed: &Packed, blocking: Blocking, time: usize, batch: usize) -> Result<usize, Error> {
+        let layout = Buffers::new(packed, within(blocking, time, batch))?;
+        let floats = AlignedBuf::bytes(layout.total);
+        let lists = batch.checked_mul(2).and_then(|rows| rows.checked_add(layout.chunk));
+        let lists = lists.and_then(|count| count.checked_mul(size_of::<usize>()));
+        floats.zip(lists).and_then(|(a, b)| a.checked_add(b)).ok_or(Error::Overflow { what: "scratch" })
+    }
+
     fn prepare(
         &mut self,
         time: usize,
@@ -235,7 +250,7 @@ impl Scratch {
         self.x_offsets.resize(layout.chunk, 0);
         self.order.extend(0..batch);
         if let Some(lens) = lens {
-            self.order.sort_unstable_by_key(|&b| (std::cmp::Reverse(lens[b]), b));
+            self.order.sort_unstable_by_key(|&b| (core::cmp::Reverse(lens[b]), b));
         }
         self.lens.extend(self.order.iter().map(|&b| lens.map_or(time, |lens| lens[b] as usize)));
         Ok(())
@@ -664,11 +679,11 @@ impl Operands<'_> {
     ) -> Tile<M, P> {
         let bias = |p| self.bias.wrapping_add((at.panel + p) * C::SHAPE.vectors() * S::LANES);
         Tile {
-            start: std::array::from_fn(bias),
-            last: std::array::from_fn(|p| bias(p).wrapping_add((C::SHAPE.vectors() - 1) * S::LANES)),
+            start: core::array::from_fn(bias),
+            last: core::array::from_fn(|p| bias(p).wrapping_add((C::SHAPE.vectors() - 1) * S::LANES)),
             rows: [0, 0],
-            a: std::array::from_fn(|m| self.x.wrapping_add(self.x_offsets[at.row + m])),
-            w: std::array::from_fn(|p| self.w_panel::<S, C>(at.panel + p)),
+            a: core::array::from_fn(|m| self.x.wrapping_add(self.x_offsets[at.row + m])),
+            w: core::array::from_fn(|p| self.w_panel::<S, C>(at.panel + p)),
             depth: self.input,
             ahead,
         }
@@ -689,11 +704,11 @@ impl Operands<'_> {
             false => parked(p).wrapping_add(row - S::LANES),
         };
         Tile {
-            start: std::array::from_fn(parked),
-            last: std::array::from_fn(last),
+            start: core::array::from_fn(parked),
+            last: core::array::from_fn(last),
             rows: [row, if C::SHAPE.apart { 0 } else { row }],
-            a: std::array::from_fn(|m| self.factor.wrapping_add((at.row + m) * self.row)),
-            w: std::array::from_fn(|p| self.r_panel::<S, C>(at.panel + p)),
+            a: core::array::from_fn(|m| self.factor.wrapping_add((at.row + m) * self.row)),
+            w: core::array::from_fn(|p| self.r_panel::<S, C>(at.panel + p)),
             depth: self.hidden,
             ahead,
         }
@@ -743,7 +758,7 @@ unsafe fn finish<S: Isa, C: Pass>(
                 s.store(to, h);
             } else {
                 // The last panel is padded, y's rows are not.
-                std::ptr::copy_nonoverlapping(o.h_next.add(at), to, left);
+                core::ptr::copy_nonoverlapping(o.h_next.add(at), to, left);
             }
         }
     }

@@ -22,7 +22,7 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    pub(crate) const NOTHING: Ahead = Ahead { from: std::ptr::null(), stride: 0 };
+    pub(crate) const NOTHING: Ahead = Ahead { from: core::ptr::null(), stride: 0 };
 
     /// What tile `tile` of `tiles` over a panel of `depth` k and `vectors` vectors asks for, if `next` follows that panel.
     #[inline(always)]
@@ -97,7 +97,7 @@ unsafe fn accumulate<S: Isa, const M: usize, const P: usize, const N: usize>(
     ahead: Ahead,
 ) -> Acc<S::V, M, P, N> {
     // Pointers that the compiler knows nothing of: it would compute them from each other at every k.
-    let a = if M > 1 { std::hint::black_box(a) } else { a };
+    let a = if M > 1 { core::hint::black_box(a) } else { a };
     // Tiles of several rows are bound by the multiply-adds, whose ports the loop's own instructions take slots of:
     // they do four k a turn. One row is bound by its loads.
     let unroll = if M > 1 { 4 } else { 1 };

@@ -4,7 +4,7 @@
 //! ONNX's layouts 0 and 1, PyTorch's concatenated directions and slices of larger tensors are all such views.
 
 use crate::{Element, Error};
-use std::marker::PhantomData;
+use core::marker::PhantomData;
 
 /// The extents of a tensor `[T, D, B, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,11 @@ impl Dims {
         [self.time, self.directions, self.batch, self.width].contains(&0)
     }
 
-    fn dense(self, layout: Layout) -> Result<Strides, Error> {
+    /// The strides of a dense tensor.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where the product of the extents overflows.
+    pub fn dense(self, layout: Layout) -> Result<Strides, Error> {
         self.checked_len().ok_or(Error::Overflow { what: "tensor" })?;
         // No product below overflows where the whole does not, except beside an extent of 0, where strides are moot.
         let w = self.width;
@@ -123,6 +127,17 @@ fn check_dense(len: usize, dims: Dims) -> Result<(), Error> {
 }
 
 /// A tensor `[T, D, B, width]` to read.
+///
+/// ```
+/// use rnnpack_kernels::{Dims, Strides, View};
+///
+/// // Windows of 4 samples, each 2 after the one before, without a copy.
+/// let samples = [0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+/// let dims = Dims { time: 3, directions: 1, batch: 1, width: 4 };
+/// let windows = View::strided(&samples, dims, Strides { time: 2, direction: 0, batch: 0 })?;
+/// assert_eq!(windows.row(1, 0, 0), [2.0, 3.0, 4.0, 5.0]);
+/// # Ok::<(), rnnpack_kernels::Error>(())
+/// ```
 ///
 /// # Invariant
 /// Every row lies within `data`.
@@ -225,11 +240,30 @@ impl<'a, F: Element> ViewMut<'a, F> {
     /// [`Error::Overlap`] where rows would share elements, [`Error::Length`] where a row would end beyond `data`,
     /// [`Error::Overflow`] where its end overflows.
     pub fn strided(data: &'a mut [F], dims: Dims, strides: Strides) -> Result<ViewMut<'a, F>, Error> {
-        let strides = check_reach(data.len(), dims, strides)?;
+        // SAFETY: all of `data` is borrowed uniquely for `'a`.
+        unsafe { ViewMut::from_raw(data.as_mut_ptr(), data.len(), dims, strides) }
+    }
+
+    /// As [`ViewMut::strided`], over `len` elements at `start`, of which only those of the rows are touched: what lies
+    /// between rows may belong to others. The kernels write rows and never read them, so they may be uninitialized.
+    ///
+    /// # Errors
+    /// Those of [`ViewMut::strided`].
+    ///
+    /// # Safety
+    /// `start` must be aligned, and for `'a` every row that lies within `len` elements of it must be valid for writes
+    /// and be accessed through this view alone.
+    pub unsafe fn from_raw(
+        start: *mut F,
+        len: usize,
+        dims: Dims,
+        strides: Strides,
+    ) -> Result<ViewMut<'a, F>, Error> {
+        let strides = check_reach(len, dims, strides)?;
         if !strides.rows_are_disjoint(dims) {
             return Err(Error::Overlap);
         }
-        Ok(ViewMut { start: data.as_mut_ptr(), dims, strides, borrow: PhantomData })
+        Ok(ViewMut { start, dims, strides, borrow: PhantomData })
     }
 
     /// The extents.
@@ -253,7 +287,7 @@ impl<'a, F: Element> ViewMut<'a, F> {
         }
         // SAFETY: the row lies within the borrowed memory and belongs to this view alone (invariant), and the
         // result borrows `self`.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(self.strides.at(t, d, b)), self.dims.width) }
+        unsafe { core::slice::from_raw_parts_mut(self.start.add(self.strides.at(t, d, b)), self.dims.width) }
     }
 
     /// The tensor of one direction, `[T, 1, B, width]`.

@@ -23,7 +23,7 @@ impl GateOrder {
 }
 
 /// A number that weights and sequences consist of: f32 or f64.
-pub trait Element: Copy + Default + PartialEq + Send + Sync + std::fmt::Debug + 'static {
+pub trait Element: Copy + Default + PartialEq + Send + Sync + core::fmt::Debug + 'static {
     /// Neither NaN nor infinite.
     fn is_finite(self) -> bool;
 }

@@ -53,11 +53,13 @@ impl From<&proto::Attribute> for AttributeValue {
     }
 }
 
-/// An attribute that cannot be taken as it is: its name, and why.
+/// An attribute that cannot be taken as it is.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct BadAttribute {
-    pub(crate) attribute: String,
-    pub(crate) reason: String,
+pub struct BadAttribute {
+    /// Its name.
+    pub attribute: String,
+    /// Why.
+    pub reason: String,
 }
 
 impl fmt::Display for BadAttribute {
@@ -65,6 +67,8 @@ impl fmt::Display for BadAttribute {
         write!(f, "attribute `{}`: {}", self.attribute, self.reason)
     }
 }
+
+impl std::error::Error for BadAttribute {}
 
 /// Refuses `attribute` for `reason`.
 pub(crate) fn bad<T>(attribute: &str, reason: impl Into<String>) -> Result<T, BadAttribute> {

@@ -5,29 +5,115 @@ use super::operator::RecurrentOp;
 use crate::{Activation, Cell, GruCell, LstmCell, RnnCell};
 use std::slice;
 
-/// The cell of each of `directions` directions.
+/// The attributes of a recurrent operator that say what a step computes. By default all are absent, which means what the
+/// standard says of each.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CellAttributes<'a> {
+    /// The functions of each gate and, outermost, direction, by name; upper and lower case are the same.
+    pub activations: Option<&'a [&'a str]>,
+    /// The first parameters of the functions that have one, in their order; where there are too few, defaults follow.
+    pub activation_alpha: &'a [f32],
+    /// The second parameters, likewise.
+    pub activation_beta: &'a [f32],
+    /// Arguments of activations are clipped to ± this.
+    pub clip: Option<f32>,
+    /// Couples the gates of an LSTM.
+    pub input_forget: bool,
+    /// The reset gate of a GRU acts on a product.
+    pub linear_before_reset: bool,
+}
+
+impl CellAttributes<'_> {
+    /// The cell of each of `directions` directions.
+    ///
+    /// # Errors
+    /// [`BadAttribute`] for the wrong number of functions, an unknown one, a parameter that is missing, left over or not
+    /// finite, a threshold that is not positive and finite, and an attribute that `op` does not have.
+    pub fn cells(&self, op: RecurrentOp, directions: usize) -> Result<Vec<Cell>, BadAttribute> {
+        let functions = self.functions(op, directions)?;
+        let Self { input_forget, linear_before_reset, .. } = *self;
+        let clip = self.clip()?;
+        for (attribute, set, of) in [
+            ("input_forget", input_forget, RecurrentOp::Lstm),
+            ("linear_before_reset", linear_before_reset, RecurrentOp::Gru),
+        ] {
+            if set && op != of {
+                return bad(attribute, format!("not an attribute of {op}"));
+            }
+        }
+        Ok(match op {
+            RecurrentOp::Lstm => {
+                let cell = |&activations: &_| Cell::Lstm(LstmCell { activations, clip, input_forget });
+                functions.as_chunks::<3>().0.iter().map(cell).collect()
+            }
+            RecurrentOp::Gru => {
+                let cell = |&activations: &_| Cell::Gru(GruCell { activations, clip, linear_before_reset });
+                functions.as_chunks::<2>().0.iter().map(cell).collect()
+            }
+            RecurrentOp::Rnn => {
+                functions.iter().map(|&activation| Cell::Rnn(RnnCell { activation, clip })).collect()
+            }
+        })
+    }
+
+    /// The activation functions of all directions with their parameters, in the order of the attribute.
+    fn functions(&self, op: RecurrentOp, directions: usize) -> Result<Vec<Activation>, BadAttribute> {
+        let default = op.activations();
+        let expected = default.len().saturating_mul(directions);
+        let names = match self.activations {
+            Some(given) if is_default_of_rnn(op, given) => default.repeat(directions),
+            Some(given) if given.len() != expected => {
+                return bad("activations", format!("{given:?} are {}, not {expected}", given.len()));
+            }
+            Some(given) => given.to_vec(),
+            None => default.repeat(directions),
+        };
+        let mut alphas = Parameters::new("activation_alpha", self.activation_alpha)?;
+        let mut betas = Parameters::new("activation_beta", self.activation_beta)?;
+        let mut functions = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(function) = Activation::by_name(name) else {
+                return bad("activations", format!("`{name}` is no activation function"));
+            };
+            let (alpha, beta) = function.parameters();
+            let given = (alphas.next(alpha), betas.next(beta));
+            if matches!(function, Activation::ScaledTanh { .. }) && (given.0.is_none() || given.1.is_none()) {
+                let attribute = if given.0.is_none() { "activation_alpha" } else { "activation_beta" };
+                return bad(attribute, format!("`{name}` needs a value: the standard has no default for it"));
+            }
+            functions.push(function.with_parameters(given.0, given.1));
+        }
+        alphas.end()?;
+        betas.end()?;
+        Ok(functions)
+    }
+
+    fn clip(&self) -> Result<Option<f32>, BadAttribute> {
+        match self.clip {
+            Some(clip) if !(clip > 0.0 && clip.is_finite()) => {
+                bad("clip", format!("{clip} is no threshold: it must be positive and finite"))
+            }
+            clip => Ok(clip),
+        }
+    }
+}
+
+/// The cell of each of `directions` directions of a node.
 pub(crate) fn read(
     op: RecurrentOp,
     directions: usize,
     attributes: &Attributes<'_>,
 ) -> Result<Vec<Cell>, BadAttribute> {
-    let functions = functions(op, directions, attributes)?;
-    let clip = clip(attributes)?;
-    Ok(match op {
-        RecurrentOp::Lstm => {
-            let input_forget = attributes.flag("input_forget")?;
-            let cell = |&activations: &_| Cell::Lstm(LstmCell { activations, clip, input_forget });
-            functions.as_chunks::<3>().0.iter().map(cell).collect()
-        }
-        RecurrentOp::Gru => {
-            let linear_before_reset = attributes.flag("linear_before_reset")?;
-            let cell = |&activations: &_| Cell::Gru(GruCell { activations, clip, linear_before_reset });
-            functions.as_chunks::<2>().0.iter().map(cell).collect()
-        }
-        RecurrentOp::Rnn => {
-            functions.iter().map(|&activation| Cell::Rnn(RnnCell { activation, clip })).collect()
-        }
-    })
+    let activations = attributes.texts("activations")?;
+    let cell = CellAttributes {
+        activations: activations.as_deref(),
+        activation_alpha: attributes.floats("activation_alpha")?.unwrap_or_default(),
+        activation_beta: attributes.floats("activation_beta")?.unwrap_or_default(),
+        clip: attributes.float("clip")?,
+        input_forget: attributes.flag("input_forget")?,
+        linear_before_reset: attributes.flag("linear_before_reset")?,
+    };
+    cell.cells(op, directions)
 }
 
 /// The first option of `cells` that is not the default of `op`, with its value.
@@ -48,42 +134,6 @@ pub(crate) fn not_default(op: RecurrentOp, cells: &[Cell]) -> Option<BadAttribut
     None
 }
 
-/// The activation functions of all directions with their parameters, in the order of the attribute.
-fn functions(
-    op: RecurrentOp,
-    directions: usize,
-    attributes: &Attributes<'_>,
-) -> Result<Vec<Activation>, BadAttribute> {
-    let default = op.activations();
-    let names = match attributes.texts("activations")? {
-        Some(given) if is_default_of_rnn(op, &given) => default.repeat(directions),
-        Some(given) if given.len() != default.len() * directions => {
-            let expected = default.len() * directions;
-            return bad("activations", format!("{given:?} are {}, not {expected}", given.len()));
-        }
-        Some(given) => given,
-        None => default.repeat(directions),
-    };
-    let mut alphas = Parameters::read("activation_alpha", attributes)?;
-    let mut betas = Parameters::read("activation_beta", attributes)?;
-    let mut functions = Vec::with_capacity(names.len());
-    for name in names {
-        let Some(function) = Activation::by_name(name) else {
-            return bad("activations", format!("`{name}` is no activation function"));
-        };
-        let (alpha, beta) = function.parameters();
-        let given = (alphas.next(alpha), betas.next(beta));
-        if matches!(function, Activation::ScaledTanh { .. }) && (given.0.is_none() || given.1.is_none()) {
-            let attribute = if given.0.is_none() { "activation_alpha" } else { "activation_beta" };
-            return bad(attribute, format!("`{name}` needs a value: the standard has no default for it"));
-        }
-        functions.push(function.with_parameters(given.0, given.1));
-    }
-    alphas.end()?;
-    betas.end()?;
-    Ok(functions)
-}
-
 /// Whether `given` is the attribute's default of `RNN`, which has two functions whatever the direction is.
 fn is_default_of_rnn(op: RecurrentOp, given: &[&str]) -> bool {
     op == RecurrentOp::Rnn && given.len() == 2 && given.iter().all(|name| name.eq_ignore_ascii_case("Tanh"))
@@ -97,8 +147,7 @@ struct Parameters<'n> {
 }
 
 impl<'n> Parameters<'n> {
-    fn read(attribute: &'static str, attributes: &Attributes<'n>) -> Result<Self, BadAttribute> {
-        let values = attributes.floats(attribute)?.unwrap_or_default();
+    fn new(attribute: &'static str, values: &'n [f32]) -> Result<Self, BadAttribute> {
         match values.iter().find(|value| !value.is_finite()) {
             Some(value) => bad(attribute, format!("{value} is no finite number")),
             None => Ok(Self { attribute, left: values.iter() }),
@@ -116,14 +165,5 @@ impl<'n> Parameters<'n> {
             [] => Ok(()),
             left => bad(self.attribute, format!("{left:?} is left over: no function takes it")),
         }
-    }
-}
-
-fn clip(attributes: &Attributes<'_>) -> Result<Option<f32>, BadAttribute> {
-    match attributes.float("clip")? {
-        Some(clip) if !(clip > 0.0 && clip.is_finite()) => {
-            bad("clip", format!("{clip} is no threshold: it must be positive and finite"))
-        }
-        clip => Ok(clip),
     }
 }

@@ -158,9 +158,7 @@ impl Loader {
         onnx.op_register.insert("Loop", loop_op::build_loop);
         onnx.op_register.insert("Scan", loop_op::build_scan);
         if self.kernels != Kernels::Tract {
-            for op in [RecurrentOp::Lstm, RecurrentOp::Gru, RecurrentOp::Rnn] {
-                onnx.op_register.insert(op.name(), recurrent_node::build);
-            }
+            register(&mut onnx);
         }
         let mut template = InferenceModel::default();
         template.properties.insert(SETTINGS.into(), self.settings());
@@ -188,12 +186,38 @@ impl Loader {
 
 use tract_onnx::prelude::Tensor as TractTensor;
 
+/// For programs that use tract themselves: models that `onnx` loads from here on have their `LSTM`, `GRU` and `RNN`
+/// nodes on this crate's kernels, on the calling thread. All other operators stay tract's.
+///
+/// It is tract 0.23.9, so the program's own `tract-onnx` must be that version. A model that `onnx` loads is tract's like
+/// any other: typed, optimized, run and streamed as before. A node that this crate refuses is an error of tract's with
+/// an [`OnnxError`] among its causes.
+///
+/// [`Model`] does more: it also runs `Loop`, takes over `If` and `Scan`, knows bfloat16, and checks a file before tract
+/// sees it.
+///
+/// ```no_run
+/// use tract_onnx::prelude::*;
+/// # fn main() -> TractResult<()> {
+/// let mut onnx = tract_onnx::onnx();
+/// rnnpack::onnx::register(&mut onnx); // the only new line
+/// let model = onnx.model_for_path("model.onnx")?.into_optimized()?.into_runnable()?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn register(onnx: &mut tract_onnx::Onnx) {
+    for op in [RecurrentOp::Lstm, RecurrentOp::Gru, RecurrentOp::Rnn] {
+        onnx.op_register.insert(op.name(), recurrent_node::build);
+    }
+}
+
 /// The property of a model under construction that tells the builders of operators, which are plain
 /// functions, the loader's settings.
 const SETTINGS: &str = "rnnpack.settings";
 
+/// The loader's settings; its defaults where there is no loader.
 fn settings_of(template: &InferenceModel) -> TractResult<(Kernels, usize)> {
-    let settings = template.properties.get(SETTINGS).context("no settings")?;
+    let Some(settings) = template.properties.get(SETTINGS) else { return Ok((Kernels::Rnnpack, 1)) };
     let [kernels, threads] = settings.try_as_plain_ram()?.as_slice::<i64>()? else { bail!("no settings") };
     let kernels = if *kernels == 1 { Kernels::Reference64 } else { Kernels::Rnnpack };
     Ok((kernels, *threads as usize))
@@ -269,6 +293,20 @@ fn specs(
 /// Values of bfloat16 may be moved about (`Identity`, `Reshape`, `Transpose`, `Squeeze`, `Unsqueeze`, `Flatten`, `Slice`,
 /// `Split`, `Concat`, `Gather`, `Expand`, `Tile`, `Where` and their like), cast, and computed by recurrent nodes; another
 /// operator that takes one is refused.
+///
+/// ```no_run
+/// use rnnpack::onnx::{Model, Tensor};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let model = Model::load(&std::fs::read("encoder.onnx")?)?;
+/// for input in model.inputs() {
+///     println!("{}: {} {:?}", input.name, input.dtype, input.dims);
+/// }
+/// let x = Tensor::new(&[10, 1, 64], vec![0f32; 640]).ok_or("the data do not fit the dimensions")?;
+/// let outputs = model.run(&[("x", &x)])?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Model(Arc<Loaded>);
 
@@ -331,6 +369,20 @@ impl Model {
 
     /// A stream of calls: after each, every output named in `carried` becomes the input named with it, as
     /// (input, output). It also keeps its working memory from one call to the next.
+    ///
+    /// ```no_run
+    /// # use rnnpack::onnx::{Model, Tensor};
+    /// # fn run(model: &Model, chunks: &[Tensor], zeros: &Tensor) -> Result<(), rnnpack::Error> {
+    /// let mut stream = model.stream(&[("state", "stateN")])?;
+    /// for (i, chunk) in chunks.iter().enumerate() {
+    ///     let outputs = match i {
+    ///         0 => stream.run(&[("input", chunk), ("state", zeros)])?,
+    ///         _ => stream.run(&[("input", chunk)])?,
+    ///     };
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Onnx`] with [`OnnxError::Value`] for a name that is no input or output, or is used twice, and

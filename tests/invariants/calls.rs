@@ -2,12 +2,12 @@
 
 use crate::cases::{any_cells, cases, cases_of, one_way_cases, placements};
 use crate::support::numbers::Numbers;
-use crate::support::{Case, Contents, Output, SENTINEL, run, run_with};
+use crate::support::{Case, Contents, Output, SENTINEL, embedded, run, run_with};
 use crate::{Behaviour, check};
 use libtest_mimic::Failed;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rnnpack::{Dims, Direction, Layout, Scratch, Sequence, Strides, Variant, View, ViewMut};
+use rnnpack::{Dims, Direction, Layer, Layout, Scratch, Sequence, Strides, Variant, View, ViewMut};
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::{Call, Packed, forward};
 
@@ -22,9 +22,24 @@ pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("single_steps_change_no_bit", single_steps_change_no_bit),
     ("a_step_of_both_directions_is_a_call_of_one_step", a_step_of_both_directions_is_a_call_of_one_step),
     ("used_scratch_changes_no_bit", used_scratch_changes_no_bit),
+    ("a_layer_from_its_bytes_changes_no_bit", a_layer_from_its_bytes_changes_no_bit),
     #[cfg(feature = "rayon")]
     ("threads_change_no_bit", threads_change_no_bit),
 ];
+
+fn a_layer_from_its_bytes_changes_no_bit(variant: Variant) -> Result<(), Failed> {
+    check(variant, cases(), |case| {
+        let contents = case.contents();
+        let layer = contents.layer(variant);
+        let bytes = layer.to_bytes().unwrap();
+        assert_eq!(bytes, contents.weights().to_bytes(variant.target()).unwrap());
+        let embedded = Layer::from_static(embedded(&bytes, 0)).unwrap();
+        assert_eq!((embedded.shape(), embedded.plan()), (layer.shape(), layer.plan()));
+        assert_eq!((embedded.cell(), embedded.packed_bytes()), (layer.cell(), layer.packed_bytes()));
+        assert_eq!(embedded.to_bytes().unwrap(), bytes);
+        run(&embedded, &case, &contents).difference(&run(&layer, &case, &contents))
+    })
+}
 
 fn tensors_may_lie_anywhere(variant: Variant) -> Result<(), Failed> {
     check(variant, (cases(), placements(), placements()), |(case, of_x, of_y)| {

@@ -112,6 +112,14 @@ pub(crate) fn layer(variant: Variant, weights: &LayerWeights<'_>) -> Layer {
     Layer::with_plan(weights, plan).unwrap()
 }
 
+/// The bytes as a program holds them: on a 64-byte boundary, for good. `off` moves them off it.
+pub(crate) fn embedded(bytes: &[u8], off: usize) -> &'static [u8] {
+    let memory = vec![0; bytes.len() + 64 + off].leak();
+    let start = memory.as_ptr().align_offset(64) + off;
+    memory[start..][..bytes.len()].copy_from_slice(bytes);
+    &memory[start..][..bytes.len()]
+}
+
 /// Results of a call: Y dense `[T, D, B, H]`, final h and c `[D, B, H]`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Output<F> {

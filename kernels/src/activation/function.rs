@@ -3,7 +3,8 @@
 use super::{sigmoid_v, tanh_v};
 use crate::isa::scalar::Scalar;
 use crate::isa::{Isa, Kernel, Variant};
-use std::fmt;
+use crate::math;
+use core::fmt;
 
 /// An activation function of ONNX's recurrent operators, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -137,6 +138,9 @@ impl Activation {
     }
 
     /// The function in f64.
+    ///
+    /// The kernels of f32 round this one where it is no vector code. So what is neither an operation of the hardware nor
+    /// vector code comes from the crate `libm`, and not from the system: its bits are the same everywhere.
     pub fn eval64(self, x: f64) -> f64 {
         let wide = f64::from;
         match self {
@@ -147,8 +151,8 @@ impl Activation {
                     x
                 }
             }
-            Activation::Tanh => x.tanh(),
-            Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Activation::Tanh => math::tanh(x),
+            Activation::Sigmoid => 1.0 / (1.0 + math::exp(-x)),
             Activation::Affine { alpha, beta } => wide(alpha) * x + wide(beta),
             Activation::LeakyRelu { alpha } => {
                 if x < 0.0 {
@@ -164,11 +168,11 @@ impl Activation {
                     x
                 }
             }
-            Activation::ScaledTanh { alpha, beta } => wide(alpha) * (wide(beta) * x).tanh(),
+            Activation::ScaledTanh { alpha, beta } => wide(alpha) * math::tanh(wide(beta) * x),
             Activation::HardSigmoid { alpha, beta } => (wide(alpha) * x + wide(beta)).clamp(0.0, 1.0),
             Activation::Elu { alpha } => {
                 if x < 0.0 {
-                    wide(alpha) * x.exp_m1()
+                    wide(alpha) * libm::expm1(x)
                 } else {
                     x
                 }
@@ -176,7 +180,7 @@ impl Activation {
             Activation::Softsign if x.is_infinite() => x.signum(),
             Activation::Softsign => x / (1.0 + x.abs()),
             // The argument of exp is never positive, so it does not overflow.
-            Activation::Softplus => (if x > 0.0 { x } else { 0.0 }) + (-x.abs()).exp().ln_1p(),
+            Activation::Softplus => (if x > 0.0 { x } else { 0.0 }) + libm::log1p(libm::exp(-x.abs())),
         }
     }
 }
@@ -379,7 +383,7 @@ mod tests {
         }
         holds(Softplus, -INF, 0.0);
         holds(Softplus, INF, INF);
-        assert_eq!(Softplus.eval(0.0), std::f32::consts::LN_2);
+        assert_eq!(Softplus.eval(0.0), core::f32::consts::LN_2);
     }
 
     #[test]

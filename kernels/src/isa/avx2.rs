@@ -21,8 +21,7 @@ unsafe impl Isa for Avx2 {
     const FUSED: bool = true;
 
     fn detect() -> Option<Self> {
-        let found = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
-        found.then_some(Avx2(()))
+        has_features!("avx2", "fma").then_some(Avx2(()))
     }
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {

@@ -22,11 +22,7 @@ unsafe impl Isa for Avx512 {
 
     fn detect() -> Option<Self> {
         // Compilers take AVX2, FMA and F16C for granted beside AVX-512 F, a hypervisor may not.
-        let found = std::is_x86_feature_detected!("avx512f")
-            && std::is_x86_feature_detected!("avx2")
-            && std::is_x86_feature_detected!("fma")
-            && std::is_x86_feature_detected!("f16c");
-        found.then_some(Avx512(()))
+        has_features!("avx512f", "avx2", "fma", "f16c").then_some(Avx512(()))
     }
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {

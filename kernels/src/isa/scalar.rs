@@ -1,8 +1,9 @@
 //! One lane, for the naive references and the scalar activations: the meaning of every operation in plain Rust.
 
 use super::Isa;
+use crate::math;
 
-/// Plain Rust; needs nothing of the CPU (`f32::mul_add` rounds once everywhere, by a library call if need be).
+/// Plain Rust; needs nothing of the CPU (a multiply-add rounds once everywhere, by a library call if need be).
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar;
 
@@ -55,7 +56,7 @@ unsafe impl Isa for Scalar {
     }
     #[inline(always)]
     fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        a.mul_add(b, c)
+        math::mul_add(a, b, c)
     }
     #[inline(always)]
     fn min(self, a: f32, b: f32) -> f32 {

@@ -11,8 +11,9 @@ use std::path::PathBuf;
 const AFTER_HELP: &str = "\
 Every LSTM, GRU and RNN node is listed, those inside If, Loop and Scan too, with its element type, T \
 steps, B batch rows, I inputs and H hidden units as far as the file tells, the bytes of its weights in \
-the file and packed, and the instruction set and tile that it runs with here; layers of f64 run on the \
-products of matrixmultiply. Below are its activations, with options that are not the defaults. A node \
+the file and packed, those of the state of a stream and of the scratch memory for one step of it, and the \
+instruction set and tile that it runs with here; layers of f64 run on the products of matrixmultiply, \
+whose scratch is not counted. Below are its activations, with options that are not the defaults. A node \
 that cannot be packed is listed with the reason. Where that is weights that are no constants of the \
 file, run and verify pack them when the model runs.
 
@@ -37,6 +38,10 @@ struct Line {
 
 struct Packed {
     bytes: usize,
+    /// Of one stream.
+    state_bytes: usize,
+    /// For one step of one stream; none where it is another crate's too.
+    scratch_bytes: Option<usize>,
     /// None where the layer runs on the products of another crate.
     isa: Option<&'static str>,
     plan: String,
@@ -46,11 +51,22 @@ impl Packed {
     fn new(node: &RecurrentNode) -> Result<Packed, rnnpack::Error> {
         if node.dtype == Some(DType::F64) {
             let layer = node.pack_f64()?;
-            return Ok(Packed { bytes: layer.packed_bytes(), isa: None, plan: "matrixmultiply".into() });
+            return Ok(Packed {
+                bytes: layer.packed_bytes(),
+                state_bytes: layer.new_state(1)?.bytes(),
+                scratch_bytes: None,
+                isa: None,
+                plan: "matrixmultiply".into(),
+            });
         }
         let layer = node.pack()?;
-        let isa = Some(layer.plan().variant.name());
-        Ok(Packed { bytes: layer.packed_bytes(), isa, plan: layer.plan().to_string() })
+        Ok(Packed {
+            bytes: layer.packed_bytes(),
+            state_bytes: layer.new_state(1)?.bytes(),
+            scratch_bytes: Some(layer.scratch_bytes(1, 1)?),
+            isa: Some(layer.plan().variant.name()),
+            plan: layer.plan().to_string(),
+        })
     }
 }
 
@@ -106,6 +122,8 @@ impl Line {
             "outputs": node.outputs,
             "weight_bytes": node.weight_bytes,
             "packed_bytes": packed.map(|p| p.bytes),
+            "state_bytes": packed.map(|p| p.state_bytes),
+            "scratch_bytes": packed.and_then(|p| p.scratch_bytes),
             "isa": packed.and_then(|p| p.isa),
             "plan": packed.map(|p| &p.plan),
             "refusal": self.packed.as_ref().err(),
@@ -129,11 +147,28 @@ fn text(model: &str, lines: &[Line]) -> String {
     if lines.is_empty() {
         return title;
     }
-    let headings =
-        ["#", "op", "type", "opset", "direction", "layout", "T", "B", "I", "H", "weights", "packed", "plan"];
-    let right = &[true, false, false, true, false, true, true, true, true, true, true, true, false];
+    let headings = [
+        "#",
+        "op",
+        "type",
+        "opset",
+        "direction",
+        "layout",
+        "T",
+        "B",
+        "I",
+        "H",
+        "weights",
+        "packed",
+        "state",
+        "scratch",
+        "plan",
+    ];
+    let right =
+        &[true, false, false, true, false, true, true, true, true, true, true, true, true, true, false];
     let mut table = Table::new(&headings, right);
     let known = |n: Option<usize>| n.map_or("?".to_owned(), |n| n.to_string());
+    let size = |n: Option<usize>| n.map_or("-".to_owned(), bytes);
     for (i, line) in lines.iter().enumerate() {
         let Line { node, packed } = line;
         table.row(vec![
@@ -148,7 +183,9 @@ fn text(model: &str, lines: &[Line]) -> String {
             known(node.input),
             known(node.hidden),
             bytes(node.weight_bytes),
-            packed.as_ref().map_or("-".to_owned(), |p| bytes(p.bytes)),
+            size(packed.as_ref().ok().map(|p| p.bytes)),
+            size(packed.as_ref().ok().map(|p| p.state_bytes)),
+            size(packed.as_ref().ok().and_then(|p| p.scratch_bytes)),
             packed.as_ref().map_or("refused".to_owned(), |p| p.plan.clone()),
         ]);
     }

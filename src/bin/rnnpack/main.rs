@@ -8,6 +8,7 @@ mod compare;
 mod inputs;
 mod inspect;
 mod model;
+mod pack;
 mod perf;
 mod report;
 mod run;
@@ -25,7 +26,7 @@ Exit codes:
 
 RNNPACK_ISA forces an instruction set everywhere, like `bench --isa`.";
 
-/// Recurrent layers on CPUs: inspect, run, verify and time ONNX models and single layers
+/// Recurrent layers on CPUs: inspect, run, verify, pack and time ONNX models and single layers
 #[derive(Parser)]
 #[command(version, after_help = AFTER_HELP)]
 struct Cli {
@@ -41,6 +42,7 @@ enum Command {
     Inspect(inspect::Args),
     Run(run::Args),
     Verify(verify::Args),
+    Pack(pack::Args),
     Bench(bench::Args),
     Perf(perf::Args),
 }
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args, cli.json),
         Command::Run(args) => run::run(&args, cli.json),
         Command::Verify(args) => verify::verify(&args, cli.json),
+        Command::Pack(args) => pack::pack(&args, cli.json),
         Command::Bench(args) => bench::bench(&args, cli.json),
         Command::Perf(args) => perf::perf(&args, cli.json),
     };

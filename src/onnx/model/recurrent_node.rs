@@ -49,10 +49,14 @@ pub(super) fn build(
     let attributes = node.attribute.len();
     node.attribute.retain(|a| a.name != MARK);
     let bf16 = node.attribute.len() < attributes;
+    if node.name.is_empty() {
+        // What tract calls it.
+        node.name = node.output.iter().find(|o| !o.is_empty()).cloned().unwrap_or_default();
+    }
     let op = RecurrentOp::from_type(&pb.op_type).context("no recurrent operator")?;
     let opset = ctx.onnx_operator_set_version;
     let (settings, cells) = {
-        let reader = Reader { node: &node, name: &pb.name, op, opset };
+        let reader = Reader { node: &node, name: &node.name, op, opset };
         let (settings, attributes) = reader.settings().map_err(TractError::new)?;
         (settings, reader.cells(&settings, &attributes).map_err(TractError::new)?)
     };

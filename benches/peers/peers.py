@@ -1,0 +1,407 @@
+#!/usr/bin/env python3
+"""Times rnnpack beside ONNX Runtime, OpenVINO and PyTorch: one process, the same weights and inputs, call by call.
+
+Every case is one recurrent layer, forward, with biases, over a whole sequence from a zero state; the output is Y. The
+answers of all sides are compared before anything is timed, and a side that disagrees is reported and not timed.
+
+Rounds: the sides take turns in random order. A turn is one call that is not timed and then timed calls for about a
+millisecond, one at least; with several threads a rest of 10 ms goes before it. Every round begins with the machine's
+limits, measured anew: the multiply-add peak and the bandwidth at which one core reads a buffer of R's size. Shares are
+medians over rounds.
+
+All sides are called from Python as their users call them, which is part of their time: about 2 µs for rnnpack through
+ctypes, 5 to 10 µs for the others.
+"""
+
+import argparse
+import csv
+import ctypes
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+TURN = 1e-3
+# Threads of the side before may spin for some milliseconds in wait of more work, on CPUs that the next side needs.
+REST = 10e-3
+# Activations are good to some 1e-6 each; a wrong gate or state moves answers by 1e-2 and more. bf16 has 8 bits.
+BOUND = {"f32": 1e-4, "bf16": 5e-2}
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+SHAPES = [
+    (100, 1, 64, 64), (100, 1, 128, 128), (100, 1, 256, 256), (100, 1, 512, 512), (50, 1, 1024, 1024),
+    (1, 1, 128, 128), (1, 1, 512, 512), (50, 4, 256, 256), (50, 16, 256, 256), (50, 64, 256, 256),
+    (25, 16, 1024, 1024), (25, 128, 256, 256), (200, 8, 40, 32), (300, 1, 20, 20),
+]
+OTHER_CELLS = [(1, 1, 128, 128), (100, 1, 128, 128), (100, 1, 256, 256), (50, 16, 256, 256)]
+FIELDS = ["op", "T", "B", "I", "H", "dtype", "threads", "peer", "version", "calls", "min_us", "median_us", "ratio",
+          "peak_percent", "limit_percent"]
+
+
+@dataclass(frozen=True)
+class Case:
+    op: str
+    shape: tuple
+    threads: int
+
+    def __str__(self):
+        return f"{self.op} {','.join(map(str, self.shape))}, {self.threads} thread{'s' * (self.threads > 1)}"
+
+    @property
+    def flops(self):
+        t, b, i, h = self.shape
+        return 2 * t * b * GATES[self.op] * h * (i + h)
+
+    @property
+    def r_bytes(self):
+        return 4 * GATES[self.op] * self.shape[3] ** 2
+
+    def limit(self, peak, read):
+        """Seconds that one core takes at least: with a batch, the products at the peak; with one row, R's bytes at
+        every step and the projection of the input at the peak."""
+        t, b, i, h = self.shape
+        if b > 1:
+            return self.flops / peak
+        return t * self.r_bytes / read + 2 * t * GATES[self.op] * h * i / peak
+
+
+class Data:
+    """Weights in ONNX's layout and order of gates, uniform in ±1/√H, and an input uniform in ±1."""
+
+    def __init__(self, case):
+        t, b, i, h = case.shape
+        g = GATES[case.op]
+        rng = np.random.default_rng(1)
+
+        def uniform(scale, *dims):
+            return rng.uniform(-scale, scale, dims).astype(np.float32)
+
+        self.w = uniform(h**-0.5, 1, g * h, i)
+        self.r = uniform(h**-0.5, 1, g * h, h)
+        self.b = uniform(h**-0.5, 1, 2 * g * h)
+        self.x = uniform(1.0, t, b, i)
+
+    def in_pytorch_order(self, op):
+        """The gates of W, R and the two halves of B as PyTorch orders them."""
+        order = {"LSTM": [0, 2, 3, 1], "GRU": [1, 0, 2], "RNN": [0]}[op]
+        wb, rb = np.split(self.b[0], 2)
+
+        def reordered(a):
+            parts = np.split(a, len(order))
+            return np.concatenate([parts[g] for g in order])
+
+        return [reordered(a) for a in (self.w[0], self.r[0], wb, rb)]
+
+
+def onnx_model(case, data):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    t, b, i, h = case.shape
+    attributes = {"linear_before_reset": 1} if case.op == "GRU" else {}
+    node = helper.make_node(case.op, ["X", "W", "R", "B"], ["Y"], hidden_size=h, **attributes)
+    graph = helper.make_graph(
+        [node], "layer",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [t, b, i])],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, [t, 1, b, h])],
+        [numpy_helper.from_array(a, name) for name, a in (("W", data.w), ("R", data.r), ("B", data.b))],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+class LayerDesc(ctypes.Structure):
+    """rnnpack_layer_desc of rnnpack.h."""
+
+    _fields_ = (
+        [("size", ctypes.c_size_t)]
+        + [(n, ctypes.c_int32) for n in ("op", "direction", "gate_order", "input_forget", "linear_before_reset", "has_clip")]
+        + [("clip", ctypes.c_float), ("input", ctypes.c_size_t), ("hidden", ctypes.c_size_t)]
+        + [f for n in ("w", "r", "b", "p") for f in ((n, ctypes.c_void_p), (n + "_count", ctypes.c_size_t))]
+        + [("activations", ctypes.c_void_p), ("activation_count", ctypes.c_size_t)]
+        + [("activation_alpha", ctypes.c_void_p), ("activation_alpha_count", ctypes.c_size_t)]
+        + [("activation_beta", ctypes.c_void_p), ("activation_beta_count", ctypes.c_size_t)]
+        + [("isa", ctypes.c_char_p)]
+    )
+
+
+class ForwardDesc(ctypes.Structure):
+    """rnnpack_forward_desc of rnnpack.h."""
+
+    _fields_ = (
+        [("size", ctypes.c_size_t), ("time", ctypes.c_size_t), ("batch", ctypes.c_size_t)]
+        + [("layout", ctypes.c_int32), ("threads", ctypes.c_int32)]
+        + [("x", ctypes.c_void_p)] + [(n, ctypes.c_size_t) for n in ("x_count", "x_time_stride", "x_batch_stride")]
+        + [("y", ctypes.c_void_p)]
+        + [(n, ctypes.c_size_t) for n in ("y_count", "y_time_stride", "y_direction_stride", "y_batch_stride")]
+        + [("lens", ctypes.c_void_p), ("lens_count", ctypes.c_size_t)]
+        + [(n, ctypes.c_void_p) for n in ("initial_h", "initial_c", "final_h", "final_c")]
+        + [("state_count", ctypes.c_size_t)]
+    )
+
+
+class Rnnpack:
+    """Through the C library. The pool of more than one thread is the process's: all such cases have its size."""
+
+    name, dtype = "rnnpack", "f32"
+
+    def __init__(self, library):
+        self.c = ctypes.CDLL(str(library))
+        self.c.rnnpack_message.restype = ctypes.c_char_p
+        version, isa = ctypes.c_char_p(), ctypes.c_char_p()
+        self.check(self.c.rnnpack_version(ctypes.byref(version)))
+        self.check(self.c.rnnpack_isa(ctypes.byref(isa)))
+        self.version = f"{version.value.decode()} {isa.value.decode()}"
+
+    def check(self, status):
+        if status != 0:
+            raise RuntimeError(f"rnnpack: {self.c.rnnpack_message().decode()}")
+
+    def prepare(self, case, data):
+        t, b, i, h = case.shape
+        desc = LayerDesc(size=ctypes.sizeof(LayerDesc), op=["LSTM", "GRU", "RNN"].index(case.op), input=i, hidden=h,
+                         linear_before_reset=int(case.op == "GRU"))
+        for name in "wrb":
+            tensor = getattr(data, name)
+            setattr(desc, name, tensor.ctypes.data)
+            setattr(desc, name + "_count", tensor.size)
+        layer, state = ctypes.c_void_p(), ctypes.c_void_p()
+        self.check(self.c.rnnpack_layer_new(ctypes.byref(desc), ctypes.byref(layer)))
+        self.check(self.c.rnnpack_state_new(layer, ctypes.c_size_t(b), ctypes.byref(state)))
+        y = np.zeros((t, 1, b, h), np.float32)
+        forward = ForwardDesc(size=ctypes.sizeof(ForwardDesc), time=t, batch=b, threads=int(case.threads > 1),
+                              x=data.x.ctypes.data, x_count=data.x.size, y=y.ctypes.data, y_count=y.size)
+        by_ref = ctypes.byref(forward)
+
+        def call():
+            self.check(self.c.rnnpack_state_reset(state))
+            self.check(self.c.rnnpack_forward(layer, state, by_ref))
+            return y
+
+        def free():
+            self.c.rnnpack_state_free(state)
+            self.c.rnnpack_layer_free(layer)
+
+        # What the pointers lead to lives as long as the closure.
+        call.keep, call.free = (data, forward), free
+        return call
+
+
+class OnnxRuntime:
+    name, dtype = "onnxruntime", "f32"
+
+    def __init__(self):
+        import onnxruntime
+
+        self.ort, self.version = onnxruntime, onnxruntime.__version__
+
+    def prepare(self, case, data):
+        options = self.ort.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = case.threads, 1
+        session = self.ort.InferenceSession(onnx_model(case, data), options, providers=["CPUExecutionProvider"])
+        feeds = {"X": data.x}
+        return lambda: session.run(None, feeds)[0]
+
+
+class OpenVino:
+    name = "openvino"
+
+    def __init__(self, dtype):
+        import openvino
+
+        self.ov, self.dtype, self.version = openvino, dtype, openvino.__version__.split("-")[0]
+        self.core = openvino.Core()
+        if dtype.upper() not in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") and dtype != "f32":
+            raise RuntimeError(f"OpenVINO has no {dtype} on this CPU")
+
+    def prepare(self, case, data):
+        config = {"INFERENCE_NUM_THREADS": case.threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
+                  "INFERENCE_PRECISION_HINT": self.dtype}
+        model = self.core.read_model(onnx_model(case, data), b"")
+        request = self.core.compile_model(model, "CPU", config).create_infer_request()
+        tensor = self.ov.Tensor(data.x, shared_memory=True)
+
+        def call():
+            request.infer([tensor])
+            return request.get_output_tensor(0).data
+
+        return call
+
+
+class PyTorch:
+    name, dtype = "pytorch", "f32"
+
+    def __init__(self):
+        import torch
+
+        self.torch, self.version = torch, torch.__version__.split("+")[0]
+
+    def prepare(self, case, data):
+        torch = self.torch
+        _, _, i, h = case.shape
+        layer = getattr(torch.nn, case.op)(i, h)
+        names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
+        tensors = data.in_pytorch_order(case.op)
+        layer.load_state_dict({n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in zip(names, tensors)})
+        layer.eval()
+        x = torch.from_numpy(data.x)
+        torch.set_num_threads(case.threads)
+
+        def call():
+            with torch.inference_mode():
+                return layer(x)[0].numpy()[:, None]
+
+        return call
+
+
+class Limits:
+    """The machine's limits, by a program of this repository that measures them in the kernels' own instructions."""
+
+    def __init__(self, program, case):
+        # A row of R in whole vectors is what a step reads; padding is left out, as it is in Case.r_bytes.
+        self.command = [str(program), str(max(case.r_bytes, 4096))]
+
+    def measure(self):
+        limits = json.loads(subprocess.run(self.command, check=True, capture_output=True).stdout)
+        return limits["peak_flops"], limits["read_bytes_per_s"][0]
+
+
+def turn(call):
+    """Seconds of the calls of a turn."""
+    call()
+    times, start = [], time.perf_counter()
+    while True:
+        before = time.perf_counter()
+        call()
+        now = time.perf_counter()
+        times.append(now - before)
+        if now - start >= TURN:
+            return times
+
+
+def agreeing(peers, case, data):
+    """The sides whose answers agree with rnnpack's, ready to be called."""
+    sides, expected = [], None
+    for peer in peers:
+        try:
+            call = peer.prepare(case, data)
+            y = np.array(call(), dtype=np.float32)
+        except Exception as e:  # A peer that cannot run a case is named, and the run goes on.
+            if expected is None:
+                raise
+            print(f"  {peer.name} {peer.dtype} cannot run it: {e}", file=sys.stderr)
+            continue
+        expected = y if expected is None else expected
+        difference = float(np.max(np.abs(y - expected))) if y.shape == expected.shape else float("inf")
+        if not difference <= BOUND[peer.dtype]:
+            print(f"  {peer.name} {peer.dtype} DISAGREES by {difference:.1e} and is not timed", file=sys.stderr)
+            continue
+        sides.append((peer, call, [], []))
+    return sides
+
+
+def run(case, peers, limits, seconds):
+    data = Data(case)
+    sides = agreeing(peers, case, data)
+    rounds, start = [], time.perf_counter()
+    while len(rounds) < 5 or time.perf_counter() - start < seconds:
+        rounds.append(limits.measure())
+        for peer, call, times, medians in random.sample(sides, len(sides)):
+            if case.threads > 1:
+                time.sleep(REST)
+            measured = turn(call)
+            times += measured
+            medians.append(statistics.median(measured))
+    ours = min(sides[0][2])
+    for peer, call, times, medians in sides:
+        pairs = [(case.limit(*limit), case.flops / limit[0], t) for limit, t in zip(rounds, medians)]
+        share = lambda k: 100 * statistics.median(p[k] / p[2] for p in pairs) / case.threads
+        yield dict(zip(FIELDS, [
+            case.op, *case.shape, peer.dtype, case.threads, peer.name, peer.version, len(times),
+            round(min(times) * 1e6, 2), round(statistics.median(times) * 1e6, 2), round(min(times) / ours, 3),
+            round(share(1), 1), round(share(0), 1),
+        ]))
+    for _, call, _, _ in sides:
+        getattr(call, "free", lambda: None)()
+
+
+def cases(args):
+    threads = [1] if args.threads == 1 else [1, args.threads]
+    every = [("LSTM", s) for s in SHAPES] + [(op, s) for op in ("GRU", "RNN") for s in OTHER_CELLS]
+    if args.shape:
+        every = [(op, s) for s in args.shape for op in ("LSTM", "GRU", "RNN")]
+    return [Case(op, s, n) for op, s in every if not args.op or op in args.op for n in threads]
+
+
+def machine():
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        name = lines[0].split(":", 1)[1].strip() if lines else name
+    return f"{name}, {os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}"
+
+
+def build():
+    cargo = lambda *args: subprocess.run(["cargo", "build", "--release", "--locked", *args], cwd=ROOT, check=True)
+    cargo("-p", "rnnpack-capi")
+    cargo("-p", "rnnpack-kernels", "--example", "limits")
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+    name = {"Darwin": "librnnpack_capi.dylib", "Windows": "rnnpack_capi.dll"}.get(platform.system(), "librnnpack_capi.so")
+    return target / name, target / "examples" / ("limits.exe" if os.name == "nt" else "limits")
+
+
+def shape(text):
+    extents = tuple(int(n) for n in text.split(","))
+    if len(extents) != 4 or min(extents) < 1:
+        raise argparse.ArgumentTypeError("give T,B,I,H, such as 100,1,256,256")
+    return extents
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", type=shape, action="append", metavar="T,B,I,H", help="only this; may be repeated")
+    parser.add_argument("--op", choices=list(GATES), action="append", help="only this; may be repeated")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N", help="time one thread, and N")
+    parser.add_argument("--seconds", type=float, default=3.0, metavar="S", help="for each case, all sides together")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the results there too")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    library, limits = build()
+    os.environ["RAYON_NUM_THREADS"] = str(args.threads)
+    peers = [Rnnpack(library), OnnxRuntime(), OpenVino("f32"), PyTorch()]
+    try:
+        peers.append(OpenVino("bf16"))
+    except RuntimeError as e:
+        print(e, file=sys.stderr)
+    rows = []
+    print(machine())
+    for case in cases(args):
+        print(case, flush=True)
+        for row in run(case, peers, Limits(limits, case), args.seconds):
+            rows.append(row)
+            print("  {peer:12} {dtype:4} {version:16} min {min_us:>10} µs  median {median_us:>10} µs  "
+                  "{ratio:>6} × rnnpack  {peak_percent:>5}% of the peak  {limit_percent:>5}% of the limit".format(**row),
+                  flush=True)
+    if args.csv:
+        with args.csv.open("w", newline="") as file:
+            file.write(f"# {machine()}\n")
+            writer = csv.DictWriter(file, FIELDS)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

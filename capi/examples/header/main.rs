@@ -1,0 +1,7 @@
+//! Prints the C header: `cargo run -p rnnpack-capi --example header > capi/include/rnnpack.h`.
+
+mod generate;
+
+fn main() {
+    print!("{}", generate::header());
+}

@@ -1,0 +1,56 @@
+#!/bin/sh
+# Builds librnnpack and installs it, its header and its pkg-config file:
+#
+#   capi/install.sh [--prefix DIR] [--destdir DIR]
+#
+# --prefix is where it will be used from, /usr/local by default. --destdir is put in front while files are copied, for
+# packages.
+set -eu
+cd "$(dirname "$0")/.."
+
+usage() {
+    echo 'usage: capi/install.sh [--prefix DIR] [--destdir DIR]' >&2
+    exit 2
+}
+
+prefix=/usr/local
+destdir=
+while [ $# -gt 0 ]; do
+    [ $# -ge 2 ] || usage
+    case $1 in
+    --prefix) prefix=$2 ;;
+    --destdir) destdir=$2 ;;
+    *) usage ;;
+    esac
+    shift 2
+done
+case $prefix in
+/*) ;;
+*) echo "capi/install.sh: the prefix $prefix is not absolute" >&2; exit 2 ;;
+esac
+
+# The compiler names the system libraries that a program with the static library needs.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+cargo rustc --locked --release --package rnnpack-capi --lib -- --print native-static-libs 2>&1 | tee "$log" >&2
+libs=$(sed -n 's/^note: native-static-libs: //p' "$log" | tail -n 1)
+[ -n "$libs" ] || { echo 'capi/install.sh: the build failed' >&2; exit 1; }
+
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+built=${CARGO_TARGET_DIR:-target}/release
+lib=$destdir$prefix/lib
+mkdir -p "$lib/pkgconfig" "$destdir$prefix/include"
+case $(uname -s) in
+Darwin) suffix=.dylib versioned=librnnpack.$version.dylib major=librnnpack.${version%%.*}.dylib ;;
+*) suffix=.so versioned=librnnpack.so.$version major=librnnpack.so.${version%%.*} ;;
+esac
+# Removed first: programs that run keep the file that they have.
+rm -f "$lib/$versioned"
+cp "$built/librnnpack_capi$suffix" "$lib/$versioned"
+ln -sf "$versioned" "$lib/$major"
+ln -sf "$major" "$lib/librnnpack$suffix"
+cp "$built/librnnpack_capi.a" "$lib/librnnpack.a"
+cp capi/include/rnnpack.h "$destdir$prefix/include/rnnpack.h"
+sed -e "s|@PREFIX@|$prefix|" -e "s|@VERSION@|$version|" -e "s|@LIBS_PRIVATE@|$libs|" capi/rnnpack.pc.in \
+    >"$lib/pkgconfig/rnnpack.pc"
+echo "installed rnnpack $version in $destdir$prefix"

@@ -1,0 +1,247 @@
+use crate::lent::{self, Lent};
+use crate::state::{Stream, parts, read_into, write_from};
+use crate::{Failure, LayerHandle, RNNPACK_SHAPE, StateHandle, Status, status};
+use rnnpack::{Dims, Layout, Sequence, Strides, View, ViewMut};
+
+/// Layout: x is [T, B, I], y is [T, D, B, H].
+pub const RNNPACK_TIME_MAJOR: i32 = 0;
+/// Layout: x is [B, T, I], y is [B, T, D, H].
+pub const RNNPACK_BATCH_MAJOR: i32 = 1;
+
+/// Threads: the calling thread alone.
+pub const RNNPACK_THREADS_NONE: i32 = 0;
+/// Threads: the rows of the batch are shared out over a pool that the process has once, with a thread for each CPU (or as
+/// many as the variable RAYON_NUM_THREADS says). It starts with the first call that has work for it. A call of little work
+/// stays on the calling thread. Results have the same bits. Not for real time, and not in a child after fork.
+pub const RNNPACK_THREADS_POOL: i32 = 1;
+
+/// A call of rnnpack_forward. Set all of it to zero first, then size and what the call has.
+///
+/// T, B, D, I, H are time steps, batch rows, directions, input size, hidden size. Strides are distances in elements from
+/// the start of one row to that of the next along an axis; the I or H elements of a row are neighbours. Where all strides
+/// of x (or of y) are 0 it is dense in the given layout, and its count is exactly its number of elements. Else
+/// its count says how far it may be accessed, and the layout is not used.
+///
+/// What is written (y, final_h, final_c) overlaps nothing else of the call; but final_h and final_c may be initial_h and
+/// initial_c.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ForwardDesc {
+    /// sizeof(rnnpack_forward_desc).
+    pub size: usize,
+    /// T.
+    pub time: usize,
+    /// B, that of the state.
+    pub batch: usize,
+    /// RNNPACK_TIME_MAJOR or RNNPACK_BATCH_MAJOR.
+    pub layout: i32,
+    /// RNNPACK_THREADS_NONE or RNNPACK_THREADS_POOL.
+    pub threads: i32,
+    /// The input.
+    pub x: *const f32,
+    /// Its elements; all count as read, those between rows too.
+    pub x_count: usize,
+    /// From one step to the next.
+    pub x_time_stride: usize,
+    /// From one batch row to the next.
+    pub x_batch_stride: usize,
+    /// The output: h of every step. NULL: not wanted.
+    pub y: *mut f32,
+    /// Its elements. What lies between its rows is not touched, and may belong to other threads.
+    pub y_count: usize,
+    /// From one step to the next.
+    pub y_time_stride: usize,
+    /// From direction 0 to direction 1.
+    pub y_direction_stride: usize,
+    /// From one batch row to the next.
+    pub y_batch_stride: usize,
+    /// Steps of each batch row, 0 to T. A row's final state is that of its last step, and y is 0 beyond. NULL: all have T.
+    pub lens: *const i32,
+    /// Its elements: B.
+    pub lens_count: usize,
+    /// Initial h [D, B, H]; replaces that of the state, also where the call then fails. NULL: the state's.
+    pub initial_h: *const f32,
+    /// Initial c [D, B, H], likewise; of an LSTM.
+    pub initial_c: *const f32,
+    /// Takes a copy of the final h [D, B, H], which the state has too. NULL: not wanted.
+    pub final_h: *mut f32,
+    /// Takes a copy of the final c [D, B, H], likewise; of an LSTM.
+    pub final_c: *mut f32,
+    /// Elements of each of these four that is not NULL: D*B*H.
+    pub state_count: usize,
+}
+
+/// How the steps of a call are computed.
+#[derive(Clone, Copy)]
+enum Threads {
+    None,
+    Pool,
+}
+
+impl ForwardDesc {
+    /// One step: x is dense [B, I], y is dense [D, B, H].
+    fn one_step(batch: usize, (x, x_count): (*const f32, usize), (y, y_count): (*mut f32, usize)) -> Self {
+        // SAFETY: zeros are values of all members.
+        let zeros: ForwardDesc = unsafe { std::mem::zeroed() };
+        ForwardDesc { time: 1, batch, x, x_count, y, y_count, ..zeros }
+    }
+
+    /// Runs the call.
+    ///
+    /// # Safety
+    /// The contract: what the call points to.
+    unsafe fn run(&self, LayerHandle { layer }: &LayerHandle, stream: &mut Stream) -> Result<(), Failure> {
+        let threads = lent::choice(self.threads, "threads", &[Threads::None, Threads::Pool])?;
+        let layout = lent::choice(self.layout, "layout", &[Layout::TimeMajor, Layout::BatchMajor])?;
+        let shape = layer.shape();
+        let directions = shape.direction.count();
+        let of_x = Dims { time: self.time, directions: 1, batch: self.batch, width: shape.input };
+        let of_y = Dims { directions, width: shape.hidden, ..of_x };
+        let x = Lent::new(self.x, self.x_count, "x")?;
+        let y = Lent::optional(self.y, self.y_count, "y")?;
+        let lens = Lent::optional(self.lens, self.lens_count, "lens")?;
+        let [initial, last] = self.states(stream)?;
+        self.check_overlap(x, y, lens, [initial, last].map(|of| of.map(|part| part.map(Lent::span))))?;
+        // SAFETY: by the contract; `check_overlap` holds y apart from what else the call reads and writes.
+        let (x, y, lens) = unsafe {
+            let x = self.input(x, of_x, layout)?;
+            let y = y.map(|y| self.output(y, of_y, layout)).transpose()?;
+            (x, y, lens.map(|lens| lens.slice()))
+        };
+        let Stream { state, scratch } = stream;
+        // SAFETY: by the contract.
+        unsafe { write_from(initial, state)? };
+        let sequence = Sequence { x, lens, y };
+        match threads {
+            Threads::None => layer.forward(sequence, state, scratch)?,
+            Threads::Pool => layer.forward_parallel(sequence, state, scratch, 0)?,
+        }
+        // SAFETY: by the contract.
+        unsafe { read_into(last, state) }
+    }
+
+    /// The input, where it lies.
+    ///
+    /// # Safety
+    /// The contract: what the call points to.
+    unsafe fn input<'a>(&self, x: Lent<f32>, dims: Dims, layout: Layout) -> Result<View<'a>, Failure> {
+        let strides = Strides { time: self.x_time_stride, direction: 0, batch: self.x_batch_stride };
+        let strides = placement("x", strides, dims, layout, x.count)?;
+        // SAFETY: by the contract.
+        Ok(View::strided(unsafe { x.slice() }, dims, strides)?)
+    }
+
+    /// The output, where it lies.
+    ///
+    /// # Safety
+    /// The contract: what the call points to; and nothing else of the call overlaps y.
+    unsafe fn output<'a>(&self, y: Lent<f32>, dims: Dims, layout: Layout) -> Result<ViewMut<'a>, Failure> {
+        let (time, batch) = (self.y_time_stride, self.y_batch_stride);
+        let strides = Strides { time, direction: self.y_direction_stride, batch };
+        let strides = placement("y", strides, dims, layout, y.count)?;
+        // SAFETY: by the contract and the caller.
+        Ok(unsafe { ViewMut::from_raw(y.start.as_ptr(), y.count, dims, strides) }?)
+    }
+
+    /// The caller's initial and final states.
+    fn states(&self, stream: &Stream) -> Result<[[Option<Lent<f32>>; 2]; 2], Failure> {
+        let count = |given: bool| if given { self.state_count } else { 0 };
+        let both = |h: *const f32, c: *const f32, [of_h, of_c]: [&'static str; 2]| {
+            let of_c = (c, count(!c.is_null()), of_c);
+            parts(&stream.state, [(h, count(!h.is_null()), of_h), of_c])
+        };
+        let initial = both(self.initial_h, self.initial_c, ["initial_h", "initial_c"])?;
+        Ok([initial, both(self.final_h, self.final_c, ["final_h", "final_c"])?])
+    }
+
+    /// Refuses memory to write that overlaps other memory of the call.
+    fn check_overlap(
+        &self,
+        x: Lent<f32>,
+        y: Option<Lent<f32>>,
+        lens: Option<Lent<i32>>,
+        [[initial_h, initial_c], [final_h, final_c]]: [[Option<lent::Span>; 2]; 2],
+    ) -> Result<(), Failure> {
+        let (x, y, lens) = (Some(x.span()), y.map(Lent::span), lens.map(Lent::span));
+        if let Some(y) = y {
+            y.apart_from([x, lens, initial_h, initial_c, final_h, final_c])?;
+        }
+        if let Some(final_h) = final_h {
+            final_h.apart_from([x, lens, final_c, initial_c])?;
+        }
+        final_c.map_or(Ok(()), |final_c| final_c.apart_from([x, lens, initial_h]))
+    }
+}
+
+/// The strides of a tensor: those given, or, where all are 0, those of a dense one, which must have exactly its elements.
+fn placement(
+    what: &'static str,
+    given: Strides,
+    dims: Dims,
+    layout: Layout,
+    count: usize,
+) -> Result<Strides, Failure> {
+    if given != (Strides { time: 0, direction: 0, batch: 0 }) {
+        return Ok(given);
+    }
+    let strides = dims.dense(layout)?;
+    match dims.checked_len() {
+        Some(expected) if expected != count => {
+            let reason = format!("{what} has {count} elements where the shapes call for {expected}");
+            Err(Failure::new(RNNPACK_SHAPE, reason))
+        }
+        _ => Ok(strides),
+    }
+}
+
+/// Runs a layer over sequences, from the state's h and c (or the initial ones given) to the final ones, which are left in
+/// the state (and copied to where desc says). A sequence may come in any chunks of time, one call after the other.
+///
+/// The same bits come out for a row whatever the batch around it, the chunks, the threads, and the instruction set, as long as
+/// that has fused multiply-adds, and the floating-point environment is the default one.
+///
+/// Fails with RNNPACK_SHAPE, RNNPACK_OVERLAP and others before anything but initial_h and initial_c was taken;
+/// y and the final states are not written then. After RNNPACK_MEMORY of a call with RNNPACK_THREADS_POOL the state and y are
+/// unspecified.
+/// Threads: any number at once on one layer; one at a time on one state, else RNNPACK_BUSY.
+/// Real time: with RNNPACK_THREADS_NONE a call neither allocates, locks, enters the system nor waits, after one of the
+/// same thread with the same layer and state, and at least as many time steps.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_forward(
+    layer: *const LayerHandle,
+    state: *mut StateHandle,
+    desc: *const ForwardDesc,
+) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe {
+        let layer = lent::handle(layer, "layer")?;
+        let mut stream = lent::handle(state, "state")?.lock()?;
+        lent::read(desc, "desc")?.run(layer, &mut stream)
+    })
+}
+
+/// Runs one step of every row of the state, on the calling thread.
+///
+/// x, x_count: input, dense [B, I]. y, y_count: out; the new h, dense [D, B, H], or NULL and 0 to leave it out. They must
+/// not overlap.
+///
+/// Fails as rnnpack_forward does, with everything as it was before.
+/// Threads: any number at once on one layer; one at a time on one state, else RNNPACK_BUSY.
+/// Real time: as rnnpack_forward.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_step(
+    layer: *const LayerHandle,
+    state: *mut StateHandle,
+    x: *const f32,
+    x_count: usize,
+    y: *mut f32,
+    y_count: usize,
+) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe {
+        let layer = lent::handle(layer, "layer")?;
+        let mut stream = lent::handle(state, "state")?.lock()?;
+        let batch = stream.state.batch();
+        ForwardDesc::one_step(batch, (x, x_count), (y, y_count)).run(layer, &mut stream)
+    })
+}

@@ -1,0 +1,235 @@
+use crate::lent::{self, Lent};
+use crate::{Failure, RNNPACK_ARGUMENT, Status, isa, status};
+use rnnpack::onnx::{CellAttributes, RecurrentOp};
+use rnnpack::{Direction, GateOrder, Layer, LayerTensors, LayerWeights, Shape};
+use std::ffi::c_char;
+
+/// Operator: LSTM, with 4 gates.
+pub const RNNPACK_LSTM: i32 = 0;
+/// Operator: GRU, with 3 gates.
+pub const RNNPACK_GRU: i32 = 1;
+/// Operator: RNN, with 1 gate.
+pub const RNNPACK_RNN: i32 = 2;
+
+/// Direction: from the first step to the last.
+pub const RNNPACK_FORWARD: i32 = 0;
+/// Direction: from each sequence's own last step to the first.
+pub const RNNPACK_REVERSE: i32 = 1;
+/// Direction: both; direction 0 reads forward, direction 1 in reverse.
+pub const RNNPACK_BIDIRECTIONAL: i32 = 2;
+
+/// Order of the gates in w, r and b: ONNX. LSTM: input, output, forget, cell. GRU: update, reset, hidden.
+pub const RNNPACK_GATES_ONNX: i32 = 0;
+/// Order of the gates in w, r and b: PyTorch. LSTM: input, forget, cell, output. GRU: reset, update, hidden.
+pub const RNNPACK_GATES_PYTORCH: i32 = 1;
+
+pub(crate) const OPS: [RecurrentOp; 3] = [RecurrentOp::Lstm, RecurrentOp::Gru, RecurrentOp::Rnn];
+pub(crate) const DIRECTIONS: [Direction; 3] =
+    [Direction::Forward, Direction::Reverse, Direction::Bidirectional];
+
+/// A layer with packed weights. It never changes: many threads may use one at once, each with its own state.
+pub struct LayerHandle {
+    pub(crate) layer: Layer,
+}
+
+/// What a layer computes, and its weights. Set all of it to zero first, then size and what the layer has: zeros mean a
+/// forward LSTM with ONNX's order of gates, its default activations and no options.
+///
+/// D is the number of directions (2 where it is bidirectional, else 1), G the operator's number of gates, I the input
+/// size, H the hidden size. Tensors are dense, with the first extent outermost. The options are the attributes of ONNX's
+/// operators of these names.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct LayerDesc {
+    /// sizeof(rnnpack_layer_desc).
+    pub size: usize,
+    /// RNNPACK_LSTM, RNNPACK_GRU or RNNPACK_RNN.
+    pub op: i32,
+    /// RNNPACK_FORWARD, RNNPACK_REVERSE or RNNPACK_BIDIRECTIONAL.
+    pub direction: i32,
+    /// RNNPACK_GATES_ONNX or RNNPACK_GATES_PYTORCH. PyTorch's GRU has linear_before_reset.
+    pub gate_order: i32,
+    /// LSTM only: 1 couples the gates, forget = 1 - input. Else 0.
+    pub input_forget: i32,
+    /// GRU only: 1 lets the reset gate act on the product of R and h. Else 0.
+    pub linear_before_reset: i32,
+    /// 1 where clip is given, else 0.
+    pub has_clip: i32,
+    /// Arguments of activations are clipped to this and its negative; positive and finite.
+    pub clip: f32,
+    /// I.
+    pub input: usize,
+    /// H, at least 1.
+    pub hidden: usize,
+    /// W [D, G*H, I].
+    pub w: *const f32,
+    /// Its elements.
+    pub w_count: usize,
+    /// R [D, G*H, H].
+    pub r: *const f32,
+    /// Its elements.
+    pub r_count: usize,
+    /// B [D, 2*G*H]: of each direction the biases of W for all gates, then those of R. NULL: no biases.
+    pub b: *const f32,
+    /// Its elements.
+    pub b_count: usize,
+    /// P [D, 3*H], the peepholes of an LSTM's gates input, output and forget, in this order always. NULL: none.
+    pub p: *const f32,
+    /// Its elements.
+    pub p_count: usize,
+    /// Names of the activation functions, of each direction as many as the operator has: 3, 2 or 1. NULL: the defaults.
+    pub activations: *const *const c_char,
+    /// The number of names.
+    pub activation_count: usize,
+    /// Values of the functions' first parameters: each goes to the next function that has one, in order. May be NULL.
+    pub activation_alpha: *const f32,
+    /// Their number.
+    pub activation_alpha_count: usize,
+    /// Values of the functions' second parameters, likewise. May be NULL.
+    pub activation_beta: *const f32,
+    /// Their number.
+    pub activation_beta_count: usize,
+    /// Name of the instruction set to pack for; all with fused multiply-adds give the same bits. NULL: that of rnnpack_isa.
+    pub isa: *const c_char,
+}
+
+/// What rnnpack_layer_get_info tells.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct LayerInfo {
+    /// In: sizeof(rnnpack_layer_info).
+    pub size: usize,
+    /// The operator.
+    pub op: i32,
+    /// The direction.
+    pub direction: i32,
+    /// D: 1 or 2.
+    pub directions: usize,
+    /// I.
+    pub input: usize,
+    /// H.
+    pub hidden: usize,
+    /// Bytes of the packed weights.
+    pub packed_bytes: usize,
+    /// Name of the instruction set that the layer is packed for; it lasts for ever.
+    pub isa: *const c_char,
+}
+
+/// Where `value` stands in a list of what C's constants count.
+pub(crate) fn constant<T: PartialEq>(list: &[T], value: T) -> i32 {
+    list.iter().position(|other| *other == value).map_or(-1, |at| at as i32)
+}
+
+/// # Safety
+/// The contract: what `desc` points to.
+unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
+    let op = lent::choice(desc.op, "op", &OPS)?;
+    let direction = lent::choice(desc.direction, "direction", &DIRECTIONS)?;
+    let order = lent::choice(desc.gate_order, "gate_order", &[GateOrder::Onnx, GateOrder::PyTorch])?;
+    let shape = Shape { input: desc.input, hidden: desc.hidden, direction };
+    // SAFETY: by the contract.
+    unsafe {
+        let mut names = [""; 6];
+        let activations = names_of(desc, &mut names)?;
+        let parameters = |start, count, what| Ok::<_, Failure>(Lent::new(start, count, what)?.slice());
+        let attributes = CellAttributes {
+            activations,
+            activation_alpha: parameters(
+                desc.activation_alpha,
+                desc.activation_alpha_count,
+                "activation_alpha",
+            )?,
+            activation_beta: parameters(desc.activation_beta, desc.activation_beta_count, "activation_beta")?,
+            clip: lent::flag(desc.has_clip, "has_clip")?.then_some(desc.clip),
+            input_forget: lent::flag(desc.input_forget, "input_forget")?,
+            linear_before_reset: lent::flag(desc.linear_before_reset, "linear_before_reset")?,
+        };
+        let cells = attributes.cells(op, direction.count());
+        let cells = cells.map_err(|bad| Failure::new(RNNPACK_ARGUMENT, bad.to_string()))?;
+        let optional = |start, count, what| {
+            Ok::<_, Failure>(Lent::optional(start, count, what)?.map(|lent| lent.slice()))
+        };
+        let tensors = LayerTensors {
+            w: Lent::new(desc.w, desc.w_count, "w")?.slice(),
+            r: Lent::new(desc.r, desc.r_count, "r")?.slice(),
+            b: optional(desc.b, desc.b_count, "b")?,
+            p: optional(desc.p, desc.p_count, "p")?,
+        };
+        let planner = isa::planner(desc.isa)?;
+        let weights = LayerWeights::per_direction(&cells, shape, order, tensors)?;
+        let plan = planner.plan(weights.cell(), shape);
+        Ok(LayerHandle { layer: Layer::with_plan(&weights, plan)? })
+    }
+}
+
+/// The names of activations, in `room`.
+///
+/// # Safety
+/// The contract: what `desc` points to.
+unsafe fn names_of<'a, 'd>(
+    desc: &LayerDesc,
+    room: &'a mut [&'d str; 6],
+) -> Result<Option<&'a [&'d str]>, Failure> {
+    let Some(given) = Lent::optional(desc.activations, desc.activation_count, "activations")? else {
+        return Ok(None);
+    };
+    let Some(names) = room.get_mut(..given.count) else {
+        let reason = format!("activation_count is {}, more than any operator has", given.count);
+        return Err(Failure::new(RNNPACK_ARGUMENT, reason));
+    };
+    // SAFETY: by the contract.
+    for (name, &given) in names.iter_mut().zip(unsafe { given.slice() }) {
+        // SAFETY: by the contract.
+        *name = unsafe { lent::text(given, "a name of activations")? };
+    }
+    Ok(Some(names))
+}
+
+/// Packs a layer. The weights are copied: what desc points to is needed during the call alone.
+///
+/// desc: what the layer computes. layer: out, NULL where the call fails.
+///
+/// Fails with RNNPACK_WEIGHTS for a weight that is NaN or infinite, RNNPACK_SHAPE for counts that disagree with the sizes,
+/// RNNPACK_ARGUMENT for options that the operator does not have.
+/// Owner: the caller, until rnnpack_layer_free.
+/// Threads: any number at once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_layer_new(desc: *const LayerDesc, layer: *mut *mut LayerHandle) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe { lent::create(layer, "layer", || pack(&lent::read(desc, "desc")?)) })
+}
+
+/// Tells a layer's operator, sizes, bytes and instruction set.
+///
+/// info: in and out; set its size first.
+///
+/// Threads: any number at once, also on one layer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_layer_get_info(layer: *const LayerHandle, info: *mut LayerInfo) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe {
+        let LayerHandle { layer } = lent::handle(layer, "layer")?;
+        let Shape { input, hidden, direction } = layer.shape();
+        lent::fill(info, "info", || {
+            Ok(LayerInfo {
+                size: size_of::<LayerInfo>(),
+                op: constant(&OPS.map(RecurrentOp::name), layer.cell().op()),
+                direction: constant(&DIRECTIONS, direction),
+                directions: direction.count(),
+                input,
+                hidden,
+                packed_bytes: layer.packed_bytes(),
+                isa: isa::name(layer.plan().variant),
+            })
+        })
+    })
+}
+
+/// Frees a layer; NULL is allowed. States that were made for it stay usable, with another layer of its sizes.
+///
+/// Threads: when no other call uses the layer any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_layer_free(layer: *mut LayerHandle) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe { lent::free(layer, "layer") })
+}

@@ -1,0 +1,253 @@
+//! What C lends for the time of a call: pointers, checked as far as they can be, then taken as references and slices.
+//!
+//! That memory behind a pointer exists, and that nobody else writes it meanwhile, only the caller can know. It is the
+//! contract at the top of the header, and what the SAFETY lines here and in the other files mean by "the contract".
+
+use crate::{
+    Failure, RNNPACK_ALIGNMENT, RNNPACK_ARGUMENT, RNNPACK_NULL_POINTER, RNNPACK_OVERLAP, RNNPACK_SHAPE,
+    RNNPACK_STRUCT_SIZE,
+};
+use std::ffi::{CStr, c_char};
+use std::ptr::NonNull;
+use std::slice;
+
+/// Refuses NULL and what is not aligned.
+fn check<T>(pointer: *const T, what: &'static str) -> Result<NonNull<T>, Failure> {
+    let Some(found) = NonNull::new(pointer.cast_mut()) else {
+        return Err(Failure::new(RNNPACK_NULL_POINTER, format!("{what} is NULL")));
+    };
+    if !pointer.is_aligned() {
+        let align = align_of::<T>();
+        return Err(Failure::new(RNNPACK_ALIGNMENT, format!("{what} is not aligned to {align} bytes")));
+    }
+    Ok(found)
+}
+
+/// The object behind a handle.
+///
+/// # Safety
+/// The contract: `pointer` is NULL, misaligned, or a handle that lives for `'a`.
+pub(crate) unsafe fn handle<'a, T>(pointer: *const T, what: &'static str) -> Result<&'a T, Failure> {
+    // SAFETY: by the contract, since it is neither NULL nor misaligned.
+    check(pointer, what).map(|found| unsafe { found.as_ref() })
+}
+
+/// Makes a handle and puts it into `*out`, or NULL where it cannot be made.
+///
+/// # Safety
+/// The contract: `out` is NULL, misaligned, or valid for writing a pointer.
+pub(crate) unsafe fn create<T>(
+    out: *mut *mut T,
+    what: &'static str,
+    make: impl FnOnce() -> Result<T, Failure>,
+) -> Result<(), Failure> {
+    let out = check(out, what)?;
+    // SAFETY: by the contract, since it is neither NULL nor misaligned.
+    unsafe { out.write(std::ptr::null_mut()) };
+    let made = Box::into_raw(Box::new(make()?));
+    // SAFETY: as above.
+    unsafe { out.write(made) };
+    Ok(())
+}
+
+/// Frees what [`create`] made; NULL is nothing.
+///
+/// # Safety
+/// The contract: `pointer` is NULL, misaligned, or a handle that no call uses any more.
+pub(crate) unsafe fn free<T>(pointer: *mut T, what: &'static str) -> Result<(), Failure> {
+    if !pointer.is_null() {
+        check(pointer, what)?;
+        // SAFETY: `create` made it by `Box::into_raw`, and by the contract nobody uses it any more.
+        drop(unsafe { Box::from_raw(pointer) });
+    }
+    Ok(())
+}
+
+/// Writes `value` to `*out`.
+///
+/// # Safety
+/// The contract: `out` is NULL, misaligned, or valid for writing.
+pub(crate) unsafe fn put<T>(out: *mut T, what: &'static str, value: T) -> Result<(), Failure> {
+    // SAFETY: by the contract, since it is neither NULL nor misaligned.
+    check(out, what).map(|out| unsafe { out.write(value) })
+}
+
+/// Checks the size that a structure begins with. A library that knows more members than today's takes the sizes of all
+/// that were published.
+///
+/// # Safety
+/// The contract: `pointer` is NULL, misaligned, or valid for reading a `usize`.
+unsafe fn check_size<T>(pointer: *const T, what: &'static str) -> Result<NonNull<T>, Failure> {
+    let found = check(pointer, what)?;
+    // SAFETY: by the contract; structures are aligned for the `usize` that they begin with.
+    let (got, expected) = (unsafe { found.cast::<usize>().read() }, size_of::<T>());
+    if got != expected {
+        let reason = format!("{what}->size is {got}, where this library has {expected}");
+        return Err(Failure::new(RNNPACK_STRUCT_SIZE, reason));
+    }
+    Ok(found)
+}
+
+/// A copy of a structure that begins with its size.
+///
+/// # Safety
+/// The contract: `pointer` is NULL, misaligned, or valid for reading as many bytes as the size that it begins with says.
+pub(crate) unsafe fn read<T: Copy>(pointer: *const T, what: &'static str) -> Result<T, Failure> {
+    // SAFETY: by the contract; the size is that of T.
+    unsafe { check_size(pointer, what).map(|found| found.read()) }
+}
+
+/// Fills a structure that begins with its size.
+///
+/// # Safety
+/// The contract: as [`read`], and for writing.
+pub(crate) unsafe fn fill<T: Copy>(
+    pointer: *mut T,
+    what: &'static str,
+    make: impl FnOnce() -> Result<T, Failure>,
+) -> Result<(), Failure> {
+    // SAFETY: by the contract; the size is that of T.
+    unsafe {
+        let found = check_size(pointer, what)?;
+        found.write(make()?);
+    }
+    Ok(())
+}
+
+/// A text that ends with a NUL.
+///
+/// # Safety
+/// The contract: `pointer` is NULL or such a text, which lives for `'a`.
+pub(crate) unsafe fn text<'a>(pointer: *const c_char, what: &'static str) -> Result<&'a str, Failure> {
+    let found = check(pointer, what)?;
+    // SAFETY: by the contract.
+    let text = unsafe { CStr::from_ptr(found.as_ptr()) }.to_str();
+    text.map_err(|_| Failure::new(RNNPACK_ARGUMENT, format!("{what} is not UTF-8")))
+}
+
+/// A flag, which is 0 or 1.
+pub(crate) fn flag(value: i32, what: &'static str) -> Result<bool, Failure> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Failure::new(RNNPACK_ARGUMENT, format!("{what} is {value}, neither 0 nor 1"))),
+    }
+}
+
+/// The member of `list` that C's constant `value` counts.
+pub(crate) fn choice<T: Copy>(value: i32, what: &'static str, list: &[T]) -> Result<T, Failure> {
+    let found = usize::try_from(value).ok().and_then(|at| list.get(at));
+    found
+        .copied()
+        .ok_or_else(|| Failure::new(RNNPACK_ARGUMENT, format!("{what} is {value}, which is unknown")))
+}
+
+/// A buffer of the caller's: aligned, and of a size that memory can have.
+pub(crate) struct Lent<T> {
+    pub(crate) start: NonNull<T>,
+    pub(crate) count: usize,
+    what: &'static str,
+}
+
+impl<T> Clone for Lent<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Lent<T> {}
+
+impl<T: Copy> Lent<T> {
+    /// `count` elements at `pointer`, which may be NULL where there are none.
+    pub(crate) fn new(pointer: *const T, count: usize, what: &'static str) -> Result<Lent<T>, Failure> {
+        if pointer.is_null() && count == 0 {
+            return Ok(Lent { start: NonNull::dangling(), count, what });
+        }
+        let start = check(pointer, what)?;
+        let bytes = count.checked_mul(size_of::<T>()).filter(|&bytes| isize::try_from(bytes).is_ok());
+        if bytes.and_then(|bytes| pointer.addr().checked_add(bytes)).is_none() {
+            let reason = format!("{what} has {count} elements, more than memory can");
+            return Err(Failure::new(RNNPACK_SHAPE, reason));
+        }
+        Ok(Lent { start, count, what })
+    }
+
+    /// As [`Lent::new`], of a buffer that is left out where it is NULL.
+    pub(crate) fn optional(
+        pointer: *const T,
+        count: usize,
+        what: &'static str,
+    ) -> Result<Option<Lent<T>>, Failure> {
+        let lent = Lent::new(pointer, count, what)?;
+        Ok((!pointer.is_null()).then_some(lent))
+    }
+
+    /// Refuses another number of elements than `expected`.
+    pub(crate) fn expect(self, expected: usize) -> Result<Lent<T>, Failure> {
+        match self.count == expected {
+            true => Ok(self),
+            false => {
+                let Lent { what, count, .. } = self;
+                let reason = format!("{what} has {count} elements where the shapes call for {expected}");
+                Err(Failure::new(RNNPACK_SHAPE, reason))
+            }
+        }
+    }
+
+    /// Its elements.
+    ///
+    /// # Safety
+    /// The contract: they are initialized, and nobody writes them for `'a`.
+    pub(crate) unsafe fn slice<'a>(self) -> &'a [T] {
+        // SAFETY: aligned, not NULL, and of a size that memory can have; the rest is the contract.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+
+    /// Copies its elements to `to`.
+    ///
+    /// # Safety
+    /// The contract: they are initialized, and nobody writes them meanwhile.
+    pub(crate) unsafe fn copy_to(self, to: &mut [T]) -> Result<(), Failure> {
+        // SAFETY: by the contract. `to` is memory of the library, which a buffer of the caller's does not overlap.
+        to.copy_from_slice(unsafe { self.expect(to.len())?.slice() });
+        Ok(())
+    }
+
+    /// Fills it with `from`; it may be uninitialized before.
+    ///
+    /// # Safety
+    /// The contract: it is valid for writes, and nobody uses it meanwhile.
+    pub(crate) unsafe fn copy_from(self, from: &[T]) -> Result<(), Failure> {
+        let to = self.expect(from.len())?;
+        // SAFETY: as many elements as `from` has are valid for writes by the contract. `from` is memory of the library.
+        unsafe { to.start.copy_from_nonoverlapping(NonNull::from(from).cast(), from.len()) };
+        Ok(())
+    }
+
+    /// Where it lies.
+    pub(crate) fn span(self) -> Span {
+        let start = self.start.addr().get();
+        Span { what: self.what, start, end: start + self.count * size_of::<T>() }
+    }
+}
+
+/// Where a buffer lies, in bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Span {
+    what: &'static str,
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    /// Refuses a buffer that shares bytes with one of `others`.
+    pub(crate) fn apart_from<const N: usize>(self, others: [Option<Span>; N]) -> Result<(), Failure> {
+        let shares = |other: &Span| self.start.max(other.start) < self.end.min(other.end);
+        match others.into_iter().flatten().find(shares) {
+            Some(other) => {
+                Err(Failure::new(RNNPACK_OVERLAP, format!("{} and {} overlap", self.what, other.what)))
+            }
+            None => Ok(()),
+        }
+    }
+}

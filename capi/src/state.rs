@@ -1,0 +1,226 @@
+use crate::lent::{self, Lent};
+use crate::{Failure, LayerHandle, RNNPACK_BUSY, RNNPACK_MEMORY, RNNPACK_SHAPE, Status, status};
+use rnnpack::{Direction, Error, KernelError, Scratch, State};
+use std::cell::UnsafeCell;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The state of a stream, or of a batch of streams, and the working memory of its calls. One thread uses it at a time;
+/// a call that finds it in use returns RNNPACK_BUSY and does nothing.
+pub struct StateHandle {
+    busy: AtomicBool,
+    directions: Direction,
+    hidden: usize,
+    stream: UnsafeCell<Stream>,
+}
+
+/// What a [`StateHandle`] guards.
+pub(crate) struct Stream {
+    pub(crate) state: State,
+    pub(crate) scratch: Scratch,
+}
+
+// SAFETY: the stream is reached through `Guard` alone, of which there is one at a time.
+unsafe impl Sync for StateHandle {}
+
+/// The one user of a state's stream.
+pub(crate) struct Guard<'a>(&'a StateHandle);
+
+impl StateHandle {
+    fn new(LayerHandle { layer }: &LayerHandle, batch: usize) -> Result<StateHandle, Failure> {
+        let state = layer.new_state(batch).map_err(|error| match error {
+            // A size beyond all memory is no other trouble than one beyond this machine's.
+            Error::Kernel(KernelError::Overflow { .. }) => Failure::new(RNNPACK_MEMORY, error.to_string()),
+            error => error.into(),
+        })?;
+        let shape = layer.shape();
+        let stream = UnsafeCell::new(Stream { state, scratch: Scratch::new() });
+        let busy = AtomicBool::new(false);
+        Ok(StateHandle { busy, directions: shape.direction, hidden: shape.hidden, stream })
+    }
+
+    /// Its stream, unless another call uses it.
+    pub(crate) fn lock(&self) -> Result<Guard<'_>, Failure> {
+        match self.busy.swap(true, Ordering::Acquire) {
+            false => Ok(Guard(self)),
+            true => Err(Failure::new(RNNPACK_BUSY, "another call uses the state")),
+        }
+    }
+}
+
+impl Deref for Guard<'_> {
+    type Target = Stream;
+    fn deref(&self) -> &Stream {
+        // SAFETY: `busy` is set, by this guard, which is the only one.
+        unsafe { &*self.0.stream.get() }
+    }
+}
+
+impl DerefMut for Guard<'_> {
+    fn deref_mut(&mut self) -> &mut Stream {
+        // SAFETY: as in `deref`; `&mut self` makes the access unique.
+        unsafe { &mut *self.0.stream.get() }
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Ordering::Release);
+    }
+}
+
+/// Makes a state of zeros, for any layer of the operator, hidden size and number of directions of this one.
+///
+/// batch: rows B, streams that go step by step together; 0 or more. state: out, NULL where the call fails.
+///
+/// Fails with RNNPACK_MEMORY where so many rows do not fit into memory.
+/// Owner: the caller, until rnnpack_state_free.
+/// Threads: any number at once, also on one layer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_state_new(
+    layer: *const LayerHandle,
+    batch: usize,
+    state: *mut *mut StateHandle,
+) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe {
+        lent::create(state, "state", || StateHandle::new(lent::handle(layer, "layer")?, batch))
+    })
+}
+
+/// Sets a state back to zeros: the start of new streams.
+///
+/// Threads: one at a time on one state, else RNNPACK_BUSY. Real time: it waits for nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_state_reset(state: *mut StateHandle) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe {
+        lent::handle(state, "state")?.lock()?.state.reset();
+        Ok(())
+    })
+}
+
+/// Copies h and c of a state to another one of the same sizes. A copy of a state onto itself does nothing.
+///
+/// state: the source. to: the destination.
+///
+/// Fails with RNNPACK_SHAPE where their sizes differ.
+/// Threads: one at a time on each of the two, else RNNPACK_BUSY. Real time: it waits for nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_state_copy(state: *const StateHandle, to: *mut StateHandle) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe {
+        let (from, to) = (lent::handle(state, "state")?, lent::handle(to, "to")?);
+        if std::ptr::eq(from, to) {
+            return from.lock().map(drop);
+        }
+        let (source, mut target) = (from.lock()?, to.lock()?);
+        let sizes = |handle: &StateHandle, stream: &Stream| {
+            (handle.directions.count(), stream.state.batch(), handle.hidden, stream.state.c().len())
+        };
+        if sizes(from, &source) != sizes(to, &target) {
+            return Err(Failure::new(RNNPACK_SHAPE, "the two states differ in their sizes or operators"));
+        }
+        target.state.h_mut().copy_from_slice(source.state.h());
+        target.state.c_mut().copy_from_slice(source.state.c());
+        Ok(())
+    })
+}
+
+/// Reads a state.
+///
+/// h, h_count: out; hidden state [D, B, H], or NULL and 0 to leave it out. c, c_count: out; cell state [D, B, H] of an LSTM,
+/// likewise; an operator without a cell state has none.
+///
+/// Fails with RNNPACK_SHAPE for other counts; nothing was written then.
+/// Threads: one at a time on one state, else RNNPACK_BUSY. Real time: it waits for nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_state_read(
+    state: *const StateHandle,
+    h: *mut f32,
+    h_count: usize,
+    c: *mut f32,
+    c_count: usize,
+) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe {
+        let stream = lent::handle(state, "state")?.lock()?;
+        let [h, c] = parts(&stream.state, [(h.cast_const(), h_count, "h"), (c, c_count, "c")])?;
+        h.map_or(Ok(()), |h| c.map_or(Ok(()), |c| h.span().apart_from([Some(c.span())])))?;
+        read_into([h, c], &stream.state)
+    })
+}
+
+/// Writes a state.
+///
+/// h, h_count: hidden state [D, B, H], or NULL and 0 to leave it as it is. c, c_count: cell state [D, B, H] of an LSTM,
+/// likewise; an operator without a cell state has none.
+///
+/// Fails with RNNPACK_SHAPE for other counts; nothing was written then.
+/// Threads: one at a time on one state, else RNNPACK_BUSY. Real time: it waits for nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_state_write(
+    state: *mut StateHandle,
+    h: *const f32,
+    h_count: usize,
+    c: *const f32,
+    c_count: usize,
+) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe {
+        let mut stream = lent::handle(state, "state")?.lock()?;
+        let parts = parts(&stream.state, [(h, h_count, "h"), (c, c_count, "c")])?;
+        write_from(parts, &mut stream.state)
+    })
+}
+
+/// The caller's buffers of h and c, of the sizes of those of `state`, where they are given.
+pub(crate) fn parts(
+    state: &State,
+    [h, c]: [(*const f32, usize, &'static str); 2],
+) -> Result<[Option<Lent<f32>>; 2], Failure> {
+    let part = |(start, count, what): (*const f32, usize, &'static str), expected: usize| {
+        let given = Lent::optional(start, count, what)?;
+        given.map(|given| given.expect(expected)).transpose()
+    };
+    Ok([part(h, state.h().len())?, part(c, state.c().len())?])
+}
+
+/// Copies h and c of `state` to the caller's buffers, as [`parts`] made them.
+///
+/// # Safety
+/// The contract: they are valid for writes, and nobody uses them meanwhile.
+pub(crate) unsafe fn read_into([h, c]: [Option<Lent<f32>>; 2], state: &State) -> Result<(), Failure> {
+    // SAFETY: by the contract.
+    unsafe {
+        h.map_or(Ok(()), |h| h.copy_from(state.h()))?;
+        c.map_or(Ok(()), |c| c.copy_from(state.c()))
+    }
+}
+
+/// Copies the caller's h and c, as [`parts`] made them, to `state`.
+///
+/// # Safety
+/// The contract: they are initialized, and nobody writes them meanwhile.
+pub(crate) unsafe fn write_from([h, c]: [Option<Lent<f32>>; 2], state: &mut State) -> Result<(), Failure> {
+    // SAFETY: by the contract.
+    unsafe {
+        h.map_or(Ok(()), |h| h.copy_to(state.h_mut()))?;
+        c.map_or(Ok(()), |c| c.copy_to(state.c_mut()))
+    }
+}
+
+/// Frees a state; NULL is allowed.
+///
+/// Fails with RNNPACK_BUSY, and frees nothing, while another call uses it.
+/// Threads: when no other call uses the state any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_state_free(state: *mut StateHandle) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe {
+        if !state.is_null() {
+            lent::handle(state, "state")?.lock().map(std::mem::forget)?;
+        }
+        lent::free(state, "state")
+    })
+}

@@ -1,0 +1,154 @@
+use rnnpack::onnx::OnnxError;
+use std::any::Any;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::ffi::c_char;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a function returns: one of the constants below. All but RNNPACK_OK are failures.
+pub type Status = i32;
+
+/// It worked.
+pub const RNNPACK_OK: i32 = 0;
+/// A pointer that is needed is NULL.
+pub const RNNPACK_NULL_POINTER: i32 = 1;
+/// The first member of a structure is not the structure's size as this library knows it.
+pub const RNNPACK_STRUCT_SIZE: i32 = 2;
+/// A constant, a flag, a name or an option is none that can be taken.
+pub const RNNPACK_ARGUMENT: i32 = 3;
+/// Sizes, counts, strides or lengths disagree with each other or with the layer, or overflow.
+pub const RNNPACK_SHAPE: i32 = 4;
+/// A pointer is not aligned for its type.
+pub const RNNPACK_ALIGNMENT: i32 = 5;
+/// Memory that is written overlaps other memory of the call, or rows of y overlap each other.
+pub const RNNPACK_OVERLAP: i32 = 6;
+/// A weight is NaN or infinite.
+pub const RNNPACK_WEIGHTS: i32 = 7;
+/// The node of an ONNX file is not computed here; the message names the node and its attribute, input or type.
+pub const RNNPACK_UNSUPPORTED: i32 = 8;
+/// The bytes are no ONNX model, or break the rules of ONNX.
+pub const RNNPACK_ONNX: i32 = 9;
+/// There is no node of this name or index.
+pub const RNNPACK_NOT_FOUND: i32 = 10;
+/// Memory cannot be had.
+pub const RNNPACK_MEMORY: i32 = 11;
+/// Another call uses the state at this moment.
+pub const RNNPACK_BUSY: i32 = 12;
+/// The instruction set that is asked for, by an argument or by the variable RNNPACK_ISA, is not available here.
+pub const RNNPACK_NO_ISA: i32 = 13;
+/// A defect of the library, stopped before it reached the caller. The handles of the call can only be freed.
+pub const RNNPACK_INTERNAL: i32 = 14;
+
+/// Why a call failed.
+pub(crate) struct Failure {
+    pub(crate) status: Status,
+    pub(crate) reason: Cow<'static, str>,
+}
+
+impl Failure {
+    pub(crate) fn new(status: Status, reason: impl Into<Cow<'static, str>>) -> Failure {
+        Failure { status, reason: reason.into() }
+    }
+
+    fn panic(payload: &(dyn Any + Send)) -> Failure {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+        Failure::new(RNNPACK_INTERNAL, format!("a defect of rnnpack: {text}"))
+    }
+}
+
+impl From<rnnpack::Error> for Failure {
+    fn from(error: rnnpack::Error) -> Failure {
+        Failure::new(status_of(&error), error.to_string())
+    }
+}
+
+impl From<rnnpack::KernelError> for Failure {
+    fn from(error: rnnpack::KernelError) -> Failure {
+        rnnpack::Error::Kernel(error).into()
+    }
+}
+
+fn status_of(error: &rnnpack::Error) -> Status {
+    use rnnpack::KernelError as Kernel;
+    match error {
+        rnnpack::Error::Kernel(error) => match error {
+            Kernel::Overlap => RNNPACK_OVERLAP,
+            Kernel::NotFinite { .. } => RNNPACK_WEIGHTS,
+            Kernel::Option { .. } => RNNPACK_ARGUMENT,
+            Kernel::Memory { .. } => RNNPACK_MEMORY,
+            _ => RNNPACK_SHAPE,
+        },
+        rnnpack::Error::UnknownIsa { .. } => RNNPACK_NO_ISA,
+        rnnpack::Error::Onnx(error) => match error {
+            OnnxError::Malformed { .. } | OnnxError::Opset { .. } | OnnxError::Name { .. } => RNNPACK_ONNX,
+            OnnxError::Layer { source, .. } => status_of(source),
+            _ => RNNPACK_UNSUPPORTED,
+        },
+        _ => RNNPACK_INTERNAL,
+    }
+}
+
+/// Bytes of a message with its end.
+const MESSAGE: usize = 1024;
+
+thread_local! {
+    /// The message of the last failed call of this thread. It has a fixed place, so that it needs no memory, and lives as
+    /// long as the thread.
+    static LAST: [Cell<u8>; MESSAGE] = const { [const { Cell::new(0) }; MESSAGE] };
+}
+
+/// Keeps as much of `reason` as fits.
+fn remember(reason: &str) {
+    let text = reason.get(..reason.floor_char_boundary(MESSAGE - 1)).unwrap_or_default();
+    // A NUL in a name of a file must not end the message.
+    let bytes = text.bytes().map(|byte| if byte == 0 { b' ' } else { byte });
+    LAST.with(|last| last.iter().zip(bytes.chain([0])).for_each(|(to, byte)| to.set(byte)));
+}
+
+/// Runs what a function of the interface does, and makes its status.
+pub(crate) fn run(body: impl FnOnce() -> Result<(), Failure>) -> Status {
+    // A state whose computation was interrupted holds numbers all the same, so nothing unsound is seen afterwards.
+    let result =
+        catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(Failure::panic(&*payload)));
+    match result {
+        Ok(()) => RNNPACK_OK,
+        Err(failure) => {
+            remember(&failure.reason);
+            failure.status
+        }
+    }
+}
+
+/// Says why the last failed call of this thread failed, in English, for people; empty where none has failed yet. Calls that
+/// work leave it as it is. Never NULL; at most 1023 bytes of UTF-8.
+///
+/// Owner: the library. The text lasts until the next failed call of this thread, and no longer than the thread.
+/// Threads: each has its own.
+#[unsafe(no_mangle)]
+pub extern "C" fn rnnpack_message() -> *const c_char {
+    LAST.with(|last| last.as_ptr().cast())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    #[test]
+    fn a_panic_becomes_a_status_with_its_words() {
+        for body in [|| panic!("no such gate"), || panic!("no such {}", "gate")] {
+            assert_eq!(run(body), RNNPACK_INTERNAL);
+            // SAFETY: the message is a text that lasts until this thread's next failed call.
+            let message = unsafe { CStr::from_ptr(rnnpack_message()) };
+            assert_eq!(message.to_str(), Ok("a defect of rnnpack: no such gate"));
+        }
+    }
+
+    #[test]
+    fn a_nul_does_not_end_a_message() {
+        remember("a\0b");
+        // SAFETY: as above.
+        assert_eq!(unsafe { CStr::from_ptr(rnnpack_message()) }, c"a b");
+    }
+}

@@ -1,0 +1,490 @@
+//! Bad arguments of every function of the C interface, with the status and the words that come back.
+
+mod support;
+
+use rnnpack::{Cell, Direction, GateOrder};
+use rnnpack_capi::*;
+use std::ffi::{CString, c_char};
+use std::process::Command;
+use std::ptr::{null, null_mut};
+use support::*;
+
+/// Elements beyond all memory.
+const HUGE: usize = usize::MAX / 4;
+
+/// Calls that were refused, by function.
+#[derive(Default)]
+struct Refused(Vec<&'static str>);
+
+impl Refused {
+    #[track_caller]
+    fn add(&mut self, function: &'static str, expected: Status, words: &str, got: Status) {
+        let message = message();
+        assert!(
+            got == expected && message.contains(words),
+            "{function}: {got}, expected {expected}: {message}"
+        );
+        self.0.push(function);
+    }
+}
+
+/// Calls a function, which must return a status with a message of some words.
+macro_rules! refused {
+    ($list:ident, $status:ident, $words:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        $list.add(stringify!($function), $status, $words, c!($function($($argument),*)))
+    };
+}
+
+/// A pointer that is not aligned, near a true one.
+fn misaligned<T>(pointer: *const T) -> *mut T {
+    pointer.wrapping_byte_add(1).cast_mut()
+}
+
+#[test]
+fn every_function_refuses_bad_arguments() {
+    let mut list = Refused::default();
+    library(&mut list);
+    layer_new(&mut list);
+    layer_handle(&mut list);
+    onnx_handle(&mut list);
+    state_handle(&mut list);
+    forward(&mut list);
+    step(&mut list);
+    let header = include_str!("../include/rnnpack.h");
+    let functions: Vec<&str> = header
+        .lines()
+        .filter(|line| !line.starts_with("//") && !line.starts_with(' ') && line.contains('('))
+        .filter_map(|line| line.split('(').next()?.split([' ', '*']).next_back())
+        .filter(|name| name.starts_with("rnnpack_"))
+        .collect();
+    assert!(functions.len() > 15, "{functions:?}");
+    for function in functions.into_iter().filter(|&name| name != "rnnpack_message") {
+        let calls = list.0.iter().filter(|&&name| name == function).count();
+        assert!(calls >= 1, "{function} has no bad arguments here");
+    }
+}
+
+fn library(list: &mut Refused) {
+    let text = null();
+    refused!(list, RNNPACK_NULL_POINTER, "version is NULL", rnnpack_version(null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "version is not aligned", rnnpack_version(misaligned(&text)));
+    refused!(list, RNNPACK_NULL_POINTER, "isa is NULL", rnnpack_isa(null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "isa is not aligned", rnnpack_isa(misaligned(&text)));
+}
+
+fn layer_new(list: &mut Refused) {
+    let lstm = Case::lstm(3, 4);
+    let gru = Case::new(&[Cell::gru(false)], GateOrder::Onnx, [3, 4], Direction::Bidirectional);
+    let (good, of_gru) = (lstm.desc(), gru.desc());
+    let mut out = null_mut();
+    refused!(list, RNNPACK_NULL_POINTER, "layer is NULL", rnnpack_layer_new(&good, null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "layer is not", rnnpack_layer_new(&good, misaligned(&out)));
+    refused!(list, RNNPACK_NULL_POINTER, "desc is NULL", rnnpack_layer_new(null(), &mut out));
+    refused!(list, RNNPACK_ALIGNMENT, "desc is not", rnnpack_layer_new(misaligned(&good), &mut out));
+    let nan = [f32::NAN; 200];
+    let names = |text: &'static str| CString::new(text).unwrap();
+    let (unknown, tanh, avx3) = (names("Tanhh"), names("Tanh"), names("avx3"));
+    let of = |name: &CString| [name.as_ptr(), name.as_ptr(), name.as_ptr()];
+    let (bad_names, good_names, invalid) = (of(&unknown), of(&tanh), [0xffu8, 0]);
+    let null_names = [null(); 3];
+    let invalid: [*const c_char; 3] = [invalid.as_ptr().cast(); 3];
+    let cases: &[(Status, &str, LayerDesc)] = &[
+        (RNNPACK_STRUCT_SIZE, "desc->size is 0", LayerDesc { size: 0, ..good }),
+        (RNNPACK_STRUCT_SIZE, "desc->size", LayerDesc { size: good.size - 8, ..good }),
+        (RNNPACK_STRUCT_SIZE, "desc->size", LayerDesc { size: usize::MAX, ..good }),
+        (RNNPACK_ARGUMENT, "op is 3", LayerDesc { op: 3, ..good }),
+        (RNNPACK_ARGUMENT, "op is -1", LayerDesc { op: -1, ..good }),
+        (RNNPACK_ARGUMENT, "direction is 7", LayerDesc { direction: 7, ..good }),
+        (RNNPACK_ARGUMENT, "gate_order is 2", LayerDesc { gate_order: 2, ..good }),
+        (RNNPACK_ARGUMENT, "has_clip is 2", LayerDesc { has_clip: 2, ..good }),
+        (RNNPACK_ARGUMENT, "`clip`: 0", LayerDesc { has_clip: 1, clip: 0.0, ..good }),
+        (RNNPACK_ARGUMENT, "`clip`: NaN", LayerDesc { has_clip: 1, clip: f32::NAN, ..good }),
+        (RNNPACK_ARGUMENT, "input_forget is -1", LayerDesc { input_forget: -1, ..good }),
+        (RNNPACK_ARGUMENT, "not an attribute of GRU", LayerDesc { input_forget: 1, ..of_gru }),
+        (RNNPACK_ARGUMENT, "not an attribute of LSTM", LayerDesc { linear_before_reset: 1, ..good }),
+        (RNNPACK_SHAPE, "hidden_size must not be 0", LayerDesc { hidden: 0, ..good }),
+        (RNNPACK_SHAPE, "W has 48", LayerDesc { input: 4, ..good }),
+        (RNNPACK_SHAPE, "W overflows", LayerDesc { input: usize::MAX, ..good }),
+        (RNNPACK_SHAPE, "overflows", LayerDesc { hidden: usize::MAX / 2, ..good }),
+        (
+            RNNPACK_SHAPE,
+            "W has 48",
+            LayerDesc { direction: RNNPACK_BIDIRECTIONAL, activations: null(), activation_count: 0, ..good },
+        ),
+        (RNNPACK_NULL_POINTER, "w is NULL", LayerDesc { w: null(), ..good }),
+        (RNNPACK_SHAPE, "W has 0", LayerDesc { w: null(), w_count: 0, ..good }),
+        (RNNPACK_SHAPE, "W has 47", LayerDesc { w_count: 47, ..good }),
+        (RNNPACK_SHAPE, "w has", LayerDesc { w_count: HUGE, ..good }),
+        (RNNPACK_SHAPE, "w has", LayerDesc { w_count: usize::MAX, ..good }),
+        (RNNPACK_ALIGNMENT, "w is not", LayerDesc { w: misaligned(good.w), ..good }),
+        (RNNPACK_WEIGHTS, "W[0] is NaN", LayerDesc { w: nan.as_ptr(), ..good }),
+        (RNNPACK_NULL_POINTER, "r is NULL", LayerDesc { r: null(), ..good }),
+        (RNNPACK_SHAPE, "R has 63", LayerDesc { r_count: 63, ..good }),
+        (RNNPACK_ALIGNMENT, "r is not", LayerDesc { r: misaligned(good.r), ..good }),
+        (RNNPACK_WEIGHTS, "R[0] is NaN", LayerDesc { r: nan.as_ptr(), ..good }),
+        (RNNPACK_NULL_POINTER, "b is NULL", LayerDesc { b: null(), ..good }),
+        (RNNPACK_SHAPE, "B has 0", LayerDesc { b_count: 0, ..good }),
+        (RNNPACK_ALIGNMENT, "b is not", LayerDesc { b: misaligned(good.b), ..good }),
+        (RNNPACK_WEIGHTS, "B[0] is NaN", LayerDesc { b: nan.as_ptr(), ..good }),
+        (RNNPACK_NULL_POINTER, "p is NULL", LayerDesc { p: null(), ..good }),
+        (RNNPACK_SHAPE, "P has 11", LayerDesc { p_count: 11, ..good }),
+        (RNNPACK_ALIGNMENT, "p is not", LayerDesc { p: misaligned(good.p), ..good }),
+        (RNNPACK_WEIGHTS, "P[0] is NaN", LayerDesc { p: nan.as_ptr(), ..good }),
+        (RNNPACK_SHAPE, "P has 12", LayerDesc { p: good.p, p_count: 12, ..of_gru }),
+        (RNNPACK_NULL_POINTER, "activations is NULL", LayerDesc { activations: null(), ..good }),
+        (
+            RNNPACK_ALIGNMENT,
+            "activations is not",
+            LayerDesc { activations: misaligned(good.activations), ..good },
+        ),
+        (RNNPACK_ARGUMENT, "are 2, not 3", LayerDesc { activation_count: 2, ..good }),
+        (RNNPACK_ARGUMENT, "activation_count is 7", LayerDesc { activation_count: 7, ..good }),
+        (RNNPACK_SHAPE, "activations has", LayerDesc { activation_count: usize::MAX, ..good }),
+        (RNNPACK_ARGUMENT, "`Tanhh` is no activation", LayerDesc { activations: bad_names.as_ptr(), ..good }),
+        (
+            RNNPACK_NULL_POINTER,
+            "a name of activations is NULL",
+            LayerDesc { activations: null_names.as_ptr(), ..good },
+        ),
+        (RNNPACK_ARGUMENT, "not UTF-8", LayerDesc { activations: invalid.as_ptr(), ..good }),
+        (
+            RNNPACK_NULL_POINTER,
+            "activation_alpha is NULL",
+            LayerDesc { activation_alpha: null(), activation_alpha_count: 1, ..good },
+        ),
+        (
+            RNNPACK_ARGUMENT,
+            "left over",
+            LayerDesc {
+                activations: good_names.as_ptr(),
+                activation_alpha: good.w,
+                activation_alpha_count: 1,
+                ..good
+            },
+        ),
+        (
+            RNNPACK_ARGUMENT,
+            "`activation_alpha`: NaN",
+            LayerDesc { activation_alpha: nan.as_ptr(), activation_alpha_count: 1, ..good },
+        ),
+        (
+            RNNPACK_NULL_POINTER,
+            "activation_beta is NULL",
+            LayerDesc { activation_beta: null(), activation_beta_count: 1, ..good },
+        ),
+        (
+            RNNPACK_ALIGNMENT,
+            "activation_beta is not",
+            LayerDesc { activation_beta: misaligned(good.w), activation_beta_count: 1, ..good },
+        ),
+        (RNNPACK_NO_ISA, "\"avx3\"", LayerDesc { isa: avx3.as_ptr(), ..good }),
+        (RNNPACK_ARGUMENT, "isa is not UTF-8", LayerDesc { isa: invalid[0], ..good }),
+    ];
+    for (status, words, desc) in cases {
+        let mut out = misaligned(&good).cast();
+        let got = c!(rnnpack_layer_new(desc, &mut out));
+        list.add("rnnpack_layer_new", *status, words, got);
+        assert!(out.is_null(), "{words}");
+    }
+}
+
+fn layer_handle(list: &mut Refused) {
+    let case = Case::lstm(3, 4);
+    let layer = layer(&case.desc());
+    let mut info: LayerInfo = zeroed();
+    refused!(list, RNNPACK_NULL_POINTER, "layer is NULL", rnnpack_layer_get_info(null(), &mut info));
+    refused!(
+        list,
+        RNNPACK_ALIGNMENT,
+        "layer is not",
+        rnnpack_layer_get_info(misaligned(layer.get()), &mut info)
+    );
+    refused!(list, RNNPACK_NULL_POINTER, "info is NULL", rnnpack_layer_get_info(layer.get(), null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "info is not", rnnpack_layer_get_info(layer.get(), misaligned(&info)));
+    for size in [0, info.size - 1, info.size + 8, usize::MAX] {
+        let mut info = LayerInfo { size, hidden: 77, ..info };
+        refused!(list, RNNPACK_STRUCT_SIZE, "info->size", rnnpack_layer_get_info(layer.get(), &mut info));
+        assert_eq!((info.size, info.hidden), (size, 77));
+    }
+    ok(c!(rnnpack_layer_free(null_mut())));
+    refused!(list, RNNPACK_ALIGNMENT, "layer is not", rnnpack_layer_free(misaligned(layer.get())));
+}
+
+fn onnx_handle(list: &mut Refused) {
+    let bytes = file("tests/fixtures/onnx_node_tests/test_lstm_defaults/model.onnx");
+    let model = file("fuzz/seeds/onnx_import/lstm_stored.onnx");
+    let (start, onnx) = (bytes.as_ptr().cast(), onnx(&model));
+    let mut out = null_mut();
+    refused!(list, RNNPACK_NULL_POINTER, "onnx is NULL", rnnpack_onnx_open(start, bytes.len(), null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "onnx is not", rnnpack_onnx_open(start, bytes.len(), misaligned(&out)));
+    refused!(list, RNNPACK_NULL_POINTER, "bytes is NULL", rnnpack_onnx_open(null(), bytes.len(), &mut out));
+    refused!(list, RNNPACK_SHAPE, "bytes has", rnnpack_onnx_open(start, usize::MAX, &mut out));
+    refused!(list, RNNPACK_ONNX, "not an ONNX model", rnnpack_onnx_open(null(), 0, &mut out));
+    refused!(list, RNNPACK_ONNX, "not an ONNX model", rnnpack_onnx_open(start, bytes.len() - 1, &mut out));
+    assert!(out.is_null());
+
+    let mut count = 0;
+    refused!(list, RNNPACK_NULL_POINTER, "onnx is NULL", rnnpack_onnx_count(null(), &mut count));
+    refused!(list, RNNPACK_ALIGNMENT, "onnx is not", rnnpack_onnx_count(misaligned(onnx.get()), &mut count));
+    refused!(list, RNNPACK_NULL_POINTER, "count is NULL", rnnpack_onnx_count(onnx.get(), null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "count is not", rnnpack_onnx_count(onnx.get(), misaligned(&count)));
+    ok(c!(rnnpack_onnx_count(onnx.get(), &mut count)));
+
+    let mut info: NodeInfo = zeroed();
+    refused!(list, RNNPACK_NULL_POINTER, "onnx is NULL", rnnpack_onnx_get_node(null(), 0, &mut info));
+    refused!(list, RNNPACK_NOT_FOUND, "node 1 of 1", rnnpack_onnx_get_node(onnx.get(), count, &mut info));
+    refused!(list, RNNPACK_NOT_FOUND, "of 1", rnnpack_onnx_get_node(onnx.get(), usize::MAX, &mut info));
+    refused!(list, RNNPACK_NULL_POINTER, "info is NULL", rnnpack_onnx_get_node(onnx.get(), 0, null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "info is not", rnnpack_onnx_get_node(onnx.get(), 0, misaligned(&info)));
+    let mut short = NodeInfo { size: 8, ..info };
+    refused!(list, RNNPACK_STRUCT_SIZE, "info->size is 8", rnnpack_onnx_get_node(onnx.get(), 0, &mut short));
+    ok(c!(rnnpack_onnx_get_node(onnx.get(), 0, &mut info)));
+
+    let mut layer = null_mut();
+    let (none, invalid) = (CString::new("none").unwrap(), [0xffu8, 0]);
+    refused!(
+        list,
+        RNNPACK_NULL_POINTER,
+        "layer is NULL",
+        rnnpack_onnx_layer(onnx.get(), info.name, null_mut())
+    );
+    refused!(list, RNNPACK_NULL_POINTER, "onnx is NULL", rnnpack_onnx_layer(null(), info.name, &mut layer));
+    refused!(list, RNNPACK_NULL_POINTER, "name is NULL", rnnpack_onnx_layer(onnx.get(), null(), &mut layer));
+    refused!(list, RNNPACK_NOT_FOUND, "`none`", rnnpack_onnx_layer(onnx.get(), none.as_ptr(), &mut layer));
+    let invalid = invalid.as_ptr().cast();
+    refused!(
+        list,
+        RNNPACK_ARGUMENT,
+        "name is not UTF-8",
+        rnnpack_onnx_layer(onnx.get(), invalid, &mut layer)
+    );
+    assert!(layer.is_null());
+    ok(c!(rnnpack_onnx_free(null_mut())));
+    refused!(list, RNNPACK_ALIGNMENT, "onnx is not", rnnpack_onnx_free(misaligned(onnx.get())));
+}
+
+fn state_handle(list: &mut Refused) {
+    let (lstm, rnn) =
+        (Case::lstm(3, 4), Case::new(&cells()[5..6], GateOrder::Onnx, [3, 4], Direction::Forward));
+    let (layer, of_rnn) = (layer(&lstm.desc()), layer(&rnn.desc()));
+    let state = state(&layer, 2);
+    let mut out = null_mut();
+    refused!(list, RNNPACK_NULL_POINTER, "state is NULL", rnnpack_state_new(layer.get(), 1, null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "state is not", rnnpack_state_new(layer.get(), 1, misaligned(&out)));
+    refused!(list, RNNPACK_NULL_POINTER, "layer is NULL", rnnpack_state_new(null(), 1, &mut out));
+    refused!(
+        list,
+        RNNPACK_ALIGNMENT,
+        "layer is not",
+        rnnpack_state_new(misaligned(layer.get()), 1, &mut out)
+    );
+    for batch in [1 << 55, 1 << 60, 1 << 62, usize::MAX] {
+        refused!(list, RNNPACK_MEMORY, "state", rnnpack_state_new(layer.get(), batch, &mut out));
+        assert!(out.is_null());
+    }
+    refused!(list, RNNPACK_NULL_POINTER, "state is NULL", rnnpack_state_reset(null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "state is not", rnnpack_state_reset(misaligned(state.get())));
+    refused!(list, RNNPACK_NULL_POINTER, "state is NULL", rnnpack_state_copy(null(), state.get()));
+    refused!(list, RNNPACK_NULL_POINTER, "to is NULL", rnnpack_state_copy(state.get(), null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "to is not", rnnpack_state_copy(state.get(), misaligned(state.get())));
+    let (three, without_c) = (support::state(&layer, 3), support::state(&of_rnn, 2));
+    refused!(list, RNNPACK_SHAPE, "differ", rnnpack_state_copy(state.get(), three.get()));
+    refused!(list, RNNPACK_SHAPE, "differ", rnnpack_state_copy(without_c.get(), state.get()));
+
+    let (mut h, mut c) = ([9.0f32; 8], [9.0f32; 8]);
+    let (at_h, at_c, state) = (h.as_mut_ptr(), c.as_mut_ptr(), state.get());
+    refused!(list, RNNPACK_NULL_POINTER, "state is NULL", rnnpack_state_read(null(), at_h, 8, at_c, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "h is NULL", rnnpack_state_read(state, null_mut(), 8, at_c, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "c is NULL", rnnpack_state_read(state, at_h, 8, null_mut(), 8));
+    refused!(list, RNNPACK_SHAPE, "h has 7", rnnpack_state_read(state, at_h, 7, at_c, 8));
+    refused!(list, RNNPACK_SHAPE, "c has 0", rnnpack_state_read(state, at_h, 8, at_c, 0));
+    refused!(list, RNNPACK_SHAPE, "h has", rnnpack_state_read(state, at_h, usize::MAX, at_c, 8));
+    refused!(list, RNNPACK_ALIGNMENT, "h is not", rnnpack_state_read(state, misaligned(at_h), 8, at_c, 8));
+    refused!(list, RNNPACK_OVERLAP, "h and c", rnnpack_state_read(state, at_h, 8, at_h, 8));
+    refused!(list, RNNPACK_SHAPE, "c has 8", rnnpack_state_read(without_c.get(), at_h, 8, at_c, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "state is NULL", rnnpack_state_write(null_mut(), at_h, 8, at_c, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "h is NULL", rnnpack_state_write(state, null(), 8, at_c, 8));
+    refused!(list, RNNPACK_SHAPE, "c has 9", rnnpack_state_write(state, at_h, 8, at_c, 9));
+    refused!(list, RNNPACK_SHAPE, "c has", rnnpack_state_write(state, at_h, 8, at_c, HUGE));
+    refused!(list, RNNPACK_ALIGNMENT, "c is not", rnnpack_state_write(state, at_h, 8, misaligned(at_c), 8));
+    refused!(list, RNNPACK_SHAPE, "c has 8", rnnpack_state_write(without_c.get(), at_h, 8, at_c, 8));
+    assert_eq!((h, c), ([9.0; 8], [9.0; 8]));
+    ok(c!(rnnpack_state_read(state, at_h, 8, at_c, 8)));
+    assert_eq!((h, c), ([0.0; 8], [0.0; 8]), "a refused write wrote");
+    ok(c!(rnnpack_state_free(null_mut())));
+    refused!(list, RNNPACK_ALIGNMENT, "state is not", rnnpack_state_free(misaligned(state)));
+}
+
+/// A call of 3 steps and 2 rows on a layer with 3 inputs and 4 hidden units in two directions.
+fn forward(list: &mut Refused) {
+    let case = Case::new(&[Cell::lstm()], GateOrder::Onnx, [3, 4], Direction::Bidirectional);
+    let other = Case::lstm(3, 4);
+    let (layer, other) = (layer(&case.desc()), layer(&other.desc()));
+    let state = state(&layer, 2);
+    // Lengths of 2 rows, in as much memory as a final state takes.
+    let (x, mut y, mut lens) = ([0.5f32; 100], [9.0f32; 100], [0i32; 16]);
+    (lens[0], lens[1]) = (3, 1);
+    let (mut h, mut c) = ([9.0f32; 16], [9.0f32; 16]);
+    let (too_long, negative) = ([3, 4], [-1, 3]);
+    let at_y = y.as_mut_ptr();
+    let good = ForwardDesc {
+        time: 3,
+        batch: 2,
+        x: x.as_ptr(),
+        x_count: 18,
+        y: at_y,
+        y_count: 48,
+        lens: lens.as_ptr(),
+        lens_count: 2,
+        initial_h: x.as_ptr(),
+        initial_c: x.as_ptr(),
+        final_h: h.as_mut_ptr(),
+        final_c: c.as_mut_ptr(),
+        state_count: 16,
+        ..zeroed()
+    };
+    let strided = ForwardDesc { y_time_stride: 16, y_direction_stride: 4, y_batch_stride: 8, ..good };
+    refused!(list, RNNPACK_NULL_POINTER, "layer is NULL", rnnpack_forward(null(), state.get(), &good));
+    refused!(
+        list,
+        RNNPACK_ALIGNMENT,
+        "layer is not",
+        rnnpack_forward(misaligned(layer.get()), state.get(), &good)
+    );
+    refused!(list, RNNPACK_NULL_POINTER, "state is NULL", rnnpack_forward(layer.get(), null_mut(), &good));
+    refused!(
+        list,
+        RNNPACK_ALIGNMENT,
+        "state is not",
+        rnnpack_forward(layer.get(), misaligned(state.get()), &good)
+    );
+    refused!(list, RNNPACK_NULL_POINTER, "desc is NULL", rnnpack_forward(layer.get(), state.get(), null()));
+    refused!(
+        list,
+        RNNPACK_ALIGNMENT,
+        "desc is not",
+        rnnpack_forward(layer.get(), state.get(), misaligned(&good))
+    );
+    let of_other = ForwardDesc { y: null_mut(), y_count: 0, ..good };
+    refused!(list, RNNPACK_SHAPE, "directions is 2", rnnpack_forward(other.get(), state.get(), &of_other));
+    let cases: &[(Status, &str, ForwardDesc)] = &[
+        (RNNPACK_STRUCT_SIZE, "desc->size is 0", ForwardDesc { size: 0, ..good }),
+        (RNNPACK_STRUCT_SIZE, "desc->size", ForwardDesc { size: good.size + 8, ..good }),
+        (RNNPACK_ARGUMENT, "layout is 2", ForwardDesc { layout: 2, ..good }),
+        (RNNPACK_ARGUMENT, "layout is -1", ForwardDesc { layout: -1, ..good }),
+        (RNNPACK_ARGUMENT, "threads is 2", ForwardDesc { threads: 2, ..good }),
+        (RNNPACK_ARGUMENT, "threads is -1", ForwardDesc { threads: i32::from(-1i8), ..good }),
+        (RNNPACK_SHAPE, "x has 18", ForwardDesc { time: 2, ..good }),
+        (RNNPACK_SHAPE, "x has 18", ForwardDesc { time: 0, ..good }),
+        (RNNPACK_SHAPE, "overflows", ForwardDesc { time: usize::MAX, ..good }),
+        (RNNPACK_SHAPE, "x has 18", ForwardDesc { batch: 0, ..good }),
+        (
+            RNNPACK_SHAPE,
+            "batch is 2, expected 3",
+            ForwardDesc { batch: 3, x_count: 27, y_count: 72, lens: null(), lens_count: 0, ..good },
+        ),
+        (RNNPACK_SHAPE, "overflows", ForwardDesc { batch: usize::MAX, ..good }),
+        (RNNPACK_NULL_POINTER, "x is NULL", ForwardDesc { x: null(), ..good }),
+        (RNNPACK_SHAPE, "x has 0", ForwardDesc { x: null(), x_count: 0, ..good }),
+        (RNNPACK_SHAPE, "x has 17", ForwardDesc { x_count: 17, ..good }),
+        (RNNPACK_SHAPE, "x has", ForwardDesc { x_count: usize::MAX, ..good }),
+        (RNNPACK_ALIGNMENT, "x is not", ForwardDesc { x: misaligned(good.x), ..good }),
+        (RNNPACK_SHAPE, "tensor data has 18", ForwardDesc { x_time_stride: 7, x_batch_stride: 3, ..good }),
+        (RNNPACK_SHAPE, "overflows", ForwardDesc { x_time_stride: usize::MAX, ..good }),
+        (RNNPACK_NULL_POINTER, "y is NULL", ForwardDesc { y: null_mut(), ..good }),
+        (RNNPACK_SHAPE, "y has 0", ForwardDesc { y_count: 0, ..good }),
+        (RNNPACK_SHAPE, "y has 47", ForwardDesc { y_count: 47, ..good }),
+        (RNNPACK_SHAPE, "y has", ForwardDesc { y_count: HUGE, ..good }),
+        (RNNPACK_ALIGNMENT, "y is not", ForwardDesc { y: misaligned(at_y), ..good }),
+        (RNNPACK_SHAPE, "tensor data has 48", ForwardDesc { y_time_stride: 17, ..strided }),
+        (RNNPACK_SHAPE, "overflows", ForwardDesc { y_batch_stride: usize::MAX, ..strided }),
+        (RNNPACK_OVERLAP, "rows of the output", ForwardDesc { y_direction_stride: 3, ..strided }),
+        (RNNPACK_OVERLAP, "rows of the output", ForwardDesc { y_batch_stride: 0, ..strided }),
+        (RNNPACK_NULL_POINTER, "lens is NULL", ForwardDesc { lens: null(), ..good }),
+        (RNNPACK_SHAPE, "sequence_lens has 1", ForwardDesc { lens_count: 1, ..good }),
+        (RNNPACK_SHAPE, "lens has", ForwardDesc { lens_count: usize::MAX, ..good }),
+        (RNNPACK_ALIGNMENT, "lens is not", ForwardDesc { lens: misaligned(good.lens), ..good }),
+        (RNNPACK_SHAPE, "sequence_lens[1] is 4", ForwardDesc { lens: too_long.as_ptr(), ..good }),
+        (RNNPACK_SHAPE, "sequence_lens[0] is -1", ForwardDesc { lens: negative.as_ptr(), ..good }),
+        (RNNPACK_SHAPE, "initial_h has 15", ForwardDesc { state_count: 15, ..good }),
+        (RNNPACK_SHAPE, "initial_h has 0", ForwardDesc { state_count: 0, ..good }),
+        (RNNPACK_SHAPE, "initial_h has", ForwardDesc { state_count: usize::MAX, ..good }),
+        (RNNPACK_ALIGNMENT, "initial_h is not", ForwardDesc { initial_h: misaligned(good.x), ..good }),
+        (RNNPACK_ALIGNMENT, "initial_c is not", ForwardDesc { initial_c: misaligned(good.x), ..good }),
+        (RNNPACK_ALIGNMENT, "final_h is not", ForwardDesc { final_h: misaligned(at_y), ..good }),
+        (RNNPACK_ALIGNMENT, "final_c is not", ForwardDesc { final_c: misaligned(at_y), ..good }),
+        (RNNPACK_OVERLAP, "y and x", ForwardDesc { x: at_y.wrapping_add(47), ..good }),
+        (RNNPACK_OVERLAP, "y and lens", ForwardDesc { lens: at_y.cast(), ..good }),
+        (RNNPACK_OVERLAP, "y and initial_h", ForwardDesc { initial_h: at_y, ..good }),
+        (RNNPACK_OVERLAP, "y and initial_c", ForwardDesc { initial_c: at_y, ..good }),
+        (RNNPACK_OVERLAP, "y and final_h", ForwardDesc { final_h: at_y, ..good }),
+        (RNNPACK_OVERLAP, "y and final_c", ForwardDesc { final_c: at_y, ..good }),
+        (RNNPACK_OVERLAP, "final_h and x", ForwardDesc { final_h: good.x.cast_mut(), ..good }),
+        (RNNPACK_OVERLAP, "final_h and final_c", ForwardDesc { final_c: good.final_h, ..good }),
+        (RNNPACK_OVERLAP, "final_c and lens", ForwardDesc { final_c: good.lens.cast_mut().cast(), ..good }),
+        (RNNPACK_OVERLAP, "final_h and initial_c", ForwardDesc { initial_c: good.final_h, ..good }),
+        (RNNPACK_OVERLAP, "final_c and initial_h", ForwardDesc { initial_h: good.final_c, ..good }),
+    ];
+    for (status, words, desc) in cases {
+        let got = c!(rnnpack_forward(layer.get(), state.get(), desc));
+        list.add("rnnpack_forward", *status, words, got);
+    }
+    assert!([&y[..], &h, &c].concat().iter().all(|&v| v == 9.0), "a refused call wrote");
+    ok(c!(rnnpack_forward(layer.get(), state.get(), &good)));
+    ok(c!(rnnpack_forward(layer.get(), state.get(), &strided)));
+}
+
+fn step(list: &mut Refused) {
+    let case = Case::lstm(3, 4);
+    let layer = layer(&case.desc());
+    let (state, mut y, x) = (state(&layer, 2), [9.0f32; 16], [0.5f32; 6]);
+    let (l, s, at_x, at_y) = (layer.get(), state.get(), x.as_ptr(), y.as_mut_ptr());
+    refused!(list, RNNPACK_NULL_POINTER, "layer is NULL", rnnpack_step(null(), s, at_x, 6, at_y, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "state is NULL", rnnpack_step(l, null_mut(), at_x, 6, at_y, 8));
+    refused!(list, RNNPACK_ALIGNMENT, "state is not", rnnpack_step(l, misaligned(s), at_x, 6, at_y, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "x is NULL", rnnpack_step(l, s, null(), 6, at_y, 8));
+    refused!(list, RNNPACK_SHAPE, "x has 5", rnnpack_step(l, s, at_x, 5, at_y, 8));
+    refused!(list, RNNPACK_SHAPE, "x has", rnnpack_step(l, s, at_x, HUGE, at_y, 8));
+    refused!(list, RNNPACK_ALIGNMENT, "x is not", rnnpack_step(l, s, misaligned(at_x), 6, at_y, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "y is NULL", rnnpack_step(l, s, at_x, 6, null_mut(), 8));
+    refused!(list, RNNPACK_SHAPE, "y has 9", rnnpack_step(l, s, at_x, 6, at_y, 9));
+    refused!(list, RNNPACK_SHAPE, "y has 0", rnnpack_step(l, s, at_x, 6, at_y, 0));
+    refused!(list, RNNPACK_ALIGNMENT, "y is not", rnnpack_step(l, s, at_x, 6, misaligned(at_y), 8));
+    refused!(list, RNNPACK_OVERLAP, "y and x", rnnpack_step(l, s, at_y.wrapping_add(7), 6, at_y, 8));
+    assert_eq!(y, [9.0; 16]);
+    assert_eq!(read(&state, 8, true), [[0.0; 8]; 2]);
+    ok(c!(rnnpack_step(l, s, at_x, 6, null_mut(), 0)));
+}
+
+#[test]
+fn a_wrong_isa_variable_is_refused_by_name() {
+    const VARIABLE: &str = "RNNPACK_ISA";
+    if std::env::var(VARIABLE).as_deref() != Ok("sparc") {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_wrong_isa_variable_is_refused_by_name"])
+            .env(VARIABLE, "sparc")
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success() && output.contains("1 passed"), "{output}");
+        return;
+    }
+    let (case, mut isa, mut layer, mut list) = (Case::lstm(3, 4), null(), null_mut(), Refused::default());
+    refused!(list, RNNPACK_NO_ISA, "\"sparc\"", rnnpack_isa(&mut isa));
+    refused!(list, RNNPACK_NO_ISA, "\"sparc\"", rnnpack_layer_new(&case.desc(), &mut layer));
+    assert!(isa.is_null() && layer.is_null());
+    // A name in the description comes first.
+    let portable = CString::new("portable").unwrap();
+    drop(support::layer(&LayerDesc { isa: portable.as_ptr(), ..case.desc() }));
+}
+
+#[test]
+fn long_messages_are_cut() {
+    let case = Case::lstm(3, 4);
+    let (name, mut layer) = (CString::new("ä".repeat(3000)).unwrap(), null_mut());
+    assert_eq!(
+        c!(rnnpack_layer_new(&LayerDesc { isa: name.as_ptr(), ..case.desc() }, &mut layer)),
+        RNNPACK_NO_ISA
+    );
+    assert!((1000..1024).contains(&message().len()));
+}

@@ -1,0 +1,111 @@
+//! What the header says of threads.
+
+mod support;
+
+use rnnpack::{Cell, Direction, GateOrder};
+use rnnpack_capi::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use support::*;
+
+const TIME: usize = 50;
+const BATCH: usize = 64;
+
+fn call<'a>(x: &'a [f32], y: &'a mut [f32], threads: i32) -> ForwardDesc {
+    let (x, x_count, y, y_count) = (x.as_ptr(), x.len(), y.as_mut_ptr(), y.len());
+    ForwardDesc { time: TIME, batch: BATCH, threads, x, x_count, y, y_count, ..zeroed() }
+}
+
+#[test]
+fn many_threads_share_one_layer() {
+    let case = Case::new(&[Cell::gru(true)], GateOrder::Onnx, [16, 24], Direction::Bidirectional);
+    let layer = layer(&case.desc());
+    let run = |seed| {
+        let (x, mut y) = (numbers(TIME * BATCH * 16, 1.0, seed), vec![0.0; TIME * BATCH * 48]);
+        let state = state(&layer, BATCH);
+        for _ in 0..5 {
+            ok(c!(rnnpack_state_reset(state.get())));
+            ok(c!(rnnpack_forward(layer.get(), state.get(), &call(&x, &mut y, RNNPACK_THREADS_NONE))));
+        }
+        bits(&y)
+    };
+    let expected: Vec<_> = (1..=8).map(run).collect();
+    let run = &run;
+    let results = thread::scope(|scope| {
+        let threads: Vec<_> = (1..=8).map(|seed| scope.spawn(move || run(seed))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(results, expected);
+}
+
+#[test]
+fn the_pool_gives_the_same_bits() {
+    let case = Case::lstm(64, 64);
+    let layer = layer(&case.desc());
+    let x = numbers(TIME * BATCH * 64, 1.0, 5);
+    let run = |threads| {
+        let (state, mut y) = (state(&layer, BATCH), vec![f32::NAN; TIME * BATCH * 64]);
+        ok(c!(rnnpack_forward(layer.get(), state.get(), &call(&x, &mut y, threads))));
+        (bits(&y), read(&state, BATCH * 64, true).map(|part| bits(&part)))
+    };
+    assert!(run(RNNPACK_THREADS_NONE) == run(RNNPACK_THREADS_POOL));
+}
+
+#[test]
+fn a_state_in_use_is_busy_and_layers_may_go_before_it() {
+    let case = Case::lstm(64, 64);
+    let layer = layer(&case.desc());
+    let state = state(&layer, BATCH);
+    let x = numbers(TIME * BATCH * 64, 1.0, 5);
+    let mut seen = [false; 6];
+    // How often the other thread is caught at work is up to the system; in the end every function is.
+    for _ in 0..1000 {
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut y = vec![0.0; TIME * BATCH * 64];
+                let status =
+                    c!(rnnpack_forward(layer.get(), state.get(), &call(&x, &mut y, RNNPACK_THREADS_NONE)));
+                done.store(true, Ordering::Release);
+                assert!(status == RNNPACK_OK || status == RNNPACK_BUSY);
+            });
+            while !done.load(Ordering::Acquire) {
+                let (mut y, one) = (vec![0.0; BATCH * 64], &x[..BATCH * 64]);
+                let count = y.len();
+                let statuses = [
+                    c!(rnnpack_state_reset(state.get())),
+                    c!(rnnpack_state_copy(state.get(), state.get())),
+                    c!(rnnpack_state_read(state.get(), y.as_mut_ptr(), count, std::ptr::null_mut(), 0)),
+                    c!(rnnpack_state_write(state.get(), one.as_ptr(), count, std::ptr::null(), 0)),
+                    c!(rnnpack_step(layer.get(), state.get(), one.as_ptr(), count, y.as_mut_ptr(), count)),
+                    c!(rnnpack_forward(layer.get(), state.get(), &zeroed())),
+                ];
+                for (seen, status) in seen.iter_mut().zip(statuses) {
+                    *seen |= status == RNNPACK_BUSY;
+                }
+            }
+        });
+        if seen == [true; 6] {
+            break;
+        }
+    }
+    assert_eq!(seen, [true; 6]);
+    drop(layer);
+    ok(c!(rnnpack_state_reset(state.get())));
+}
+
+#[test]
+fn every_thread_has_its_own_message() {
+    let mut version = std::ptr::null();
+    assert_eq!(c!(rnnpack_state_reset(std::ptr::null_mut())), RNNPACK_NULL_POINTER);
+    assert_eq!(message(), "state is NULL");
+    thread::spawn(|| {
+        assert_eq!(message(), "");
+        assert_eq!(c!(rnnpack_version(std::ptr::null_mut())), RNNPACK_NULL_POINTER);
+        assert_eq!(message(), "version is NULL");
+    })
+    .join()
+    .unwrap();
+    ok(c!(rnnpack_version(&mut version)));
+    assert_eq!(message(), "state is NULL");
+}

@@ -1,0 +1,58 @@
+//! An LSTM of 10 inputs and 20 hidden units under a linear layer of 5 outputs, fed ten random steps one by one:
+//!
+//! ```sh
+//! cargo run --release --example quickstart
+//! ```
+//!
+//! A whole number behind `--` is another seed for the weights and the inputs.
+
+use anyhow::Context;
+use rnnpack::{Cell, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Scratch, Shape};
+
+const INPUT: usize = 10;
+const HIDDEN: usize = 20;
+const OUTPUT: usize = 5;
+const STEPS: usize = 10;
+
+fn main() -> anyhow::Result<()> {
+    let seed = match std::env::args().nth(1) {
+        Some(seed) => seed.parse().context("usage: quickstart [SEED], a whole number")?,
+        None => 1,
+    };
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut random = |len: usize| -> Vec<f32> { (0..len).map(|_| rng.f32() - 0.5).collect() };
+
+    // The tensors as ONNX has them: W [D, 4·H, I], R [D, 4·H, H], B [D, 8·H]. A trained model's go here;
+    // `LayerWeights::pytorch` takes those of a PyTorch layer under their names.
+    let (w, r) = (random(4 * HIDDEN * INPUT), random(4 * HIDDEN * HIDDEN));
+    let b = random(8 * HIDDEN);
+    let shape = Shape { input: INPUT, hidden: HIDDEN, direction: Direction::Forward };
+    let tensors = LayerTensors { w: &w, r: &r, b: Some(&b), p: None };
+    let lstm = Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors)?)?;
+    let (linear_weights, linear_bias) = (random(OUTPUT * HIDDEN), random(OUTPUT));
+
+    // One stream: its state starts at zero and is carried from step to step.
+    let batch = 1;
+    let mut state = lstm.new_state(batch)?;
+    let mut scratch = Scratch::new();
+    let mut hidden = vec![0.0; batch * HIDDEN];
+    for step in 0..STEPS {
+        let x = random(batch * INPUT);
+        lstm.step(&x, &mut state, &mut hidden, &mut scratch)?;
+        let output = linear(&linear_weights, &linear_bias, &hidden);
+        println!("step {step}");
+        println!("  output {}", text(&output));
+        println!("  hidden {}", text(&hidden));
+    }
+    Ok(())
+}
+
+/// `weights · x + bias`, with weights `[outputs, inputs]`.
+fn linear(weights: &[f32], bias: &[f32], x: &[f32]) -> Vec<f32> {
+    let rows = weights.chunks_exact(x.len());
+    rows.zip(bias).map(|(row, b)| b + row.iter().zip(x).map(|(w, x)| w * x).sum::<f32>()).collect()
+}
+
+fn text(values: &[f32]) -> String {
+    values.iter().map(|v| format!("{v:.5}")).collect::<Vec<_>>().join(" ")
+}

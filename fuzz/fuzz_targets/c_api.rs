@@ -1,0 +1,313 @@
+//! Random calls of the C interface: random sizes, counts, constants, contents, NULL and misaligned pointers, over memory
+//! that exists. Every call returns a status; a failed one has a message, gives no handle and writes no output.
+#![no_main]
+
+#[path = "c_api/draw.rs"]
+mod draw;
+
+use draw::{Buffer, Draw};
+use libfuzzer_sys::arbitrary::{Result, Unstructured};
+use libfuzzer_sys::fuzz_target;
+use rnnpack_capi::*;
+use std::ffi::{CStr, c_char};
+use std::ptr::{null, null_mut};
+
+/// AddressSanitizer's own options: sizes beyond all memory are for the library to refuse, as with the system's allocator.
+#[unsafe(no_mangle)]
+extern "C" fn __asan_default_options() -> *const c_char {
+    c"allocator_may_return_null=1".as_ptr()
+}
+
+/// Checks what every call promises; returns whether it worked.
+fn check(status: Status) -> bool {
+    assert!((RNNPACK_OK..RNNPACK_INTERNAL).contains(&status) && status != RNNPACK_BUSY, "status {status}");
+    // SAFETY: the message is a text that lasts until the next failed call.
+    let message = unsafe { CStr::from_ptr(rnnpack_message()) };
+    assert!(status == RNNPACK_OK || !message.to_str().unwrap().is_empty());
+    status == RNNPACK_OK
+}
+
+/// A structure of zeros but for its size, which is wrong at times.
+fn structure<T>(u: &mut Unstructured<'_>, size: fn(&mut T) -> &mut usize) -> Result<T> {
+    // SAFETY: zeros are values of all members of the interface's structures.
+    let mut structure: T = unsafe { std::mem::zeroed() };
+    *size(&mut structure) = if u.rarely()? { u.int_in_range(0..=300)? } else { size_of::<T>() };
+    Ok(structure)
+}
+
+/// ONNX files to begin with; `onnx_import` has the arbitrary ones.
+const FILES: [&[u8]; 4] = [
+    include_bytes!("../seeds/onnx_import/lstm_stored.onnx"),
+    include_bytes!("../seeds/onnx_import/gru_linear_bf16.onnx"),
+    include_bytes!("../seeds/onnx_import/rnn_relu_layout1.onnx"),
+    include_bytes!("../seeds/onnx_import/lstm_coupled_peepholes_f64.onnx"),
+];
+
+/// The handles that are there.
+#[derive(Default)]
+struct Handles {
+    layers: Vec<(*mut LayerHandle, LayerInfo)>,
+    states: Vec<(*mut StateHandle, usize)>,
+    files: Vec<*mut OnnxHandle>,
+}
+
+impl Handles {
+    fn any_layer(&self, u: &mut Unstructured<'_>) -> Result<(*mut LayerHandle, LayerInfo)> {
+        // SAFETY: zeros are a value of it.
+        let none = (null_mut(), unsafe { std::mem::zeroed() });
+        if u.rarely()? || self.layers.is_empty() { Ok(none) } else { u.choose(&self.layers).copied() }
+    }
+
+    fn any_state(&self, u: &mut Unstructured<'_>) -> Result<(*mut StateHandle, usize)> {
+        if u.rarely()? || self.states.is_empty() {
+            return Ok((null_mut(), 1));
+        }
+        u.choose(&self.states).copied()
+    }
+
+    /// Keeps a layer that a call gave.
+    fn keep(&mut self, worked: bool, layer: *mut LayerHandle) {
+        assert_eq!(worked, !layer.is_null());
+        if worked {
+            // SAFETY: zeros are a value of it; the pointers are true.
+            let mut info: LayerInfo = unsafe { std::mem::zeroed() };
+            info.size = size_of::<LayerInfo>();
+            // SAFETY: as above.
+            assert!(check(unsafe { rnnpack_layer_get_info(layer, &mut info) }));
+            assert!(info.packed_bytes > 0 && info.hidden > 0);
+            self.layers.push((layer, info));
+        }
+    }
+
+    fn new_layer(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        let mut desc = structure(u, |desc: &mut LayerDesc| &mut desc.size)?;
+        (desc.op, desc.direction, desc.gate_order) = (u.constant(3)?, u.constant(3)?, u.constant(2)?);
+        (desc.has_clip, desc.clip) = (u.flag()?, if u.rarely()? { u.arbitrary()? } else { 1.5 });
+        (desc.input_forget, desc.linear_before_reset) = (u.flag()?, u.flag()?);
+        (desc.input, desc.hidden) = (u.extent(12)?, u.extent(20)?);
+        let gates = [4, 3, 1].get(desc.op as usize).copied().unwrap_or(2usize);
+        let d = if desc.direction == RNNPACK_BIDIRECTIONAL { 2 } else { 1 };
+        let product = |factors: &[usize]| factors.iter().fold(1, |a: usize, &b| a.wrapping_mul(b));
+        let mut w = u.numbers(product(&[d, gates, desc.hidden, desc.input]), 1)?;
+        let mut r = u.numbers(product(&[d, gates, desc.hidden, desc.hidden]), 1)?;
+        let mut b = u.numbers(product(&[d, 2, gates, desc.hidden]), 3)?;
+        let of_p = if gates == 4 { product(&[d, 3, desc.hidden]) } else { 0 };
+        let mut p = u.numbers(of_p, 9)?;
+        let [mut alpha, mut beta] = [u.numbers(0, 9)?, u.numbers(0, 9)?];
+        (desc.w, desc.w_count) = w.lend();
+        (desc.r, desc.r_count) = r.lend();
+        (desc.b, desc.b_count) = b.lend();
+        (desc.p, desc.p_count) = p.lend();
+        (desc.activation_alpha, desc.activation_alpha_count) = alpha.lend();
+        (desc.activation_beta, desc.activation_beta_count) = beta.lend();
+        let names = u.names(d * [3, 2, 1].get(desc.op as usize).copied().unwrap_or(1usize))?;
+        let pointers: Vec<*const c_char> =
+            names.iter().flatten().map(|name| name.as_ref().map_or(null(), |name| name.as_ptr())).collect();
+        if names.is_some() {
+            (desc.activations, desc.activation_count) = (pointers.as_ptr(), pointers.len());
+        }
+        let isa = if u.rarely()? { Some(u.text()?) } else { None };
+        desc.isa = isa.as_ref().map_or(null(), |isa| isa.as_ptr());
+        let mut layer = null_mut();
+        // SAFETY: all memory is there, with as many elements as the counts say, but for counts beyond all memory.
+        let worked = check(unsafe { rnnpack_layer_new(&desc, &mut layer) });
+        self.keep(worked, layer);
+        Ok(())
+    }
+
+    fn open(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        let mut bytes = u.choose(&FILES)?.to_vec();
+        for _ in 0..u.int_in_range(0..=7u8)?.saturating_sub(3) {
+            let at = u.int_in_range(0..=bytes.len() - 1)?;
+            bytes[at] = u.arbitrary()?;
+        }
+        if u.rarely()? {
+            bytes.truncate(u.int_in_range(0..=bytes.len())?);
+        }
+        let mut onnx = null_mut();
+        // SAFETY: the bytes are there.
+        let worked = check(unsafe { rnnpack_onnx_open(bytes.as_ptr().cast(), bytes.len(), &mut onnx) });
+        assert_eq!(worked, !onnx.is_null());
+        if worked {
+            self.files.push(onnx);
+            let mut count = 0;
+            // SAFETY: the pointers are true.
+            assert!(check(unsafe { rnnpack_onnx_count(onnx, &mut count) }));
+            for index in 0..=count {
+                self.node(u, onnx, index, count)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn node(
+        &mut self,
+        u: &mut Unstructured<'_>,
+        onnx: *mut OnnxHandle,
+        index: usize,
+        count: usize,
+    ) -> Result<()> {
+        let mut info = structure(u, |info: &mut NodeInfo| &mut info.size)?;
+        let sized = info.size == size_of::<NodeInfo>();
+        // SAFETY: the pointers are true.
+        let known = check(unsafe { rnnpack_onnx_get_node(onnx, index, &mut info) });
+        assert_eq!(known, sized && index < count);
+        if known {
+            let mut layer = null_mut();
+            // SAFETY: as above; the name lives as long as `onnx`.
+            let worked = check(unsafe { rnnpack_onnx_layer(onnx, info.name, &mut layer) });
+            assert_eq!(worked, info.refusal.is_null());
+            self.keep(worked, layer);
+        }
+        Ok(())
+    }
+
+    fn new_state(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        let ((layer, _), batch, mut state) = (self.any_layer(u)?, u.extent(9)?, null_mut());
+        // SAFETY: the handle is there, or NULL.
+        let worked = check(unsafe { rnnpack_state_new(layer, batch, &mut state) });
+        assert_eq!(worked, !state.is_null());
+        if worked {
+            self.states.push((state, batch));
+        }
+        Ok(())
+    }
+
+    fn use_state(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        let ((_, info), (state, batch), (other, _)) =
+            (self.any_layer(u)?, self.any_state(u)?, self.any_state(u)?);
+        let count = info.directions.wrapping_mul(batch).wrapping_mul(info.hidden);
+        let (mut h, mut c) =
+            (u.numbers(count, 3)?, u.numbers(if info.op == RNNPACK_LSTM { count } else { 0 }, 3)?);
+        let (before, (at_h, h_count), (at_c, c_count)) = ([h.bits(), c.bits()], h.lend(), c.lend());
+        // SAFETY: the handles are there, or NULL; the buffers have as many elements as their counts say, but for counts
+        // beyond all memory.
+        unsafe {
+            match u.int_in_range(0..=3)? {
+                0 => drop(check(rnnpack_state_reset(state))),
+                1 => drop(check(rnnpack_state_copy(state, other))),
+                2 => drop(check(rnnpack_state_write(state, at_h, h_count, at_c, c_count))),
+                _ => {
+                    let worked =
+                        check(rnnpack_state_read(state, at_h.cast_mut(), h_count, at_c.cast_mut(), c_count));
+                    assert!(worked || before == [h.bits(), c.bits()], "a refused read wrote");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        let ((layer, info), (state, batch)) = (self.any_layer(u)?, self.any_state(u)?);
+        let mut x = u.numbers(batch.wrapping_mul(info.input), 1)?;
+        let mut y = u.numbers(batch.wrapping_mul(info.directions.wrapping_mul(info.hidden)), 3)?;
+        let (before, (at_x, x_count), (at_y, y_count)) = (y.bits(), x.lend(), y.lend());
+        // SAFETY: as in `use_state`.
+        let worked = check(unsafe { rnnpack_step(layer, state, at_x, x_count, at_y.cast_mut(), y_count) });
+        assert!(worked || before == y.bits(), "a refused step wrote");
+        Ok(())
+    }
+
+    fn forward(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        let ((layer, info), (state, batch)) = (self.any_layer(u)?, self.any_state(u)?);
+        let mut desc = structure(u, |desc: &mut ForwardDesc| &mut desc.size)?;
+        desc.batch = if u.rarely()? { u.extent(9)? } else { batch };
+        let strided = u.ratio(1, 3)?;
+        // Steps without inputs, or with a stride of 0, take no memory that would bound their number.
+        desc.time = if info.input == 0 || strided { u.int_in_range(0..=7)? } else { u.extent(7)? };
+        (desc.layout, desc.threads) = (u.constant(2)?, u.constant(2)?);
+        let row_y = info.directions.wrapping_mul(info.hidden);
+        let of = |row: usize| desc.time.wrapping_mul(desc.batch).wrapping_mul(row);
+        let count = desc.batch.wrapping_mul(row_y);
+        let gap = if strided { u.int_in_range(0..=3)? } else { 0 };
+        let mut x = u.numbers(of(info.input.wrapping_add(gap)), 1)?;
+        let mut y = u.numbers(of(row_y.wrapping_add(gap)), 3)?;
+        if strided {
+            (desc.x_batch_stride, desc.y_batch_stride) =
+                (u.stride(info.input + gap)?, u.stride(row_y + gap)?);
+            desc.x_time_stride = u.stride(desc.batch.wrapping_mul(info.input + gap))?;
+            desc.y_time_stride = u.stride(desc.batch.wrapping_mul(row_y + gap))?;
+            desc.y_direction_stride = u.stride(info.hidden)?;
+        }
+        let mut lens = u.lens(desc.batch, desc.time)?;
+        let mut initial = [u.numbers(count, 2)?, u.numbers(count, 2)?];
+        let mut last = [u.numbers(count, 2)?, u.numbers(count, 2)?];
+        let before = [y.bits(), last[0].bits(), last[1].bits()];
+        (desc.x, desc.x_count) = x.lend();
+        let (at_y, y_count) = y.lend();
+        (desc.y, desc.y_count) = (at_y.cast_mut(), y_count);
+        (desc.lens, desc.lens_count) = lens.lend();
+        // One count tells of all four.
+        let counts = initial.iter().chain(&last).filter_map(Buffer::given);
+        desc.state_count = counts.min().unwrap_or(count);
+        [desc.initial_h, desc.initial_c] = initial.each_mut().map(|part| part.lend().0);
+        [desc.final_h, desc.final_c] = last.each_mut().map(|part| part.lend().0.cast_mut());
+        if info.op != RNNPACK_LSTM && !u.rarely()? {
+            (desc.initial_c, desc.final_c) = (null(), null_mut());
+        }
+        // SAFETY: as in `use_state`.
+        let worked = check(unsafe { rnnpack_forward(layer, state, &desc) });
+        assert!(worked || before == [y.bits(), last[0].bits(), last[1].bits()], "a refused call wrote");
+        Ok(())
+    }
+
+    fn free(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        let at = |u: &mut Unstructured<'_>, len: usize| u.int_in_range(0..=len - 1);
+        // SAFETY: the handles are there, and nobody uses them any more; NULL is allowed.
+        unsafe {
+            match u.int_in_range(0..=3)? {
+                0 if !self.layers.is_empty() => {
+                    let at = at(u, self.layers.len())?;
+                    assert!(check(rnnpack_layer_free(self.layers.swap_remove(at).0)));
+                }
+                1 if !self.states.is_empty() => {
+                    let at = at(u, self.states.len())?;
+                    assert!(check(rnnpack_state_free(self.states.swap_remove(at).0)));
+                }
+                2 if !self.files.is_empty() => {
+                    let at = at(u, self.files.len())?;
+                    assert!(check(rnnpack_onnx_free(self.files.swap_remove(at))));
+                }
+                _ => assert!(check(rnnpack_layer_free(null_mut()))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls until the bytes are used up.
+    fn calls(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        for _ in 0..40 {
+            match u.int_in_range(0..=15)? {
+                0..=1 => self.new_layer(u)?,
+                2..=3 => self.new_state(u)?,
+                4..=5 => self.use_state(u)?,
+                6..=8 => self.step(u)?,
+                9..=13 => self.forward(u)?,
+                14 => self.free(u)?,
+                _ => self.open(u)?,
+            }
+            if u.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Handles {
+    fn drop(&mut self) {
+        // SAFETY: the handles are there, and nobody uses them any more.
+        unsafe {
+            self.layers.iter().for_each(|layer| assert!(check(rnnpack_layer_free(layer.0))));
+            self.states.iter().for_each(|state| assert!(check(rnnpack_state_free(state.0))));
+            self.files.iter().for_each(|&file| assert!(check(rnnpack_onnx_free(file))));
+        }
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let u = &mut Unstructured::new(bytes);
+    let mut handles = Handles::default();
+    // A layer and a state to begin with, so that most inputs get somewhere.
+    let _ = handles.new_layer(u).and_then(|()| handles.new_state(u)).and_then(|()| handles.calls(u));
+});

@@ -1,0 +1,121 @@
+//! A program without the standard library that runs a packed layer, as one for a small device does.
+//!
+//! `tests/no_std.rs` packs the layer, builds this program around its bytes for several instruction sets, and compares the
+//! bits of what it prints. Were `std` linked, its panic handler would be a second one and the build would fail.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::alloc::{GlobalAlloc, Layout};
+use core::fmt::Write;
+use core::panic::PanicInfo;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use rnnpack_kernels::blocking::Blocking;
+use rnnpack_kernels::bytes::{Aligned, from_static};
+use rnnpack_kernels::{Call, Dims, Packed, Scratch, View, forward};
+
+/// The layer, in the read-only part of the program.
+static LAYER: &Aligned<[u8]> = &Aligned(*include_bytes!(env!("RNNPACK_PACKED_LAYER")));
+const STEPS: usize = 10;
+
+const ARENA: usize = 16 << 10;
+
+/// Memory that is given out from front to back, and never taken back.
+#[repr(align(64))]
+struct Arena {
+    memory: core::cell::UnsafeCell<[u8; ARENA]>,
+    used: AtomicUsize,
+}
+
+// SAFETY: every byte is given out once.
+unsafe impl Sync for Arena {}
+
+#[global_allocator]
+static MEMORY: Arena = Arena { memory: core::cell::UnsafeCell::new([0; ARENA]), used: AtomicUsize::new(0) };
+
+// SAFETY: what is given out lies in the arena, on the boundary that was asked for, and behind everything given before.
+unsafe impl GlobalAlloc for Arena {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let place = |used: usize| {
+            Some(used.next_multiple_of(layout.align()) + layout.size()).filter(|&end| end <= ARENA)
+        };
+        // The arena itself is on a boundary of 64 bytes.
+        match (layout.align() <= 64)
+            .then(|| self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, place))
+        {
+            Some(Ok(used)) => {
+                self.memory.get().cast::<u8>().wrapping_add(used.next_multiple_of(layout.align()))
+            }
+            _ => null_mut(),
+        }
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+}
+
+#[link(name = "c")]
+unsafe extern "C" {
+    fn write(file: i32, from: *const u8, count: usize) -> isize;
+    fn exit(code: i32) -> !;
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    // SAFETY: ends the process.
+    unsafe { exit(101) }
+}
+
+struct Out;
+
+impl Write for Out {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        // SAFETY: the string has that many bytes.
+        let written = unsafe { write(1, s.as_ptr(), s.len()) };
+        if written == s.len() as isize { Ok(()) } else { Err(core::fmt::Error) }
+    }
+}
+
+/// The directions of the layer by themselves: one call for each step, then the bits of the last hidden state.
+fn run() -> Result<(), rnnpack_kernels::Error> {
+    let (_, directions) = from_static(&LAYER.0)?;
+    let mut scratch = Scratch::new();
+    for packed in &directions {
+        for h in last_hidden_state(packed, &mut scratch)? {
+            let _ = writeln!(Out, "{:08x}", h.to_bits());
+        }
+    }
+    Ok(())
+}
+
+fn last_hidden_state(packed: &Packed, scratch: &mut Scratch) -> Result<Vec<f32>, rnnpack_kernels::Error> {
+    let (input, hidden) = (packed.input(), packed.hidden());
+    let cells = if packed.cell().has_cell_state() { hidden } else { 0 };
+    let (mut h, mut c, mut x) = (vec![0.0; hidden], vec![0.0; cells], vec![0.0; input]);
+    let blocking = Blocking { rows: 1, steps: 1 };
+    let dims = Dims { time: 1, directions: 1, batch: 1, width: input };
+    for step in 0..STEPS {
+        x.iter_mut().enumerate().for_each(|(i, x)| *x = ((step * input + i) % 7) as f32 / 4.0 - 0.75);
+        let x = View::new(&x, dims, rnnpack_kernels::Layout::TimeMajor)?;
+        forward(
+            packed,
+            Call { x, y: None, lens: None, reverse: false, h: &mut h, c: &mut c, blocking },
+            scratch,
+        )?;
+    }
+    Ok(h)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn main() -> i32 {
+    match run() {
+        Ok(()) => 0,
+        Err(e) => {
+            let _ = writeln!(Out, "{e}");
+            1
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Packed bytes that are not what was packed, or not for here, are refused, and for the right reason.
+
+mod support;
+
+use rnnpack::bytes::{self, BytesError, VERSION};
+use rnnpack::{Activation, Cell, Direction, Layer, LstmCell, Shape, Target, Variant};
+use rnnpack_kernels::{Error as KernelError, Packed};
+use support::forms::forms;
+use support::{Case, embedded};
+
+/// A small layer of two directions with peepholes, for 4 lanes; the biases end between boundaries.
+fn packed() -> Vec<u8> {
+    let cell = Cell::Lstm(LstmCell { input_forget: true, clip: Some(2.0), ..LstmCell::default() });
+    pack(&Case { peepholes: true, ..case(cell) })
+}
+
+fn case(cell: Cell) -> Case {
+    Case::new(cell, Shape { input: 1, hidden: 2, direction: Direction::Bidirectional }, 1, 1, 5)
+}
+
+fn pack(case: &Case) -> Vec<u8> {
+    case.contents().weights().to_bytes(Target::by_name("portable").unwrap()).unwrap()
+}
+
+fn refusal(bytes: &[u8], off: usize) -> KernelError {
+    match Layer::from_static(embedded(bytes, off)).err() {
+        Some(rnnpack::Error::Kernel(e)) => e,
+        other => panic!("expected a refusal of the kernels, got {other:?}"),
+    }
+}
+
+fn bytes_error(bytes: &[u8]) -> BytesError {
+    match refusal(bytes, 0) {
+        KernelError::Bytes(e) => e,
+        other => panic!("expected a refusal of the bytes, got {other}"),
+    }
+}
+
+/// The same bytes but for these, with the length and the checksum that go with them.
+fn forged(mut bytes: Vec<u8>, at: usize, new: &[u8]) -> Vec<u8> {
+    bytes[at..at + new.len()].copy_from_slice(new);
+    let length = bytes.len() as u64;
+    bytes[16..24].copy_from_slice(&length.to_ne_bytes());
+    if let Some(rnnpack::Error::Kernel(KernelError::Bytes(BytesError::Checksum { got, .. }))) =
+        Layer::from_static(embedded(&bytes, 0)).err()
+    {
+        bytes[24..28].copy_from_slice(&got.to_ne_bytes());
+    }
+    bytes
+}
+
+/// Why a header with this word in this place is refused, though its checksum is right.
+fn with_word(bytes: Vec<u8>, at: usize, word: u32) -> KernelError {
+    refusal(&forged(bytes, at, &word.to_ne_bytes()), 0)
+}
+
+fn header(what: &'static str) -> KernelError {
+    KernelError::Bytes(BytesError::Header { what })
+}
+
+#[test]
+fn what_was_packed_is_taken() {
+    let bytes = packed();
+    assert_eq!(Layer::from_static(embedded(&bytes, 0)).unwrap().to_bytes().unwrap(), bytes);
+    assert_eq!(forged(bytes.clone(), 0, &[]), bytes);
+}
+
+#[test]
+fn every_truncation_is_refused_by_its_length() {
+    let bytes = packed();
+    for got in 0..bytes.len() {
+        let expected = if got < 64 { 64 } else { bytes.len() as u64 };
+        assert_eq!(bytes_error(&bytes[..got]), BytesError::Length { expected, got });
+    }
+    let (expected, got) = (bytes.len() as u64, bytes.len() + 1);
+    assert_eq!(bytes_error(&[&bytes[..], &[0]].concat()), BytesError::Length { expected, got });
+}
+
+#[test]
+fn every_altered_bit_is_refused_by_what_it_breaks() {
+    let bytes = packed();
+    for bit in 0..8 * bytes.len() {
+        let mut altered = bytes.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        let error = bytes_error(&altered);
+        let expected = match bit / 8 {
+            0..8 => matches!(error, BytesError::Magic),
+            8..12 => matches!(error, BytesError::ByteOrder),
+            12..16 => matches!(error, BytesError::Version { .. }),
+            16..24 => matches!(error, BytesError::Length { .. }),
+            _ => matches!(error, BytesError::Checksum { .. }),
+        };
+        assert!(expected, "bit {bit}: {error}");
+    }
+}
+
+#[test]
+fn every_replaced_byte_is_refused() {
+    let bytes = packed();
+    for (at, value) in (0..bytes.len()).flat_map(|at| [0, 0x5a, 0xff].map(|value| (at, value))) {
+        let mut altered = bytes.clone();
+        altered[at] = value;
+        assert!(altered == bytes || Layer::from_static(embedded(&altered, 0)).is_err(), "byte {at}: {value}");
+    }
+}
+
+#[test]
+fn bytes_off_their_boundary_are_refused() {
+    for off in 1..64 {
+        assert_eq!(refusal(&packed(), off), KernelError::Bytes(BytesError::Alignment));
+    }
+    assert_eq!(refusal(&[], 1), KernelError::Bytes(BytesError::Alignment));
+}
+
+#[test]
+fn another_version_and_another_byte_order_are_refused() {
+    let error = with_word(packed(), 12, VERSION + 1);
+    assert_eq!(error, KernelError::Bytes(BytesError::Version { got: VERSION + 1 }));
+    assert_eq!(error.to_string(), "packed bytes are of version 2, expected version 1");
+    let swapped = 0x0102_0304_u32.swap_bytes();
+    assert_eq!(with_word(packed(), 8, swapped), KernelError::Bytes(BytesError::ByteOrder));
+}
+
+#[test]
+fn another_instruction_set_and_lane_width_are_refused() {
+    let error = refusal(&forged(packed(), 32, b"avx1024\0\0"), 0);
+    assert_eq!(error, KernelError::Bytes(BytesError::Isa { name: "avx1024" }));
+    let names: Vec<&str> = Variant::available().map(Variant::name).collect();
+    let words = format!(
+        "packed bytes are for the instruction set \"avx1024\", which is not available here; there are {}",
+        names.join(" ")
+    );
+    assert_eq!(error.to_string(), words);
+    assert_eq!(refusal(&forged(packed(), 32, &[0xff]), 0), header("instruction set"));
+    let error = with_word(packed(), 28, 8);
+    assert_eq!(error, KernelError::Bytes(BytesError::Lanes { expected: 4, got: 8 }));
+    assert_eq!(with_word(packed(), 28, 0), KernelError::Bytes(BytesError::Lanes { expected: 4, got: 0 }));
+}
+
+#[test]
+fn every_target_is_packed_for_here_and_refused_where_it_cannot_run() {
+    let contents = case(Cell::gru(false)).contents();
+    for name in Variant::COMPILED {
+        let target = Target::by_name(name).unwrap();
+        let bytes = contents.weights().to_bytes(target).unwrap();
+        assert_eq!(bytes[28..32], (target.lanes() as u32).to_ne_bytes());
+        match (Layer::from_static(embedded(&bytes, 0)), Variant::by_name(name)) {
+            (Ok(layer), Some(variant)) => assert_eq!(layer.plan().variant, variant),
+            (Err(e), None) => assert!(e.to_string().contains(name)),
+            (layer, variant) => panic!("{variant:?}: {:?}", layer.err()),
+        }
+    }
+    assert_eq!(Target::by_name("sse9"), None);
+}
+
+#[test]
+fn headers_that_are_never_written_are_refused_whatever_their_checksum() {
+    assert_eq!(with_word(packed(), 48, 3), header("direction"));
+    assert_eq!(with_word(packed(), 52, 3), header("operator"));
+    assert_eq!(with_word(packed(), 60, 0), KernelError::Zero { what: "hidden_size" });
+    // Sizes that are not the weights', and one direction in place of two.
+    for (at, word) in [(56, u32::MAX), (60, u32::MAX), (56, 5), (60, 5), (56, 0), (48, 0)] {
+        let error = with_word(packed(), at, word);
+        assert!(error == header("size") || word < 6 && error == header("padding"), "{at}, {word}: {error}");
+    }
+    let option = |what, value: f32| KernelError::Option { what, value };
+    assert_eq!(with_word(packed(), 64 + 4, (-1f32).to_bits()), option("clip", -1.0));
+    assert_eq!(with_word(packed(), 64 + 8, 11), header("activation"));
+    // A parameter that the function does not have, an unknown flag, and what follows the options.
+    for at in [64 + 12, 64, 64 + 44, 124, 44] {
+        assert_eq!(with_word(packed(), at, 4), header("padding"), "byte {at}");
+    }
+    let affine = pack(&case(Cell::rnn(Activation::Affine { alpha: 1.0, beta: 0.0 })));
+    let infinite = f32::INFINITY;
+    assert_eq!(with_word(affine, 64 + 16, infinite.to_bits()), option("activation beta", infinite));
+    assert_eq!(with_word(pack(&case(Cell::gru(true))), 64, 3), header("peepholes"));
+    let mut longer = packed();
+    longer.resize(longer.len() + 64, 0);
+    assert_eq!(refusal(&forged(longer, 0, &[]), 0), header("size"));
+    // Between sections: W, R (of 2 k) and the bias have 48 bytes for each k.
+    let bias = 3 * 64 + 64 + 128;
+    assert_eq!(packed()[bias + 48..bias + 64], [0; 16]);
+    assert_eq!(with_word(packed(), bias + 48, 1), header("padding"));
+}
+
+#[test]
+fn directions_that_do_not_go_together_are_not_written() {
+    let variant = Variant::by_name("portable").unwrap();
+    let of = |cell, hidden| {
+        let shape = Shape { input: 1, hidden, direction: Direction::Forward };
+        let contents = Case::new(cell, shape, 1, 1, 0).contents();
+        Packed::new(variant, &contents.weights().directions()[0]).unwrap()
+    };
+    let (lstm, gru) = (|hidden| of(Cell::lstm(), hidden), of(Cell::gru(true), 2));
+    let refused = [
+        (Direction::Forward, vec![]),
+        (Direction::Bidirectional, vec![lstm(2)]),
+        (Direction::Reverse, vec![lstm(2), lstm(2)]),
+        (Direction::Bidirectional, vec![lstm(2), lstm(3)]),
+        (Direction::Bidirectional, vec![lstm(2), gru]),
+    ];
+    for (direction, packed) in refused {
+        let error = bytes::to_bytes(direction, &packed).unwrap_err();
+        assert_eq!(error, KernelError::Bytes(BytesError::Directions));
+    }
+    assert!(bytes::to_bytes(Direction::Bidirectional, &[lstm(2), lstm(2)]).is_ok());
+}
+
+/// A change of the format takes another version: these bytes are those of version 1.
+#[test]
+fn version_1_has_these_bytes() {
+    let checksums: Vec<u32> = forms()
+        .into_iter()
+        .map(|cell| u32::from_ne_bytes(pack(&case(cell))[24..28].try_into().unwrap()))
+        .collect();
+    if cfg!(target_endian = "little") {
+        assert_eq!((VERSION, checksums), (1, vec![66911372, 490514360, 3145328684, 2316436327, 4278432651]));
+    }
+}
+
+/// A cell by the name that docs/embedded.md gives it.
+#[cfg(target_arch = "x86_64")]
+fn cell_named(name: &str) -> Cell {
+    match name {
+        "LSTM" => Cell::lstm(),
+        "GRU, `linear_before_reset` = 1" => Cell::gru(true),
+        "GRU, `linear_before_reset` = 0" => Cell::gru(false),
+        "RNN" => Cell::rnn(Activation::Tanh),
+        other => panic!("{other} is no cell"),
+    }
+}
+
+/// The row of a layer in the table of docs/embedded.md.
+#[cfg(target_arch = "x86_64")]
+fn cost(name: &str, [input, hidden]: [usize; 2]) -> String {
+    let shape = Shape { input, hidden, direction: Direction::Forward };
+    let contents = Case::new(cell_named(name), shape, 1, 1, 0).contents();
+    let file = |isa| contents.weights().to_bytes(Target::by_name(isa).expect("all of x86-64")).unwrap().len();
+    let layer = contents.layer(Variant::by_name("portable").unwrap());
+    let (state, scratch) = (layer.new_state(1).unwrap().bytes(), layer.scratch_bytes(1, 1).unwrap());
+    let [four, eight, sixteen] = ["portable", "avx2", "avx512"].map(file);
+    format!("| {name} | {input} | {hidden} | {four} | {eight} | {sixteen} | {state} | {scratch} |")
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn the_table_of_costs_is_what_layers_cost() {
+    let table = include_str!("../docs/embedded.md").split_once("| cell | I | H |").unwrap().1;
+    let rows: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), 9);
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let size = |at: usize| cells[at].parse().unwrap();
+        assert_eq!(row, cost(cells[1], [size(2), size(3)]));
+    }
+}
