@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT")]
     case: Vec<String>,
     /// Launches of each case, at least 3
-    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(3..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(3..=1000))]
     launches: u16,
     /// Pairs of turns of a launch, at least 2
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=1000))]

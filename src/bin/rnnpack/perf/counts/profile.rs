@@ -8,38 +8,36 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) total: u64,
-    /// Those of each function itself, without the functions that it calls.
+    /// Those of each function itself, without the functions that it calls, by source file: `function [file.rs]`. Kernels
+    /// are inlined into one function, whose files tell their parts.
     pub(crate) functions: BTreeMap<String, u64>,
 }
 
 impl Profile {
-    /// Reads an output file, in the format of the manual's chapter "Callgrind Format Specification": lines `fn=(id) name`
-    /// or `fn=(id)` begin a function, `position cost` adds to it, and what follows a `calls=` line is the cost of the
-    /// function that is called.
+    /// Reads an output file, in the format of the manual's chapter "Callgrind Format Specification". Lines `fn=(id) name`
+    /// or `fn=(id)` begin a function and `fl=`, `fi=`, `fe=` lines a file; code that was inlined keeps its own.
+    /// `position cost` is of both, but for the one behind a `calls=` line, which is of the function that is called.
     pub(crate) fn parse(text: &str) -> Result<Profile> {
-        let mut names: HashMap<&str, String> = HashMap::new();
+        let mut names = Names::default();
+        let (mut file, mut name, mut called) = (String::new(), None, false);
         let mut functions: BTreeMap<String, u64> = BTreeMap::new();
-        let mut current: Option<String> = None;
-        let mut called = false;
         for line in text.lines() {
-            if let Some(of) = line.strip_prefix("fn=").or_else(|| line.strip_prefix("cfn=")) {
-                let (id, name) = of.split_once(") ").unwrap_or((of.trim_end_matches(')'), ""));
-                if !name.is_empty() {
-                    names.insert(id, function(name).to_owned());
+            let (key, value) = line.split_once('=').unwrap_or(("", line));
+            match key {
+                "fl" | "fi" | "fe" => file = names.file(value)?,
+                "cfi" | "cfl" => drop(names.file(value)?),
+                "fn" => name = Some(names.function(value)?),
+                "cfn" => drop(names.function(value)?),
+                "calls" => called = true,
+                "" if line.starts_with(|c: char| c.is_ascii_digit() || "+-*".contains(c)) => {
+                    let cost = line.split(' ').nth(1).and_then(|cost| cost.parse::<u64>().ok());
+                    let cost = cost.with_context(|| format!("{line:?} has no cost"))?;
+                    if !std::mem::take(&mut called) {
+                        let Some(name) = &name else { bail!("{line:?} is in no function") };
+                        *functions.entry(format!("{name} [{file}]")).or_default() += cost;
+                    }
                 }
-                if line.starts_with("fn=") {
-                    let name = names.get(id).with_context(|| format!("{line:?} names no function"))?;
-                    current = Some(name.clone());
-                }
-            } else if line.starts_with("calls=") {
-                called = true;
-            } else if line.starts_with(|c: char| c.is_ascii_digit() || c == '+' || c == '-' || c == '*') {
-                let cost = line.split(' ').nth(1).and_then(|cost| cost.parse::<u64>().ok());
-                let cost = cost.with_context(|| format!("{line:?} has no cost"))?;
-                if !std::mem::take(&mut called) {
-                    let Some(name) = &current else { bail!("{line:?} is in no function") };
-                    *functions.entry(name.clone()).or_default() += cost;
-                }
+                _ => {}
             }
         }
         functions.retain(|_, cost| *cost > 0);
@@ -51,6 +49,37 @@ impl Profile {
         self.functions.retain(|_, cost| *cost as f64 >= part * self.total as f64);
         self
     }
+}
+
+/// Names that stand in full where they come first, and as a number from then on.
+#[derive(Default)]
+struct Names<'a> {
+    files: HashMap<&'a str, String>,
+    functions: HashMap<&'a str, String>,
+}
+
+impl<'a> Names<'a> {
+    /// The last part of a path.
+    fn file(&mut self, value: &'a str) -> Result<String> {
+        look_up(&mut self.files, value, |path| path.rsplit('/').next().unwrap_or(path))
+    }
+
+    fn function(&mut self, value: &'a str) -> Result<String> {
+        look_up(&mut self.functions, value, function)
+    }
+}
+
+/// The name behind `(id)`, or the one that `(id)` had before.
+fn look_up<'a>(
+    names: &mut HashMap<&'a str, String>,
+    value: &'a str,
+    short: fn(&'a str) -> &'a str,
+) -> Result<String> {
+    let (id, name) = value.split_once(") ").unwrap_or((value.trim_end_matches(')'), ""));
+    if !name.is_empty() {
+        names.insert(id, short(name).to_owned());
+    }
+    names.get(id).cloned().with_context(|| format!("{value:?} names nothing"))
 }
 
 /// The name without the hash that the compiler puts behind it, which every build changes, and without the number that
@@ -67,17 +96,18 @@ fn function(name: &str) -> &str {
 mod tests {
     use super::*;
 
-    const OUTPUT: &str = "version: 1\nevents: Ir\npositions: line\n\nfl=(1) a.rs\nfn=(1) k::tile::h0123456789abcdef\n\
-        10 100\n+1 50\ncfn=(2) k::exp\ncalls=3 7\n12 30\n* 5\n\nfn=(2)\nfi=(2) b.rs\n7 30\n\nfn=(1)\n-2 1\ntotals: 186\n";
+    const OUTPUT: &str = "version: 1\nevents: Ir\npositions: line\n\nfl=(1) x/a.rs\nfn=(1) k::tile::h0123456789abcdef\n\
+        10 100\n+1 50\nfi=(2) x/b.rs\n3 7\nfe=(1)\ncfi=(2)\ncfn=(2) k::exp\ncalls=3 7\n12 30\n* 5\n\nfl=(2)\nfn=(2)\n7 30\n\n\
+        fl=(1)\nfn=(1)\n-2 1\ntotals: 193\n";
 
     #[test]
     fn costs_are_added_to_their_function_and_not_to_its_callers() {
         let profile = Profile::parse(OUTPUT).unwrap();
-        assert_eq!(profile.total, 186);
-        let expected = BTreeMap::from([("k::tile".to_owned(), 156), ("k::exp".to_owned(), 30)]);
-        assert_eq!(profile.functions, expected);
+        assert_eq!(profile.total, 193);
+        let expected = [("k::tile [a.rs]", 156), ("k::tile [b.rs]", 7), ("k::exp [b.rs]", 30)];
+        assert_eq!(profile.functions, expected.map(|(name, n)| (name.to_owned(), n)).into());
         assert_eq!(profile.clone().listed(0.5).functions.len(), 1);
-        assert_eq!(profile.listed(0.5).total, 186);
+        assert_eq!(profile.listed(0.5).total, 193);
     }
 
     #[test]
