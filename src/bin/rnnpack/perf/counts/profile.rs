@@ -34,7 +34,8 @@ impl Profile {
                     let cost = cost.with_context(|| format!("{line:?} has no cost"))?;
                     if !std::mem::take(&mut called) {
                         let Some(name) = &name else { bail!("{line:?} is in no function") };
-                        *functions.entry(format!("{name} [{file}]")).or_default() += cost;
+                        let key = if name == SYSTEM { name.clone() } else { format!("{name} [{file}]") };
+                        *functions.entry(key).or_default() += cost;
                     }
                 }
                 _ => {}
@@ -51,6 +52,9 @@ impl Profile {
     }
 }
 
+/// All functions of C libraries together: each processor gets its own memcpy, under its own name.
+const SYSTEM: &str = "(system)";
+
 /// Names that stand in full where they come first, and as a number from then on.
 #[derive(Default)]
 struct Names<'a> {
@@ -64,8 +68,9 @@ impl<'a> Names<'a> {
         look_up(&mut self.files, value, |path| path.rsplit('/').next().unwrap_or(path))
     }
 
+    /// A function of Rust, or [`SYSTEM`].
     fn function(&mut self, value: &'a str) -> Result<String> {
-        look_up(&mut self.functions, value, function)
+        look_up(&mut self.functions, value, |name| if name.contains("::") { function(name) } else { SYSTEM })
     }
 }
 
@@ -98,16 +103,17 @@ mod tests {
 
     const OUTPUT: &str = "version: 1\nevents: Ir\npositions: line\n\nfl=(1) x/a.rs\nfn=(1) k::tile::h0123456789abcdef\n\
         10 100\n+1 50\nfi=(2) x/b.rs\n3 7\nfe=(1)\ncfi=(2)\ncfn=(2) k::exp\ncalls=3 7\n12 30\n* 5\n\nfl=(2)\nfn=(2)\n7 30\n\n\
-        fl=(1)\nfn=(1)\n-2 1\ntotals: 193\n";
+        fl=(1)\nfn=(1)\n-2 1\nfl=(3) m.S\nfn=(3) memcpy\n1 4\ntotals: 197\n";
 
     #[test]
     fn costs_are_added_to_their_function_and_not_to_its_callers() {
         let profile = Profile::parse(OUTPUT).unwrap();
-        assert_eq!(profile.total, 193);
-        let expected = [("k::tile [a.rs]", 156), ("k::tile [b.rs]", 7), ("k::exp [b.rs]", 30)];
+        assert_eq!(profile.total, 197);
+        let expected =
+            [("k::tile [a.rs]", 156), ("k::tile [b.rs]", 7), ("k::exp [b.rs]", 30), ("(system)", 4)];
         assert_eq!(profile.functions, expected.map(|(name, n)| (name.to_owned(), n)).into());
         assert_eq!(profile.clone().listed(0.5).functions.len(), 1);
-        assert_eq!(profile.listed(0.5).total, 193);
+        assert_eq!(profile.listed(0.5).total, 197);
     }
 
     #[test]
