@@ -207,6 +207,8 @@ class OnnxRuntime:
     def prepare(self, case, data):
         options = self.ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = case.threads, 1
+        # Its threads would spin on through the turns of the others.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         session = self.ort.InferenceSession(onnx_model(case, data), options, providers=["CPUExecutionProvider"])
         feeds = {"X": data.x}
         return lambda: session.run(None, feeds)[0]
