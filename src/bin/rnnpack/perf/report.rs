@@ -74,11 +74,13 @@ fn page(history: &History, peers: Option<&Peers>) -> Result<String> {
         escape(&origin.commit),
     )?;
     body += &changes(&history.changes())?;
-    body += &section("Roofline", ROOFLINE, &plots::roofline(last)?);
+    body += &section("Roofline", ROOFLINE, &wide(&plots::roofline(last)?));
     body += &section("Last run", LAST_RUN, &results(last)?);
     if let Some(peers) = peers {
         let note = format!("{PEERS_NOTE} {}", escape(&peers.machine));
-        body += &section("Peers", &note, &peers.groups().map(plots::peers).collect::<Result<String>>()?);
+        let plots: String =
+            peers.groups().map(|group| Ok(wide(&plots::peers(group)?))).collect::<Result<_>>()?;
+        body += &section("Peers", &note, &plots);
     }
     let trends: String = history.cases().map(|name| plots::trend(history, name)).collect::<Result<_>>()?;
     body += &section("Trends", TRENDS, &format!("<div class=\"grid\">{trends}</div>"));
@@ -94,6 +96,11 @@ const PEERS_NOTE: &str =
     "Fastest call as a multiple of rnnpack's: shorter is faster. f32, called from Python.";
 const TRENDS: &str = "Microseconds of the fastest (full line) and the median call (thin line), run by run. Runs are made at \
     different times: differences below 10% say little, and `rnnpack perf compare` is what proves them.";
+
+/// What may be wider than the page.
+fn wide(content: &str) -> String {
+    format!("<div class=\"wide\">{content}</div>")
+}
 
 fn section(title: &str, note: &str, content: &str) -> String {
     let note = note.replace("`rnnpack perf compare`", "<code>rnnpack perf compare</code>");
@@ -123,7 +130,7 @@ fn changes(changes: &[Change]) -> Result<String> {
         writeln!(rows, "<tr class=\"{class}{gap}\"><td>{}{}</tr>", escape(name), numbers(&cells))?;
     }
     let head = "<tr><th>case<th class=\"n\">before µs<th class=\"n\">after µs<th class=\"n\">ratio</tr>";
-    let table = format!("<div class=\"wide\"><table>{head}\n{rows}</table></div>");
+    let table = wide(&format!("<table>{head}\n{rows}</table>"));
     let note = "Fastest call of the last run over that of the run before it: the worst and the best. Marked beyond 10%.";
     Ok(section("Changes", note, &table))
 }
@@ -136,7 +143,7 @@ fn results(last: &history::Run) -> Result<String> {
         writeln!(rows, "<tr><td>{}{}</tr>", escape(&m.name), numbers(&cells))?;
     }
     let head = "<tr><th>case<th class=\"n\">fastest<th class=\"n\">median<th class=\"n\">of the limit</tr>";
-    Ok(format!("<div class=\"wide\"><table>{head}\n{rows}</table></div>"))
+    Ok(wide(&format!("<table>{head}\n{rows}</table>")))
 }
 
 fn numbers(cells: &[String]) -> String {

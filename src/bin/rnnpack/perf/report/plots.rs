@@ -85,7 +85,7 @@ pub(crate) fn roofline(run: &Run) -> Result<String> {
     };
     let peak = peak / 1e9;
     let over = |f: fn(f64, f64) -> f64, start: f64| points.iter().map(|p| p.0).fold(start, f);
-    let (left, right) = (over(f64::min, 0.25) / 2.0, over(f64::max, 32.0) * 2.0);
+    let (left, right) = (over(f64::min, 0.25) / 2.0, over(f64::max, 32.0) * 5.0);
     let bottom = points.iter().map(|p| p.1).fold(peak / 50.0, f64::min) / 2.0;
     svg((860, 460), "roofline of the last run", |area| {
         let mut chart = ChartBuilder::on(area)
@@ -114,16 +114,45 @@ pub(crate) fn roofline(run: &Run) -> Result<String> {
             let what = format!("{} {bandwidth:.0} GB/s", level.level);
             chart.draw_series([label(what, (at, at * bandwidth * 0.8))]).map_err(failed)?;
         }
-        for (x, y, name) in &points {
-            chart.draw_series([Circle::new((*x, *y), 5, SERIES[0].mix(0.8).filled())]).map_err(failed)?;
-            let layer: Vec<&str> = name.split('/').collect();
-            let [_, cell, shape, ..] = layer[..] else { continue };
-            chart
-                .draw_series([Text::new(format!("{cell} {shape}"), (x * 1.06, *y), text(9))])
-                .map_err(failed)?;
+        let dots = points.iter().map(|(x, y, _)| Circle::new((*x, *y), 5, SERIES[0].mix(0.8).filled()));
+        chart.draw_series(dots).map_err(failed)?;
+        let mut labels: Vec<((i32, i32), String)> =
+            points.iter().map(|(x, y, name)| (chart.backend_coord(&(*x, *y)), layer_of(name))).collect();
+        spread(&mut labels);
+        for (at, label) in labels {
+            area.draw(&Text::new(label, at, text(LABEL))).map_err(failed)?;
         }
         Ok(())
     })
+}
+
+/// Height of the labels of dots.
+const LABEL: i32 = 11;
+
+/// A layer's case in short: `lstm 10,16,256,256`, and the type where it is not f32.
+fn layer_of(name: &str) -> String {
+    match name.split('/').collect::<Vec<_>>()[..] {
+        [_, cell, shape, "f32", _] => format!("{cell} {shape}"),
+        [_, cell, shape, dtype, _] => format!("{cell} {shape} {dtype}"),
+        _ => name.to_owned(),
+    }
+}
+
+/// Moves labels from their dots to the right of them, and down where they would cover another one. In pixels.
+fn spread(labels: &mut [((i32, i32), String)]) {
+    labels.sort_by_key(|&((_, y), _)| y);
+    for i in 0..labels.len() {
+        let (before, rest) = labels.split_at_mut(i);
+        let ((x, y), text) = &mut rest[0];
+        (*x, *y) = (*x + 9, *y - LABEL / 2);
+        let width = |text: &str| text.len() as i32 * LABEL / 2;
+        let covers = |at: (i32, i32), ((x, y), other): &((i32, i32), String)| {
+            at.0 < x + width(other) && *x < at.0 + width(text) && (at.1 - y).abs() < LABEL
+        };
+        while before.iter().any(|label| covers((*x, *y), label)) {
+            *y += 1;
+        }
+    }
 }
 
 fn short(x: f64) -> String {
@@ -148,7 +177,7 @@ pub(crate) fn peers(group: Group) -> Result<String> {
             .build_cartesian_2d((0.3..widest).log_scale(), 0.0..total)
             .map_err(failed)?;
         let mut mesh = chart.configure_mesh();
-        mesh.disable_y_mesh().disable_y_axis().y_labels(0);
+        mesh.disable_y_mesh().disable_y_axis().y_labels(0).x_labels(4);
         mesh.light_line_style(TRANSPARENT).bold_line_style(GRID).axis_style(GRID).label_style(text(12));
         mesh.x_label_formatter(&|x| format!("{}×", short(*x))).draw().map_err(failed)?;
         for (i, peer) in peers.iter().enumerate() {
@@ -166,7 +195,7 @@ pub(crate) fn peers(group: Group) -> Result<String> {
         let numbers = shapes.iter().enumerate().flat_map(|(s, (_, ratios))| {
             let number = move |(i, ratio): (usize, &Option<f64>)| {
                 let ratio = (*ratio)?;
-                Some(Text::new(format!("{ratio:.2}"), (ratio * 1.02, top(s, i) + 0.1), text(9)))
+                Some(Text::new(format!("{ratio:.2}"), (ratio * 1.02, top(s, i) + 0.1), text(10)))
             };
             ratios.iter().enumerate().filter_map(number)
         });
@@ -181,4 +210,21 @@ pub(crate) fn peers(group: Group) -> Result<String> {
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_dots_in_one_place_stand_below_each_other() {
+        let mut labels: Vec<((i32, i32), String)> =
+            (0..5).map(|i| ((100 + i, 50), format!("dot {i}"))).collect();
+        labels.push(((500, 50), "far".to_owned()));
+        spread(&mut labels);
+        let mut near: Vec<i32> = labels.iter().filter(|l| l.1 != "far").map(|l| l.0.1).collect();
+        near.sort_unstable();
+        assert!(near.windows(2).all(|pair| pair[1] - pair[0] >= LABEL), "{near:?}");
+        assert_eq!(labels.iter().find(|l| l.1 == "far").unwrap().0, (509, 50 - LABEL / 2));
+    }
 }
