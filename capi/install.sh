@@ -6,7 +6,6 @@
 # --prefix is where it will be used from, /usr/local by default. --destdir is put in front while files are copied, for
 # packages.
 set -eu
-cd "$(dirname "$0")/.."
 
 usage() {
     echo 'usage: capi/install.sh [--prefix DIR] [--destdir DIR]' >&2
@@ -15,6 +14,8 @@ usage() {
 
 prefix=/usr/local
 destdir=
+here=$PWD
+cd "$(dirname "$0")/.."
 while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || usage
     case $1 in
@@ -29,15 +30,23 @@ case $prefix in
 *) echo "capi/install.sh: the prefix $prefix is not absolute" >&2; exit 2 ;;
 esac
 
+case $destdir in
+'' | /*) ;;
+*) destdir=$here/$destdir ;;
+esac
+
+# A library that an earlier build left must not be taken for this one's, should cargo be set to build elsewhere.
+built=${CARGO_TARGET_DIR:-target}/release
+rm -f "$built"/librnnpack_capi.*
+
 # The compiler names the system libraries that a program with the static library needs.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-cargo rustc --locked --release --package rnnpack-capi --lib -- --print native-static-libs 2>&1 | tee "$log" >&2
+cargo rustc --color never --locked --release --package rnnpack-capi --lib -- --print native-static-libs 2>&1 | tee "$log" >&2
 libs=$(sed -n 's/^note: native-static-libs: //p' "$log" | tail -n 1)
 [ -n "$libs" ] || { echo 'capi/install.sh: the build failed' >&2; exit 1; }
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
-built=${CARGO_TARGET_DIR:-target}/release
 lib=$destdir$prefix/lib
 mkdir -p "$lib/pkgconfig" "$destdir$prefix/include"
 case $(uname -s) in
@@ -51,6 +60,7 @@ ln -sf "$versioned" "$lib/$major"
 ln -sf "$major" "$lib/librnnpack$suffix"
 cp "$built/librnnpack_capi.a" "$lib/librnnpack.a"
 cp capi/include/rnnpack.h "$destdir$prefix/include/rnnpack.h"
-sed -e "s|@PREFIX@|$prefix|" -e "s|@VERSION@|$version|" -e "s|@LIBS_PRIVATE@|$libs|" capi/rnnpack.pc.in \
+escaped=$(printf '%s\n' "$prefix" | sed 's/[&|\\]/\\&/g')
+sed -e "s|@PREFIX@|$escaped|" -e "s|@VERSION@|$version|" -e "s|@LIBS_PRIVATE@|$libs|" capi/rnnpack.pc.in \
     >"$lib/pkgconfig/rnnpack.pc"
 echo "installed rnnpack $version in $destdir$prefix"

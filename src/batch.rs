@@ -3,6 +3,7 @@
 
 use crate::layer::{Rows, Sequence};
 use crate::{Error, Layer, Scratch, Shape, State};
+use std::sync::OnceLock;
 
 /// Multiply-adds that a share must have to be worth handing to another thread: waking one costs about 10 µs, in which
 /// a core does about a million of them.
@@ -51,7 +52,7 @@ impl Layer {
         }
         // A pool is only asked for, and so started, where there is work for one.
         if shares > 1 {
-            shares = shares.min(rayon::current_num_threads());
+            shares = shares.min(pool_threads());
         }
         self.fork(rows, scratch.shares(shares.max(1)))
     }
@@ -74,6 +75,22 @@ impl Layer {
         let (low, high) = rows.split(batch * left.len() / (left.len() + right.len()));
         let (a, b) = both(|| self.fork(low, left), || self.fork(high, right));
         a.and(b)
+    }
+}
+
+/// Threads of the current pool: of the one that this runs in, else of rayon's global one, which is started. Where the
+/// system has no threads for it, this one has to do: 1.
+fn pool_threads() -> usize {
+    static GLOBAL: OnceLock<bool> = OnceLock::new();
+    let exists = || match rayon::ThreadPoolBuilder::new().build_global() {
+        Ok(()) => true,
+        // Without a cause it was there already; asking rayon for one that could not be started panics.
+        Err(error) => std::error::Error::source(&error).is_none(),
+    };
+    if rayon::current_thread_index().is_some() || *GLOBAL.get_or_init(exists) {
+        rayon::current_num_threads()
+    } else {
+        1
     }
 }
 

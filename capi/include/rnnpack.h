@@ -439,7 +439,7 @@ rnnpack_status rnnpack_state_free(struct rnnpack_state *state);
 // y and the final states are not written then. After RNNPACK_MEMORY of a call with RNNPACK_THREADS_POOL the state and y are
 // unspecified.
 // Threads: any number at once on one layer; one at a time on one state, else RNNPACK_BUSY.
-// Real time: with RNNPACK_THREADS_NONE a call neither allocates, locks, enters the system nor waits, after one of the
+// Real time: with RNNPACK_THREADS_NONE a call that works neither allocates, locks, enters the system nor waits, after one of the
 // same thread with the same layer and state, and at least as many time steps.
 rnnpack_status rnnpack_forward(const struct rnnpack_layer *layer,
                                struct rnnpack_state *state,

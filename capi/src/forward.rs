@@ -204,7 +204,7 @@ fn placement(
 /// y and the final states are not written then. After RNNPACK_MEMORY of a call with RNNPACK_THREADS_POOL the state and y are
 /// unspecified.
 /// Threads: any number at once on one layer; one at a time on one state, else RNNPACK_BUSY.
-/// Real time: with RNNPACK_THREADS_NONE a call neither allocates, locks, enters the system nor waits, after one of the
+/// Real time: with RNNPACK_THREADS_NONE a call that works neither allocates, locks, enters the system nor waits, after one of the
 /// same thread with the same layer and state, and at least as many time steps.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rnnpack_forward(
@@ -215,7 +215,7 @@ pub unsafe extern "C" fn rnnpack_forward(
     // SAFETY: by the contract.
     status::run(|| unsafe {
         let layer = lent::handle(layer, "layer")?;
-        let mut stream = lent::handle(state, "state")?.lock()?;
+        let mut stream = lent::handle(state, "state")?.lock_for(layer)?;
         lent::read(desc, "desc")?.run(layer, &mut stream)
     })
 }
@@ -240,7 +240,7 @@ pub unsafe extern "C" fn rnnpack_step(
     // SAFETY: by the contract.
     status::run(|| unsafe {
         let layer = lent::handle(layer, "layer")?;
-        let mut stream = lent::handle(state, "state")?.lock()?;
+        let mut stream = lent::handle(state, "state")?.lock_for(layer)?;
         let batch = stream.state.batch();
         ForwardDesc::one_step(batch, (x, x_count), (y, y_count)).run(layer, &mut stream)
     })

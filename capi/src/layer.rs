@@ -120,6 +120,9 @@ pub(crate) fn constant<T: PartialEq>(list: &[T], value: T) -> i32 {
     list.iter().position(|other| *other == value).map_or(-1, |at| at as i32)
 }
 
+/// The most activation functions that an operator has: three of each direction of an LSTM.
+const FUNCTIONS: usize = 6;
+
 /// # Safety
 /// The contract: what `desc` points to.
 unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
@@ -129,9 +132,15 @@ unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
     let shape = Shape { input: desc.input, hidden: desc.hidden, direction };
     // SAFETY: by the contract.
     unsafe {
-        let mut names = [""; 6];
+        let mut names = [""; FUNCTIONS];
         let activations = names_of(desc, &mut names)?;
-        let parameters = |start, count, what| Ok::<_, Failure>(Lent::new(start, count, what)?.slice());
+        let parameters = |start, count: usize, what| {
+            if count > FUNCTIONS {
+                let reason = format!("{what}_count is {count}, more than any operator has functions");
+                return Err(Failure::new(RNNPACK_ARGUMENT, reason));
+            }
+            Ok::<_, Failure>(Lent::new(start, count, what)?.slice())
+        };
         let attributes = CellAttributes {
             activations,
             activation_alpha: parameters(
@@ -168,7 +177,7 @@ unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
 /// The contract: what `desc` points to.
 unsafe fn names_of<'a, 'd>(
     desc: &LayerDesc,
-    room: &'a mut [&'d str; 6],
+    room: &'a mut [&'d str; FUNCTIONS],
 ) -> Result<Option<&'a [&'d str]>, Failure> {
     let Some(given) = Lent::optional(desc.activations, desc.activation_count, "activations")? else {
         return Ok(None);

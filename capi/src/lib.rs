@@ -7,6 +7,9 @@
     reason = "one contract for all functions stands at the top of the header"
 )]
 
+#[cfg(not(panic = "unwind"))]
+compile_error!("panics are caught before they reach C, which needs panic = \"unwind\"");
+
 mod forward;
 mod isa;
 mod layer;

@@ -1,8 +1,8 @@
 use crate::layer::{DIRECTIONS, OPS, constant};
 use crate::lent::{self, Lent};
 use crate::{Failure, LayerHandle, RNNPACK_NOT_FOUND, RNNPACK_ONNX, Status, status};
-use rnnpack::onnx::{RecurrentNode, recurrent_nodes};
-use rnnpack::{Error, Layout};
+use rnnpack::Layout;
+use rnnpack::onnx::{DType, RecurrentNode, recurrent_nodes};
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::null;
 
@@ -45,8 +45,13 @@ impl Node {
     fn new(node: RecurrentNode) -> Result<Node, Failure> {
         let name = CString::new(node.name.as_str())
             .map_err(|_| Failure::new(RNNPACK_ONNX, format!("the name `{}` has a NUL", node.name)))?;
-        let text = |error: Error| CString::new(error.to_string().replace('\0', " ")).unwrap_or_default();
-        let refusal = node.weights().err().map(text);
+        // Looking at the weights again, node by node, would take time quadratic in the file where nodes share them.
+        let refusal = match node.refusal() {
+            None if node.dtype == Some(DType::F64) => node.weights().err().map(|error| error.to_string()),
+            refusal => refusal.map(ToString::to_string),
+        };
+        let text = |error: String| CString::new(error.replace('\0', " ")).unwrap_or_default();
+        let refusal = refusal.map(text);
         Ok(Node { node, name, refusal })
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// a call that finds it in use returns RNNPACK_BUSY and does nothing.
 pub struct StateHandle {
     busy: AtomicBool,
+    op: &'static str,
     directions: Direction,
     hidden: usize,
     stream: UnsafeCell<Stream>,
@@ -36,7 +37,24 @@ impl StateHandle {
         let shape = layer.shape();
         let stream = UnsafeCell::new(Stream { state, scratch: Scratch::new() });
         let busy = AtomicBool::new(false);
-        Ok(StateHandle { busy, directions: shape.direction, hidden: shape.hidden, stream })
+        Ok(StateHandle {
+            busy,
+            op: layer.cell().op(),
+            directions: shape.direction,
+            hidden: shape.hidden,
+            stream,
+        })
+    }
+
+    /// Its stream, for a call of `layer`, unless another call uses it.
+    pub(crate) fn lock_for(&self, LayerHandle { layer }: &LayerHandle) -> Result<Guard<'_>, Failure> {
+        let guard = self.lock()?;
+        match layer.cell().op() {
+            op if op == self.op => Ok(guard),
+            op => {
+                Err(Failure::new(RNNPACK_SHAPE, format!("the state is of an {}, the layer an {op}", self.op)))
+            }
+        }
     }
 
     /// Its stream, unless another call uses it.
@@ -116,7 +134,7 @@ pub unsafe extern "C" fn rnnpack_state_copy(state: *const StateHandle, to: *mut 
         }
         let (source, mut target) = (from.lock()?, to.lock()?);
         let sizes = |handle: &StateHandle, stream: &Stream| {
-            (handle.directions.count(), stream.state.batch(), handle.hidden, stream.state.c().len())
+            (handle.op, handle.directions.count(), stream.state.batch(), handle.hidden)
         };
         if sizes(from, &source) != sizes(to, &target) {
             return Err(Failure::new(RNNPACK_SHAPE, "the two states differ in their sizes or operators"));

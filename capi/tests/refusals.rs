@@ -2,7 +2,7 @@
 
 mod support;
 
-use rnnpack::{Cell, Direction, GateOrder};
+use rnnpack::{Activation, Cell, Direction, GateOrder};
 use rnnpack_capi::*;
 use std::ffi::{CString, c_char};
 use std::process::Command;
@@ -487,4 +487,21 @@ fn long_messages_are_cut() {
         RNNPACK_NO_ISA
     );
     assert!((1000..1024).contains(&message().len()));
+}
+
+#[test]
+fn a_state_of_another_operator_is_refused() {
+    let cells = [Cell::lstm(), Cell::gru(false), Cell::rnn(Activation::Tanh)];
+    let cases = cells.map(|cell| Case::new(&[cell], GateOrder::Onnx, [4, 8], Direction::Forward));
+    let layers = cases.each_ref().map(|case| layer(&case.desc()));
+    let states = layers.each_ref().map(|layer| state(layer, 0));
+    for (i, layer) in layers.iter().enumerate() {
+        for (j, state) in states.iter().enumerate() {
+            let (x, mut y) = ([0f32; 0], [0f32; 0]);
+            let status = c!(rnnpack_step(layer.get(), state.get(), x.as_ptr(), 0, y.as_mut_ptr(), 0));
+            assert_eq!(status, if i == j { RNNPACK_OK } else { RNNPACK_SHAPE }, "{i} {j}");
+            let status = c!(rnnpack_state_copy(states[i].get(), state.get()));
+            assert_eq!(status, if i == j { RNNPACK_OK } else { RNNPACK_SHAPE }, "{i} {j}");
+        }
+    }
 }
