@@ -88,14 +88,16 @@ fn damaged_lines_are_named_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_program_is_compared_with_itself_and_is_not_slower() {
+fn a_program_is_compared_with_itself() {
     let folder = folder("itself");
     let this = env!("CARGO_BIN_EXE_rnnpack");
     let counts = ["--case", CASE, "--launches", "4", "--turns", "3", "--folder", text(&folder), "--json"];
     let (code, stdout, stderr) = run(&[&["compare", this][..], &counts].concat());
-    assert_eq!(code, Some(0), "{stdout}{stderr}");
     let report: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((&report["complete"], &report["slower"]), (&Value::Bool(true), &Value::from(0)));
+    // By chance, at a known rate, equal programs differ; the exit code says what the report does.
+    let slower = report["slower"].as_i64().unwrap();
+    assert_eq!(code, Some(i32::from(slower > 0)), "{stdout}{stderr}");
+    assert_eq!(report["complete"], Value::Bool(true));
     let median = &report["cases"][0]["median"];
     let of = |key: &str| median[key].as_f64().unwrap();
     assert!(of("low") <= of("ratio") && of("ratio") <= of("high"), "{median}");
@@ -133,29 +135,50 @@ fn an_interrupted_comparison_keeps_what_it_measured_and_goes_on() {
 
     // No more are asked for than there are: nothing is measured again.
     let output = compare("3").output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(samples(), None);
 }
 
+/// Runs git in `folder`, which is no part of this repository.
+fn git(folder: &Path, args: &[&str]) {
+    let identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"];
+    let out = Command::new("git").arg("-C").arg(folder).args(identity).args(args).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
 #[test]
-fn an_interrupted_recording_goes_on() {
+fn an_interrupted_recording_goes_on_though_the_ledger_is_part_of_the_repository() {
     let folder = folder("resumed");
-    let ledger = folder.join("ledger.jsonl");
-    let record = ["record", "--case", "step/", "--seconds", "0.02", "--ledger", text(&ledger), "--json"];
-    let (_, stdout, _) = run(&record);
-    let report: Value = serde_json::from_str(&stdout).unwrap();
-    if report["origin"]["commit"].as_str().is_some_and(|c| c.ends_with('+') || c == "unknown") {
-        // Where files differ from the revision nothing is known to be the same, so a new run starts.
-        return assert_eq!(report["resumed"], Value::Bool(false));
-    }
+    let ledger = folder.join("benches/ledger/ledger.jsonl");
+    fs::create_dir_all(ledger.parent().unwrap()).unwrap();
+    fs::write(&ledger, "").unwrap();
+    fs::write(folder.join("source.rs"), "").unwrap();
+    git(&folder, &["init", "--quiet"]);
+    git(&folder, &["add", "."]);
+    git(&folder, &["commit", "--quiet", "--message", "a"]);
+    let record = || {
+        let output =
+            perf(&["record", "--case", "step/", "--seconds", "0.02", "--json"]).current_dir(&folder).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let first = record();
+    assert_eq!(first["complete"], Value::Bool(true));
     // As it was after two of the four cases.
     let lines: Vec<String> = fs::read_to_string(&ledger).unwrap().lines().map(str::to_owned).collect();
     fs::write(&ledger, lines[..3].join("\n") + "\n").unwrap();
-    let (_, stdout, stderr) = run(&record);
-    let resumed: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!(resumed["resumed"], Value::Bool(true), "{stderr}");
-    assert_eq!(resumed["cases"].as_array().unwrap().len(), 2);
-    assert_eq!(resumed["origin"]["run"], report["origin"]["run"]);
+    let second = record();
+    assert_eq!((&second["resumed"], &second["complete"]), (&Value::Bool(true), &Value::Bool(true)));
+    assert_eq!(second["cases"].as_array().unwrap().len(), 2);
+    assert_eq!(second["origin"], first["origin"]);
+
+    // From a source that differs nothing is gone on with.
+    fs::write(&ledger, lines[..3].join("\n") + "\n").unwrap();
+    fs::write(folder.join("source.rs"), "changed").unwrap();
+    let third = record();
+    assert_eq!(third["resumed"], Value::Bool(false));
+    assert!(third["origin"]["commit"].as_str().unwrap().ends_with('+'), "{third}");
 }
 
 #[test]
@@ -165,6 +188,10 @@ fn what_cannot_be_compared_recorded_or_reported_is_refused_with_what_to_do() {
     for (args, message) in [
         (&["compare", "no-such-thing"][..], "neither a program nor a revision"),
         (&["compare", "Cargo.toml", "--case", CASE, "--folder", text(&folder)], "cannot start"),
+        (
+            &["compare", "/bin/true", "--case", CASE, "--folder", text(&folder)],
+            "older than its command `perf`",
+        ),
         (&["compare", "HEAD", "--case", "warp"], "no case has this in its name"),
         (&["record", "--case", "warp"], "no case has this in its name"),
         (&["record", "--criterion", "no/such/folder"], "run `cargo bench` first"),

@@ -28,13 +28,14 @@ of all cases are shuffled, so that drift hits all alike. A ratio is new over bas
 launches at a joint error of 5% for all cases: of the fastest calls, and of the median calls of paired turns. A case is \
 slower, or faster, where both intervals say so and both ratios differ by 1% at least; else unknown.
 
-Interrupted, it keeps what it measured; the same command goes on there.
+Cases that one of the two does not have are left out. Interrupted, it keeps what it measured; the same command goes on \
+there.
 
 Exit codes: 0 no case is slower, 1 a case is slower, 2 it could not be done.
 
 Examples:
   rnnpack perf compare HEAD~1
-  rnnpack perf compare v0.1.0 HEAD --case batch/
+  rnnpack perf compare main HEAD --case batch/
   rnnpack perf compare old/rnnpack new/rnnpack --json";
 
 /// Measure two revisions, or programs, against each other
@@ -66,15 +67,21 @@ pub(crate) fn compare(args: &Args, json: bool) -> Result<Outcome> {
         Some(new) => programs::find(new, &args.folder)?,
         None => Program::this()?,
     };
+    let cases = common(cases, [&base, &new])?;
     super::warn_if_busy();
     machine::catch_interrupts()?;
-    let path = args.folder.join(format!("samples-{}-{}.jsonl", base.id()?, new.id()?));
-    let mut samples = Samples::open(&path)?;
+    let ids = [base.id()?, new.id()?];
+    // What was measured in another way is another comparison.
+    let key = programs::id_of(&(&ids, args.turns, machine::isa()?, machine::cpu()));
+    let mut samples = Samples::open(&args.folder.join(format!("samples-{key}.jsonl")))?;
     let complete = measure(args, [&base, &new], &cases, &mut samples)?;
+    if ids != [base.id()?, new.id()?] {
+        bail!("a program changed while it was measured: do it again");
+    }
     let report = Report::new(&cases, &samples, [&base, &new], complete);
     report::emit(json, || report.json(), || report.text())?;
     if complete {
-        samples.finish()?;
+        samples.finish(&cases)?;
     }
     let slower = report.of(Verdict::Slower) > 0;
     match (complete, slower) {
@@ -82,6 +89,20 @@ pub(crate) fn compare(args: &Args, json: bool) -> Result<Outcome> {
         (true, false) => Ok(Outcome::Done),
         (false, false) => bail!("interrupted: the same command goes on"),
     }
+}
+
+/// The cases that both programs have; the others are named.
+fn common(cases: Vec<Case>, [base, new]: [&Program; 2]) -> Result<Vec<Case>> {
+    let (of_base, of_new) = (base.cases()?, new.cases()?);
+    let both = |case: &Case| of_base.contains(&case.name()) && of_new.contains(&case.name());
+    let (common, left_out): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(both);
+    for case in left_out {
+        eprintln!("warning: {} is left out: {} and {} do not both have it", case.name(), base.name, new.name);
+    }
+    if common.is_empty() {
+        bail!("{} and {} have no case in common", base.name, new.name);
+    }
+    Ok(common)
 }
 
 /// Measures the launches that are missing; false where it was interrupted.
@@ -100,7 +121,8 @@ fn measure(args: &Args, programs: [&Program; 2], cases: &[Case], samples: &mut S
             return Ok(false);
         }
         bar.set_message(case.name());
-        let launch = Pair::start(programs, case).and_then(|mut pair| pair.launch(args.turns, &mut random));
+        let pair = Pair::start(programs, case, &mut random);
+        let launch = pair.and_then(|mut pair| pair.launch(args.turns, &mut random));
         samples.add(case, launch.with_context(|| format!("cannot measure {}", case.name()))?)?;
         bar.inc(1);
     }

@@ -74,11 +74,11 @@ struct Baseline {
 pub(crate) fn counts(args: &Args, json: bool) -> Result<Outcome> {
     let compiler = compiler()?;
     let mut counted = BTreeMap::new();
+    if let Some(word) = args.case.iter().find(|w| !CASES.iter().any(|name| name.contains(w.as_str()))) {
+        bail!("--case {word} matches none of the counted cases: {}", CASES.join(", "));
+    }
     let wanted = |name: &&str| args.case.is_empty() || args.case.iter().any(|w| name.contains(w.as_str()));
     let cases: Vec<&str> = CASES.into_iter().filter(wanted).collect();
-    if cases.is_empty() {
-        bail!("--case matches none of the counted cases: {}", CASES.join(", "));
-    }
     let bar = super::progress((cases.len() * ISAS.len()) as u64);
     for isa in ISAS {
         for name in &cases {
@@ -133,7 +133,11 @@ fn count(case: Case, isa: &str) -> Result<Profile> {
 fn compiler() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let out = Command::new(rustc).arg("--version").output().context("cannot run rustc")?;
-    Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    let version = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+    if !out.status.success() || version.is_empty() {
+        bail!("rustc --version ended with {}", out.status);
+    }
+    Ok(version)
 }
 
 fn read(path: &Path) -> Result<Baseline> {

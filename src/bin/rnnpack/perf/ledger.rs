@@ -29,8 +29,8 @@ pub(crate) struct Origin {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Entry {
-    /// The limits of one core, at the start of a run.
-    Limits { peak_flops: f64, bandwidth: Vec<Bandwidth> },
+    /// The start of a run: what it is to measure, and the limits of one core.
+    Limits { seconds: f64, cases: Vec<String>, peak_flops: f64, bandwidth: Vec<Bandwidth> },
     /// A case of the suite.
     Case(Measured),
     /// A benchmark of `cargo bench`.
@@ -122,14 +122,17 @@ fn parse_line(line: &[u8]) -> Result<Record, String> {
     }
 }
 
-/// Appends a line and hands it to the system. Behind a half-written line it starts a new one.
+/// Appends a record and hands it to the system.
 pub(crate) fn append(path: &Path, origin: &Origin, entry: Entry) -> Result<()> {
-    let write = || -> Result<()> {
+    append_line(path, serde_json::to_string(&Record { v: VERSION, origin: origin.clone(), entry })?)
+}
+
+/// Appends a line to a file, which is made where it is not there, and starts a new one behind a half-written one.
+pub(crate) fn append_line(path: &Path, mut line: String) -> Result<()> {
+    let mut write = || -> Result<()> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let record = Record { v: VERSION, origin: origin.clone(), entry };
-        let mut line = serde_json::to_string(&record)?;
         line.push('\n');
         let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
         if file.seek(SeekFrom::End(0))? > 0 {
@@ -175,7 +178,13 @@ mod tests {
         assert_eq!(read(&path).unwrap(), (vec![], vec![]));
         let bandwidth = vec![Bandwidth { level: "L1".into(), bytes: 1 << 14, bytes_per_s: 3e11 }];
         let criterion = Entry::Criterion { name: "tile/x".into(), min_ns: 1.0, median_ns: 2.0, calls: 3 };
-        let entries = [Entry::Limits { peak_flops: 1e11, bandwidth }, measured(), criterion, Entry::End];
+        let cases = vec!["step/lstm/1,1,8,8/f32/1".to_owned()];
+        let entries = [
+            Entry::Limits { seconds: 1.0, cases, peak_flops: 1e11, bandwidth },
+            measured(),
+            criterion,
+            Entry::End,
+        ];
         for entry in &entries {
             append(&path, &origin(), entry.clone()).unwrap();
         }

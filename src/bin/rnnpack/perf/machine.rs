@@ -31,14 +31,18 @@ pub(crate) fn isa() -> Result<Variant> {
     Ok(Planner::from_env()?.plan(&rnnpack::Cell::lstm(), shape).variant)
 }
 
-/// The revision that is checked out, with `+` where files differ from it; `unknown` outside of a repository.
+/// What `git status` looks at: all but results, which runs add to.
+const SOURCES: [&str; 3] = [":/", ":(top,exclude)benches/ledger", ":(top,exclude)benches/peers/results"];
+
+/// The revision that is checked out, with `+` where its files, other than results, differ from it; `unknown` outside of a
+/// repository.
 pub(crate) fn commit() -> String {
     let git = |args: &[&str]| {
         let out = Command::new("git").args(args).output().ok().filter(|out| out.status.success())?;
         Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
     };
-    match (git(&["rev-parse", "--short=12", "HEAD"]), git(&["status", "--porcelain", "--untracked-files=no"]))
-    {
+    let status = [&["status", "--porcelain", "--untracked-files=no", "--"][..], &SOURCES].concat();
+    match (git(&["rev-parse", "--short=12", "HEAD"]), git(&status)) {
         (Some(head), Some(changes)) if changes.is_empty() => head,
         (Some(head), _) => format!("{head}+"),
         (None, _) => "unknown".to_owned(),
@@ -46,7 +50,7 @@ pub(crate) fn commit() -> String {
 }
 
 /// The processor's name.
-fn cpu() -> String {
+pub(crate) fn cpu() -> String {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     if let Some(brand) = raw_cpuid::CpuId::new().get_processor_brand_string() {
         return brand.as_str().trim().to_owned();
@@ -91,24 +95,25 @@ pub(crate) fn busy_cores() -> Option<f64> {
         let before = ticks()?;
         std::thread::sleep(wait);
         let after = ticks()?;
-        let [busy, all] = [after[0] - before[0], after[1] - before[1]];
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        (all > 0).then(|| busy as f64 / all as f64 * cores as f64)
+        // Time that waited for input and output may be taken back.
+        let [busy, all] = [0, 1].map(|i: usize| after.0[i].saturating_sub(before.0[i]));
+        (all > 0).then(|| busy as f64 / all as f64 * after.1 as f64)
     };
     // The median: a short task of the system is no load.
     let rounds: Option<Vec<f64>> = (0..5).map(busy).collect();
     rounds.map(median)
 }
 
-/// Busy and all ticks of all cores since the system started.
-fn ticks() -> Option<[u64; 2]> {
+/// Busy and all ticks of all cores since the system started, and the number of cores.
+fn ticks() -> Option<([u64; 2], usize)> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let line = stat.lines().next()?.strip_prefix("cpu ")?;
     let ticks: Vec<u64> = line.split_whitespace().map(|n| n.parse().unwrap_or(0)).collect();
     // user nice system idle iowait irq softirq steal; guest time is part of user's.
     let all: u64 = ticks.iter().take(8).sum();
     let idle: u64 = ticks.iter().skip(3).take(2).sum();
-    Some([all - idle, all])
+    let cores = stat.lines().skip(1).take_while(|line| line.starts_with("cpu")).count();
+    Some(([all - idle, all], cores))
 }
 
 /// A seed that no other run has.

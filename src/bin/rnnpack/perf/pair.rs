@@ -31,7 +31,7 @@ impl Worker {
         let mut worker = Worker { child, asks, answers: BufReader::new(out) };
         match worker.answer()?.as_str() {
             "ready" => Ok(worker),
-            _ => bail!("{} has no worker that this program understands", program.name),
+            _ => bail!("its worker does not speak to this program"),
         }
     }
 
@@ -66,9 +66,17 @@ impl Drop for Worker {
 pub(crate) struct Pair([Worker; 2], [String; 2]);
 
 impl Pair {
-    pub(crate) fn start([base, new]: [&Program; 2], case: Case) -> Result<Pair> {
+    /// Starts both, in random order.
+    pub(crate) fn start([base, new]: [&Program; 2], case: Case, random: &mut Random) -> Result<Pair> {
         let start = |program: &Program| Worker::start(program, case).with_context(|| program.name.clone());
-        Ok(Pair([start(base)?, start(new)?], [base.name.clone(), new.name.clone()]))
+        let workers = if random.below(2) == 0 {
+            let base = start(base)?;
+            [base, start(new)?]
+        } else {
+            let new = start(new)?;
+            [start(base)?, new]
+        };
+        Ok(Pair(workers, [base.name.clone(), new.name.clone()]))
     }
 
     /// Pairs of turns, in random order within each pair.

@@ -25,8 +25,8 @@ pub(crate) struct Args {
     /// How long each case is timed
     #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = crate::bench::parse_seconds)]
     seconds: f64,
-    /// Take the results that `cargo bench` left in this folder, instead of timing the suite
-    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "target/criterion")]
+    /// Take the results that `cargo bench` has just left in this folder, instead of timing the suite
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "target/criterion", conflicts_with = "case")]
     criterion: Option<PathBuf>,
     /// List the cases, and time nothing
     #[arg(long)]
@@ -55,7 +55,11 @@ pub(crate) fn record(args: &Args, json: bool) -> Result<Outcome> {
     machine::catch_interrupts()?;
     let run = Run::start(args, isa, &records, &cases)?;
     let measured = run.measure(args, &cases)?;
-    report::emit(json, || run.json(&measured), || run.text(&measured))?;
+    let complete = run.done.len() + measured.len() == cases.len();
+    report::emit(json, || run.json(&measured, complete), || run.text(&measured))?;
+    if !complete {
+        bail!("interrupted: the ledger has what was measured, and the same command goes on");
+    }
     Ok(Outcome::Done)
 }
 
@@ -71,15 +75,13 @@ struct Run {
 impl Run {
     /// Goes on with the last run of this revision and machine that was interrupted, or starts a new one with its limits.
     fn start(args: &Args, isa: Variant, records: &[Record], cases: &[Case]) -> Result<Run> {
-        let origin = machine::origin(isa);
-        if let Some((origin, done)) = interrupted(records, &origin) {
-            let names: BTreeSet<String> = cases.iter().map(Case::name).collect();
-            if !names.is_subset(&done) {
-                return Ok(Run { origin, isa, resumed: true, done });
-            }
+        let (origin, seconds) = (machine::origin(isa), args.seconds);
+        let cases: Vec<String> = cases.iter().map(Case::name).collect();
+        if let Some((origin, done)) = interrupted(records, &origin, seconds, &cases) {
+            return Ok(Run { origin, isa, resumed: true, done });
         }
         let (peak_flops, bandwidth) = machine::limits(isa);
-        ledger::append(&args.ledger, &origin, Entry::Limits { peak_flops, bandwidth })?;
+        ledger::append(&args.ledger, &origin, Entry::Limits { seconds, cases, peak_flops, bandwidth })?;
         Ok(Run { origin, isa, resumed: false, done: BTreeSet::new() })
     }
 
@@ -91,7 +93,6 @@ impl Run {
         for case in left {
             if machine::interrupted() {
                 bar.finish_and_clear();
-                eprintln!("interrupted: the ledger has what was measured, and the same command goes on");
                 return Ok(measured);
             }
             bar.set_message(case.name());
@@ -140,20 +141,31 @@ impl Run {
         format!("{}\n{commit} on {cpu}, {isa}{resumed}\n", table.render())
     }
 
-    fn json(&self, measured: &[Measured]) -> serde_json::Value {
-        json!({ "origin": self.origin, "resumed": self.resumed, "cases": measured })
+    fn json(&self, measured: &[Measured], complete: bool) -> serde_json::Value {
+        json!({ "origin": self.origin, "resumed": self.resumed, "complete": complete, "cases": measured })
     }
 }
 
-/// The last run from the same revision, processor and instruction set that has no end, and its cases. Where files
-/// differ from the revision nothing is known to be the same.
-fn interrupted(records: &[Record], now: &Origin) -> Option<(Origin, BTreeSet<String>)> {
-    let of_suite = |r: &&Record| !matches!(r.entry, Entry::Criterion { .. });
-    let last = records.iter().filter(of_suite).max_by_key(|r| (&r.origin.date, &r.origin.run))?;
-    let Origin { run, commit, cpu, isa, .. } = &last.origin;
-    let same = (commit, cpu, isa) == (&now.commit, &now.cpu, &now.isa);
-    let lines = || records.iter().filter(|r| r.origin.run == *run);
-    if !same || commit.ends_with('+') || commit == "unknown" || lines().any(|r| r.entry == Entry::End) {
+/// The last run of the same cases for as long each, from the same revision, processor and instruction set, with what it
+/// has measured, if it has no end. Where files differ from the revision nothing is known to be the same.
+fn interrupted(
+    records: &[Record],
+    now: &Origin,
+    seconds: f64,
+    cases: &[String],
+) -> Option<(Origin, BTreeSet<String>)> {
+    if now.commit.ends_with('+') || now.commit == "unknown" {
+        return None;
+    }
+    let same = |r: &&Record| {
+        let of = |o: &Origin| (o.commit.clone(), o.cpu.clone(), o.isa.clone());
+        let plan =
+            matches!(&r.entry, Entry::Limits { seconds: s, cases: c, .. } if *s == seconds && c == cases);
+        plan && of(&r.origin) == of(now)
+    };
+    let last = records.iter().filter(same).max_by_key(|r| (&r.origin.date, &r.origin.run))?;
+    let lines = || records.iter().filter(|r| r.origin.run == last.origin.run);
+    if lines().any(|r| r.entry == Entry::End) {
         return None;
     }
     let name = |r: &Record| match &r.entry {
@@ -191,7 +203,8 @@ mod tests {
     }
 
     fn limits() -> Entry {
-        Entry::Limits { peak_flops: 1.0, bandwidth: Vec::new() }
+        let cases = ["a", "b"].map(str::to_owned).into();
+        Entry::Limits { seconds: 1.0, cases, peak_flops: 1.0, bandwidth: Vec::new() }
     }
 
     fn case(name: &str) -> Entry {
@@ -209,23 +222,24 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_run_of_the_same_clean_revision_and_machine_goes_on() {
-        let now = line("9", "abc", Entry::End).origin;
+    fn only_the_last_run_of_the_same_plan_clean_revision_and_machine_goes_on() {
+        let names = ["a", "b"].map(str::to_owned);
+        let now = |commit: &str| line("9", commit, Entry::End).origin;
+        let find = |records: &[Record], commit: &str| interrupted(records, &now(commit), 1.0, &names);
         let unfinished = [line("1", "abc", limits()), line("1", "abc", case("a"))];
-        let (origin, done) = interrupted(&unfinished, &now).unwrap();
+        let (origin, done) = find(&unfinished, "abc").unwrap();
         assert_eq!((origin.run.as_str(), done), ("1", BTreeSet::from(["a".to_owned()])));
+        assert!(interrupted(&unfinished, &now("abc"), 2.0, &names).is_none());
+        assert!(interrupted(&unfinished, &now("abc"), 1.0, &names[..1]).is_none());
+        assert!(find(&unfinished, "def").is_none());
 
-        let mut ended = unfinished.to_vec();
-        ended.push(line("1", "abc", Entry::End));
-        assert!(interrupted(&ended, &now).is_none());
-        let mut later = unfinished.to_vec();
-        later.extend([line("2", "abc", limits()), line("2", "abc", Entry::End)]);
-        assert!(interrupted(&later, &now).is_none());
-        for commit in ["def", "abc+", "unknown"] {
-            let now = line("9", commit, Entry::End).origin;
-            assert!(interrupted(&[line("1", "abc", limits())], &now).is_none() || commit == "abc");
+        let with = |more: &[Record]| [&unfinished[..], more].concat();
+        assert!(find(&with(&[line("1", "abc", Entry::End)]), "abc").is_none());
+        assert!(find(&with(&[line("2", "abc", limits()), line("2", "abc", Entry::End)]), "abc").is_none());
+        // A later run of another revision or machine is no reason to start anew.
+        assert!(find(&with(&[line("2", "def", limits())]), "abc").is_some());
+        for commit in ["abc+", "unknown"] {
+            assert!(find(&[line("1", commit, limits())], commit).is_none());
         }
-        let dirty = [line("1", "abc+", limits())];
-        assert!(interrupted(&dirty, &dirty[0].origin).is_none());
     }
 }

@@ -131,7 +131,7 @@ fn changes(changes: &[Change]) -> Result<String> {
     }
     let head = "<tr><th>case<th class=\"n\">before µs<th class=\"n\">after µs<th class=\"n\">ratio</tr>";
     let table = wide(&format!("<table>{head}\n{rows}</table>"));
-    let note = "Fastest call of the last run over that of the run before it: the worst and the best. Marked beyond 10%.";
+    let note = "Fastest call of the last run that has a case over that of the one before: the worst and the best. Marked beyond 10%.";
     Ok(section("Changes", note, &table))
 }
 

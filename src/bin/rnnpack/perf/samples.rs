@@ -1,12 +1,12 @@
 //! Launches that were measured, kept in a file until their comparison is complete.
 
+use super::ledger::append_line;
 use super::stats::{Launch, Turn};
 use super::suite::Case;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) struct Samples {
@@ -34,29 +34,38 @@ impl Samples {
 
     /// Adds a launch, and writes it.
     pub(crate) fn add(&mut self, case: Case, launch: Launch) -> Result<()> {
-        let write = || -> Result<()> {
-            if let Some(folder) = self.path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            let turns = launch.iter().map(|[a, b]| [a.min, a.median, b.min, b.median]);
-            let line = json!({ "case": case.name(), "turns": turns.collect::<Vec<_>>() });
-            let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-            Ok(file.write_all(format!("{line}\n").as_bytes())?)
-        };
-        write().with_context(|| format!("cannot write {}", self.path.display()))?;
+        append_line(&self.path, line(&case.name(), &launch))?;
         self.launches.entry(case.name()).or_default().push(launch);
         Ok(())
     }
 
-    /// Removes the file: the comparison is complete.
-    pub(crate) fn finish(self) -> Result<()> {
-        match fs::remove_file(&self.path) {
+    /// Forgets the cases whose comparison is complete, and with the last one the file.
+    pub(crate) fn finish(mut self, cases: &[Case]) -> Result<()> {
+        self.launches.retain(|name, _| !cases.iter().any(|case| case.name() == *name));
+        let of_case = |(name, launches): (&String, &Vec<Launch>)| -> String {
+            launches.iter().map(|launch| line(name, launch) + "\n").collect()
+        };
+        let left: String = self.launches.iter().map(of_case).collect();
+        let done = match left.is_empty() {
+            true => fs::remove_file(&self.path),
+            // Whole under its name, whenever this ends.
+            false => {
+                let partial = self.path.with_extension("partial");
+                fs::write(&partial, left).and_then(|()| fs::rename(&partial, &self.path))
+            }
+        };
+        match done {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(e).with_context(|| format!("cannot remove {}", self.path.display()))
+                Err(e).with_context(|| format!("cannot write {}", self.path.display()))
             }
             _ => Ok(()),
         }
     }
+}
+
+fn line(name: &str, launch: &Launch) -> String {
+    let turns = launch.iter().map(|[a, b]| [a.min, a.median, b.min, b.median]);
+    json!({ "case": name, "turns": turns.collect::<Vec<_>>() }).to_string()
 }
 
 fn parse(line: &str) -> Option<(String, Launch)> {
@@ -87,10 +96,15 @@ mod tests {
         samples.add(case, launch.clone()).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() - 10]).unwrap();
-        let samples = Samples::open(&path).unwrap();
-        assert_eq!(samples.of(case), [launch]);
+        let mut samples = Samples::open(&path).unwrap();
+        assert_eq!(samples.of(case), [launch.clone()]);
         assert_eq!(samples.of(suite()[1]).len(), 0);
-        samples.finish().unwrap();
+        // Behind the half-written line; and what another case has stays when one is complete.
+        samples.add(suite()[1], launch.clone()).unwrap();
+        samples.finish(&[case]).unwrap();
+        let samples = Samples::open(&path).unwrap();
+        assert_eq!((samples.of(case).len(), samples.of(suite()[1])), (0, &[launch][..]));
+        samples.finish(&[suite()[1]]).unwrap();
         assert!(!path.exists());
     }
 }

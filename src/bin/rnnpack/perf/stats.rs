@@ -76,8 +76,8 @@ impl Comparison {
     }
 }
 
-/// The base against itself: the half width of the interval of its odd turns over its even ones, as a relative
-/// difference. What two equal programs would show on this machine, at an error of `alpha`.
+/// The base against itself: the half width of the interval of its odd turns over its even ones, as a relative difference,
+/// at an error of `alpha`. It is the machine's noise from turn to turn; two processes differ by more.
 pub(crate) fn own_spread(launches: &[Launch], alpha: f64) -> Option<f64> {
     let own = |launch: &Launch| {
         let pairs = launch.chunks_exact(2).map(|pair| [pair[0][0], pair[1][0]]);
@@ -97,7 +97,7 @@ fn of_medians(launch: &Launch) -> f64 {
 }
 
 /// The median; the mean of the two in the middle.
-pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
+fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => f64::NAN,
@@ -106,10 +106,15 @@ pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
     }
 }
 
+/// Values of `n` that are left out at either end.
+fn trimmed(n: usize) -> usize {
+    (n as f64 * TRIMMED) as usize
+}
+
 /// The mean without a part of the values at either end.
 fn trimmed_mean(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
-    let cut = (values.len() as f64 * TRIMMED) as usize;
+    let cut = trimmed(values.len());
     let kept = &values[cut..values.len() - cut];
     kept.iter().sum::<f64>() / kept.len() as f64
 }
@@ -135,7 +140,9 @@ fn interval(logs: &[f64], alpha: f64) -> Option<Ratio> {
     // A resample of n values varies by (n - 1)/n of what n new ones would.
     let n = logs.len() as f64;
     let error = (variance * n / (n - 1.0)).sqrt();
-    let t = StudentsT::new(0.0, 1.0, n - 1.0).ok()?.inverse_cdf(1.0 - alpha / 2.0);
+    // Of the values that are kept (Tukey and McLaughlin, 1963).
+    let freedom = n - 2.0 * trimmed(logs.len()) as f64 - 1.0;
+    let t = StudentsT::new(0.0, 1.0, freedom).ok()?.inverse_cdf(1.0 - alpha / 2.0);
     let [ratio, low, high] = [estimate, estimate - t * error, estimate + t * error].map(f64::exp);
     Some(Ratio { ratio, low, high })
 }

@@ -45,8 +45,11 @@ const PLANTED: Option<&str> = option_env!("RNNPACK_PLANTED_SLOWDOWN");
 
 /// The factor that the planted slow-down puts on the time of `case`.
 fn planted(case: Case) -> Result<f64> {
-    let Some((name, percent)) = PLANTED.and_then(|p| p.split_once('=')) else { return Ok(1.0) };
-    let percent: f64 = percent.parse().context("RNNPACK_PLANTED_SLOWDOWN is not CASE=PERCENT")?;
+    let Some(planted) = PLANTED else { return Ok(1.0) };
+    let (name, percent) =
+        planted.rsplit_once('=').context("RNNPACK_PLANTED_SLOWDOWN was not CASE=PERCENT")?;
+    let percent: f64 = percent.parse().context("RNNPACK_PLANTED_SLOWDOWN was not CASE=PERCENT")?;
+    Case::by_name(name)?;
     Ok(if case.name() == name { 1.0 + percent / 100.0 } else { 1.0 })
 }
 

@@ -101,6 +101,23 @@ fn intervals_hold_the_truth_as_often_as_they_say() {
 }
 
 #[test]
+fn the_small_errors_that_many_cases_allow_each_hold_too() {
+    for n in [5, 20] {
+        let mut outside = 0;
+        for seed in 0..1000 {
+            let mut noise = Noise::new(seed);
+            // Twelve uniform numbers make a normal one, nearly.
+            let logs: Vec<f64> =
+                (0..n).map(|_| (0..12).map(|_| noise.uniform() - 0.5).sum::<f64>() * 0.01).collect();
+            let ratio = interval(&logs, ALPHA / CASES as f64).unwrap();
+            outside += usize::from(ratio.low > 1.0 || 1.0 > ratio.high);
+        }
+        // 2.2 are expected; of more than 8 the chance is one in a thousand.
+        assert!(outside <= 8, "{outside} of 1000, {n} launches");
+    }
+}
+
+#[test]
 fn a_constant_ratio_is_exact_and_has_no_width() {
     let pair = |t: f64| [Turn { min: t, median: 2.0 * t }, Turn { min: 1.5 * t, median: 3.0 * t }];
     let launch: Vec<Launch> = (1..=12).map(|l| (1..=4).map(|t| pair(f64::from(l * t))).collect()).collect();
