@@ -97,7 +97,7 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() - 10]).unwrap();
         let mut samples = Samples::open(&path).unwrap();
-        assert_eq!(samples.of(case), [launch.clone()]);
+        assert_eq!(samples.of(case), std::slice::from_ref(&launch));
         assert_eq!(samples.of(suite()[1]).len(), 0);
         // Behind the half-written line; and what another case has stays when one is complete.
         samples.add(suite()[1], launch.clone()).unwrap();
