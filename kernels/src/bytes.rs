@@ -306,7 +306,7 @@ fn read_options(operator: u32, options: &[u8]) -> Result<(Cell, bool), Error> {
     let activation = |i: usize| {
         let at = 8 + 12 * i;
         let (alpha, beta) = (float(options, at + 4), float(options, at + 8));
-        let named = ACTIVATIONS.get(word(options, at) as usize).and_then(|name| Activation::by_name(name));
+        let named = Activation::ALL.get(word(options, at) as usize);
         let named = named.ok_or(Error::Bytes(BytesError::Header { what: "activation" }))?;
         Ok::<_, Error>(named.with_parameters(Some(alpha), Some(beta)))
     };
@@ -333,20 +333,6 @@ fn read_options(operator: u32, options: &[u8]) -> Result<(Cell, bool), Error> {
 
 const FLAG: u32 = 1;
 const PEEPHOLES: u32 = 2;
-/// In the order of [`Activation`].
-const ACTIVATIONS: [&str; 11] = [
-    "Relu",
-    "Tanh",
-    "Sigmoid",
-    "Affine",
-    "LeakyRelu",
-    "ThresholdedRelu",
-    "ScaledTanh",
-    "HardSigmoid",
-    "Elu",
-    "Softsign",
-    "Softplus",
-];
 
 fn write(target: Target, direction: Direction, panels: &[&Panels]) -> Result<Vec<u8>, Error> {
     let shared = |&panels: &&Panels| Shared::new(target, panels);
@@ -408,7 +394,10 @@ fn options(panels: &Panels) -> [u8; HEADER] {
     };
     let flags = u32::from(flag) * FLAG + u32::from(panels.has_peepholes()) * PEEPHOLES;
     let activations = cell.activations().iter().flat_map(|activation| {
-        let number = ACTIVATIONS.iter().position(|&name| name == activation.name()).unwrap_or_default();
+        let number = Activation::ALL
+            .iter()
+            .position(|function| function.name() == activation.name())
+            .unwrap_or_default();
         let (alpha, beta) = activation.parameters();
         [number as u32, alpha.map_or(0, f32::to_bits), beta.map_or(0, f32::to_bits)]
     });

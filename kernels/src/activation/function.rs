@@ -58,11 +58,10 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The function with this name (in any case), with the default parameters of ONNX's operator of that name. Affine and
-    /// ScaledTanh are no operators any more: the old Affine had 1 and 0, and ScaledTanh none, in whose place 1 and 1 stand.
-    pub fn by_name(name: &str) -> Option<Activation> {
+    /// Every function, with the parameters that [`Activation::by_name`] gives. Packed bytes number them by this order.
+    pub(crate) const ALL: [Activation; 11] = {
         use Activation::*;
-        let all = [
+        [
             Relu,
             Tanh,
             Sigmoid,
@@ -74,8 +73,13 @@ impl Activation {
             Elu { alpha: 1.0 },
             Softsign,
             Softplus,
-        ];
-        all.into_iter().find(|a| a.name().eq_ignore_ascii_case(name))
+        ]
+    };
+
+    /// The function with this name (in any case), with the default parameters of ONNX's operator of that name. Affine and
+    /// ScaledTanh are no operators any more: the old Affine had 1 and 0, and ScaledTanh none, in whose place 1 and 1 stand.
+    pub fn by_name(name: &str) -> Option<Activation> {
+        Activation::ALL.into_iter().find(|a| a.name().eq_ignore_ascii_case(name))
     }
 
     /// The name in ONNX.

@@ -3,6 +3,7 @@
 
 mod profile;
 
+use super::programs::rustc;
 use super::suite::Case;
 use crate::Outcome;
 use crate::report::{self, Table};
@@ -72,7 +73,7 @@ struct Baseline {
 }
 
 pub(crate) fn counts(args: &Args, json: bool) -> Result<Outcome> {
-    let compiler = compiler()?;
+    let compiler = rustc("--version")?;
     let mut counted = BTreeMap::new();
     if let Some(word) = args.case.iter().find(|w| !CASES.iter().any(|name| name.contains(w.as_str()))) {
         bail!("--case {word} matches none of the counted cases: {}", CASES.join(", "));
@@ -128,16 +129,6 @@ fn count(case: Case, isa: &str) -> Result<Profile> {
         bail!("callgrind found none of the calls of {}", case.name());
     }
     Ok(profile)
-}
-
-fn compiler() -> Result<String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let out = Command::new(rustc).arg("--version").output().context("cannot run rustc")?;
-    let version = String::from_utf8_lossy(&out.stdout).trim().to_owned();
-    if !out.status.success() || version.is_empty() {
-        bail!("rustc --version ended with {}", out.status);
-    }
-    Ok(version)
 }
 
 fn read(path: &Path) -> Result<Baseline> {

@@ -1,10 +1,10 @@
 //! This machine, and what else it is doing.
 
 use super::ledger::{Bandwidth, Origin};
+use super::programs::git;
 use crate::bench::timing::median;
 use anyhow::Result;
 use rnnpack::{Planner, Variant, probe};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -37,15 +37,11 @@ const SOURCES: [&str; 3] = [":/", ":(top,exclude)benches/ledger", ":(top,exclude
 /// The revision that is checked out, with `+` where its files, other than results, differ from it; `unknown` outside of a
 /// repository.
 pub(crate) fn commit() -> String {
-    let git = |args: &[&str]| {
-        let out = Command::new("git").args(args).output().ok().filter(|out| out.status.success())?;
-        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
-    };
     let status = [&["status", "--porcelain", "--untracked-files=no", "--"][..], &SOURCES].concat();
     match (git(&["rev-parse", "--short=12", "HEAD"]), git(&status)) {
-        (Some(head), Some(changes)) if changes.is_empty() => head,
-        (Some(head), _) => format!("{head}+"),
-        (None, _) => "unknown".to_owned(),
+        (Ok(head), Ok(changes)) if changes.is_empty() => head,
+        (Ok(head), _) => format!("{head}+"),
+        (Err(_), _) => "unknown".to_owned(),
     }
 }
 

@@ -67,8 +67,7 @@ pub(crate) fn find(name: &str, folder: &Path) -> Result<Program> {
 
 /// What a build depends on beside the revision: the compiler and its flags.
 fn toolchain() -> Result<String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = Command::new(rustc).arg("-vV").output().context("cannot run rustc")?.stdout;
+    let version = rustc("-vV")?;
     let flags = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"].map(std::env::var_os);
     Ok(id_of(&(version, flags)))
 }
@@ -111,7 +110,22 @@ fn build(commit: &str, folder: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn git(args: &[&str]) -> Result<String> {
+/// What the compiler says of itself, asked by `--version` or `-vV`.
+pub(crate) fn rustc(question: &str) -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let out = Command::new(rustc).arg(question).output().context("cannot run rustc")?;
+    let version = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+    if !out.status.success() || version.is_empty() {
+        bail!("rustc {question} ended with {}", out.status);
+    }
+    Ok(version)
+}
+
+/// What git prints.
+///
+/// # Errors
+/// Where it fails, with its words.
+pub(crate) fn git(args: &[&str]) -> Result<String> {
     let mut git = Command::new("git");
     // Those of a hook that this runs in are about another work tree.
     git.args(args).env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
