@@ -19,7 +19,7 @@ use crate::blocking::Blocking;
 use crate::cell::{Any, At, Candidate, CoupledLstm, Gates, Gru, Lstm, NoPass, Pass, Rnn, Standard};
 use crate::isa::{Isa, Kernel};
 use crate::pack::{Packed, PackedPass};
-use crate::tile::{Acc, Ahead, Tile, sums, tiles};
+use crate::tile::{Acc, Ahead, Run, Tile, runs, sums, tiles};
 use crate::view::{Dims, View, ViewMut};
 use crate::{Cell, Element, Error, GruCell, LstmCell};
 use alloc::vec::Vec;
@@ -524,14 +524,15 @@ unsafe fn project<S: Isa, C: Pass>(s: S, o: &Operands<'_>, pairs: usize) {
     for panel in (0..o.panels).step_by(group) {
         let panels = group.min(o.panels - panel);
         let next = (pairs > 1 && panel + 1 < o.panels).then(|| o.w_panel::<S, C>(panel + 1));
-        for (tile, (row, rows)) in tiles(pairs, S::MR).enumerate() {
-            let ahead = Ahead::new::<S>(next, C::SHAPE.vectors(), [tile, pairs.div_ceil(S::MR)], o.input);
-            let at = Place { row, rows, panel, panels };
-            // SAFETY: the tile's rows are below `pairs`, the panels below `panels`; N are the vectors of the pass.
+        for run in runs(pairs, S::MR) {
+            let ahead =
+                Ahead::new::<S>(next, C::SHAPE.vectors(), [run.before, pairs.div_ceil(S::MR)], o.input);
+            let at = Place { row: run.first, rows: run.rows, panel, panels };
+            // SAFETY: the tiles' rows are below `pairs`, the panels below `panels`; N are the vectors of the pass.
             unsafe {
-                with_tile!(S, C, rows, panels, |M, P, N| {
+                with_tile!(S, C, run.rows, panels, |M, P, N| {
                     let tile = o.projection::<S, C, M, P>(at, ahead);
-                    store_sums::<S, M, P, N>(s, &tile, o.parked::<S, C>(panel, row), o.chunk * N * S::LANES)
+                    project_run::<S, M, P, N>(s, o, run, tile, o.parked::<S, C>(panel, run.first))
                 })
             }
         }
@@ -582,11 +583,59 @@ fn panels_at_once(rows: usize) -> usize {
     if rows == 1 { 2 } else { 1 }
 }
 
-/// The sums of a tile go to `to`: rows follow each other, panels are `panel` f32 apart. A function of its own, which all
-/// passes share.
+/// Projects a run of tiles, of which `tile` is the first, to `to` and behind it: a pair's sums follow those of the pair
+/// before. A function of its own, which all passes share.
 ///
 /// # Safety
-/// As [`sums`], and `to` must be valid for writing them.
+/// The tiles must be of a projection by the operands, whose `x_offsets` hold an offset for each of their rows; the places of
+/// the pairs in the gate buffer must be valid for writing, in each panel.
+unsafe fn project_run<S: Isa, const M: usize, const P: usize, const N: usize>(
+    s: S,
+    o: &Operands<'_>,
+    run: Run,
+    mut tile: Tile<M, P>,
+    mut to: *mut f32,
+) {
+    s.vectorize(
+        #[inline(always)]
+        move || {
+            let panel = o.chunk * N * S::LANES;
+            for offsets in o.x_offsets[run.first..][..run.tiles * M].chunks_exact(M) {
+                tile.a = core::array::from_fn(|m| o.x.wrapping_add(offsets[m]));
+                // SAFETY: the caller's promise.
+                unsafe { store(s, sums::<S, M, P, N>(s, &tile), to, panel) }
+                tile.ahead = tile.ahead.after(tile.depth);
+                to = to.wrapping_add(M * N * S::LANES);
+            }
+        },
+    )
+}
+
+/// The sums of a tile go to `to`: rows follow each other, panels are `panel` f32 apart.
+///
+/// # Safety
+/// `to` must be valid for writing them.
+#[inline(always)]
+unsafe fn store<S: Isa, const M: usize, const P: usize, const N: usize>(
+    s: S,
+    acc: Acc<S::V, M, P, N>,
+    to: *mut f32,
+    panel: usize,
+) {
+    for (m, acc) in acc.iter().enumerate() {
+        for (p, acc) in acc.iter().enumerate() {
+            for (n, &v) in acc.iter().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { s.store(to.wrapping_add(p * panel + (m * N + n) * S::LANES), v) }
+            }
+        }
+    }
+}
+
+/// Computes a tile, and stores it as [`store`] does. A function of its own, which all passes share.
+///
+/// # Safety
+/// As [`sums`] and [`store`].
 unsafe fn store_sums<S: Isa, const M: usize, const P: usize, const N: usize>(
     s: S,
     tile: &Tile<M, P>,
@@ -597,15 +646,7 @@ unsafe fn store_sums<S: Isa, const M: usize, const P: usize, const N: usize>(
         #[inline(always)]
         || {
             // SAFETY: the caller's promise.
-            let acc: Acc<S::V, M, P, N> = unsafe { sums(s, tile) };
-            for (m, acc) in acc.iter().enumerate() {
-                for (p, acc) in acc.iter().enumerate() {
-                    for (n, &v) in acc.iter().enumerate() {
-                        // SAFETY: the caller's promise.
-                        unsafe { s.store(to.add(p * panel + (m * N + n) * S::LANES), v) }
-                    }
-                }
-            }
+            unsafe { store(s, sums::<S, M, P, N>(s, tile), to, panel) }
         },
     )
 }

@@ -36,6 +36,12 @@ impl Ahead {
         let stride = (vectors * S::LANES).div_ceil(tiles);
         Ahead { from: next.wrapping_add(tile.wrapping_mul(depth).wrapping_mul(stride)), stride }
     }
+
+    /// What the tile after this one asks for, if this one does `depth` k.
+    #[inline(always)]
+    pub(crate) fn after(self, depth: usize) -> Ahead {
+        Ahead { from: self.from.wrapping_add(depth.wrapping_mul(self.stride)), ..self }
+    }
 }
 
 /// The operands of a tile.
@@ -96,8 +102,9 @@ unsafe fn accumulate<S: Isa, const M: usize, const P: usize, const N: usize>(
     depth: usize,
     ahead: Ahead,
 ) -> Acc<S::V, M, P, N> {
-    // Pointers that the compiler knows nothing of: it would compute them from each other at every k.
-    let a = if M > 1 { core::hint::black_box(a) } else { a };
+    // Pointers that the compiler knows nothing of: it would compute them from each other at every k. One by one: it moves an
+    // array in larger pieces than it was written in, and such a load waits until the tile before is done and stored.
+    let a = if M > 1 { a.map(|a| core::hint::black_box(a)) } else { a };
     // Tiles of several rows are bound by the multiply-adds, whose ports the loop's own instructions take slots of:
     // they do four k a turn. One row is bound by its loads.
     let unroll = if M > 1 { 4 } else { 1 };
@@ -149,12 +156,32 @@ unsafe fn multiply_add<S: Isa, const M: usize, const P: usize, const N: usize>(
     acc
 }
 
-/// Splits `rows` evenly into tiles of at most `max` rows: 7 rows of at most 6 are 4 + 3. Gives (first row, rows).
+/// Tiles of one size that follow each other.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    /// Rows of a tile.
+    pub(crate) rows: usize,
+    pub(crate) tiles: usize,
+    /// The first row of the first tile.
+    pub(crate) first: usize,
+    /// Tiles before the first.
+    pub(crate) before: usize,
+}
+
+/// Splits `rows` evenly into tiles of at most `max` rows, which makes two runs at most: 7 rows of at most 6 are 4 + 3.
 #[inline(always)]
-pub(crate) fn tiles(rows: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn runs(rows: usize, max: usize) -> impl Iterator<Item = Run> {
     let count = rows.div_ceil(max);
     let (size, larger) = (rows / count.max(1), rows % count.max(1));
-    (0..count).map(move |t| (t * size + t.min(larger), size + usize::from(t < larger)))
+    let large = Run { rows: size + 1, tiles: larger, first: 0, before: 0 };
+    let small = Run { rows: size, tiles: count - larger, first: larger * (size + 1), before: larger };
+    [large, small].into_iter().filter(|run| run.tiles > 0)
+}
+
+/// The tiles of all runs: (first row, rows).
+#[inline(always)]
+pub(crate) fn tiles(rows: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
+    runs(rows, max).flat_map(|run| (0..run.tiles).map(move |tile| (run.first + tile * run.rows, run.rows)))
 }
 
 #[cfg(test)]
@@ -167,6 +194,10 @@ mod tests {
             for rows in 0..50 {
                 let mut sizes = vec![];
                 let mut next = 0;
+                for run in runs(rows, max) {
+                    let before: Vec<_> = tiles(rows, max).take(run.before).collect();
+                    assert_eq!(run.first, before.iter().map(|&(_, size)| size).sum());
+                }
                 for (first, size) in tiles(rows, max) {
                     assert_eq!(first, next);
                     next += size;
