@@ -104,7 +104,7 @@ unsafe fn accumulate<S: Isa, const M: usize, const P: usize, const N: usize>(
 ) -> Acc<S::V, M, P, N> {
     // Pointers that the compiler knows nothing of: it would compute them from each other at every k. One by one: it moves an
     // array in larger pieces than it was written in, and such a load waits until the tile before is done and stored.
-    let a = if M > 1 { a.map(|a| core::hint::black_box(a)) } else { a };
+    let a = if M > 1 { a.map(core::hint::black_box) } else { a };
     // Tiles of several rows are bound by the multiply-adds, whose ports the loop's own instructions take slots of:
     // they do four k a turn. One row is bound by its loads.
     let unroll = if M > 1 { 4 } else { 1 };
