@@ -1,7 +1,7 @@
 //! Cells: which recurrent operator a layer computes, and the epilogues that the register tiles end with.
 //!
 //! A step is one or two *passes* over the hidden units. A pass computes some gates of all units on register tiles, and
-//! its epilogue turns the tile's accumulators into states before they leave the registers. Only a GRU that resets h
+//! its epilogue turns the tile's sums into states before the next tile starts. Only a GRU that resets h
 //! before the product needs two: the hidden gate's product needs the reset gate of every unit.
 
 mod gru;
@@ -236,8 +236,8 @@ impl PassShape {
 /// A pass and its epilogue.
 pub(crate) trait Pass: Copy {
     const SHAPE: PassShape;
-    /// The epilogue stands once for every row of a tile and works on the registers that the sums are in. Else the sums of a
-    /// tile take a detour through level 1 to an epilogue that stands once: 1% slower at H = 256, and 20 times less code.
+    /// The epilogue stands behind each tile's loop, which hands it the sums as values. Else the sums of a tile take a detour
+    /// through level 1 to an epilogue that stands once: 1% slower at H = 256, and 20 times less code.
     const IN_REGISTERS: bool;
 
     /// From the sums of the gates (in the order of the shape; the rest is padding) to the hidden state after, where this

@@ -33,7 +33,7 @@ pub enum Error {
         /// Which size.
         what: &'static str,
     },
-    /// Rows of an output tensor share elements.
+    /// Rows of an output tensor share elements, or interleave along two axes.
     Overlap,
     /// A weight is NaN or infinite.
     NotFinite {
@@ -78,7 +78,9 @@ impl fmt::Display for Error {
             Error::Extent { what, expected, got } => write!(f, "{what} is {got}, expected {expected}"),
             Error::Zero { what } => write!(f, "{what} must not be 0"),
             Error::Overflow { what } => write!(f, "the size of {what} overflows"),
-            Error::Overlap => write!(f, "rows of the output tensor overlap: its strides are too small"),
+            Error::Overlap => {
+                write!(f, "rows of the output tensor overlap or interleave: its strides are too small")
+            }
             Error::NotFinite { what, index } => write!(f, "{what}[{index}] is NaN or infinite"),
             Error::Option { what: what @ "clip", value } => {
                 write!(f, "{what} is {value}, expected a positive number")
