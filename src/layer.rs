@@ -146,7 +146,8 @@ impl Layer {
     /// Runs the layer over a sequence, on the calling thread. No call allocates after one of the same size.
     ///
     /// # Errors
-    /// [`Error::Kernel`] names the extent, length or `sequence_lens` entry that does not fit; nothing was written then.
+    /// [`Error::Kernel`] names the extent, length or `sequence_lens` entry that does not fit; nothing was written then. It
+    /// also tells of working memory that cannot be had; one of two directions may have run then.
     pub fn forward(
         &self,
         sequence: Sequence<'_>,

@@ -102,7 +102,8 @@ impl<F: Number> UnfusedLayer<F> {
     /// Runs the layer over a sequence, on the calling thread. The scratch does not grow after a call of the same size.
     ///
     /// # Errors
-    /// [`Error::Kernel`] names the extent, length or `sequence_lens` entry that does not fit; nothing was written then.
+    /// [`Error::Kernel`] names the extent, length or `sequence_lens` entry that does not fit; nothing was written then. It
+    /// also tells of working memory that cannot be had; one of two directions may have run then.
     pub fn forward(
         &self,
         sequence: Sequence<'_, F>,

@@ -237,7 +237,7 @@ impl PassShape {
 pub(crate) trait Pass: Copy {
     const SHAPE: PassShape;
     /// The epilogue stands behind each tile's loop, which hands it the sums as values. Else the sums of a tile take a detour
-    /// through level 1 to an epilogue that stands once: 1% slower at H = 256, and 20 times less code.
+    /// through level 1 to an epilogue that stands once: 1 to 3% slower at H = 256, and 20 times less code.
     const IN_REGISTERS: bool;
 
     /// From the sums of the gates (in the order of the shape; the rest is padding) to the hidden state after, where this
