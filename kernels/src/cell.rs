@@ -238,7 +238,7 @@ pub(crate) trait Pass: Copy {
     const SHAPE: PassShape;
     /// The epilogue stands behind each tile's loop, which hands it the sums as values. Else the sums of a tile take a detour
     /// through level 1 to an epilogue that stands once: 1 to 3% slower at H = 256, and 20 times less code.
-    const IN_REGISTERS: bool;
+    const INLINE: bool;
 
     /// From the sums of the gates (in the order of the shape; the rest is padding) to the hidden state after, where this
     /// pass is the last of the step.
@@ -269,7 +269,7 @@ pub(crate) struct NoPass;
 
 impl Pass for NoPass {
     const SHAPE: PassShape = PassShape { gates: &[], units: 1, apart: false };
-    const IN_REGISTERS: bool = true;
+    const INLINE: bool = true;
 
     unsafe fn finish<S: Isa>(self, _: S, _: [S::V; 4], _: At) -> Option<S::V> {
         None
@@ -278,8 +278,8 @@ impl Pass for NoPass {
 
 /// The activations of a cell, with the clipping of their arguments.
 pub(crate) trait Activations: Copy {
-    /// See [`Pass::IN_REGISTERS`].
-    const IN_REGISTERS: bool;
+    /// See [`Pass::INLINE`].
+    const INLINE: bool;
 
     /// `f` of an LSTM and a GRU.
     fn gate<S: Isa>(self, s: S, x: S::V) -> S::V;
@@ -294,7 +294,7 @@ pub(crate) trait Activations: Copy {
 pub(crate) struct Standard;
 
 impl Activations for Standard {
-    const IN_REGISTERS: bool = true;
+    const INLINE: bool = true;
 
     #[inline(always)]
     fn gate<S: Isa>(self, s: S, x: S::V) -> S::V {
@@ -343,7 +343,7 @@ impl Any {
 }
 
 impl Activations for Any {
-    const IN_REGISTERS: bool = false;
+    const INLINE: bool = false;
 
     #[inline(always)]
     fn gate<S: Isa>(self, s: S, x: S::V) -> S::V {

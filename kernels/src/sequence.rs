@@ -527,11 +527,10 @@ unsafe fn project<S: Isa, C: Pass>(s: S, o: &Operands<'_>, pairs: usize) {
         for run in runs(pairs, S::MR) {
             let ahead =
                 Ahead::new::<S>(next, C::SHAPE.vectors(), [run.before, pairs.div_ceil(S::MR)], o.input);
-            let at = Place { row: run.first, rows: run.rows, panel, panels };
             // SAFETY: the tiles' rows are below `pairs`, the panels below `panels`; N are the vectors of the pass.
             unsafe {
                 with_tile!(S, C, run.rows, panels, |M, P, N| {
-                    let tile = o.projection::<S, C, M, P>(at, ahead);
+                    let tile = o.projection::<S, C, M, P>(panel, ahead);
                     project_run::<S, M, P, N>(s, o, run, tile, o.parked::<S, C>(panel, run.first))
                 })
             }
@@ -561,7 +560,7 @@ unsafe fn recur<S: Isa, C: Pass>(s: S, pass: C, o: &Operands<'_>, step: usize, r
             let at = Place { row, rows: count, panel, panels };
             // SAFETY: the tile's rows are below `rows`, the panels below `panels`; N are the vectors of the pass.
             unsafe {
-                if C::IN_REGISTERS {
+                if C::INLINE {
                     with_tile!(S, C, count, panels, |M, P, N| {
                         let tile = o.recurrence::<S, C, M, P>(at, base, ahead);
                         fused_tile::<S, C, M, P, N>(s, pass, o, at, base, &tile)
@@ -583,8 +582,8 @@ fn panels_at_once(rows: usize) -> usize {
     if rows == 1 { 2 } else { 1 }
 }
 
-/// Projects a run of tiles, of which `tile` is the first, to `to` and behind it: a pair's sums follow those of the pair
-/// before. A function of its own, which all passes share.
+/// Projects a run of tiles, like `tile` but each of its own rows of x, to `to` and behind it: a pair's sums follow those of
+/// the pair before. A function of its own, which all passes share.
 ///
 /// # Safety
 /// The tiles must be of a projection by the operands, whose `x_offsets` hold an offset for each of their rows; the places of
@@ -651,7 +650,7 @@ unsafe fn store_sums<S: Isa, const M: usize, const P: usize, const N: usize>(
     )
 }
 
-/// A tile of R·h, and its epilogues on the registers that the sums are in.
+/// A tile of R·h, and its epilogues, inline behind the sums.
 ///
 /// # Safety
 /// `tile` must be what [`Operands::recurrence`] gives for the place, which must lie within the operands of the pass: rows
@@ -711,20 +710,20 @@ impl Operands<'_> {
         self.gates.wrapping_add((panel * self.chunk + pair) * C::SHAPE.vectors() * S::LANES)
     }
 
-    /// A tile of bias + W·x.
+    /// A tile of bias + W·x over panels from `panel` on, whose rows [`project_run`] fills in.
     #[inline(always)]
     fn projection<S: Isa, C: Pass, const M: usize, const P: usize>(
         &self,
-        at: Place,
+        panel: usize,
         ahead: Ahead,
     ) -> Tile<M, P> {
-        let bias = |p| self.bias.wrapping_add((at.panel + p) * C::SHAPE.vectors() * S::LANES);
+        let bias = |p| self.bias.wrapping_add((panel + p) * C::SHAPE.vectors() * S::LANES);
         Tile {
             start: core::array::from_fn(bias),
             last: core::array::from_fn(|p| bias(p).wrapping_add((C::SHAPE.vectors() - 1) * S::LANES)),
             rows: [0, 0],
-            a: core::array::from_fn(|m| self.x.wrapping_add(self.x_offsets[at.row + m])),
-            w: core::array::from_fn(|p| self.w_panel::<S, C>(at.panel + p)),
+            a: [self.x; M],
+            w: core::array::from_fn(|p| self.w_panel::<S, C>(panel + p)),
             depth: self.input,
             ahead,
         }

@@ -238,8 +238,8 @@ impl<'a, F: Element> ViewMut<'a, F> {
     ///
     /// # Errors
     /// [`Error::Overlap`] where rows would share elements, or where neither of two axes steps over all that lies along the
-    /// other (their rows interleave: even if none meet, such a tensor is not taken), [`Error::Length`] where a row would end beyond `data`,
-    /// [`Error::Overflow`] where its end overflows.
+    /// other (their rows interleave: even if none meet, such a tensor is not taken), [`Error::Length`] where a row would end
+    /// beyond `data`, [`Error::Overflow`] where its end overflows.
     pub fn strided(data: &'a mut [F], dims: Dims, strides: Strides) -> Result<ViewMut<'a, F>, Error> {
         // SAFETY: all of `data` is borrowed uniquely for `'a`.
         unsafe { ViewMut::from_raw(data.as_mut_ptr(), data.len(), dims, strides) }

@@ -15,7 +15,7 @@ pub(crate) struct Gru<A>(pub(crate) A);
 
 impl<A: Activations> Pass for Gru<A> {
     const SHAPE: PassShape = PassShape { gates: &[0, 1, 2], units: 1, apart: true };
-    const IN_REGISTERS: bool = A::IN_REGISTERS;
+    const INLINE: bool = A::INLINE;
 
     /// `ht = g(r · (Rh·h + Rbh) + (Wh·x + Wbh))`
     #[inline(always)]
@@ -34,7 +34,7 @@ pub(crate) struct Gates<A>(pub(crate) A);
 
 impl<A: Activations> Pass for Gates<A> {
     const SHAPE: PassShape = PassShape { gates: &[0, 1], units: 2, apart: false };
-    const IN_REGISTERS: bool = A::IN_REGISTERS;
+    const INLINE: bool = A::INLINE;
 
     #[inline(always)]
     unsafe fn finish<S: Isa>(self, s: S, [z, r, ..]: [S::V; 4], at: At) -> Option<S::V> {
@@ -54,7 +54,7 @@ pub(crate) struct Candidate<A>(pub(crate) A);
 
 impl<A: Activations> Pass for Candidate<A> {
     const SHAPE: PassShape = PassShape { gates: &[2], units: 4, apart: false };
-    const IN_REGISTERS: bool = A::IN_REGISTERS;
+    const INLINE: bool = A::INLINE;
 
     #[inline(always)]
     unsafe fn finish<S: Isa>(self, s: S, [hidden, ..]: [S::V; 4], at: At) -> Option<S::V> {

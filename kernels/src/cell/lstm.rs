@@ -12,7 +12,7 @@ pub(crate) struct Lstm<A> {
 
 impl<A: Activations> Pass for Lstm<A> {
     const SHAPE: PassShape = PassShape { gates: &[0, 1, 2, 3], units: 1, apart: false };
-    const IN_REGISTERS: bool = A::IN_REGISTERS;
+    const INLINE: bool = A::INLINE;
 
     /// ```text
     /// C = f(f + Pf·C₋₁) · C₋₁ + f(i + Pi·C₋₁) · g(c)     one product rounded, then one fused multiply-add
@@ -56,7 +56,7 @@ pub(crate) struct CoupledLstm<A>(pub(crate) Lstm<A>);
 
 impl<A: Activations> Pass for CoupledLstm<A> {
     const SHAPE: PassShape = PassShape { gates: &[0, 1, 3], units: 1, apart: false };
-    const IN_REGISTERS: bool = A::IN_REGISTERS;
+    const INLINE: bool = A::INLINE;
 
     #[inline(always)]
     unsafe fn finish<S: Isa>(self, s: S, [i, o, g, _]: [S::V; 4], at: At) -> Option<S::V> {

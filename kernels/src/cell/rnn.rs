@@ -9,7 +9,7 @@ pub(crate) struct Rnn<A>(pub(crate) A);
 
 impl<A: Activations> Pass for Rnn<A> {
     const SHAPE: PassShape = PassShape { gates: &[0], units: 4, apart: false };
-    const IN_REGISTERS: bool = A::IN_REGISTERS;
+    const INLINE: bool = A::INLINE;
 
     #[inline(always)]
     unsafe fn finish<S: Isa>(self, s: S, [sum, ..]: [S::V; 4], _: At) -> Option<S::V> {
