@@ -48,6 +48,7 @@ mod aligned;
 pub mod blocking;
 pub mod bytes;
 mod cell;
+mod check;
 mod direction;
 mod error;
 #[cfg(feature = "gemm")]
@@ -65,10 +66,11 @@ mod weights;
 
 pub use activation::Activation;
 pub use cell::{Cell, GruCell, LstmCell, RnnCell};
+pub use check::{check, check_output, zero_padding};
 pub use direction::Direction;
 pub use error::Error;
 pub use isa::{Target, Variant};
 pub use pack::{Packed, weight_vectors};
-pub use sequence::{Call, Scratch, check, check_output, forward, zero_padding};
+pub use sequence::{Call, Scratch, forward};
 pub use view::{Dims, Layout, Strides, View, ViewMut};
 pub use weights::{Element, GateOrder, Tensors, Weights};

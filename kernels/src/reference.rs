@@ -97,7 +97,7 @@ pub fn forward<E: Element, F: Real + From<E>>(
 ) -> Result<Vec<F>, Error> {
     let Dims { time, batch, .. } = x.dims();
     let hidden = weights.hidden();
-    crate::sequence::check(weights.cell(), [weights.input(), hidden], x, lens, [h.len(), c.len()])?;
+    crate::check(weights.cell(), [weights.input(), hidden], x, lens, [h.len(), c.len()])?;
     let what = "Y of the reference";
     let floats = time.checked_mul(batch).and_then(|rows| rows.checked_mul(hidden));
     let floats = floats.ok_or(Error::Overflow { what })?;

@@ -3,9 +3,12 @@
 mod bf16;
 mod body;
 mod convert;
+mod equal;
+mod guard;
 mod if_op;
 mod loop_op;
 mod prepare;
+mod reader;
 mod recurrent_node;
 mod recurrent_op;
 mod repeat_op;
@@ -154,6 +157,7 @@ impl Loader {
     ) -> TractResult<Model> {
         let mut onnx = tract_onnx::onnx();
         onnx.op_register.insert(bf16::ROUND, bf16::build);
+        onnx.op_register.insert("Equal", equal::build);
         onnx.op_register.insert("If", if_op::build);
         onnx.op_register.insert("Loop", loop_op::build_loop);
         onnx.op_register.insert("Scan", loop_op::build_scan);
@@ -167,6 +171,7 @@ impl Loader {
         let mut model = parsed.model;
         name_unknown_dims(&mut model)?;
         let mut model = model.into_typed()?;
+        guard::guard(&mut model)?;
         body::return_integers(&mut model)?;
         let model = model.into_optimized()?;
         let graph = proto.graph.as_ref().context("no graph")?;
@@ -284,8 +289,8 @@ fn specs(
 /// A whole ONNX model, ready to run. It is cheap to clone, and one model serves any number of threads.
 ///
 /// Recurrent nodes may also stand in the branches of an `If` and the bodies of a `Loop` or a `Scan`; those are
-/// planned when the model is loaded. A carried value may change its extents from one iteration to the next, but
-/// neither its element type nor its number of dimensions.
+/// planned when the model is loaded. A carried value may change its extents from one iteration to the next, and an
+/// output of an `If` from one branch to the other, but neither its element type nor its number of dimensions.
 ///
 /// Weights that are known when the model is loaded are packed then. Others are packed when the node runs, and a
 /// [`Stream`] packs them again only when their bits change.

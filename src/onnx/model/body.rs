@@ -1,8 +1,10 @@
 //! The graphs inside nodes, from typing on: what `If`, `Loop` and `Scan` have in common.
 
+use super::guard::guard;
 use super::if_op::Choice;
 use super::recurrent_op::Recurrent;
 use super::repeat_op::Repeat;
+use std::collections::HashSet;
 use std::sync::Arc;
 use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::konst::Const;
@@ -65,6 +67,50 @@ impl Body {
     }
 }
 
+/// Types a body.
+pub(super) fn typed_body(body: InferenceModel) -> TractResult<(TypedModel, TVec<InferenceFact>)> {
+    let mut body = body.into_typed()?;
+    guard(&mut body)?;
+    return_integers(&mut body)?;
+    let facts = (0..body.outputs.len()).map(|ix| Ok(body.output_fact(ix)?.into()));
+    let facts = facts.collect::<TractResult<_>>()?;
+    Ok((body, facts))
+}
+
+/// What is known of a value that is not the same whenever the node runs. tract's own type of dimensions becomes
+/// an integer there, as it does in arithmetic that tract does not follow.
+pub(super) fn changing(fact: &InferenceFact) -> InferenceFact {
+    let fact = fact.clone().without_value();
+    match fact.datum_type.concretize() {
+        Some(dt) if dt == TDim::datum_type() => fact.with_datum_type(i64::datum_type()),
+        _ => fact,
+    }
+}
+
+/// The symbols that a body gets from the graph around it.
+pub(super) fn outside_symbols(inputs: &[InferenceFact]) -> HashSet<Symbol> {
+    let mut outside = HashSet::new();
+    for fact in inputs {
+        outside.extend(fact.shape.dims().filter_map(|d| d.concretize()).flat_map(|d| d.symbols()));
+        outside.extend(TypedFact::try_from(fact).map(|f| value_symbols(&f)).unwrap_or_default());
+    }
+    outside
+}
+
+/// The symbol for an extent of a node's value that is known only when the node runs.
+pub(super) fn open_symbol(scope: &SymbolScope, node: &str, value: &str, axis: usize) -> TDim {
+    scope.sym(&format!("{node}: {value}, {axis}")).to_dim()
+}
+
+/// Why a value is no condition.
+pub(super) const NO_CONDITION: &str = "it is not one boolean";
+
+/// The value of a condition, when it is one.
+pub(super) fn condition(value: &Tensor) -> Option<bool> {
+    let one = value.datum_type() == bool::datum_type() && value.len() == 1;
+    one.then(|| value.cast_to_scalar::<bool>().ok()).flatten()
+}
+
 /// Puts integers in place of tract's own type of dimensions, whose values may be expressions, at the outputs of
 /// `model`.
 pub(super) fn return_integers(model: &mut TypedModel) -> TractResult<()> {
@@ -78,7 +124,7 @@ pub(super) fn return_integers(model: &mut TypedModel) -> TractResult<()> {
 }
 
 /// The symbols in a constant of dimensions.
-pub(super) fn value_symbols(fact: &TypedFact) -> Vec<Symbol> {
+fn value_symbols(fact: &TypedFact) -> Vec<Symbol> {
     let values = fact.konst.as_deref().filter(|k| k.datum_type() == TDim::datum_type());
     let values = values.and_then(|k| k.try_as_plain_ram().ok()).and_then(|k| k.as_slice::<TDim>().ok());
     values.unwrap_or_default().iter().flat_map(TDim::symbols).collect()

@@ -2,10 +2,18 @@
 //! analysed and its nodes become nodes of the graph around it; with another, both branches are optimized and
 //! planned once.
 
-use super::body::{Body, BodyMemory};
+use super::body::{
+    Body, BodyMemory, NO_CONDITION, changing, condition, open_symbol, outside_symbols, typed_body,
+};
+use super::reader::{NodeReader, bad_input, refuse};
+use crate::onnx::OnnxError;
+use std::collections::HashSet;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb;
 use tract_onnx::tract_hir::internal::*;
+
+/// The branches for true and for false, as the standard calls them.
+const BRANCHES: [&str; 2] = ["then_branch", "else_branch"];
 
 /// One branch: its graph, and which input of the node each of its inputs is.
 #[derive(Debug, Clone)]
@@ -17,8 +25,10 @@ struct Branch {
 /// An `If` between parsing and typing. Its inputs are the condition and the values that the branches use.
 #[derive(Debug, Clone)]
 struct If {
-    then_branch: Branch,
-    else_branch: Branch,
+    node: String,
+    /// The names of its outputs, without those that are left out.
+    outputs: Vec<String>,
+    branches: [Branch; 2],
 }
 
 /// Builds the operator of an `If` node.
@@ -26,9 +36,28 @@ pub(super) fn build(
     ctx: &ParsingContext<'_>,
     node: &pb::NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let reader = NodeReader { node, op: "If" };
+    reader.check(ctx, 1, &BRANCHES)?;
+    if node.input.len() != 1 {
+        return Err(reader.refuse(format!("it has {} inputs, not one condition", node.input.len())));
+    }
     let mut used: Vec<String> = vec![];
-    let mut branch = |attribute: &str| {
-        let parsed = ctx.parse_graph(node.get_attr(attribute)?)?;
+    let mut branch = |name: &str| {
+        let graph = reader.graph(name)?;
+        // Old files list what is stored with a graph among its inputs.
+        let stored = |name: &str| graph.initializer.iter().any(|t| t.name == name);
+        if let Some(input) = graph.input.iter().find(|input| !stored(&input.name)) {
+            return Err(reader.bad_attribute(name, format!("a branch takes no input, `{}`", input.name)));
+        }
+        if graph.output.len() != node.output.len() {
+            let (found, expected) = (graph.output.len(), node.output.len());
+            return Err(reader.bad_attribute(name, format!("{found} outputs, where the node has {expected}")));
+        }
+        let parsed = ctx.parse_graph(graph)?;
+        let mut body = parsed.model;
+        let asked = node.output.iter().map(|o| !o.is_empty());
+        body.outputs =
+            body.outputs.into_iter().zip(asked).filter(|&(_, asked)| asked).map(|(o, _)| o).collect();
         let mut input = |name: &String| match used.iter().position(|u| u == name) {
             Some(i) => i + 1,
             None => {
@@ -37,36 +66,80 @@ pub(super) fn build(
             }
         };
         let inputs = parsed.unresolved_inputs.iter().map(&mut input).collect();
-        TractResult::Ok(Branch { body: parsed.model, inputs })
+        TractResult::Ok(Branch { body, inputs })
     };
-    let (then_branch, else_branch) = (branch("then_branch")?, branch("else_branch")?);
-    let outputs = |b: &Branch| b.body.outputs.len();
-    if outputs(&then_branch) != outputs(&else_branch) || outputs(&then_branch) != node.output.len() {
-        bail!("the branches of If `{}` and the node have different numbers of outputs", node.name);
+    let branches = [branch(BRANCHES[0])?, branch(BRANCHES[1])?];
+    let outputs = node.output.iter().filter(|o| !o.is_empty()).cloned().collect();
+    Ok((Box::new(If { node: node.name.clone(), outputs, branches }), used))
+}
+
+/// Which of the branches a condition takes.
+fn taken(node: &str, value: &Tensor) -> TractResult<usize> {
+    match condition(value) {
+        Some(value) => Ok(usize::from(!value)),
+        None => Err(bad_input(node, "cond", NO_CONDITION)),
     }
-    Ok((Box::new(If { then_branch, else_branch }), used))
+}
+
+/// What holds for a value that is one or the other: an extent that differs, or mentions symbols that are not
+/// from `outside`, is open. The error says what each has where the other has something else.
+fn merge([a, b]: [InferenceFact; 2], outside: &HashSet<Symbol>) -> Result<InferenceFact, [String; 2]> {
+    let (types, ranks) =
+        ([&a, &b].map(|f| f.datum_type.concretize()), [&a, &b].map(|f| f.shape.rank().concretize()));
+    let mut fact = InferenceFact::default();
+    match types {
+        [Some(a), Some(b)] if a != b => return Err([a, b].map(|t| format!("elements of type {t:?}"))),
+        [Some(a), Some(_)] => fact.datum_type = a.into(),
+        _ => {}
+    }
+    match ranks {
+        [Some(a), Some(b)] if a != b => return Err([a, b].map(|rank| format!("{rank} dimensions"))),
+        [Some(rank), Some(_)] => {
+            let dim = |axis: usize| {
+                let [a, b] = [&a, &b].map(|f| f.shape.dim(axis).and_then(|d| d.concretize()));
+                let known = a.filter(|a| Some(a) == b.as_ref() && a.symbols().is_subset(outside));
+                known.map_or(DimFact::Any, DimFact::Only)
+            };
+            fact.shape = ShapeFactoid::closed((0..rank as usize).map(dim).collect());
+        }
+        _ => {}
+    }
+    Ok(fact)
 }
 
 impl If {
-    fn branch(&self, condition: bool) -> &Branch {
-        if condition { &self.then_branch } else { &self.else_branch }
+    /// What is known of the outputs whichever branch is taken, from what each of them returns. The error names
+    /// an output that would not have one type.
+    fn either(
+        &self,
+        inputs: &[InferenceFact],
+        found: [&[InferenceFact]; 2],
+    ) -> TractResult<TVec<InferenceFact>> {
+        let outside = outside_symbols(inputs);
+        let one = |ix: usize| {
+            let found = found.map(|outputs| changing(&outputs[ix]));
+            merge(found, &outside).map_err(|[a, b]| {
+                let (output, [then, other]) = (&self.outputs[ix], BRANCHES);
+                refuse(&self.node, "If", format!("`{output}` has {a} in {then} and {b} in {other}"))
+            })
+        };
+        (0..self.outputs.len()).map(one).collect()
+    }
+
+    /// `fact` of output `ix`, with symbols for the extents that are open.
+    fn closed(&self, ix: usize, fact: &InferenceFact) -> TractResult<TypedFact> {
+        let (scope, name) = (&self.branches[0].body.symbols, &self.outputs[ix]);
+        let open = |(axis, dim): (usize, &DimFact)| {
+            dim.concretize().unwrap_or_else(|| open_symbol(scope, &self.node, name, axis))
+        };
+        let shape: TVec<TDim> = fact.shape.dims().enumerate().map(open).collect();
+        Ok(fact.datum_type.concretize().context("no element type")?.fact(shape))
     }
 }
 
-/// The value of a condition.
-pub(super) fn condition(value: &Tensor) -> TractResult<bool> {
-    ensure!(value.datum_type() == bool::datum_type() && value.len() == 1, "the condition is not one bool");
-    value.cast_to_scalar::<bool>()
-}
-
 impl Branch {
-    /// Lets what is known of the node's inputs and outputs flow into the branch and back.
-    fn infer(
-        &mut self,
-        inputs: &mut [InferenceFact],
-        outputs: &mut [InferenceFact],
-        taken: bool,
-    ) -> TractResult<()> {
+    /// Lets what is known of the node's inputs and outputs flow into the branch that is taken, and back.
+    fn infer(&mut self, inputs: &mut [InferenceFact], outputs: &mut [InferenceFact]) -> TractResult<()> {
         for (ix, &outer) in self.inputs.iter().enumerate() {
             self.body.input_fact_mut(ix)?.unify_with_mut(&mut inputs[outer])?;
         }
@@ -75,19 +148,24 @@ impl Branch {
             self.body.input_fact_mut(ix)?.unify_with_mut(&mut inputs[outer])?;
         }
         for (ix, outer) in outputs.iter_mut().enumerate() {
-            let inner = self.body.output_fact_mut(ix)?;
-            if taken {
-                inner.unify_with_mut(outer)?;
-            } else {
-                inner.datum_type.unify_with_mut(&mut outer.datum_type)?;
-                inner.shape.unify_with_mut(&mut outer.shape)?;
-            }
+            self.body.output_fact_mut(ix)?.unify_with_mut(outer)?;
         }
         Ok(())
     }
 
-    /// The branch typed for inputs of the node with these facts.
-    fn typed(&self, facts: &[InferenceFact]) -> TractResult<TypedModel> {
+    /// What is known of the outputs of a branch that may be taken. Nothing flows back: what one branch needs
+    /// says nothing of the values that the other gets.
+    fn outputs(&self, inputs: &[InferenceFact]) -> TractResult<TVec<InferenceFact>> {
+        let mut body = self.body.clone();
+        for (ix, &outer) in self.inputs.iter().enumerate() {
+            body.input_fact_mut(ix)?.unify_with(&inputs[outer])?;
+        }
+        body.analyse(false)?;
+        (0..body.outputs.len()).map(|ix| body.output_fact(ix).cloned()).collect()
+    }
+
+    /// The branch ready to be typed, for inputs of the node with these facts.
+    fn with_inputs(&self, facts: &[InferenceFact]) -> TractResult<InferenceModel> {
         let mut body = self.body.clone();
         for (ix, &outer) in self.inputs.iter().enumerate() {
             let known = body.input_fact(ix)?;
@@ -95,7 +173,7 @@ impl Branch {
                 body.set_input_fact(ix, fact)?;
             }
         }
-        body.into_typed()
+        Ok(body)
     }
 
     /// Adds the nodes of the typed branch to `target`, under names that start with that of the `If`.
@@ -156,20 +234,22 @@ impl InferenceOp for If {
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
         let mut inputs: TVec<InferenceFact> = inputs.into_iter().cloned().collect();
         let mut outputs: TVec<InferenceFact> = outputs.into_iter().cloned().collect();
-        inputs[0].datum_type.unify_with(&bool::datum_type().into())?;
-        match inputs[0].value.concretize() {
-            Some(value) if condition(&value)? => self.then_branch.infer(&mut inputs, &mut outputs, true)?,
-            Some(_) => self.else_branch.infer(&mut inputs, &mut outputs, true)?,
-            None => {
-                self.then_branch.infer(&mut inputs, &mut outputs, false)?;
-                self.else_branch.infer(&mut inputs, &mut outputs, false)?;
+        if let Some(value) = inputs[0].value.concretize() {
+            self.branches[taken(&self.node, &value)?].infer(&mut inputs, &mut outputs)?;
+        } else if let [Ok(a), Ok(b)] = self.branches.each_ref().map(|branch| branch.outputs(&inputs))
+            && let Ok(found) = self.either(&inputs, [&a, &b])
+        {
+            // A branch that cannot be taken, or does not fit the other, is an error when the condition is known to
+            // stay open.
+            for (known, found) in outputs.iter_mut().zip(&found) {
+                known.unify_with(found)?;
             }
         }
         Ok((inputs, outputs, observed.into_iter().cloned().collect()))
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(self.then_branch.body.outputs.len())
+        Ok(self.outputs.len())
     }
 
     fn to_typed(
@@ -184,35 +264,47 @@ impl InferenceOp for If {
         let facts =
             wires.iter().map(|&w| Ok(target.outlet_fact(w)?.into())).collect::<TractResult<Vec<_>>>()?;
         if let Some(value) = target.outlet_fact(wires[0])?.konst.clone().or(inferred) {
-            let branch = self.branch(condition(&value)?);
-            return branch.inline(&branch.typed(&facts)?, node, target, mapping);
+            let branch = &self.branches[taken(&self.node, &value)?];
+            return branch.inline(&branch.with_inputs(&facts)?.into_typed()?, node, target, mapping);
         }
-        let typed = [self.then_branch.typed(&facts)?, self.else_branch.typed(&facts)?];
-        let facts = choice_facts(&typed)?;
-        let inputs = [self.then_branch.inputs.clone(), self.else_branch.inputs.clone()];
-        let op = Choice { branches: typed.map(Body::Open), inputs, facts };
+        let cond = target.outlet_fact(wires[0])?;
+        if cond.datum_type != bool::datum_type() || cond.shape.volume().as_i64().is_some_and(|n| n != 1) {
+            return Err(bad_input(&self.node, "cond", format!("it is {cond:?}: {NO_CONDITION}")));
+        }
+        let typed = |ix: usize| {
+            self.branches[ix].with_inputs(&facts).and_then(typed_body).map_err(|e| {
+                match e.chain().any(|cause| cause.is::<OnnxError>()) {
+                    true => e,
+                    false => {
+                        let reason =
+                            format!("its condition is open, and {} cannot be computed: {e:#}", BRANCHES[ix]);
+                        refuse(&self.node, "If", reason)
+                    }
+                }
+            })
+        };
+        let [(then, a), (other, b)] = [typed(0)?, typed(1)?];
+        let outputs = self.either(&facts, [&a, &b])?;
+        let op = Choice {
+            node: self.node.clone(),
+            branches: [then, other].map(Body::Open),
+            inputs: self.branches.each_ref().map(|branch| branch.inputs.clone()),
+            facts: outputs
+                .iter()
+                .enumerate()
+                .map(|(i, fact)| self.closed(i, fact))
+                .collect::<TractResult<_>>()?,
+        };
         target.wire_node(&node.name, op, &wires)
     }
 
     as_op!();
 }
 
-/// What is known of the outputs of an `If` whichever branch is taken.
-fn choice_facts([a, b]: &[TypedModel; 2]) -> TractResult<TVec<TypedFact>> {
-    let fact = |ix| {
-        let (a, b) = (a.output_fact(ix)?.without_value(), b.output_fact(ix)?.without_value());
-        ensure!(
-            a.datum_type == b.datum_type && a.shape == b.shape,
-            "output {ix} of an If with an open condition is {a:?} in one branch and {b:?} in the other"
-        );
-        Ok(a)
-    };
-    (0..a.outputs.len()).map(fact).collect()
-}
-
 /// An `If` whose condition is known only when the model runs: the branches for true and for false.
 #[derive(Debug, Clone)]
 pub(super) struct Choice {
+    node: String,
     branches: [Body; 2],
     /// Which input of the node each input of the branch is.
     inputs: [Vec<usize>; 2],
@@ -230,6 +322,10 @@ impl Eq for Choice {}
 impl Op for Choice {
     fn name(&self) -> StaticName {
         "IfThenElse".into()
+    }
+
+    fn mints_runtime_symbols(&self) -> bool {
+        true
     }
 
     fn required_bound_symbols(&self, _: &[&TypedFact]) -> TVec<Symbol> {
@@ -254,7 +350,7 @@ struct Memory([BodyMemory; 2]);
 impl OpState for Memory {
     fn eval(&mut self, ctx: &EvalContext, op: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let op = op.downcast_ref::<Choice>().context("memory of another operator")?;
-        let taken = if condition(&inputs[0])? { 0 } else { 1 };
+        let taken = taken(&op.node, &inputs[0])?;
         let feeds = op.inputs[taken].iter().map(|&i| inputs[i].clone()).collect();
         self.0[taken].run(&op.branches[taken], ctx, feeds)
     }

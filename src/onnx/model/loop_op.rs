@@ -1,12 +1,9 @@
 //! ONNX `Loop` and `Scan` between parsing and typing. tract has no `Loop`; its `Scan` has no state to return
 //! after no steps, and keeps its state from one call to the next.
 
-use super::body::{Body, return_integers, value_symbols};
-use super::if_op::condition;
+use super::body::{Body, NO_CONDITION, changing, condition, open_symbol, outside_symbols, typed_body};
+use super::reader::{NodeReader, bad_input, refuse};
 use super::repeat_op::Repeat;
-use crate::onnx::OnnxError;
-use crate::onnx::operator::OPSETS;
-use std::collections::HashSet;
 use std::sync::Arc;
 use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
 use tract_onnx::pb;
@@ -81,8 +78,7 @@ impl Form {
 
     /// Refuses an input, which is called as the standard calls it.
     pub(super) fn bad_input(&self, input: impl Into<String>, reason: impl Into<String>) -> TractError {
-        let node = self.node.clone();
-        TractError::new(OnnxError::Input { node, input: input.into(), reason: reason.into() })
+        bad_input(&self.node, input, reason)
     }
 
     /// The standard's name of the first value of carried value `k`.
@@ -118,10 +114,6 @@ impl Form {
     }
 }
 
-fn refuse(node: &str, op: &str, reason: impl Into<String>) -> TractError {
-    TractError::new(OnnxError::Node { node: node.into(), op: op.into(), reason: reason.into() })
-}
-
 /// A `Loop` or a `Scan` between parsing and typing. The inputs of the node are those of `form`, then the
 /// values of the graphs around it that the body uses.
 #[derive(Debug, Clone)]
@@ -137,7 +129,9 @@ pub(super) fn build_loop(
     ctx: &ParsingContext<'_>,
     node: &pb::NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let graph = Node { node, op: "Loop" }.body(ctx, 1, &["body"])?;
+    let reader = NodeReader { node, op: "Loop" };
+    reader.check(ctx, 1, &["body"])?;
+    let graph = reader.graph("body")?;
     let carried = node.input.len().saturating_sub(2);
     let mut slots = optional_inputs(node);
     let [trip, condition] = std::array::from_fn(|_| slots.next().flatten());
@@ -166,7 +160,7 @@ pub(super) fn build_scan(
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     const DIRECTIONS: [&str; 2] = ["scan_input_directions", "scan_output_directions"];
     const AXES: [&str; 2] = ["scan_input_axes", "scan_output_axes"];
-    let reader = Node { node, op: "Scan" };
+    let reader = NodeReader { node, op: "Scan" };
     if ctx.onnx_operator_set_version < 9 {
         return Err(refuse(
             &node.name,
@@ -175,7 +169,8 @@ pub(super) fn build_scan(
         ));
     }
     let known = [&["body", "num_scan_inputs"], &AXES[..], &DIRECTIONS[..]].concat();
-    let graph = reader.body(ctx, 9, &known)?;
+    reader.check(ctx, 9, &known)?;
+    let graph = reader.graph("body")?;
     let number = reader.attribute("num_scan_inputs", AttributeType::Int)?.map_or(0, |a| a.i);
     let scanned = usize::try_from(number).ok().filter(|n| (1..=node.input.len()).contains(n));
     let Some(scanned) = scanned else {
@@ -193,8 +188,8 @@ pub(super) fn build_scan(
         condition: None,
         ranks: [0, 0],
         carried: slots.by_ref().take(carried).flatten().collect(),
-        sliced: slots.flatten().zip(reader.along(AXES[0], DIRECTIONS[0], scanned)?).take(scanned).collect(),
-        collected: reader.along(AXES[1], DIRECTIONS[1], collected)?,
+        sliced: slots.flatten().zip(along(&reader, AXES[0], DIRECTIONS[0], scanned)?).take(scanned).collect(),
+        collected: along(&reader, AXES[1], DIRECTIONS[1], collected)?,
         values: graph.output.iter().map(|o| o.name.clone()).collect(),
         outputs: optional_outputs(node).take(graph.output.len()).collect(),
     };
@@ -239,82 +234,25 @@ fn finish(
     Ok((Box::new(Repeated { form: Arc::new(form), body, feeds }), parsed.unresolved_inputs))
 }
 
-/// A node whose attributes are read.
-struct Node<'n> {
-    node: &'n pb::NodeProto,
-    op: &'static str,
-}
-
-impl<'n> Node<'n> {
-    /// The body, after a check of the operator set, which must be `first` or a later one, and of the names of
-    /// the attributes.
-    fn body(&self, ctx: &ParsingContext<'_>, first: i64, known: &[&str]) -> TractResult<&'n pb::GraphProto> {
-        let (node, version) = (self.node, ctx.onnx_operator_set_version);
-        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
-            return Err(refuse(&node.name, self.op, "it is not of the standard operator set"));
+/// The axes and directions of `count` values.
+fn along(reader: &NodeReader, axes: &str, directions: &str, count: usize) -> TractResult<Vec<Along>> {
+    let read = |name: &str| {
+        let values = reader.attribute(name, AttributeType::Ints)?.map_or(vec![0; count], |a| a.ints.clone());
+        match values.len() == count {
+            true => Ok(values),
+            false => Err(reader.bad_attribute(name, format!("{} of {count} values", values.len()))),
         }
-        if !(first..=*OPSETS.end()).contains(&version) {
-            let reason = format!("{} is known in {first} to {}", self.op, OPSETS.end());
-            let subject = format!("node `{}`", node.name);
-            return Err(TractError::new(OnnxError::Opset { subject, version: Some(version), reason }));
-        }
-        for (i, a) in node.attribute.iter().enumerate() {
-            if !known.contains(&a.name.as_str()) {
-                return Err(self.bad_attribute(&a.name, "not an attribute of this operator"));
-            }
-            if node.attribute[..i].iter().any(|other| other.name == a.name) {
-                return Err(self.bad_attribute(&a.name, "given twice"));
-            }
-        }
-        let body = self.attribute("body", AttributeType::Graph)?.and_then(|a| a.g.as_ref());
-        body.ok_or_else(|| self.bad_attribute("body", "it is missing"))
-    }
-
-    fn attribute(&self, name: &str, kind: AttributeType) -> TractResult<Option<&'n pb::AttributeProto>> {
-        match self.node.attribute.iter().find(|a| a.name == name) {
-            Some(a) if a.r#type != kind as i32 => {
-                Err(self.bad_attribute(name, format!("its type is not that of the standard, {kind:?}")))
-            }
-            found => Ok(found),
-        }
-    }
-
-    /// The axes and directions of `count` values.
-    fn along(&self, axes: &str, directions: &str, count: usize) -> TractResult<Vec<Along>> {
-        let read = |name: &str| {
-            let values =
-                self.attribute(name, AttributeType::Ints)?.map_or(vec![0; count], |a| a.ints.clone());
-            match values.len() == count {
-                true => Ok(values),
-                false => Err(self.bad_attribute(name, format!("{} of {count} values", values.len()))),
-            }
-        };
-        let one = |(axis, direction): (i64, i64)| match direction {
-            0 | 1 => Ok(Along { axis, reverse: direction == 1 }),
-            other => Err(self.bad_attribute(directions, format!("{other} is no direction"))),
-        };
-        read(axes)?.into_iter().zip(read(directions)?).map(one).collect()
-    }
-
-    fn bad_attribute(&self, attribute: &str, reason: impl Into<String>) -> TractError {
-        let (node, attribute) = (self.node.name.clone(), attribute.to_string());
-        TractError::new(OnnxError::Attribute { node, attribute, reason: reason.into() })
-    }
+    };
+    let one = |(axis, direction): (i64, i64)| match direction {
+        0 | 1 => Ok(Along { axis, reverse: direction == 1 }),
+        other => Err(reader.bad_attribute(directions, format!("{other} is no direction"))),
+    };
+    read(axes)?.into_iter().zip(read(directions)?).map(one).collect()
 }
 
 fn declared_rank(info: &pb::ValueInfoProto) -> Option<usize> {
     let pb::type_proto::Value::TensorType(t) = info.r#type.as_ref()?.value.as_ref()?;
     Some(t.shape.as_ref()?.dim.len())
-}
-
-/// What is known of a value that is not constant over the iterations. tract's own type of dimensions becomes
-/// an integer there, as it does in arithmetic that tract does not follow.
-fn changing(fact: &InferenceFact) -> InferenceFact {
-    let fact = fact.clone().without_value();
-    match fact.datum_type.concretize() {
-        Some(dt) if dt == TDim::datum_type() => fact.with_datum_type(i64::datum_type()),
-        _ => fact,
-    }
 }
 
 /// A body for which the facts of its inputs hold in every iteration.
@@ -410,7 +348,7 @@ impl Repeated {
 
     /// The symbol for an extent that is known only when the node runs.
     fn symbol(&self, value: &str, axis: usize) -> TDim {
-        self.body.symbols.sym(&format!("{}: {value}, {axis}", self.form.node)).to_dim()
+        open_symbol(&self.body.symbols, &self.form.node, value, axis)
     }
 
     /// How many iterations there will be, as far as it is known.
@@ -422,10 +360,10 @@ impl Repeated {
         }
         let value = |slot: usize| inputs[slot].value.concretize();
         let started = match self.form.condition {
-            Some(slot) => value(slot).map(|c| condition(&c)).transpose()?,
+            Some(slot) => value(slot).and_then(|c| condition(&c)),
             None => Some(true),
         };
-        let goes_on = leaving[0].value.concretize().map(|c| condition(&c)).transpose()? == Some(true);
+        let goes_on = leaving[0].value.concretize().and_then(|c| condition(&c)) == Some(true);
         match (started, self.form.trip.and_then(value)) {
             (Some(false), _) => Ok(Some(0.to_dim())),
             (Some(true), Some(trip)) if goes_on && trip.len() == 1 => {
@@ -440,11 +378,7 @@ impl Repeated {
     /// What is known of the carried and the collected values of the node: an extent that is not known, or
     /// mentions symbols of the body, is open.
     fn results<M>(&self, inputs: &[InferenceFact], settled: &Settled<M>) -> TractResult<TVec<InferenceFact>> {
-        let mut outside: HashSet<Symbol> = HashSet::new();
-        for fact in inputs {
-            outside.extend(fact.shape.dims().filter_map(|d| d.concretize()).flat_map(|d| d.symbols()));
-            outside.extend(TypedFact::try_from(fact).map(|f| value_symbols(&f)).unwrap_or_default());
-        }
+        let outside = outside_symbols(inputs);
         let open = |dim: Option<TDim>| {
             dim.filter(|d| d.symbols().is_subset(&outside)).map_or(DimFact::Any, DimFact::Only)
         };
@@ -501,15 +435,20 @@ impl Repeated {
         }
         Ok(())
     }
-}
 
-/// Types a body.
-fn typed_body(body: InferenceModel) -> TractResult<(TypedModel, TVec<InferenceFact>)> {
-    let mut body = body.into_typed()?;
-    return_integers(&mut body)?;
-    let facts = (0..body.outputs.len()).map(|ix| Ok(body.output_fact(ix)?.into()));
-    let facts = facts.collect::<TractResult<_>>()?;
-    Ok((body, facts))
+    /// Checks the type of the condition that the body of a `Loop` returns.
+    fn check_goes_on(&self, body: &TypedModel) -> TractResult<()> {
+        if !self.form.is_loop() {
+            return Ok(());
+        }
+        let fact = body.output_fact(0)?;
+        match fact.datum_type == bool::datum_type() && fact.shape.volume().as_i64().is_none_or(|n| n == 1) {
+            true => Ok(()),
+            false => {
+                Err(self.form.refuse(format!("its body returns {fact:?} as the condition: {NO_CONDITION}")))
+            }
+        }
+    }
 }
 
 impl PartialEq for Repeated {
@@ -568,6 +507,7 @@ impl InferenceOp for Repeated {
         self.check_counts(&typed)?;
         let inputs: TVec<InferenceFact> = typed.iter().map(Into::into).collect();
         let settled = self.settle(&inputs, typed_body)?;
+        self.check_goes_on(&settled.body)?;
         let results = self.results(&inputs, &settled)?;
         let results = results.iter().enumerate().map(|(i, fact)| self.closed(i, fact));
         let facts = self.outputs(results.collect::<TractResult<TVec<_>>>()?);

@@ -1,7 +1,6 @@
 //! `Loop` and `Scan` as an operator that tract runs.
 
-use super::body::{Body, BodyMemory};
-use super::if_op::condition;
+use super::body::{Body, BodyMemory, NO_CONDITION, condition};
 use super::loop_op::{Feed, Form};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
@@ -30,7 +29,10 @@ impl Repeat {
         let mut carried: TVec<TValue> = form.carried.iter().map(|&slot| inputs[slot].clone()).collect();
         let mut collected: Vec<Vec<TValue>> = vec![vec![]; self.elements.len()];
         let trip = self.trip(inputs)?;
-        let mut goes_on = form.condition.map_or(Ok(true), |slot| condition(&inputs[slot]))?;
+        let mut goes_on = match form.condition {
+            Some(slot) => condition(&inputs[slot]).ok_or_else(|| form.bad_input("cond", NO_CONDITION))?,
+            None => true,
+        };
         let mut iteration = 0;
         while goes_on && trip.is_none_or(|trip| iteration < trip) {
             let feeds = self.feeds(iteration, inputs, carried)?;
@@ -38,7 +40,8 @@ impl Repeat {
             iteration += 1;
             if form.is_loop() {
                 let value = outputs.next().context("no condition")?;
-                goes_on = condition(&value)?;
+                goes_on = condition(&value)
+                    .ok_or_else(|| form.refuse(format!("its body's condition: {NO_CONDITION}")))?;
                 self.check_condition(goes_on, iteration, trip)?;
             }
             carried = outputs.by_ref().take(form.carried.len()).collect();

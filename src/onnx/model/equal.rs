@@ -1,0 +1,120 @@
+//! ONNX `Equal` of dimensions. tract's compares their expressions when the model is loaded, where `B` and 1 are
+//! different, and so calls them for good.
+
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb;
+use tract_onnx::tract_core::broadcast::multi_broadcast;
+use tract_onnx::tract_core::ops::binary::BinMiniOp;
+use tract_onnx::tract_core::ops::logic::CompEq;
+use tract_onnx::tract_core::tract_data::TooEarly;
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::ops::binary::BinIntoHir;
+
+/// Builds the operator of an `Equal` node.
+pub(super) fn build(
+    _: &ParsingContext<'_>,
+    _: &pb::NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    Ok((Equal.into_hir(), vec![]))
+}
+
+/// tract's, but for dimensions that may be equal or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Equal;
+
+impl BinMiniOp for Equal {
+    fn name(&self) -> &'static str {
+        "Equal"
+    }
+
+    fn result_datum_type(&self, a: DatumType, b: DatumType) -> TractResult<DatumType> {
+        CompEq.result_datum_type(a, b)
+    }
+
+    fn eval_in_a(&self, a: &mut Tensor, b: &Tensor) -> TractResult<()> {
+        CompEq.eval_in_a(a, b)
+    }
+
+    fn eval_out_of_place(&self, c: &mut Tensor, a: &Tensor, b: &Tensor) -> TractResult<()> {
+        CompEq.eval_out_of_place(c, a, b)
+    }
+
+    fn eval(&self, a: TValue, b: TValue, c_dt: DatumType) -> TractResult<Tensor> {
+        CompEq.eval(a, b, c_dt)
+    }
+
+    fn eval_symbolic(&self, ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        if inputs.iter().all(|input| input.datum_type() != TDim::datum_type()) {
+            return Ok(None);
+        }
+        let [a, b] = [0, 1].map(|i| inputs[i].cast_to::<TDim>());
+        let (a, b) = (a?.into_owned(), b?.into_owned());
+        let (a, b) = (a.to_plain_array_view::<TDim>()?, b.to_plain_array_view::<TDim>()?);
+        let shape = multi_broadcast(&[a.shape(), b.shape()])?;
+        let wide = "what both are broadcast to";
+        let (a, b) = (a.broadcast(&*shape).context(wide)?, b.broadcast(&*shape).context(wide)?);
+        let equal = a.iter().zip(&b).map(|(a, b)| same(&a.eval(ctx.symbols), &b.eval(ctx.symbols)));
+        let equal = equal.collect::<TractResult<Vec<bool>>>()?;
+        Ok(Some(tvec![Tensor::from_shape(&shape, &equal)?.into_tvalue()]))
+    }
+
+    fn uniform_tdim_comparison(&self, a: &TDim, b: &TDim) -> Option<TDim> {
+        CompEq.uniform_tdim_comparison(a, b)
+    }
+}
+
+/// Whether two dimensions are the same whatever their symbols are; an error where that depends on them.
+fn same(a: &TDim, b: &TDim) -> TractResult<bool> {
+    let differences = [a.clone() - b, b.clone() - a];
+    match differences[0].as_i64() {
+        Some(difference) => Ok(difference == 0),
+        None if differences.iter().any(|d| least(d).is_some_and(|least| least > 0)) => Ok(false),
+        None => bail!(TooEarly::UndeterminedSymbol(differences[0].to_string())),
+    }
+}
+
+/// A lower bound, knowing of symbols that they are extents, and none is negative.
+fn least(dim: &TDim) -> Option<i64> {
+    let all = |terms: &[TDim]| terms.iter().map(least).collect::<Option<Vec<i64>>>();
+    match dim {
+        TDim::Val(value) => Some(*value),
+        TDim::Sym(_) => Some(0),
+        TDim::Add(terms) => all(terms)?.into_iter().try_fold(0i64, |sum, term| sum.checked_add(term)),
+        TDim::MulInt(factor, term) if *factor >= 0 => least(term)?.checked_mul(*factor),
+        TDim::Div(term, divisor) => least(term).filter(|&t| t >= 0).map(|t| t / *divisor as i64),
+        TDim::Mul(terms) | TDim::Broadcast(terms) => {
+            all(terms)?.into_iter().all(|term| term >= 0).then_some(0)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dimensions_are_the_same_different_or_open() {
+        let scope = SymbolScope::default();
+        let [a, b] = ["A", "B"].map(|name| scope.sym(name).to_dim());
+        for (x, y, expected) in [
+            (a.clone(), a.clone(), Some(true)),
+            (a.clone(), 1.to_dim(), None),
+            (a.clone(), b.clone(), None),
+            (a.clone(), 0.to_dim(), None),
+            (a.clone(), (-1).to_dim(), Some(false)),
+            (a.clone() + &b, b.clone() + &a, Some(true)),
+            (a.clone() * 2 + 3, 2.to_dim(), Some(false)),
+            (a.clone() * 2 + 3, 5.to_dim(), None),
+            (a.clone() - &b, 1.to_dim(), None),
+            (a.clone() * &b + 1, 0.to_dim(), Some(false)),
+            ((a.clone() + 4) / 2, 1.to_dim(), Some(false)),
+            ((a.clone() + 4) / 2, 2.to_dim(), None),
+            (3.to_dim(), 3.to_dim(), Some(true)),
+            (3.to_dim(), 4.to_dim(), Some(false)),
+        ] {
+            assert_eq!(same(&x, &y).ok(), expected, "{x} and {y}");
+            assert_eq!(same(&y, &x).ok(), expected, "{y} and {x}");
+        }
+    }
+}
