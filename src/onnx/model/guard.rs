@@ -2,6 +2,7 @@
 //! a product of matrices whose inner extents differ has some value there, or is read beyond its end.
 
 use super::reader::bad_input;
+use std::collections::BTreeMap;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::internal::*;
 
@@ -19,8 +20,8 @@ pub(super) fn guard(model: &mut TypedModel) -> TractResult<()> {
 }
 
 /// Which inputs of a node have axes whose extents must be others' and are not known to be.
-fn unproven(model: &TypedModel, node: usize) -> TractResult<HashMap<usize, Vec<(usize, TDim)>>> {
-    let mut found: HashMap<usize, Vec<(usize, TDim)>> = HashMap::new();
+fn unproven(model: &TypedModel, node: usize) -> TractResult<BTreeMap<usize, Vec<(usize, TDim)>>> {
+    let mut found: BTreeMap<usize, Vec<(usize, TDim)>> = BTreeMap::new();
     let Some(op) = model.node(node).op_as::<EinSum>() else { return Ok(found) };
     let facts = model.node_input_facts(node)?;
     for axis in op.axes.iter_all_axes() {
@@ -29,12 +30,13 @@ fn unproven(model: &TypedModel, node: usize) -> TractResult<HashMap<usize, Vec<(
         let mut places: Vec<(usize, usize)> = places.collect();
         // A constant is what the others are measured by.
         places.sort_by_key(|&(slot, _)| facts[slot].konst.is_none());
-        let repeated = !axis.outputs.iter().all(|axes| axes.is_empty());
+        // Along an axis that the result has, an extent of 1 is repeated.
+        let repeats = axis.outputs.iter().any(|axes| !axes.is_empty());
         let Some((&(slot, first), others)) = places.split_first() else { continue };
         let expected = &facts[slot].shape[first];
         for &(slot, other) in others {
             let extent = &facts[slot].shape[other];
-            if extent != expected && !(repeated && (extent.is_one() || expected.is_one())) {
+            if extent != expected && !(repeats && (extent.is_one() || expected.is_one())) {
                 found.entry(slot).or_default().push((other, expected.clone()));
             }
         }
