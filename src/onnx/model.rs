@@ -2,8 +2,8 @@
 
 mod bf16;
 mod body;
+mod comparison;
 mod convert;
-mod equal;
 mod guard;
 mod if_op;
 mod loop_op;
@@ -157,7 +157,7 @@ impl Loader {
     ) -> TractResult<Model> {
         let mut onnx = tract_onnx::onnx();
         onnx.op_register.insert(bf16::ROUND, bf16::build);
-        onnx.op_register.insert("Equal", equal::build);
+        comparison::register(&mut onnx);
         onnx.op_register.insert("If", if_op::build);
         onnx.op_register.insert("Loop", loop_op::build_loop);
         onnx.op_register.insert("Scan", loop_op::build_scan);

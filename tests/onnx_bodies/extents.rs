@@ -1,7 +1,7 @@
 //! Extents that only a call tells, in operators that tract takes at their word.
 
 use super::onnx_support::{
-    BOOL, Dim, FLOAT, Graph, Msg, attr_g, attr_i, attr_s, node, tensor, tensor_i64, value,
+    BOOL, Dim, FLOAT, Graph, Msg, attr_g, attr_i, attr_s, node, tensor, tensor_bool, tensor_i64, value,
 };
 use super::{carrying, floats, onnx_error, outputs};
 use rnnpack::onnx::{Model, OnnxError, Tensor};
@@ -26,9 +26,9 @@ fn product(k: Option<Dim>, operator: Msg) -> Vec<u8> {
 
 fn assert_misfit<T>(result: Result<T, rnnpack::Error>, what: &str) {
     match onnx_error(result.map(|_| ()), what) {
-        OnnxError::Input { node, reason, .. } => {
-            assert_eq!(node, "product");
-            assert!(reason.contains("elements, where another input has"), "{reason}");
+        OnnxError::Node { node, reason, .. } => {
+            assert!(node.contains("product"), "{node}: {reason}");
+            assert!(reason.contains("of factor"), "{reason}");
         }
         e => panic!("{what}: {e}"),
     }
@@ -57,20 +57,49 @@ fn products_whose_inner_extents_differ_are_refused() {
 }
 
 #[test]
-fn einsum_checks_the_extents_that_it_sums_over() {
+fn other_products_are_refused_when_the_model_is_loaded() {
+    // tract has rules for the inner extents of these.
     let einsum = node("Einsum", "product", &["w", "v"], &["y"], &[attr_s("equation", "ik,kj->ij")]);
-    // tract knows these to be equal, or does not load the model.
-    for k in [Dim::N(3), Dim::Name("K"), Dim::Name("A")] {
-        let Ok(model) = Model::load(&product(Some(k), einsum.clone())) else { continue };
-        for (rows, columns) in [(3, 3), (2, 3), (5, 3)] {
-            let (v, w) = (ones(rows, 2), ones(1, columns));
-            let result = model.run(&[("v", &v), ("w", &w)]);
-            match rows == columns {
-                true => assert_eq!(floats(&result.unwrap()[0].1), [3.0, 3.0]),
-                false => drop(onnx_error(result, "einsum")),
-            }
+    let gemm = node("Gemm", "product", &["w", "v"], &["y"], &[]);
+    for operator in [einsum, gemm] {
+        for k in [None, Some(Dim::N(3)), Some(Dim::Name("K"))] {
+            onnx_error(Model::load(&product(k, operator.clone())), "a product of unknown extents");
+        }
+        let model = Model::load(&product(Some(Dim::Name("A")), operator)).unwrap();
+        let run = |rows, columns| model.run(&[("v", &ones(rows, 2)), ("w", &ones(1, columns))]);
+        assert_eq!(floats(&run(3, 3).unwrap()[0].1), [3.0, 3.0]);
+        for (rows, columns) in [(2, 3), (5, 3)] {
+            assert!(matches!(onnx_error(run(rows, columns), "A"), OnnxError::Value { .. }));
         }
     }
+}
+
+#[test]
+fn stacked_products_repeat_what_is_known_to_be_single() {
+    let stacked = |w: Dim| {
+        let main = Graph {
+            inputs: vec![
+                value("v", FLOAT, &[Dim::Name("A"), Dim::N(1), Dim::Name("K")]),
+                value("w", FLOAT, &[w, Dim::N(3), Dim::N(1)]),
+            ],
+            nodes: vec![node("MatMul", "product", &["v", "w"], &["y"], &[])],
+            outputs: outputs(&["y"]),
+            ..Graph::default()
+        };
+        Model::load(&main.model(13))
+    };
+    let cube = |dims: [usize; 3]| Tensor::new(&dims, vec![1f32; dims.iter().product()]).unwrap();
+    let model = stacked(Dim::N(1)).unwrap();
+    for count in [1, 2, 5] {
+        let found = model.run(&[("v", &cube([count, 1, 3])), ("w", &cube([1, 3, 1]))]).unwrap();
+        assert_eq!(floats(&found[0].1), vec![3.0; count]);
+        assert_misfit(model.run(&[("v", &cube([count, 1, 4])), ("w", &cube([1, 3, 1]))]), "4 and 3");
+    }
+    let model = stacked(Dim::Name("A")).unwrap();
+    let found = model.run(&[("v", &cube([2, 1, 3])), ("w", &cube([2, 3, 1]))]).unwrap();
+    assert_eq!(floats(&found[0].1), [3.0; 2]);
+    // Numbers of matrices that only a call tells.
+    onnx_error(stacked(Dim::Name("C")), "C");
 }
 
 #[test]
@@ -106,6 +135,13 @@ fn products_in_bodies_are_checked_in_every_iteration() {
     assert_eq!(floats(&run(3, true).unwrap()[0].1), [3.0, 3.0]);
     assert_eq!(run(5, false).unwrap()[0].1.dims(), [5, 2]);
     assert_misfit(run(5, true), "a branch");
+    // And in one that becomes part of the graph around it.
+    let mut main = main;
+    main.inputs.pop();
+    main.stored.push(tensor_bool("cond", &[], &[true]));
+    let model = Model::load(&main.model(13)).unwrap();
+    assert_eq!(floats(&model.run(&[("v", &ones(3, 2))]).unwrap()[0].1), [3.0, 3.0]);
+    assert_misfit(model.run(&[("v", &ones(5, 2))]), "a branch in line");
 }
 
 /// `op` of the number of columns of X `[A, B]` and `with`.
@@ -170,5 +206,46 @@ fn shapes_compared_with_minus_one_are_known_when_the_model_is_loaded() {
     for rows in [1, 3] {
         let found = model.run(&[("x", &ones(rows, 1))]).unwrap();
         assert_eq!(found[0].1, ones(rows, 4));
+    }
+}
+
+#[test]
+fn comparisons_choose_element_by_element() {
+    for (op, expected) in [
+        ("Greater", (|i, with| i > with) as fn(i64, i64) -> bool),
+        ("GreaterOrEqual", |i, with| i >= with),
+        ("Less", |i, with| i < with),
+        ("LessOrEqual", |i, with| i <= with),
+        ("Equal", |i, with| i == with),
+    ] {
+        for with in [-1, 0, 1, 2, 5] {
+            let main = Graph {
+                inputs: vec![value("x", FLOAT, &[Dim::Name("A")])],
+                stored: vec![
+                    tensor_i64("zero", &[], &[0]),
+                    tensor_i64("one", &[], &[1]),
+                    tensor_i64("first", &[1], &[0]),
+                    tensor_i64("with", &[], &[with]),
+                    tensor("yes", &[], &[1.0]),
+                    tensor("no", &[], &[0.0]),
+                ],
+                nodes: vec![
+                    node("Shape", "", &["x"], &["dims"], &[]),
+                    node("Gather", "", &["dims", "zero"], &["n"], &[]),
+                    node("Range", "", &["zero", "n", "one"], &["numbers"], &[]),
+                    node(op, "", &["numbers", "with"], &["holds"], &[]),
+                    node("Where", "", &["holds", "yes", "no"], &["y"], &[]),
+                ],
+                outputs: outputs(&["y"]),
+            };
+            let model = Model::load(&main.model(13)).unwrap();
+            for count in [1, 3, 4] {
+                let x = Tensor::new(&[count], vec![0f32; count]).unwrap();
+                let found = model.run(&[("x", &x)]).unwrap();
+                let expected: Vec<f32> =
+                    (0..count as i64).map(|i| f32::from(u8::from(expected(i, with)))).collect();
+                assert_eq!(floats(&found[0].1), expected, "{op} {with} of {count}");
+            }
+        }
     }
 }

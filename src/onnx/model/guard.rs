@@ -1,7 +1,7 @@
 //! Extents that must be equal and are known only when the model runs. tract takes it for granted that they are:
 //! a product of matrices whose inner extents differ has some value there, or is read beyond its end.
 
-use super::reader::bad_input;
+use super::reader::refuse;
 use std::collections::BTreeMap;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::internal::*;
@@ -9,57 +9,55 @@ use tract_onnx::tract_hir::internal::*;
 /// Has the products of `model` check the extents that are not known to be equal.
 pub(super) fn guard(model: &mut TypedModel) -> TractResult<()> {
     for node in 0..model.nodes.len() {
-        for (slot, checks) in unproven(model, node)? {
-            let (name, from) = (model.node(node).name.clone(), model.node(node).inputs[slot]);
-            let wire = model.unique_name(format!("{name}.extents_{slot}")).into_owned();
-            let wire = model.wire_node(wire, Guard { node: name, slot, checks }, &[from])?[0];
+        for ((slot, other), axes) in unproven(model, node)? {
+            let (name, inputs) = (model.node(node).name.clone(), model.node(node).inputs.clone());
+            let wire = model.unique_name(format!("{name}.extents_{slot}_{other}")).into_owned();
+            let guard = Guard { node: name, slot, other, axes };
+            let wire = model.wire_node(wire, guard, &[inputs[slot], inputs[other]])?[0];
             model.add_edge(wire, InletId::new(node, slot))?;
         }
     }
     Ok(())
 }
 
-/// Which inputs of a node have axes whose extents must be others' and are not known to be.
-fn unproven(model: &TypedModel, node: usize) -> TractResult<BTreeMap<usize, Vec<(usize, TDim)>>> {
-    let mut found: BTreeMap<usize, Vec<(usize, TDim)>> = BTreeMap::new();
+/// Pairs of inputs of a node, with the axes of the two whose extents must be equal and are not known to be.
+fn unproven(model: &TypedModel, node: usize) -> TractResult<BTreeMap<(usize, usize), Vec<[usize; 2]>>> {
+    let mut found: BTreeMap<(usize, usize), Vec<[usize; 2]>> = BTreeMap::new();
     let Some(op) = model.node(node).op_as::<EinSum>() else { return Ok(found) };
     let facts = model.node_input_facts(node)?;
     for axis in op.axes.iter_all_axes() {
-        let places =
-            axis.inputs.iter().enumerate().flat_map(|(slot, axes)| axes.iter().map(move |&a| (slot, a)));
-        let mut places: Vec<(usize, usize)> = places.collect();
-        // A constant is what the others are measured by.
-        places.sort_by_key(|&(slot, _)| facts[slot].konst.is_none());
-        // Along an axis that the result has, an extent of 1 is repeated.
+        // Along an axis that the result has, an extent that is known to be 1 is repeated.
         let repeats = axis.outputs.iter().any(|axes| !axes.is_empty());
-        let Some((&(slot, first), others)) = places.split_first() else { continue };
-        let expected = &facts[slot].shape[first];
-        for &(slot, other) in others {
-            let extent = &facts[slot].shape[other];
-            if extent != expected && !(repeats && (extent.is_one() || expected.is_one())) {
-                found.entry(slot).or_default().push((other, expected.clone()));
+        let places = axis.inputs.iter().enumerate();
+        let places = places.flat_map(|(slot, axes)| axes.iter().map(move |&axis| (slot, axis)));
+        let mut places: Vec<(usize, usize)> =
+            places.filter(|&(slot, axis)| !(repeats && facts[slot].shape[axis].is_one())).collect();
+        // A constant is not handed through a guard: it is to be packed when the model is loaded.
+        places.sort_by_key(|&(slot, _)| facts[slot].konst.is_none());
+        let Some((&(other, first), rest)) = places.split_first() else { continue };
+        for &(slot, axis) in rest {
+            if facts[slot].shape[axis] != facts[other].shape[first] {
+                found.entry((slot, other)).or_default().push([axis, first]);
             }
         }
     }
     Ok(found)
 }
 
-/// Hands its input on, if some of its axes have the extents that they must have.
+/// Hands its first input on, if some of its axes have the extents of axes of the second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Guard {
-    /// The node whose input it is.
+    /// The product, as tract calls it, and which inputs of it the two are.
     node: String,
     slot: usize,
-    checks: Vec<(usize, TDim)>,
+    other: usize,
+    /// An axis of the first and one of the second.
+    axes: Vec<[usize; 2]>,
 }
 
 impl Op for Guard {
     fn name(&self) -> StaticName {
         "Guard".into()
-    }
-
-    fn required_bound_symbols(&self, _: &[&TypedFact]) -> TVec<Symbol> {
-        self.checks.iter().flat_map(|(_, extent)| extent.symbols()).collect()
     }
 
     op_as_typed_op!();
@@ -68,15 +66,19 @@ impl Op for Guard {
 impl EvalOp for Guard {
     not_out_of_plan!();
 
-    fn eval(&self, ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        for (axis, expected) in &self.checks {
-            let (found, expected) = (inputs[0].shape()[*axis], expected.eval(ctx.symbols).to_usize()?);
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let (value, against) = args_2!(inputs);
+        for &[axis, of_other] in &self.axes {
+            let (found, expected) = (value.shape()[axis], against.shape()[of_other]);
             if found != expected {
-                let reason = format!("axis {axis} has {found} elements, where another input has {expected}");
-                return Err(bad_input(&self.node, self.slot.to_string(), reason));
+                let Guard { node, slot, other, .. } = self;
+                let reason = format!(
+                    "axis {axis} of factor {slot} has {found} elements, axis {of_other} of factor {other} {expected}"
+                );
+                return Err(refuse(node, "product", reason));
             }
         }
-        Ok(inputs)
+        Ok(tvec![value])
     }
 }
 

@@ -29,6 +29,9 @@ struct If {
     /// The names of its outputs, without those that are left out.
     outputs: Vec<String>,
     branches: [Branch; 2],
+    /// The inputs that the branches were last analysed for with an open condition, and what that gave: tract asks again
+    /// and again, and branches in branches would multiply that.
+    seen: Option<(TVec<InferenceFact>, TVec<InferenceFact>)>,
 }
 
 /// Builds the operator of an `If` node.
@@ -70,7 +73,7 @@ pub(super) fn build(
     };
     let branches = [branch(BRANCHES[0])?, branch(BRANCHES[1])?];
     let outputs = node.output.iter().filter(|o| !o.is_empty()).cloned().collect();
-    Ok((Box::new(If { node: node.name.clone(), outputs, branches }), used))
+    Ok((Box::new(If { node: node.name.clone(), outputs, branches, seen: None }), used))
 }
 
 /// Which of the branches a condition takes.
@@ -124,6 +127,22 @@ impl If {
             })
         };
         (0..self.outputs.len()).map(one).collect()
+    }
+
+    /// What is known of the outputs before the condition is known to stay open. Only then is it an error that a
+    /// branch cannot be computed or does not fit the other; until then nothing is known.
+    fn guess(&mut self, inputs: &TVec<InferenceFact>) -> TVec<InferenceFact> {
+        match &self.seen {
+            Some((seen, found)) if seen == inputs => found.clone(),
+            _ => {
+                let found = match self.branches.each_ref().map(|branch| branch.outputs(inputs)) {
+                    [Ok(a), Ok(b)] => self.either(inputs, [&a, &b]).unwrap_or_default(),
+                    _ => tvec![],
+                };
+                self.seen = Some((inputs.clone(), found.clone()));
+                found
+            }
+        }
     }
 
     /// `fact` of output `ix`, with symbols for the extents that are open.
@@ -236,13 +255,9 @@ impl InferenceOp for If {
         let mut outputs: TVec<InferenceFact> = outputs.into_iter().cloned().collect();
         if let Some(value) = inputs[0].value.concretize() {
             self.branches[taken(&self.node, &value)?].infer(&mut inputs, &mut outputs)?;
-        } else if let [Ok(a), Ok(b)] = self.branches.each_ref().map(|branch| branch.outputs(&inputs))
-            && let Ok(found) = self.either(&inputs, [&a, &b])
-        {
-            // A branch that cannot be taken, or does not fit the other, is an error when the condition is known to
-            // stay open.
-            for (known, found) in outputs.iter_mut().zip(&found) {
-                known.unify_with(found)?;
+        } else {
+            for (known, found) in outputs.iter_mut().zip(self.guess(&inputs)) {
+                known.unify_with(&found)?;
             }
         }
         Ok((inputs, outputs, observed.into_iter().cloned().collect()))
@@ -276,8 +291,10 @@ impl InferenceOp for If {
                 match e.chain().any(|cause| cause.is::<OnnxError>()) {
                     true => e,
                     false => {
-                        let reason =
-                            format!("its condition is open, and {} cannot be computed: {e:#}", BRANCHES[ix]);
+                        let reason = format!(
+                            "no given shape decides its condition, and {} fails: {e:#}",
+                            BRANCHES[ix]
+                        );
                         refuse(&self.node, "If", reason)
                     }
                 }

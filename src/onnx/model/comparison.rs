@@ -1,51 +1,64 @@
-//! ONNX `Equal` of dimensions. tract's compares their expressions when the model is loaded, where `B` and 1 are
-//! different, and so calls them for good.
+//! ONNX `Equal`, `Greater`, `Less` and their like. tract compares the expressions of dimensions when the model is loaded,
+//! where `B` and 1 are different, and so calls them for good; and what it derives from a comparison of the elements of
+//! a `Range` loses their number, and is another comparison where it is `Greater`.
 
-use tract_onnx::model::ParsingContext;
-use tract_onnx::pb;
+use tract_onnx::Onnx;
 use tract_onnx::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_core::ops::binary::BinMiniOp;
-use tract_onnx::tract_core::ops::logic::CompEq;
+use tract_onnx::tract_core::ops::logic::{CompEq, CompGT, CompGTE, CompLT, CompLTE};
 use tract_onnx::tract_core::tract_data::TooEarly;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::binary::BinIntoHir;
 
-/// Builds the operator of an `Equal` node.
-pub(super) fn build(
-    _: &ParsingContext<'_>,
-    _: &pb::NodeProto,
-) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    Ok((Equal.into_hir(), vec![]))
+/// Puts the comparisons in place of tract's.
+pub(super) fn register(onnx: &mut Onnx) {
+    let ops = &mut onnx.op_register;
+    ops.insert("Equal", |_, _| Ok((hir(CompEq), vec![])));
+    ops.insert("Greater", |_, _| Ok((hir(CompGT), vec![])));
+    ops.insert("GreaterOrEqual", |_, _| Ok((hir(CompGTE), vec![])));
+    ops.insert("Less", |_, _| Ok((hir(CompLT), vec![])));
+    ops.insert("LessOrEqual", |_, _| Ok((hir(CompLTE), vec![])));
 }
 
-/// tract's, but for dimensions that may be equal or not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Equal;
+fn hir(comparison: impl BinMiniOp) -> Box<dyn InferenceOp> {
+    Comparison(Box::new(comparison)).into_hir()
+}
 
-impl BinMiniOp for Equal {
+/// tract's comparison, but for dimensions that may be equal or not, and without an expression for its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Comparison(Box<dyn BinMiniOp>);
+
+impl BinMiniOp for Comparison {
     fn name(&self) -> &'static str {
-        "Equal"
+        self.0.name()
     }
 
     fn result_datum_type(&self, a: DatumType, b: DatumType) -> TractResult<DatumType> {
-        CompEq.result_datum_type(a, b)
+        self.0.result_datum_type(a, b)
+    }
+
+    fn is_commutative(&self) -> bool {
+        self.0.is_commutative()
     }
 
     fn eval_in_a(&self, a: &mut Tensor, b: &Tensor) -> TractResult<()> {
-        CompEq.eval_in_a(a, b)
+        self.0.eval_in_a(a, b)
     }
 
     fn eval_out_of_place(&self, c: &mut Tensor, a: &Tensor, b: &Tensor) -> TractResult<()> {
-        CompEq.eval_out_of_place(c, a, b)
+        self.0.eval_out_of_place(c, a, b)
     }
 
     fn eval(&self, a: TValue, b: TValue, c_dt: DatumType) -> TractResult<Tensor> {
-        CompEq.eval(a, b, c_dt)
+        self.0.eval(a, b, c_dt)
     }
 
     fn eval_symbolic(&self, ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
         if inputs.iter().all(|input| input.datum_type() != TDim::datum_type()) {
             return Ok(None);
+        }
+        if self.0.downcast_ref::<CompEq>().is_none() {
+            return self.0.eval_symbolic(ctx, inputs);
         }
         let [a, b] = [0, 1].map(|i| inputs[i].cast_to::<TDim>());
         let (a, b) = (a?.into_owned(), b?.into_owned());
@@ -56,10 +69,6 @@ impl BinMiniOp for Equal {
         let equal = a.iter().zip(&b).map(|(a, b)| same(&a.eval(ctx.symbols), &b.eval(ctx.symbols)));
         let equal = equal.collect::<TractResult<Vec<bool>>>()?;
         Ok(Some(tvec![Tensor::from_shape(&shape, &equal)?.into_tvalue()]))
-    }
-
-    fn uniform_tdim_comparison(&self, a: &TDim, b: &TDim) -> Option<TDim> {
-        CompEq.uniform_tdim_comparison(a, b)
     }
 }
 
