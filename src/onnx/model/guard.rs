@@ -20,9 +20,12 @@ pub(super) fn guard(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// Pairs of inputs of a node, with the axes of the two whose extents must be equal and are not known to be.
-fn unproven(model: &TypedModel, node: usize) -> TractResult<BTreeMap<(usize, usize), Vec<[usize; 2]>>> {
-    let mut found: BTreeMap<(usize, usize), Vec<[usize; 2]>> = BTreeMap::new();
+/// By pair of inputs: pairs of an axis of the first and one of the second.
+type Pairs = BTreeMap<(usize, usize), Vec<[usize; 2]>>;
+
+/// The axes of a node's inputs whose extents must be equal and are not known to be.
+fn unproven(model: &TypedModel, node: usize) -> TractResult<Pairs> {
+    let mut found = Pairs::new();
     let Some(op) = model.node(node).op_as::<EinSum>() else { return Ok(found) };
     let facts = model.node_input_facts(node)?;
     for axis in op.axes.iter_all_axes() {
