@@ -198,8 +198,8 @@ use tract_onnx::prelude::Tensor as TractTensor;
 /// any other: typed, optimized, run and streamed as before. A node that this crate refuses is an error of tract's with
 /// an [`OnnxError`] among its causes.
 ///
-/// [`Model`] does more: it also runs `Loop`, takes over `If` and `Scan`, knows bfloat16, and checks a file before tract
-/// sees it.
+/// [`Model`] does more: it also runs `Loop`, takes over `If`, `Scan` and comparisons, checks the extents of products, knows
+/// bfloat16, and checks a file before tract sees it.
 ///
 /// ```no_run
 /// use tract_onnx::prelude::*;

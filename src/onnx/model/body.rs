@@ -102,6 +102,25 @@ pub(super) fn open_symbol(scope: &SymbolScope, node: &str, value: &str, axis: us
     scope.sym(&format!("{node}: {value}, {axis}")).to_dim()
 }
 
+/// `fact` of a node's value, with symbols for the extents that are open.
+pub(super) fn closed(
+    scope: &SymbolScope,
+    node: &str,
+    value: &str,
+    fact: &InferenceFact,
+) -> TractResult<TypedFact> {
+    let dim = |(axis, dim): (usize, &DimFact)| {
+        dim.concretize().unwrap_or_else(|| open_symbol(scope, node, value, axis))
+    };
+    let shape: TVec<TDim> = fact.shape.dims().enumerate().map(dim).collect();
+    Ok(fact.datum_type.concretize().context("no element type")?.fact(shape))
+}
+
+/// Whether a value of which this is known may be a condition.
+pub(super) fn may_be_condition(fact: &TypedFact) -> bool {
+    fact.datum_type == bool::datum_type() && fact.shape.volume().as_i64().is_none_or(|n| n == 1)
+}
+
 /// Why a value is no condition.
 pub(super) const NO_CONDITION: &str = "it is not one boolean";
 

@@ -3,7 +3,8 @@
 //! planned once.
 
 use super::body::{
-    Body, BodyMemory, NO_CONDITION, changing, condition, open_symbol, outside_symbols, typed_body,
+    Body, BodyMemory, NO_CONDITION, changing, closed, condition, may_be_condition, outside_symbols,
+    typed_body,
 };
 use super::reader::{NodeReader, bad_input, refuse};
 use crate::onnx::OnnxError;
@@ -145,14 +146,20 @@ impl If {
         }
     }
 
-    /// `fact` of output `ix`, with symbols for the extents that are open.
-    fn closed(&self, ix: usize, fact: &InferenceFact) -> TractResult<TypedFact> {
-        let (scope, name) = (&self.branches[0].body.symbols, &self.outputs[ix]);
-        let open = |(axis, dim): (usize, &DimFact)| {
-            dim.concretize().unwrap_or_else(|| open_symbol(scope, &self.node, name, axis))
-        };
-        let shape: TVec<TDim> = fact.shape.dims().enumerate().map(open).collect();
-        Ok(fact.datum_type.concretize().context("no element type")?.fact(shape))
+    /// A branch typed for inputs of the node with these facts, and what it returns, where the condition stays open.
+    fn typed(
+        &self,
+        branch: usize,
+        facts: &[InferenceFact],
+    ) -> TractResult<(TypedModel, TVec<InferenceFact>)> {
+        let typed = self.branches[branch].with_inputs(facts).and_then(typed_body);
+        typed.map_err(|e| {
+            if e.chain().any(|cause| cause.is::<OnnxError>()) {
+                return e;
+            }
+            let name = BRANCHES[branch];
+            refuse(&self.node, "If", format!("no given shape decides its condition, and {name} fails: {e:#}"))
+        })
     }
 }
 
@@ -283,34 +290,19 @@ impl InferenceOp for If {
             return branch.inline(&branch.with_inputs(&facts)?.into_typed()?, node, target, mapping);
         }
         let cond = target.outlet_fact(wires[0])?;
-        if cond.datum_type != bool::datum_type() || cond.shape.volume().as_i64().is_some_and(|n| n != 1) {
+        if !may_be_condition(cond) {
             return Err(bad_input(&self.node, "cond", format!("it is {cond:?}: {NO_CONDITION}")));
         }
-        let typed = |ix: usize| {
-            self.branches[ix].with_inputs(&facts).and_then(typed_body).map_err(|e| {
-                match e.chain().any(|cause| cause.is::<OnnxError>()) {
-                    true => e,
-                    false => {
-                        let reason = format!(
-                            "no given shape decides its condition, and {} fails: {e:#}",
-                            BRANCHES[ix]
-                        );
-                        refuse(&self.node, "If", reason)
-                    }
-                }
-            })
-        };
-        let [(then, a), (other, b)] = [typed(0)?, typed(1)?];
+        let [(then, a), (other, b)] = [self.typed(0, &facts)?, self.typed(1, &facts)?];
+        let symbols = &self.branches[0].body.symbols;
         let outputs = self.either(&facts, [&a, &b])?;
+        let outputs =
+            outputs.iter().zip(&self.outputs).map(|(fact, name)| closed(symbols, &self.node, name, fact));
         let op = Choice {
             node: self.node.clone(),
             branches: [then, other].map(Body::Open),
             inputs: self.branches.each_ref().map(|branch| branch.inputs.clone()),
-            facts: outputs
-                .iter()
-                .enumerate()
-                .map(|(i, fact)| self.closed(i, fact))
-                .collect::<TractResult<_>>()?,
+            facts: outputs.collect::<TractResult<_>>()?,
         };
         target.wire_node(&node.name, op, &wires)
     }

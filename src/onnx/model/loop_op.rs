@@ -1,7 +1,10 @@
 //! ONNX `Loop` and `Scan` between parsing and typing. tract has no `Loop`; its `Scan` has no state to return
 //! after no steps, and keeps its state from one call to the next.
 
-use super::body::{Body, NO_CONDITION, changing, condition, open_symbol, outside_symbols, typed_body};
+use super::body::{
+    Body, NO_CONDITION, changing, closed, condition, may_be_condition, open_symbol, outside_symbols,
+    typed_body,
+};
 use super::reader::{NodeReader, bad_input, refuse};
 use super::repeat_op::Repeat;
 use std::sync::Arc;
@@ -412,15 +415,6 @@ impl Repeated {
         all.into_iter().zip(&self.form.outputs).filter(|(_, slot)| slot.is_some()).map(|(v, _)| v).collect()
     }
 
-    /// `fact` with symbols for the extents that are open.
-    fn closed(&self, value: usize, fact: &InferenceFact) -> TractResult<TypedFact> {
-        let name = &self.form.values[value];
-        let dim =
-            |(axis, dim): (usize, &DimFact)| dim.concretize().unwrap_or_else(|| self.symbol(name, axis));
-        let shape: TVec<TDim> = fact.shape.dims().enumerate().map(dim).collect();
-        Ok(fact.datum_type.concretize().context("no element type")?.fact(shape))
-    }
-
     /// Checks the types of the inputs that say how often the body runs.
     fn check_counts(&self, inputs: &[TypedFact]) -> TractResult<()> {
         let dims = [i64::datum_type(), TDim::datum_type()];
@@ -442,7 +436,7 @@ impl Repeated {
             return Ok(());
         }
         let fact = body.output_fact(0)?;
-        match fact.datum_type == bool::datum_type() && fact.shape.volume().as_i64().is_none_or(|n| n == 1) {
+        match may_be_condition(fact) {
             true => Ok(()),
             false => {
                 Err(self.form.refuse(format!("its body returns {fact:?} as the condition: {NO_CONDITION}")))
@@ -509,7 +503,10 @@ impl InferenceOp for Repeated {
         let settled = self.settle(&inputs, typed_body)?;
         self.check_goes_on(&settled.body)?;
         let results = self.results(&inputs, &settled)?;
-        let results = results.iter().enumerate().map(|(i, fact)| self.closed(i, fact));
+        let results = results
+            .iter()
+            .zip(&self.form.values)
+            .map(|(fact, value)| closed(&self.body.symbols, &self.form.node, value, fact));
         let facts = self.outputs(results.collect::<TractResult<TVec<_>>>()?);
         let first_collected = self.form.first_carried() + self.form.carried.len();
         let elements = (first_collected..settled.body.outputs.len())
