@@ -24,9 +24,6 @@ pub enum Error {
     },
     /// A stack without layers.
     EmptyStack,
-    /// An ONNX file or one of its nodes.
-    #[cfg(feature = "onnx")]
-    Onnx(crate::onnx::OnnxError),
 }
 
 impl fmt::Display for Error {
@@ -44,8 +41,6 @@ impl fmt::Display for Error {
                 write!(f, "layer {layer} takes {input} inputs, but the layer below it gives {output} outputs")
             }
             Error::EmptyStack => f.write_str("a stack needs at least one layer"),
-            #[cfg(feature = "onnx")]
-            Error::Onnx(e) => e.fmt(f),
         }
     }
 }
@@ -53,9 +48,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Kernel(e) => Some(e),
-            #[cfg(feature = "onnx")]
-            Error::Onnx(e) => Some(e),
+            // Display printed the kernels' own words.
+            Error::Kernel(e) => e.source(),
             _ => None,
         }
     }
@@ -64,12 +58,5 @@ impl std::error::Error for Error {
 impl From<rnnpack_kernels::Error> for Error {
     fn from(e: rnnpack_kernels::Error) -> Error {
         Error::Kernel(e)
-    }
-}
-
-#[cfg(feature = "onnx")]
-impl From<crate::onnx::OnnxError> for Error {
-    fn from(e: crate::onnx::OnnxError) -> Error {
-        Error::Onnx(e)
     }
 }

@@ -31,9 +31,9 @@
 //! | share the rows of a batch out over threads | `Layer::forward_parallel` (feature `rayon`) |
 //! | put layers on top of each other | [`Stack`] |
 //! | take weights from PyTorch | [`LayerWeights::pytorch`] |
-//! | take the layers of an ONNX file | `onnx::recurrent_nodes` (feature `onnx`) |
-//! | run a whole ONNX model | `onnx::Model` (feature `tract`) |
-//! | put the layers of your own tract program on these kernels | `onnx::register` (feature `tract`) |
+//! | compute in f64 | `LayerF64` (feature `f64`) |
+//! | take the layers of an ONNX file | the crate `rnnpack-onnx` |
+//! | run a whole ONNX model, or put the layers of your own tract program on these kernels | the crate `rnnpack-tract` |
 //! | force an instruction set | [`ISA_VARIABLE`], [`Planner::for_isa`] |
 //!
 //! # Features
@@ -41,11 +41,7 @@
 //! | feature | what it adds | costs |
 //! |---|---|---|
 //! | `rayon` (default) | the batch path on several threads | rayon |
-//! | `onnx` | recurrent nodes of ONNX files, listed and packed | a protobuf parser |
-//! | `tract` | whole ONNX models on tract, with LSTM, GRU and RNN nodes on these kernels | tract: minutes of build |
-//! | `f64` (in `onnx`) | layers of doubles | matrixmultiply |
-//! | `baseline` | unfused layers to compare with | matrixmultiply |
-//! | `cli` | the command `rnnpack` | all of the above |
+//! | `f64` | layers of doubles, and unfused layers to compare with | matrixmultiply |
 //!
 //! # Never silently wrong
 //!
@@ -55,19 +51,15 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "baseline")]
-pub mod baseline;
 #[cfg(feature = "rayon")]
 mod batch;
 mod error;
 mod layer;
-#[cfg(feature = "onnx")]
-pub mod onnx;
 mod plan;
 mod shape;
 mod stack;
 mod state;
-#[cfg(any(feature = "f64", feature = "baseline"))]
+#[cfg(feature = "f64")]
 mod unfused;
 mod weights;
 
@@ -84,9 +76,7 @@ pub use shape::Shape;
 pub use stack::{Stack, StackScratch, StackState};
 pub use state::{Scratch, State};
 #[cfg(feature = "f64")]
-pub use unfused::{LayerF64, ScratchF64};
-#[cfg(any(feature = "f64", feature = "baseline"))]
-pub use unfused::{Number, UnfusedLayer, UnfusedScratch};
+pub use unfused::{LayerF64, Number, ScratchF64, UnfusedLayer, UnfusedScratch};
 pub use weights::{LayerTensors, LayerWeights, PyTorchTensors};
 
 /// The code of the README, compiled and run.

@@ -32,7 +32,11 @@ pub struct State<F = f32> {
 }
 
 impl<F: Element> State<F> {
-    pub(crate) fn zeros(cell: &Cell, shape: Shape, batch: usize) -> Result<State<F>, Error> {
+    /// A state at zeros, of `batch` rows of a layer of this shape and kind of cell; a layer makes its own by `new_state`.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] where it does not fit into memory.
+    pub fn zeros(cell: &Cell, shape: Shape, batch: usize) -> Result<State<F>, Error> {
         use rnnpack_kernels::Error::{Memory, Overflow};
         let what = "state";
         let floats = shape.output().checked_mul(batch).ok_or(Overflow { what })?;

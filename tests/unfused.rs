@@ -1,19 +1,6 @@
 //! Layers over `matrixmultiply`: of doubles, and the unfused baseline of f32, which have one body.
 
-#[path = "support/forms.rs"]
-mod forms;
-#[path = "support/near.rs"]
-mod near;
-#[path = "support/numbers.rs"]
-mod numbers;
-#[path = "support/options.rs"]
-mod options;
-
 use allocation_counter::measure;
-use forms::forms;
-use near::Near;
-use numbers::Numbers;
-use options::{activations, cells};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rnnpack::reference::{self, Real};
@@ -22,6 +9,10 @@ use rnnpack::{
     Number, Scratch, ScratchF64, Sequence, Shape, State, Strides, UnfusedLayer, UnfusedScratch, View,
     ViewMut,
 };
+use rnnpack_dev::forms::forms;
+use rnnpack_dev::near::Near;
+use rnnpack_dev::numbers::Numbers;
+use rnnpack_dev::options::{activations, cells};
 
 /// A layer and a call of it: everything that its result depends on.
 #[derive(Clone, Debug)]
@@ -446,5 +437,5 @@ fn layers_are_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<LayerF64>();
     shared::<ScratchF64>();
-    shared::<rnnpack::baseline::Unfused>();
+    shared::<rnnpack::UnfusedLayer<f32>>();
 }

@@ -2,14 +2,12 @@
 //! contents including NaN, infinities and subnormals, on every instruction set of this machine.
 #![no_main]
 
-#[path = "../../tests/support/bound.rs"]
-mod bound;
 #[path = "differential/draw.rs"]
 mod draw;
 
-use bound::Bounded;
 use draw::{Case, is_usable};
 use libfuzzer_sys::fuzz_target;
+use rnnpack_dev::bound::Bounded;
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::{
     Call, Cell, Dims, Error, Packed, Scratch, Strides, Tensors, Variant, View, ViewMut, Weights, forward,

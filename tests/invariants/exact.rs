@@ -1,16 +1,16 @@
 //! Kernels compute the reference bit for bit, and are as exact as the derived bounds say.
 
 use crate::cases::cases;
-use crate::options::{activations, is_bounded, parameters};
-use crate::support::bound::{Bounded, TINY, U, activation_error};
-use crate::support::forms::forms;
-use crate::support::{Case, Contents, Output, expected, run};
 use crate::{Behaviour, check};
 use libtest_mimic::Failed;
 use proptest::prelude::*;
 use proptest::sample::select;
 use rnnpack::reference::Real;
 use rnnpack::{Cell, Direction, Shape, Variant};
+use rnnpack_dev::bound::{Bounded, TINY, U, activation_error};
+use rnnpack_dev::forms::forms;
+use rnnpack_dev::options::{activations, is_bounded, parameters};
+use rnnpack_dev::{Case, Contents, Output, expected, run};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 

@@ -1,0 +1,118 @@
+//! The sides that compute a timed layer.
+
+use super::Args;
+use super::agreement::{ONE_THREAD, OURS, TRACT};
+use super::layer::LayerData;
+use super::tract::TractLayer;
+use crate::report;
+use anyhow::{Context, Result};
+use rnnpack::{
+    Dims, Error, Layer, LayerWeights, Layout, Scratch, Sequence, State, UnfusedLayer, UnfusedScratch, View,
+    ViewMut,
+};
+
+const UNFUSED: &str = "matrixmultiply, unfused";
+
+/// A side of the comparison.
+pub(crate) trait Competitor {
+    /// Runs the layer over the whole input, from a zero state.
+    fn call(&mut self) -> Result<()>;
+    /// Y of the last call, dense `[T, D, B, H]`.
+    fn output(&self) -> Result<&[f32]>;
+}
+
+/// A layer of this crate. `forward` has the layer and its scratch.
+struct Ours<'a, F> {
+    data: &'a LayerData,
+    state: State,
+    y: Vec<f32>,
+    forward: F,
+}
+
+impl<'a, F: FnMut(Sequence<'_>, &mut State) -> Result<(), Error> + 'a> Ours<'a, F> {
+    fn side(data: &'a LayerData, state: State, forward: F) -> Result<Box<dyn Competitor + 'a>> {
+        Ok(Box::new(Ours { data, state, y: zeros(data.y_len)?, forward }))
+    }
+}
+
+impl<F: FnMut(Sequence<'_>, &mut State) -> Result<(), Error>> Competitor for Ours<'_, F> {
+    fn call(&mut self) -> Result<()> {
+        let LayerData { time, batch, shape, x, .. } = self.data;
+        let x_dims = Dims { time: *time, directions: 1, batch: *batch, width: shape.input };
+        let y_dims = Dims { directions: shape.direction.count(), width: shape.hidden, ..x_dims };
+        let x = View::new(x, x_dims, Layout::TimeMajor)?;
+        let y = Some(ViewMut::new(&mut self.y, y_dims, Layout::TimeMajor)?);
+        self.state.reset();
+        Ok((self.forward)(Sequence { x, lens: None, y }, &mut self.state)?)
+    }
+
+    fn output(&self) -> Result<&[f32]> {
+        Ok(&self.y)
+    }
+}
+
+fn zeros(len: usize) -> Result<Vec<f32>> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(len).with_context(|| format!("no memory for {len} f32: give a smaller shape"))?;
+    v.resize(len, 0.0);
+    Ok(v)
+}
+
+pub(crate) type Named<'a> = (&'static str, Box<dyn Competitor + 'a>);
+
+/// The sides, rnnpack first, and why tract is left out where it is.
+pub(crate) fn competitors<'a>(
+    args: &Args,
+    data: &'a LayerData,
+    weights: &LayerWeights<'_>,
+    layer: &'a Layer,
+) -> Result<(Vec<Named<'a>>, Option<String>)> {
+    let state = || layer.new_state(data.batch);
+    let fused = |threads: usize| {
+        let mut scratch = Scratch::new();
+        Ours::side(data, state()?, move |sequence, state| match threads {
+            1 => layer.forward(sequence, state, &mut scratch),
+            n => layer.forward_parallel(sequence, state, &mut scratch, n),
+        })
+    };
+    let mut all: Vec<Named<'a>> = vec![(OURS, fused(args.threads.into())?)];
+    if args.threads > 1 {
+        all.push((ONE_THREAD, fused(1)?));
+    }
+    let mut left_out = None;
+    if !args.no_tract {
+        match TractLayer::new(data, args.layer.spec()?) {
+            Ok(tract) => all.push((TRACT, Box::new(tract))),
+            Err(e) => left_out = Some(report::error(&e)),
+        }
+    }
+    let (unfused, mut scratch) = (UnfusedLayer::<f32>::new(weights)?, UnfusedScratch::new());
+    let forward =
+        move |sequence: Sequence<'_>, state: &mut State| unfused.forward(sequence, state, &mut scratch);
+    all.push((UNFUSED, Ours::side(data, state()?, forward)?));
+    Ok((all, left_out))
+}
+
+/// Largest difference of every other side's output from the first one's, relative to the first one's largest value where
+/// that is more than 1; infinite where it is NaN.
+pub(crate) fn differences(competitors: &mut [Named<'_>]) -> Result<Vec<(&'static str, f64)>> {
+    for (name, c) in &mut *competitors {
+        c.call().with_context(|| format!("{name} failed"))?;
+    }
+    let ours = competitors[0].1.output()?.to_vec();
+    let difference = |(name, c): &Named<'_>| {
+        let theirs = c.output().with_context(|| format!("{name} gave no output"))?;
+        Ok((*name, largest_difference(&ours, theirs)))
+    };
+    competitors[1..].iter().map(difference).collect()
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f64 {
+    if a.len() != b.len() {
+        return f64::INFINITY;
+    }
+    let difference = |(&a, &b): (&f32, &f32)| (f64::from(a) - f64::from(b)).abs();
+    let worst = |worst: f64, d: f64| if d.is_nan() { f64::INFINITY } else { worst.max(d) };
+    let scale = a.iter().map(|&a| f64::from(a).abs()).filter(|a| a.is_finite()).fold(1.0, f64::max);
+    a.iter().zip(b).map(difference).fold(0.0, worst) / scale
+}
