@@ -12,6 +12,7 @@
 mod attribute;
 mod brief;
 mod cells;
+mod compare;
 mod error;
 mod fold;
 #[cfg(feature = "tract")]
@@ -26,6 +27,7 @@ mod weights;
 
 pub use attribute::{AttributeValue, BadAttribute};
 pub use cells::CellAttributes;
+pub use compare::TensorMismatch;
 pub use error::OnnxError;
 pub use half::{bf16, f16};
 #[cfg(feature = "tract")]

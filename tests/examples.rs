@@ -1,5 +1,6 @@
 //! Runs every example as its own program, and checks what it prints against something else that knows the answer.
 
+use rnnpack::compare::within;
 use rnnpack::reference;
 use rnnpack::{Cell, Dims, Direction, GateOrder, LayerTensors, LayerWeights, Layout, Shape, View};
 use std::path::{Path, PathBuf};
@@ -54,9 +55,7 @@ fn numbers(line: &str, label: &str) -> Vec<f64> {
 
 fn assert_printed(line: &str, label: &str, expected: &[f64]) {
     let found = numbers(line, label);
-    assert_eq!(found.len(), expected.len(), "{line}");
-    let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() <= PRINTED);
-    assert!(near, "{line}\nexpected {expected:?}");
+    within(&found, expected, |_| PRINTED).unwrap_or_else(|e| panic!("{line}: {e}\nexpected {expected:?}"));
 }
 
 /// An LSTM with the tensors that the examples draw, on the f64 reference.
@@ -310,9 +309,7 @@ mod with_tract {
             .iter()
             .enumerate()
             .for_each(|(i, &p)| highest[i * 512 / 16_000] = highest[i * 512 / 16_000].max(p));
-        assert_eq!(seconds.len(), highest.len());
-        let near = seconds.iter().zip(&highest).all(|(a, b)| (a - b).abs() <= 0.5e-4 + 5e-6);
-        assert!(near, "{seconds:?}\nexpected {highest:?}");
+        super::within(&seconds, &highest, |_| 0.5e-4 + 5e-6).unwrap_or_else(|e| panic!("{e}: {seconds:?}"));
         let speech = expected.iter().filter(|&&p| p >= 0.5).count();
         assert_eq!(rest[0], format!("{} chunks of 32 ms, {speech} of them speech", expected.len()));
         assert!(speech > 100 && speech < expected.len() - 100);
