@@ -71,7 +71,7 @@ pub use rnnpack_kernels::{Activation, Cell, GruCell, LstmCell, RnnCell};
 pub use rnnpack_kernels::{
     Dims, Direction, Element, GateOrder, Layout, Strides, Target, Variant, View, ViewMut,
 };
-pub use rnnpack_kernels::{activation, bytes, probe, reference};
+pub use rnnpack_kernels::{activation, bytes, compare, probe, reference};
 pub use shape::Shape;
 pub use stack::{Stack, StackScratch, StackState};
 pub use state::{Scratch, State};

@@ -1,5 +1,6 @@
 //! Runs every example as its own program, and checks what it prints against something else that knows the answer.
 
+use rnnpack::compare::within;
 use rnnpack::reference;
 use rnnpack::{Cell, Dims, Direction, GateOrder, LayerTensors, LayerWeights, Layout, Shape, View};
 use rnnpack_dev::example::{commands, failure, run};
@@ -15,9 +16,7 @@ fn numbers(line: &str, label: &str) -> Vec<f64> {
 
 fn assert_printed(line: &str, label: &str, expected: &[f64]) {
     let found = numbers(line, label);
-    assert_eq!(found.len(), expected.len(), "{line}");
-    let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() <= PRINTED);
-    assert!(near, "{line}\nexpected {expected:?}");
+    within(&found, expected, |_| PRINTED).unwrap_or_else(|e| panic!("{line}: {e}\nexpected {expected:?}"));
 }
 
 /// An LSTM with the tensors that the examples draw, on the f64 reference.

@@ -3,6 +3,7 @@
 use allocation_counter::measure;
 use proptest::prelude::*;
 use proptest::sample::select;
+use rnnpack::compare::within;
 use rnnpack::reference::{self, Real};
 use rnnpack::{
     Activation, Cell, Dims, Direction, Error, GateOrder, Layer, LayerF64, LayerTensors, LayerWeights, Layout,
@@ -203,15 +204,10 @@ where
         got.tensors().into_iter().zip(exact.tensors()).zip(bounds.tensors())
     {
         assert_eq!([got.len(), bounds.len()], [exact.len(); 2], "{name}");
-        for (i, ((&got, &exact), bound)) in got.iter().zip(exact).zip(bounds).enumerate() {
+        within(got, exact, |i| bounds[i].error()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        for (exact, bound) in exact.iter().zip(bounds) {
             assert_eq!(bound.value.to_bits(), exact.to_bits(), "the bound is about another value");
-            let (got, error) = (f64::from(got), bound.error());
-            // Written so that a NaN is not within any bound.
-            assert!(
-                (got - exact).abs() <= error,
-                "{name}[{i}] is {got:e}, not within {error:e} of {exact:e}"
-            );
-            (largest, scale) = (largest.max(error), scale.max(exact.abs()));
+            (largest, scale) = (largest.max(bound.error()), scale.max(exact.abs()));
         }
     }
     Some(if scale > 0.0 { largest / scale } else { 0.0 })

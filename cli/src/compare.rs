@@ -1,16 +1,19 @@
-//! Differences between two sets of outputs.
+//! Differences between two sets of outputs, each of several named tensors.
 
 use crate::report::number;
 use crate::tensors::Tensors;
-use rnnpack_onnx::{DType, Tensor, TensorData};
+use rnnpack::compare::Difference as Elements;
+use rnnpack_onnx::{DType, Tensor};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// How far one output is from what it should be, over all steps.
 pub(crate) struct Difference {
     pub(crate) output: String,
-    /// Largest absolute difference; infinite where shapes, types or the places of NaN differ.
+    /// Largest absolute difference; infinite where the tensors do not agree at all, which `mismatch` explains.
     pub(crate) largest: f64,
+    /// Why the tensors do not agree at all: shapes, types, the places of NaN and infinity, or a missing output.
+    pub(crate) mismatch: Option<String>,
     /// Largest finite magnitude of what it should be.
     pub(crate) scale: f64,
     /// What `largest` may be: the bound, or a step of the type where that is more, times the scale; 0 for integers and
@@ -32,6 +35,7 @@ impl Difference {
         json!({
             "output": self.output,
             "largest_difference": number(self.largest),
+            "mismatch": self.mismatch,
             "scale": self.scale,
             "relative": number(self.relative()),
             "allowed": self.allowed,
@@ -43,25 +47,31 @@ impl Difference {
 /// Compares the outputs of each step. An output that one side lacks differs infinitely.
 pub(crate) fn compare(ours: &[Tensors], expected: &[Tensors], bound: f64) -> Vec<Difference> {
     let names: BTreeSet<&String> = ours.iter().chain(expected).flat_map(Tensors::keys).collect();
-    let one = |name: &String| {
-        let mut worst = Difference { output: name.clone(), largest: 0.0, scale: 0.0, allowed: 0.0 };
-        let mut step = Some(0.0f64);
-        if ours.len() != expected.len() {
-            worst.largest = f64::INFINITY;
+    names.into_iter().map(|name| of_output(name, ours, expected, bound)).collect()
+}
+
+/// Compares one output over all steps.
+fn of_output(name: &str, ours: &[Tensors], expected: &[Tensors], bound: f64) -> Difference {
+    let mut all = Elements::NONE;
+    let mut step = Some(0.0f64);
+    let steps = format!("{} steps, expected {}", ours.len(), expected.len());
+    let mut mismatch = (ours.len() != expected.len()).then_some(steps);
+    for (i, (ours, expected)) in ours.iter().zip(expected).enumerate() {
+        let compared = match (ours.get(name), expected.get(name)) {
+            (Some(ours), Some(expected)) => {
+                step = step.zip(step_of(ours.dtype())).map(|(a, b)| a.max(b));
+                of_tensors(ours, expected)
+            }
+            _ => Err("one side has no such output".to_owned()),
+        };
+        match compared {
+            Ok(found) => all = all.max(found),
+            Err(why) => drop(mismatch.get_or_insert(format!("step {i}: {why}"))),
         }
-        for (ours, expected) in ours.iter().zip(expected) {
-            let (Some(a), Some(b)) = (ours.get(name), expected.get(name)) else {
-                worst.largest = f64::INFINITY;
-                continue;
-            };
-            step = step.zip(step_of(a.dtype())).map(|(a, b)| a.max(b));
-            worst.largest = worst.largest.max(largest(a, b));
-            worst.scale = numbers(b).map(f64::abs).filter(|x| x.is_finite()).fold(worst.scale, f64::max);
-        }
-        worst.allowed = step.map_or(0.0, |step| bound.max(step) * worst.scale);
-        worst
-    };
-    names.into_iter().map(one).collect()
+    }
+    let allowed = step.map_or(0.0, |step| bound.max(step) * all.scale);
+    let largest = if mismatch.is_some() { f64::INFINITY } else { all.largest };
+    Difference { output: name.to_owned(), largest, mismatch, scale: all.scale, allowed }
 }
 
 /// How far neighbouring numbers of half precision are apart at most, relative to them: what rounding makes of the
@@ -75,37 +85,10 @@ fn step_of(dtype: DType) -> Option<f64> {
     }
 }
 
-fn largest(a: &Tensor, b: &Tensor) -> f64 {
-    // Recorded answers in half precision are f32: NumPy's archives hold no other.
-    let (a, b) = match b.dtype() {
-        DType::F32 => (&a.to_f32().unwrap_or_else(|| a.clone()), b),
-        _ => (a, b),
-    };
-    if a.dims() != b.dims() || a.dtype() != b.dtype() {
-        return f64::INFINITY;
-    }
-    let difference = |(a, b): (f64, f64)| match (a - b).abs() {
-        _ if a == b || (a.is_nan() && b.is_nan()) => 0.0,
-        d if d.is_nan() => f64::INFINITY,
-        d => d,
-    };
-    numbers(a).zip(numbers(b)).map(difference).fold(0.0, f64::max)
-}
-
-/// The elements; integers beyond 2^53 are rounded.
-fn numbers(tensor: &Tensor) -> Box<dyn Iterator<Item = f64> + '_> {
-    match tensor.data() {
-        TensorData::F32(v) => Box::new(v.iter().map(|&x| x.into())),
-        TensorData::F64(v) => Box::new(v.iter().copied()),
-        TensorData::I64(v) => Box::new(v.iter().map(|&x| x as f64)),
-        TensorData::I32(v) => Box::new(v.iter().map(|&x| x.into())),
-        TensorData::I8(v) => Box::new(v.iter().map(|&x| x.into())),
-        TensorData::U8(v) => Box::new(v.iter().map(|&x| x.into())),
-        TensorData::Bool(v) => Box::new(v.iter().map(|&x| f64::from(u8::from(x)))),
-        TensorData::F16(v) => Box::new(v.iter().map(|&x| x.into())),
-        TensorData::BF16(v) => Box::new(v.iter().map(|&x| x.into())),
-        _ => Box::new(std::iter::once(f64::NAN)),
-    }
+/// Recorded answers in half precision are f32: NumPy's archives hold no other.
+fn of_tensors(ours: &Tensor, expected: &Tensor) -> Result<Elements, String> {
+    let wide = (expected.dtype() == DType::F32).then(|| ours.to_f32()).flatten();
+    wide.as_ref().unwrap_or(ours).difference(expected).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -127,7 +110,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_never_passes() {
-        let cases: [(&[f32], &[f32], bool); 5] = [
+        let cases: [(&[f32], &[f32], bool); 7] = [
+            (&[f32::NAN, 1.0], &[1.0, 1.0], false),
+            (&[1.0, 1.0], &[1.0, f32::NAN], false),
             (&[f32::NAN], &[1.0], false),
             (&[f32::NAN], &[f32::NAN], true),
             (&[f32::INFINITY], &[f32::NEG_INFINITY], false),
@@ -137,6 +122,11 @@ mod tests {
         for (a, b, passes) in cases {
             assert_eq!(compare(&[step(a)], &[step(b)], 1e-3)[0].passes(), passes, "{a:?} {b:?}");
         }
+        let square = Tensor::new(&[1, 1], vec![1f32]).unwrap();
+        let square = Tensors::from([("y".to_owned(), square)]);
+        let [d] = compare(&[step(&[1.0])], &[square], 1e-3).try_into().ok().unwrap();
+        let why = "step 0: its dimensions are [1], expected [1, 1]";
+        assert_eq!((d.passes(), d.mismatch.as_deref()), (false, Some(why)));
         assert!(!compare(&[step(&[1.0])], &[Tensors::new()], 1e-3)[0].passes());
         assert!(!compare(&[step(&[1.0])], &[step(&[1.0]), step(&[1.0])], 1e-3)[0].passes());
     }
@@ -159,5 +149,6 @@ mod tests {
         let step = |x: i64| [Tensors::from([("n".to_owned(), Tensor::scalar(x))])];
         assert!(compare(&step(7), &step(7), 1e-3)[0].passes());
         assert!(!compare(&step(1_000_001), &step(1_000_000), 1e-3)[0].passes());
+        assert!(!compare(&step(i64::MAX), &step(i64::MAX - 1), 1e-3)[0].passes());
     }
 }

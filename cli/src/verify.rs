@@ -174,10 +174,14 @@ impl Report {
                     difference(d.relative()),
                     difference(d.allowed),
                 ];
-                let verdict = if d.passes() { "ok" } else { "EXCEEDED" };
+                let verdict = match &d.mismatch {
+                    Some(why) => format!("DISAGREES: {why}"),
+                    None if d.passes() => "ok".to_owned(),
+                    None => "EXCEEDED".to_owned(),
+                };
                 let mut row = vec![with.to_string(), d.output.clone()];
                 row.extend(numbers);
-                row.push(verdict.to_owned());
+                row.push(verdict);
                 table.row(row);
             }
         }

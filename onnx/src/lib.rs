@@ -16,6 +16,7 @@ pub mod attribute;
 mod brief;
 #[doc(hidden)]
 pub mod cells;
+mod compare;
 mod error;
 #[doc(hidden)]
 pub mod fold;
@@ -36,6 +37,7 @@ pub mod weights;
 
 pub use attribute::{AttributeValue, BadAttribute};
 pub use cells::CellAttributes;
+pub use compare::TensorMismatch;
 pub use error::Error;
 pub use half::{bf16, f16};
 pub use node::{Extent, RecurrentNode};

@@ -3,7 +3,7 @@
 use rnnpack::{Cell, Direction, Layout};
 use rnnpack_dev::onnx::conformance::cases;
 use rnnpack_dev::onnx::native::run;
-use rnnpack_dev::onnx::recorded::{self, difference};
+use rnnpack_dev::onnx::recorded::{self, relative};
 use rnnpack_dev::onnx::{
     Dim, FLOAT, Graph, Numbers, attr_g, attr_i, attr_s, node, read, tensor, untyped, value,
 };
@@ -52,18 +52,18 @@ fn the_other_real_models_are_listed_and_packed() {
 
 /// The largest difference of an output from the recorded one, relative to the largest recorded value where that is
 /// above 1.
-fn worst<'a>(outputs: impl Iterator<Item = (&'a str, &'a Tensor)>, [y, h, c]: &[Tensor; 3]) -> f32 {
+fn worst<'a>(outputs: impl Iterator<Item = (&'a str, &'a Tensor)>, [y, h, c]: &[Tensor; 3]) -> f64 {
     let one = |(name, expected): (&str, &Tensor)| {
         let found = match name {
             "Y" => y,
             "Y_h" => h,
             _ => c,
         };
-        let scale = expected.as_slice::<f32>().unwrap().iter().fold(1f32, |m, v| m.max(v.abs()));
         assert!(found.as_slice::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}: {found:?}");
-        difference(found, expected) / scale
+        relative(found, expected).unwrap_or_else(|e| panic!("{name}: {e}"))
     };
-    outputs.map(one).fold(0.0, f32::max)
+    // Every one is finite, so that none is lost.
+    outputs.map(one).fold(0.0, f64::max)
 }
 
 #[test]
@@ -80,10 +80,32 @@ fn all_conformance_cases_are_computed() {
 }
 
 #[test]
+fn what_is_not_near_a_recorded_answer_is_an_error() {
+    let recorded = Tensor::new(&[3], vec![1f32, 200.0, 3.0]).unwrap();
+    for (i, wrong) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].into_iter().cycle().take(9).enumerate() {
+        let mut values = vec![1f32, 200.0, 3.0];
+        values[i / 3] = wrong;
+        let found = Tensor::new(&[3], values).unwrap();
+        assert!(relative(&found, &recorded).is_err(), "{wrong} at {}", i / 3);
+        assert!(relative(&recorded, &found).is_err(), "{wrong} was recorded at {}", i / 3);
+    }
+    for (dims, count) in [(&[2][..], 2), (&[4], 4), (&[1, 3], 3), (&[3, 1], 3), (&[0], 0)] {
+        let values: Vec<f32> = [1.0, 200.0, 3.0, 0.0][..count].to_vec();
+        assert!(relative(&Tensor::new(dims, values).unwrap(), &recorded).is_err(), "{dims:?}");
+    }
+    assert!(relative(&Tensor::new(&[3], vec![1f64, 200.0, 3.0]).unwrap(), &recorded).is_err());
+    // Integers are not near each other.
+    let [a, b] = [1 << 40, (1 << 40) + 1].map(Tensor::scalar::<i64>);
+    assert!(relative(&a, &b).is_err() && relative(&a, &a) == Ok(0.0));
+    let off = Tensor::new(&[3], vec![1f32, 202.0, 3.0]).unwrap();
+    assert_eq!(relative(&off, &recorded), Ok(0.01));
+}
+
+#[test]
 fn random_nodes_are_as_onnx_runtime_computes_them() {
     let cases = recorded::cases("oracle/cases.npz");
     assert!(cases.len() >= 150, "only {} cases", cases.len());
-    let mut largest = 0f32;
+    let mut largest = 0f64;
     for (name, case) in &cases {
         let inputs: Vec<(&str, &Tensor)> = case.inputs.iter().map(|(n, t)| (n.as_str(), t)).collect();
         let found = run(&case.model, &inputs).unwrap_or_else(|e| panic!("{name}: {e}"));

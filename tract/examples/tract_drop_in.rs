@@ -16,6 +16,7 @@
 //! of audio. Another file of that graph may be given behind `--`.
 
 use anyhow::{Context, Result, ensure};
+use rnnpack::compare::difference;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -72,9 +73,9 @@ fn main() -> Result<()> {
     for (i, (theirs, ours)) in theirs.iter().zip(ours).enumerate() {
         let (theirs, ours) = (theirs.to_plain_array_view::<f32>()?, ours.to_plain_array_view::<f32>()?);
         ensure!(theirs.shape() == ours.shape(), "output {i} has other dimensions");
-        let difference = theirs.iter().zip(&ours).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
-        let largest = ours.iter().fold(0f32, |most, v| most.max(v.abs()));
-        println!("output {i}: largest value {largest:.3}, largest difference {difference:.1e}");
+        let [theirs, ours] = [theirs, ours].map(|view| view.iter().copied().collect::<Vec<f32>>());
+        let found = difference(&theirs, &ours)?;
+        println!("output {i}: largest value {:.3}, largest difference {:.1e}", found.scale, found.largest);
     }
     println!("{CHUNKS} chunks: tract alone {:.2} ms, with rnnpack {:.2} ms", best[0] * 1e3, best[1] * 1e3);
     Ok(())

@@ -8,7 +8,7 @@ use crate::report;
 use anyhow::{Context, Result};
 use rnnpack::{
     Dims, Error, Layer, LayerWeights, Layout, Scratch, Sequence, State, UnfusedLayer, UnfusedScratch, View,
-    ViewMut,
+    ViewMut, compare,
 };
 
 const UNFUSED: &str = "matrixmultiply, unfused";
@@ -93,8 +93,7 @@ pub(crate) fn competitors<'a>(
     Ok((all, left_out))
 }
 
-/// Largest difference of every other side's output from the first one's, relative to the first one's largest value where
-/// that is more than 1; infinite where it is NaN.
+/// Largest difference of every other side's output from the first one's, as [`apart`] gives it.
 pub(crate) fn differences(competitors: &mut [Named<'_>]) -> Result<Vec<(&'static str, f64)>> {
     for (name, c) in &mut *competitors {
         c.call().with_context(|| format!("{name} failed"))?;
@@ -102,17 +101,28 @@ pub(crate) fn differences(competitors: &mut [Named<'_>]) -> Result<Vec<(&'static
     let ours = competitors[0].1.output()?.to_vec();
     let difference = |(name, c): &Named<'_>| {
         let theirs = c.output().with_context(|| format!("{name} gave no output"))?;
-        Ok((*name, largest_difference(&ours, theirs)))
+        Ok((*name, apart(theirs, &ours)))
     };
     competitors[1..].iter().map(difference).collect()
 }
 
-fn largest_difference(a: &[f32], b: &[f32]) -> f64 {
-    if a.len() != b.len() {
-        return f64::INFINITY;
+/// Largest difference, relative to the largest value of `ours` where that is more than 1; infinite where the two do not
+/// agree at all.
+fn apart(theirs: &[f32], ours: &[f32]) -> f64 {
+    compare::difference(theirs, ours).map_or(f64::INFINITY, |found| found.relative(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_side_that_gives_nan_infinity_or_another_length_disagrees() {
+        for theirs in [&[1.0, f32::NAN][..], &[f32::INFINITY, 1.0], &[1.0], &[1.0, 1.0, 1.0], &[]] {
+            assert_eq!(apart(theirs, &[1.0, 1.0]), f64::INFINITY, "{theirs:?}");
+            assert_eq!(apart(&[1.0, 1.0], theirs), f64::INFINITY, "{theirs:?}");
+        }
+        assert_eq!(apart(&[1.0, 5.0], &[1.0, 4.0]), 0.25);
+        assert_eq!(apart(&[0.5], &[0.25]), 0.25);
     }
-    let difference = |(&a, &b): (&f32, &f32)| (f64::from(a) - f64::from(b)).abs();
-    let worst = |worst: f64, d: f64| if d.is_nan() { f64::INFINITY } else { worst.max(d) };
-    let scale = a.iter().map(|&a| f64::from(a).abs()).filter(|a| a.is_finite()).fold(1.0, f64::max);
-    a.iter().zip(b).map(difference).fold(0.0, worst) / scale
 }

@@ -4,7 +4,8 @@
 use super::fixture;
 use ndarray::{ArrayD, Ix1, IxDyn, OwnedRepr};
 use ndarray_npy::NpzReader;
-use rnnpack_onnx::Tensor;
+use rnnpack::compare::Difference;
+use rnnpack_onnx::{DType, Tensor};
 use std::collections::BTreeMap;
 
 pub type Values = BTreeMap<String, Tensor>;
@@ -73,11 +74,21 @@ fn dense<T: rnnpack_onnx::Element>(a: ArrayD<T>) -> Tensor {
     Tensor::new(a.shape(), a.iter().copied().collect()).unwrap()
 }
 
-/// The largest absolute difference of two tensors of the same shape; of others than f32, 0 where they are equal.
-pub fn difference(a: &Tensor, b: &Tensor) -> f32 {
-    assert_eq!(a.dims(), b.dims());
-    let (Some(a), Some(b)) = (a.as_slice::<f32>(), b.as_slice::<f32>()) else {
-        return if a == b { 0.0 } else { f32::INFINITY };
-    };
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+/// How far a result is from what was recorded.
+///
+/// # Errors
+/// Where the tensors have another type or shape, where one is NaN or infinite and the other is not, and where integers or
+/// booleans differ at all.
+pub fn difference(got: &Tensor, expected: &Tensor) -> Result<Difference, String> {
+    let found = got.difference(expected).map_err(|e| e.to_string())?;
+    let is_float = matches!(expected.dtype(), DType::F32 | DType::F64 | DType::F16 | DType::BF16);
+    match is_float || found.largest == 0.0 {
+        true => Ok(found),
+        false => Err(format!("element {} is another {}", found.index, expected.dtype())),
+    }
+}
+
+/// [`difference`], relative to the largest recorded value where that is above 1.
+pub fn relative(got: &Tensor, expected: &Tensor) -> Result<f64, String> {
+    Ok(difference(got, expected)?.relative(1.0))
 }

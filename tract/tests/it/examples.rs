@@ -2,6 +2,7 @@
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 use ndarray::{Array1, Array2};
+use rnnpack::compare::within;
 use rnnpack_dev::example::{commands, failure, run};
 use std::path::{Path, PathBuf};
 
@@ -96,8 +97,7 @@ fn recorded_speech_has_the_recorded_probabilities() {
         .enumerate()
         .for_each(|(i, &p)| highest[i * 512 / 16_000] = highest[i * 512 / 16_000].max(p));
     assert_eq!(seconds.len(), highest.len());
-    let near = seconds.iter().zip(&highest).all(|(a, b)| (a - b).abs() <= 0.5e-4 + 5e-6);
-    assert!(near, "{seconds:?}\nexpected {highest:?}");
+    within(&seconds, &highest, |_| 0.5e-4 + 5e-6).unwrap_or_else(|e| panic!("{e}: {seconds:?}"));
     let speech = expected.iter().filter(|&&p| p >= 0.5).count();
     assert_eq!(rest[0], format!("{} chunks of 32 ms, {speech} of them speech", expected.len()));
     assert!(speech > 100 && speech < expected.len() - 100);

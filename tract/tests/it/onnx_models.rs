@@ -1,27 +1,27 @@
 //! Real models on tract with their recurrent nodes on our kernels, against recorded answers.
 
+use rnnpack::compare::{Difference, difference};
 use rnnpack_dev::onnx::fixture;
-use rnnpack_dev::onnx::recorded::{Recording, difference, recording};
+use rnnpack_dev::onnx::recorded::{self, Recording, recording};
 use rnnpack_onnx::Tensor;
 use rnnpack_tract::{Kernels, Loader};
 use std::collections::BTreeMap;
 
 /// What the answers may differ by; they were recorded with another runtime, whose f32 sums have another
 /// order.
-const TOLERANCE: f32 = 5e-6;
+const TOLERANCE: f64 = 5e-6;
 /// The same of `w_g2p_en`: the f64 reference itself is 5.5e-6 from what was recorded.
-const TOLERANCE_OF_G2P: f32 = 1e-5;
+const TOLERANCE_OF_G2P: f64 = 1e-5;
 
 /// The largest difference of each output from the recorded one, relative to the largest recorded value of
 /// that output where that is above 1.
-type Worst = BTreeMap<String, f32>;
+type Worst = BTreeMap<String, f64>;
 
 /// Runs every step of a recording, handing on what is carried.
 fn replay(loader: &Loader, model: &str, recording: &Recording, carried: &[(&str, &str)]) -> Worst {
     let model = loader.load_path(fixture(model)).unwrap();
     let mut stream = model.stream(carried).unwrap();
-    let mut worst = Worst::new();
-    let mut scale = Worst::new();
+    let mut all = BTreeMap::<String, Difference>::new();
     for (step, (inputs, outputs)) in recording.steps.iter().enumerate() {
         let wanted = |name: &str| model.inputs().iter().any(|i| i.name == name);
         let given = |name: &str| step == 0 || carried.iter().all(|(input, _)| *input != name);
@@ -30,17 +30,13 @@ fn replay(loader: &Loader, model: &str, recording: &Recording, carried: &[(&str,
         let results = stream.run(&feeds).unwrap();
         assert_eq!(results.len(), outputs.len());
         for (name, value) in results {
-            let expected = &outputs[&name];
-            let largest =
-                expected.as_slice::<f32>().unwrap_or_default().iter().fold(1f32, |m, v| m.max(v.abs()));
-            let entry = scale.entry(name.clone()).or_insert(1.0);
-            *entry = entry.max(largest);
-            let entry = worst.entry(name).or_insert(0.0);
-            *entry = entry.max(difference(&value, expected));
+            let found = recorded::difference(&value, &outputs[&name]);
+            let found = found.unwrap_or_else(|e| panic!("step {step}, {name}: {e}"));
+            let entry = all.entry(name).or_insert(Difference::NONE);
+            *entry = entry.max(found);
         }
     }
-    worst.iter_mut().for_each(|(name, worst)| *worst /= scale[name]);
-    worst
+    all.into_iter().map(|(name, found)| (name, found.relative(1.0))).collect()
 }
 
 /// Replays a recording with our kernels and with the f64 reference.
@@ -156,7 +152,7 @@ fn the_three_graphs_of_silero_vad_agree_on_the_same_audio() {
     let sequence = results["speech_probs"].as_slice::<f32>().unwrap();
     for name in ["silero_vad/silero_vad.onnx", "silero_vad/silero_vad_16k_op15.onnx"] {
         let stream = silero_stream(name, &chunks);
-        let worst = stream.iter().zip(sequence).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst = difference(&stream, sequence).unwrap_or_else(|e| panic!("{name}: {e}")).largest;
         println!("{name}: largest difference from the graph of a sequence {worst:e}");
         assert!(worst <= 1e-6, "{name}: {worst:e}");
     }
