@@ -1,10 +1,11 @@
 //! What is refused, and that the refusal names it.
 
+use rnnpack_dev::onnx::recurrent_nodes;
 use rnnpack_dev::onnx::{
     Dim, FLOAT, Graph, Msg, attr, attr_f, attr_floats, attr_g, attr_i, attr_ints, attr_s, attr_strings,
     model, node, tensor, tensor_i64, untyped, value,
 };
-use rnnpack_onnx::{Error as OnnxError, recurrent_nodes};
+use rnnpack_onnx::Error as OnnxError;
 use rnnpack_tract::Error;
 
 const H: usize = 2;
