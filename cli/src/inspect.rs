@@ -1,7 +1,8 @@
 //! `rnnpack inspect`: the recurrent nodes of a model.
 
+use crate::cell;
+use crate::outcome::Outcome;
 use crate::report::{self, Table, bytes};
-use crate::{Outcome, cell};
 use anyhow::{Context, Result};
 use rnnpack::Layout;
 use rnnpack_onnx::{DType, Extent, File, RecurrentNode};

@@ -1,6 +1,6 @@
 //! `rnnpack pack`: a recurrent node of a model as packed bytes.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use crate::report::{self, bytes};
 use anyhow::{Context, Result, bail};
 use rnnpack::{Target, Variant};
