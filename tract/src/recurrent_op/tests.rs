@@ -60,9 +60,10 @@ fn model(in_loop: bool) -> Model {
 /// The layer that a stream's LSTM has packed.
 fn packed(stream: &Stream) -> Option<Arc<Layer>> {
     fn found(state: &TypedSimpleState) -> Option<Arc<Layer>> {
-        state.op_states.iter().flatten().find_map(|s| match s.downcast_ref::<Memory>() {
+        let kept = state.op_states.iter().flatten().filter_map(|state| state.downcast_ref::<Kept>());
+        kept.map(Kept::memory).find_map(|memory| match memory.downcast_ref::<Memory>() {
             Some(memory) => memory.packed.as_ref().map(|p| p.layer.clone()),
-            None => found(s.downcast_ref::<LoopMemory>()?.body()?),
+            None => found(memory.downcast_ref::<LoopMemory>()?.body()?),
         })
     }
     found(stream.state.as_ref()?)
