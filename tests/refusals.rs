@@ -8,7 +8,7 @@ use rnnpack::{
     Strides, Variant, View, ViewMut,
 };
 use rnnpack_kernels::blocking::Blocking;
-use rnnpack_kernels::{Call, Packed, Tensors, Weights, forward};
+use rnnpack_kernels::{Call, PackedWeights, Tensors, Weights, forward};
 use support::forms::forms;
 use support::{Case, Contents, SENTINEL};
 
@@ -425,7 +425,8 @@ fn the_kernels_refuse_at_their_own_door() {
         let zeros = vec![0.0; 25 * cell.gates()];
         let tensors = Tensors { w: &zeros[..15 * cell.gates()], r: &zeros, wb: None, rb: None, p: None };
         let packed =
-            Packed::new(variant, &Weights::new(cell, [3, 5], GateOrder::Onnx, tensors).unwrap()).unwrap();
+            PackedWeights::new(variant, &Weights::new(cell, [3, 5], GateOrder::Onnx, tensors).unwrap())
+                .unwrap();
         let refused = |h_len: usize, c_len: usize, y_dims: Dims| {
             let (x, mut h, mut c) = (x(X_DIMS), vec![SENTINEL; h_len], vec![SENTINEL; c_len]);
             let mut y = vec![SENTINEL; y_dims.checked_len().unwrap()];

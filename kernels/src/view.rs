@@ -3,7 +3,8 @@
 //! A tensor is a set of *rows* of `width` consecutive elements (f32 or f64), one for every (time step, direction, batch row).
 //! ONNX's layouts 0 and 1, PyTorch's concatenated directions and slices of larger tensors are all such views.
 
-use crate::{Element, Error};
+use crate::element::Element;
+use crate::error::Error;
 use core::marker::PhantomData;
 
 /// The extents of a tensor `[T, D, B, width]`.
@@ -101,13 +102,13 @@ impl Strides {
     }
 
     #[inline(always)]
-    fn at(self, t: usize, d: usize, b: usize) -> usize {
+    fn offset(self, t: usize, d: usize, b: usize) -> usize {
         t * self.time + d * self.direction + b * self.batch
     }
 }
 
 /// The strides to use: those given, or zeros for a tensor without elements, whose strides mean nothing.
-fn check_reach(len: usize, dims: Dims, strides: Strides) -> Result<Strides, Error> {
+fn reaching_strides(len: usize, dims: Dims, strides: Strides) -> Result<Strides, Error> {
     if dims.is_empty() {
         return Ok(Strides { time: 0, direction: 0, batch: 0 });
     }
@@ -118,7 +119,7 @@ fn check_reach(len: usize, dims: Dims, strides: Strides) -> Result<Strides, Erro
     Ok(strides)
 }
 
-fn check_dense(len: usize, dims: Dims) -> Result<(), Error> {
+fn expect_dense(len: usize, dims: Dims) -> Result<(), Error> {
     let expected = dims.checked_len().ok_or(Error::Overflow { what: "tensor" })?;
     if expected != len {
         return Err(Error::Length { what: "tensor data", expected, got: len });
@@ -155,7 +156,7 @@ impl<'a, F: Element> View<'a, F> {
     /// [`Error::Length`] unless `data` holds exactly the product of the extents, [`Error::Overflow`] where that
     /// product overflows.
     pub fn new(data: &'a [F], dims: Dims, layout: Layout) -> Result<View<'a, F>, Error> {
-        check_dense(data.len(), dims)?;
+        expect_dense(data.len(), dims)?;
         View::strided(data, dims, dims.dense(layout)?)
     }
 
@@ -164,7 +165,7 @@ impl<'a, F: Element> View<'a, F> {
     /// # Errors
     /// [`Error::Length`] where a row would end beyond `data`, [`Error::Overflow`] where its end overflows.
     pub fn strided(data: &'a [F], dims: Dims, strides: Strides) -> Result<View<'a, F>, Error> {
-        let strides = check_reach(data.len(), dims, strides)?;
+        let strides = reaching_strides(data.len(), dims, strides)?;
         Ok(View { data, dims, strides })
     }
 
@@ -179,7 +180,7 @@ impl<'a, F: Element> View<'a, F> {
     /// Where an index is not below its extent.
     pub fn row(&self, t: usize, d: usize, b: usize) -> &'a [F] {
         assert!(t < self.dims.time && d < self.dims.directions && b < self.dims.batch, "row out of range");
-        if self.dims.width == 0 { &[] } else { &self.data[self.strides.at(t, d, b)..][..self.dims.width] }
+        if self.dims.width == 0 { &[] } else { &self.data[self.strides.offset(t, d, b)..][..self.dims.width] }
     }
 
     /// The batch rows `start..end` of the tensor.
@@ -193,14 +194,15 @@ impl<'a, F: Element> View<'a, F> {
         View { data: &self.data[skip..], dims, strides: self.strides }
     }
 
-    /// Where row (t, 0, b) starts in `as_ptr`.
+    /// The address of row (0, 0, b); valid for reading `width` elements where there are such rows. The row of another time
+    /// is [`View::time_stride`] elements away from that of the time before.
     #[inline(always)]
-    pub(crate) fn offset(&self, t: usize, b: usize) -> usize {
-        self.strides.at(t, 0, b)
+    pub(crate) fn first_row(&self, b: usize) -> *const F {
+        self.data.as_ptr().wrapping_add(self.strides.offset(0, 0, b))
     }
 
-    pub(crate) fn as_ptr(&self) -> *const F {
-        self.data.as_ptr()
+    pub(crate) fn time_stride(&self) -> usize {
+        self.strides.time
     }
 }
 
@@ -219,8 +221,7 @@ pub struct ViewMut<'a, F = f32> {
 
 // SAFETY: a `ViewMut` is a unique borrow of its rows of plain numbers, like `&mut [F]`.
 unsafe impl<F: Element> Send for ViewMut<'_, F> {}
-// SAFETY: as above; no public method reaches an element through `&ViewMut`, and the kernels write through one only
-// while they own the view.
+// SAFETY: as above; no method reaches an element through `&ViewMut`.
 unsafe impl<F: Element> Sync for ViewMut<'_, F> {}
 
 impl<'a, F: Element> ViewMut<'a, F> {
@@ -230,7 +231,7 @@ impl<'a, F: Element> ViewMut<'a, F> {
     /// [`Error::Length`] unless `data` holds exactly the product of the extents, [`Error::Overflow`] where that
     /// product overflows.
     pub fn new(data: &'a mut [F], dims: Dims, layout: Layout) -> Result<ViewMut<'a, F>, Error> {
-        check_dense(data.len(), dims)?;
+        expect_dense(data.len(), dims)?;
         ViewMut::strided(data, dims, dims.dense(layout)?)
     }
 
@@ -260,7 +261,7 @@ impl<'a, F: Element> ViewMut<'a, F> {
         dims: Dims,
         strides: Strides,
     ) -> Result<ViewMut<'a, F>, Error> {
-        let strides = check_reach(len, dims, strides)?;
+        let strides = reaching_strides(len, dims, strides)?;
         if !strides.rows_are_disjoint(dims) {
             return Err(Error::Overlap);
         }
@@ -288,7 +289,9 @@ impl<'a, F: Element> ViewMut<'a, F> {
         }
         // SAFETY: the row lies within the borrowed memory and belongs to this view alone (invariant), and the
         // result borrows `self`.
-        unsafe { core::slice::from_raw_parts_mut(self.start.add(self.strides.at(t, d, b)), self.dims.width) }
+        unsafe {
+            core::slice::from_raw_parts_mut(self.start.add(self.strides.offset(t, d, b)), self.dims.width)
+        }
     }
 
     /// The tensor of one direction, `[T, 1, B, width]`.
@@ -320,9 +323,14 @@ impl<'a, F: Element> ViewMut<'a, F> {
         ViewMut { start: unsafe { self.start.add(skip) }, dims, strides: self.strides, borrow: PhantomData }
     }
 
-    /// Pointer to row (t, 0, b); valid for `width` writes where the indices are below their extents.
+    /// The address of row (0, 0, b); valid for writing `width` elements where there are such rows. The row of another time
+    /// is [`ViewMut::time_stride`] elements away from that of the time before.
     #[inline(always)]
-    pub(crate) fn row_ptr(&self, t: usize, b: usize) -> *mut F {
-        self.start.wrapping_add(self.strides.at(t, 0, b))
+    pub(crate) fn first_row(&mut self, b: usize) -> *mut F {
+        self.start.wrapping_add(self.strides.offset(0, 0, b))
+    }
+
+    pub(crate) fn time_stride(&self) -> usize {
+        self.strides.time
     }
 }
