@@ -33,7 +33,7 @@ use crate::direction::Direction;
 use crate::error::{BYTES_VERSION, Error};
 use crate::isa::{Target, Variant};
 use crate::pack::{PackedWeights, Sections, WeightPanels};
-use crate::product::F32;
+use crate::product::{F32, Packing};
 use crate::weights::Weights;
 use alloc::vec::Vec;
 use header::{CHECKSUM, COVERED, CRC, HEADER, Shared, read_options, read_shared, verify_envelope};
@@ -138,8 +138,12 @@ impl Sections for InPlace {
     }
 }
 
-fn write(target: Target, direction: Direction, panels: &[&WeightPanels<F32>]) -> Result<Vec<u8>, Error> {
-    let shared = |&panels: &&WeightPanels<F32>| Shared::new(target, panels);
+fn write<P: Packing>(
+    target: Target,
+    direction: Direction,
+    panels: &[&WeightPanels<P>],
+) -> Result<Vec<u8>, Error> {
+    let shared = |&panels: &&WeightPanels<P>| Shared::new(target, panels);
     let first = panels.first().map(shared).ok_or(Error::Bytes(BytesError::Directions))?;
     if panels.len() != direction.count() || panels.iter().any(|panels| shared(panels) != first) {
         return Err(Error::Bytes(BytesError::Directions));

@@ -39,7 +39,23 @@ pub struct Call<'a> {
 /// # Errors
 /// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] where the call's parts disagree,
 /// [`Error::Overflow`] and [`Error::Memory`] where the working memory does not fit. Nothing was written then.
-pub fn forward(packed: &PackedWeights, mut call: Call<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+pub fn forward(packed: &PackedWeights, call: Call<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+    each_block(
+        packed,
+        call,
+        scratch,
+        // SAFETY: the block keeps its invariant, and nothing is kept.
+        |block| unsafe { steps::run(block, Discard) },
+    )
+}
+
+/// Checks a call, and runs its rows block by block. The blocks keep their invariant.
+fn each_block(
+    packed: &PackedWeights,
+    mut call: Call<'_>,
+    scratch: &mut Scratch,
+    run: impl Fn(Block<'_>),
+) -> Result<(), Error> {
     let sizes = packed.sizes();
     check_inputs(packed.cell(), sizes, call.x, call.lens, [call.h.len(), call.c.len()])?;
     let Dims { time, batch, .. } = call.x.dims();
@@ -56,9 +72,7 @@ pub fn forward(packed: &PackedWeights, mut call: Call<'_>, scratch: &mut Scratch
     let rows = locate(&mut call, sizes, ragged.rows(), addresses);
     for first in (0..batch).step_by(blocking.rows) {
         let rows = rows.range(first..(first + blocking.rows).min(batch));
-        let block = Block { packed, rows, steps: blocking.steps, x, floats, layout };
-        // SAFETY: the call was checked, its rows were located, the scratch has the sizes of the layout; nothing is kept.
-        unsafe { steps::run(block, Discard) }
+        run(Block { packed, rows, steps: blocking.steps, x, floats, layout });
     }
     Ok(())
 }
@@ -81,3 +95,6 @@ fn locate<'s>(
     let y_time = call.y.as_ref().map_or(0, ViewMut::time_stride);
     Rows { addresses, ragged, x_time: call.x.time_stride(), y_time, reverse: call.reverse }
 }
+
+#[cfg(test)]
+mod tests;

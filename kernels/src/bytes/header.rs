@@ -7,7 +7,7 @@ use crate::direction::Direction;
 use crate::error::{BYTES_VERSION, BytesError, Error};
 use crate::isa::Target;
 use crate::pack::WeightPanels;
-use crate::product::F32;
+use crate::product::Packing;
 use crate::sizes::Sizes;
 use alloc::vec::Vec;
 
@@ -38,7 +38,7 @@ pub(super) struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    pub(super) fn new(target: Target, panels: &WeightPanels<F32>) -> Shared<'a> {
+    pub(super) fn new<P: Packing>(target: Target, panels: &WeightPanels<P>) -> Shared<'a> {
         let operator = match panels.cell() {
             Cell::Lstm(_) => 0,
             Cell::Gru(_) => 1,
@@ -137,10 +137,10 @@ pub(super) fn read_options(operator: u32, options: &[u8]) -> Result<(Cell, bool)
 }
 
 /// The header and the options of every direction; the checksum is 0.
-pub(super) fn head<'a>(
+pub(super) fn head<'a, P: Packing>(
     direction: Direction,
     shared: Shared<'_>,
-    panels: impl Iterator<Item = &'a WeightPanels<F32>>,
+    panels: impl Iterator<Item = &'a WeightPanels<P>>,
     length: usize,
 ) -> Result<Vec<u8>, Error> {
     let number = |n: usize| u32::try_from(n).map_err(|_| Error::Overflow { what: "packed bytes" });
@@ -164,7 +164,7 @@ pub(super) fn head<'a>(
 }
 
 /// The options of a direction, as [`read_options`] takes them.
-fn options(panels: &WeightPanels<F32>) -> [u8; HEADER] {
+fn options<P: Packing>(panels: &WeightPanels<P>) -> [u8; HEADER] {
     let cell = panels.cell();
     let flag = match cell {
         Cell::Lstm(cell) => cell.input_forget,
