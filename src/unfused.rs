@@ -3,21 +3,32 @@
 //! The input of many steps is projected by one product, every step adds the product of h, the gates are materialised
 //! between product and activation, and activations are the standard library's.
 
-use crate::layer::Rows;
+use crate::rows::Rows;
+use crate::sequence::Views;
 use crate::{Error, LayerWeights, Sequence, Shape, State};
 use rnnpack_kernels::gemm::{GemmElement, gemm_bt};
 use rnnpack_kernels::reference::{self, Real};
 use rnnpack_kernels::{Cell, Dims, GruCell, LstmCell, RnnCell, View, ViewMut, Weights, zero_padding};
+use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Numbers that a chunk of steps may take, input and projected input together; one step may take more. Large enough for
 /// a product of full speed at any usual size, small enough (4 MiB of f64) to be kept by every stream.
 const CHUNK: usize = 1 << 19;
 
 /// What an unfused layer computes with: f32 or f64. Cell functions are computed in f64 and rounded.
-pub trait Number: GemmElement + Into<f64> {
+///
+/// The trait is sealed: nothing else implements it.
+pub trait Number: GemmElement + Into<f64> + sealed::Number {
     /// The number nearest to `x`.
     fn rounded(x: f64) -> Self;
+}
+
+mod sealed {
+    pub trait Number {}
+    impl Number for f32 {}
+    impl Number for f64 {}
 }
 
 impl Number for f32 {
@@ -38,11 +49,12 @@ impl Number for f64 {
 /// promise of one answer: a blocked product adds its terms in an order that depends on the sizes, so that a row's
 /// result may depend, in the last bits, on the batch around it and on the chunks of a sequence.
 ///
-/// It is immutable: one layer serves any number of streams and threads, each with its own [`State`] and
-/// [`UnfusedScratch`].
+/// It is a handle: a clone shares the weights, which never change. One layer serves any number of streams and threads, each
+/// with its own [`State`] and [`UnfusedScratch`].
+#[derive(Clone)]
 pub struct UnfusedLayer<F> {
     shape: Shape,
-    directions: Vec<Matrices<F>>,
+    directions: Arc<[Matrices<F>]>,
 }
 
 /// A layer of doubles: every product by `dgemm`, activations by the standard library.
@@ -56,7 +68,7 @@ pub type ScratchF64 = UnfusedScratch<f64>;
 /// Working memory of [`UnfusedLayer::forward`], for any layer and shape. It grows to the largest call and is then
 /// reused. `matrixmultiply` has memory of its own beside it, at most some MiB, which it takes and gives back in every
 /// product.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct UnfusedScratch<F> {
     /// Batch rows, longest sequence first.
     order: Vec<usize>,
@@ -99,18 +111,41 @@ impl<F: Number> UnfusedLayer<F> {
         State::zeros(self.cell(), self.shape, batch)
     }
 
-    /// Runs the layer over a sequence, on the calling thread. The scratch does not grow after a call of the same size.
+    /// Runs the layer over a sequence, on the calling thread whatever threads it may take. The scratch does not grow after a
+    /// call of the same size.
     ///
     /// # Errors
-    /// [`Error::Kernel`] names the extent, length or `sequence_lens` entry that does not fit; nothing was written then. It
-    /// also tells of working memory that cannot be had; one of two directions may have run then.
+    /// Those of [`Layer::forward`](crate::Layer::forward).
     pub fn forward(
         &self,
         sequence: Sequence<'_, F>,
         state: &mut State<F>,
         scratch: &mut UnfusedScratch<F>,
     ) -> Result<(), Error> {
-        let Rows { x, lens, mut y, h, c } = Rows::new(self.cell(), self.shape, sequence, state)?;
+        self.run(sequence.views_of(self.shape, state.batch())?, state, scratch)
+    }
+
+    /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state.
+    ///
+    /// # Errors
+    /// As [`UnfusedLayer::forward`].
+    pub fn step(
+        &self,
+        x: &[F],
+        state: &mut State<F>,
+        y: &mut [F],
+        scratch: &mut UnfusedScratch<F>,
+    ) -> Result<(), Error> {
+        self.run(Views::one_step(self.shape, state.batch(), x, y)?, state, scratch)
+    }
+
+    fn run(
+        &self,
+        views: Views<'_, F>,
+        state: &mut State<F>,
+        scratch: &mut UnfusedScratch<F>,
+    ) -> Result<(), Error> {
+        let Rows { x, lens, mut y, h, c } = Rows::new(self.cell(), self.shape, views, state)?;
         let Dims { time, batch, .. } = x.dims();
         let buffers = Buffers::new(self.shape, self.widest(), [time, batch])?;
         scratch.prepare(time, batch, lens, buffers)?;
@@ -128,23 +163,16 @@ impl<F: Number> UnfusedLayer<F> {
         Ok(())
     }
 
-    /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state.
-    ///
-    /// # Errors
-    /// As [`UnfusedLayer::forward`].
-    pub fn step(
-        &self,
-        x: &[F],
-        state: &mut State<F>,
-        y: &mut [F],
-        scratch: &mut UnfusedScratch<F>,
-    ) -> Result<(), Error> {
-        self.forward(Sequence::one_step(self.shape, state.batch, x, y)?, state, scratch)
-    }
-
     /// Sums of gates of a step and row, in the direction that has most.
     fn widest(&self) -> usize {
         self.directions.iter().map(Matrices::width).max().unwrap_or(0)
+    }
+}
+
+impl<F: Number> fmt::Debug for UnfusedLayer<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut layer = f.debug_struct("UnfusedLayer");
+        layer.field("cell", self.cell()).field("shape", &self.shape).finish_non_exhaustive()
     }
 }
 

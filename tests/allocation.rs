@@ -6,7 +6,6 @@ mod support;
 use allocation_counter::measure;
 use rnnpack::{
     Cell, Direction, Layer, Layout, Scratch, Sequence, Shape, Stack, StackScratch, State, Variant, View,
-    ViewMut,
 };
 use support::forms::forms;
 use support::{Case, Contents, embedded};
@@ -19,11 +18,7 @@ fn forward(
     y: &mut [f32],
     scratch: &mut Scratch,
 ) {
-    let sequence = Sequence {
-        x: View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap(),
-        lens: case.lens.as_deref(),
-        y: Some(ViewMut::new(y, case.y_dims(), Layout::TimeMajor).unwrap()),
-    };
+    let sequence = Sequence::dense(&contents.x, y).optional_lens(case.lens.as_deref());
     layer.forward(sequence, state, scratch).unwrap();
 }
 
@@ -148,7 +143,7 @@ fn a_stack_does_not_allocate_after_the_first_call() {
         let mut scratch = StackScratch::new();
         let mut call = || {
             let x = View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap();
-            stack.forward(Sequence { x, lens: None, y: None }, &mut state, &mut scratch).unwrap();
+            stack.forward(Sequence::views(x, None), &mut state, &mut scratch).unwrap();
         };
         assert!(measure(&mut call).count_total > 0);
         let later = measure(|| (0..3).for_each(|_| call()));

@@ -79,6 +79,7 @@ fn status_of(error: &rnnpack::Error) -> Status {
             Kernel::Memory { .. } => RNNPACK_MEMORY,
             _ => RNNPACK_SHAPE,
         },
+        rnnpack::Error::Elements { .. } => RNNPACK_SHAPE,
         rnnpack::Error::UnknownIsa { .. } => RNNPACK_NO_ISA,
         rnnpack::Error::Onnx(error) => match error {
             OnnxError::Malformed { .. } | OnnxError::Opset { .. } | OnnxError::Name { .. } => RNNPACK_ONNX,
