@@ -1,14 +1,11 @@
 //! What the benches time. Every one is answered and checked first: no time is reported for a wrong result.
 #![allow(dead_code, reason = "every bench uses a part of it")]
 
-#[path = "../tests/support/mod.rs"]
-mod cases;
+pub(crate) use rnnpack_dev::{Case, Contents, Output};
 
-pub(crate) use cases::{Case, Contents, Output};
-
-use cases::bound::Bounded;
 use criterion::{BenchmarkId, Throughput};
 use rnnpack::{Cell, Dims, Direction, Layer, Scratch, Sequence, Shape, State, Threads, Variant};
+use rnnpack_dev::bound::Bounded;
 
 /// One direction of a call, `[T, B, I, H]`.
 pub(crate) fn case([time, batch, input, hidden]: [usize; 4]) -> Case {
@@ -79,9 +76,9 @@ pub(crate) fn check(variant: Variant, case: &Case, contents: &Contents, output: 
         let (h, c) = (row(&output.h, state_dims, b), row(&output.c, state_dims, b));
         let output = Output { y: row(&output.y, case.y_dims(), b), h, c };
         if variant.is_fused() {
-            output.difference(&cases::expected(&alone, &of_row)).unwrap();
+            output.difference(&rnnpack_dev::expected(&alone, &of_row)).unwrap();
         } else {
-            output.within(&cases::expected::<Bounded<false>>(&alone, &of_row)).unwrap();
+            output.within(&rnnpack_dev::expected::<Bounded<false>>(&alone, &of_row)).unwrap();
         }
     }
 }

@@ -69,9 +69,6 @@ pub enum Error {
     },
     /// Tensors under PyTorch's names are not those of a layer or a stack.
     PyTorch(PyTorchError),
-    /// An ONNX file or one of its nodes.
-    #[cfg(feature = "onnx")]
-    Onnx(crate::onnx::OnnxError),
 }
 
 impl fmt::Display for Error {
@@ -104,8 +101,6 @@ impl fmt::Display for Error {
             Error::Row { row, batch } => write!(f, "row {row} is out of range: the state has {batch} rows"),
             Error::MissingTensor { tensor } => write!(f, "the weights lack {tensor}"),
             Error::PyTorch(e) => e.fmt(f),
-            #[cfg(feature = "onnx")]
-            Error::Onnx(e) => e.fmt(f),
         }
     }
 }
@@ -115,8 +110,6 @@ impl std::error::Error for Error {
         match self {
             // They are printed as they are, so that what is behind this error is what is behind them.
             Error::Kernel(e) => e.source(),
-            #[cfg(feature = "onnx")]
-            Error::Onnx(e) => e.source(),
             _ => None,
         }
     }
@@ -125,13 +118,6 @@ impl std::error::Error for Error {
 impl From<rnnpack_kernels::Error> for Error {
     fn from(e: rnnpack_kernels::Error) -> Error {
         Error::Kernel(e)
-    }
-}
-
-#[cfg(feature = "onnx")]
-impl From<crate::onnx::OnnxError> for Error {
-    fn from(e: crate::onnx::OnnxError) -> Error {
-        Error::Onnx(e)
     }
 }
 

@@ -40,9 +40,9 @@
 //! | begin, copy and reorder streams of a batch | [`State::reset_row`], [`State::copy_row`], [`State::gather`] |
 //! | keep state and scratch yourself | [`Layer::forward`], [`Layer::step`] |
 //! | put layers on top of each other | [`Stack`] |
-//! | take the layers of an ONNX file | `onnx::recurrent_nodes` (feature `onnx`) |
-//! | run a whole ONNX model | `onnx::Model` (feature `tract`) |
-//! | put the layers of your own tract program on these kernels | `onnx::register` (feature `tract`) |
+//! | compute in f64 | `LayerF64` (feature `f64`) |
+//! | take the layers of an ONNX file | the crate `rnnpack-onnx` |
+//! | run a whole ONNX model, or put the layers of your own tract program on these kernels | the crate `rnnpack-tract` |
 //! | force an instruction set | [`ISA_VARIABLE`], [`Planner::for_isa`] |
 //!
 //! # Features
@@ -50,11 +50,7 @@
 //! | feature | what it adds | costs |
 //! |---|---|---|
 //! | `rayon` (default) | the batch path on several threads | rayon |
-//! | `onnx` | recurrent nodes of ONNX files, listed and packed | a protobuf parser |
-//! | `tract` | whole ONNX models on tract, with LSTM, GRU and RNN nodes on these kernels | tract: minutes of build |
-//! | `f64` (in `onnx`) | layers of doubles | matrixmultiply |
-//! | `baseline` | unfused layers to compare with | matrixmultiply |
-//! | `cli` | the command `rnnpack` | all of the above |
+//! | `f64` | layers of doubles, and unfused layers to compare with | matrixmultiply |
 //!
 //! # Never silently wrong
 //!
@@ -64,15 +60,11 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "baseline")]
-pub mod baseline;
 mod batch;
 mod builder;
 mod error;
 mod layer;
 mod network;
-#[cfg(feature = "onnx")]
-pub mod onnx;
 mod plan;
 mod pytorch;
 mod rows;
@@ -83,7 +75,7 @@ mod stack;
 mod stack_state;
 mod state;
 mod stream;
-#[cfg(any(feature = "f64", feature = "baseline"))]
+#[cfg(feature = "f64")]
 mod unfused;
 mod weights;
 
@@ -98,7 +90,7 @@ pub use rnnpack_kernels::{Activation, Cell, GruCell, LstmCell, RnnCell};
 pub use rnnpack_kernels::{
     Dims, Direction, Element, GateOrder, Layout, Strides, Target, Variant, View, ViewMut,
 };
-pub use rnnpack_kernels::{activation, bytes, probe, reference};
+pub use rnnpack_kernels::{activation, bytes, compare, probe, reference};
 pub use scratch::Scratch;
 pub use sequence::{Sequence, Threads};
 pub use shape::Shape;
@@ -107,9 +99,7 @@ pub use stack_state::{StackScratch, StackState};
 pub use state::State;
 pub use stream::{Stream, StreamWith};
 #[cfg(feature = "f64")]
-pub use unfused::{LayerF64, ScratchF64};
-#[cfg(any(feature = "f64", feature = "baseline"))]
-pub use unfused::{Number, UnfusedLayer, UnfusedScratch};
+pub use unfused::{LayerF64, Number, ScratchF64, UnfusedLayer, UnfusedScratch};
 pub use weights::{LayerTensors, LayerWeights};
 
 /// The code of the README, compiled and run.

@@ -1,7 +1,7 @@
 //! What a stream runs: the calls that layers, stacks and layers of doubles have in common.
 
 use crate::{Error, Layer, Scratch, Sequence, Stack, StackScratch, StackState, State};
-#[cfg(any(feature = "f64", feature = "baseline"))]
+#[cfg(feature = "f64")]
 use crate::{Number, UnfusedLayer, UnfusedScratch};
 use rnnpack_kernels::Element;
 use std::fmt::Debug;
@@ -108,7 +108,7 @@ macro_rules! network {
 network!([] Layer, f32, State, Scratch);
 network!([] Stack, f32, StackState, StackScratch);
 network!(
-    #[cfg(any(feature = "f64", feature = "baseline"))]
+    #[cfg(feature = "f64")]
     [F: Number] UnfusedLayer<F>, F, State<F>, UnfusedScratch<F>
 );
 

@@ -37,14 +37,14 @@ use rnnpack_kernels::{Dims, Element, Error as KernelError, Layout, View, ViewMut
 #[derive(Debug)]
 #[must_use = "a sequence is given to `forward` or `run`"]
 pub struct Sequence<'a, F = f32> {
-    tensors: Tensors<'a, F>,
+    form: Form<'a, F>,
     lens: Option<&'a [i32]>,
     threads: Threads,
 }
 
 /// The tensors of a sequence, as far as they are known before the layer and the state are.
 #[derive(Debug)]
-enum Tensors<'a, F> {
+enum Form<'a, F> {
     Dense(Dense<'a, F>),
     Views {
         x: View<'a, F>,
@@ -85,21 +85,21 @@ impl<'a, F: Element> Sequence<'a, F> {
     /// With two directions PyTorch's output is another tensor: `[T, B, 2·H]`, which
     /// [`concatenated`](Sequence::concatenated) writes.
     pub fn dense(x: &'a [F], y: &'a mut [F]) -> Sequence<'a, F> {
-        Sequence::of(Tensors::Dense(Dense { x, y: Some(y), layout: Layout::TimeMajor, concatenated: false }))
+        Sequence::of(Form::Dense(Dense { x, y: Some(y), layout: Layout::TimeMajor, concatenated: false }))
     }
 
     /// Dense x `[T, B, I]` alone, where the final state is all that is wanted.
     pub fn input(x: &'a [F]) -> Sequence<'a, F> {
-        Sequence::of(Tensors::Dense(Dense { x, y: None, layout: Layout::TimeMajor, concatenated: false }))
+        Sequence::of(Form::Dense(Dense { x, y: None, layout: Layout::TimeMajor, concatenated: false }))
     }
 
     /// Tensors anywhere in memory: x of the extents `[T, 1, B, I]`, and y `[T, D, B, H]` where it is wanted.
     pub fn views(x: View<'a, F>, y: Option<ViewMut<'a, F>>) -> Sequence<'a, F> {
-        Sequence::of(Tensors::Views { x, y, layout: None })
+        Sequence::of(Form::Views { x, y, layout: None })
     }
 
-    fn of(tensors: Tensors<'a, F>) -> Sequence<'a, F> {
-        Sequence { tensors, lens: None, threads: Threads::Caller }
+    fn of(form: Form<'a, F>) -> Sequence<'a, F> {
+        Sequence { form, lens: None, threads: Threads::Caller }
     }
 
     /// Steps of each batch row, `[B]`, 0 to T, as ONNX's `sequence_lens`; all have T where they are not given. A row's final
@@ -130,20 +130,20 @@ impl<'a, F: Element> Sequence<'a, F> {
     }
 
     fn laid_out(mut self, what: &'static str, say: impl FnOnce(&mut Dense<'a, F>)) -> Sequence<'a, F> {
-        match &mut self.tensors {
-            Tensors::Dense(dense) => say(dense),
-            Tensors::Views { layout, .. } => *layout = Some(what),
+        match &mut self.form {
+            Form::Dense(dense) => say(dense),
+            Form::Views { layout, .. } => *layout = Some(what),
         }
         self
     }
 
     /// The tensors as a network of this shape and a state of `batch` rows see them.
     pub(crate) fn views_of(self, shape: Shape, batch: usize) -> Result<Views<'a, F>, Error> {
-        let Sequence { tensors, lens, threads } = self;
-        let (x, y) = match tensors {
-            Tensors::Dense(dense) => dense.views(shape, batch)?,
-            Tensors::Views { layout: Some(option), .. } => return Err(Error::ViewLayout { option }),
-            Tensors::Views { x, y, layout: None } => (x, y),
+        let Sequence { form, lens, threads } = self;
+        let (x, y) = match form {
+            Form::Dense(dense) => dense.views(shape, batch)?,
+            Form::Views { layout: Some(option), .. } => return Err(Error::ViewLayout { option }),
+            Form::Views { x, y, layout: None } => (x, y),
         };
         Ok(Views { x, y, lens, threads })
     }

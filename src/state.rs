@@ -32,7 +32,11 @@ pub struct State<F = f32> {
 }
 
 impl<F: Element> State<F> {
-    pub(crate) fn zeros(cell: &Cell, shape: Shape, batch: usize) -> Result<State<F>, Error> {
+    /// A state at zeros, of `batch` rows of a layer of this shape and kind of cell; a layer makes its own by `new_state`.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] where it does not fit into memory.
+    pub fn zeros(cell: &Cell, shape: Shape, batch: usize) -> Result<State<F>, Error> {
         State::with_cells(shape, batch, cell.has_cell_state())
     }
 

@@ -1,7 +1,7 @@
 //! A network with its state and scratch: what most programs call.
 
 use crate::{Error, Layer, Network, NetworkState, Sequence, Stack};
-#[cfg(any(feature = "f64", feature = "baseline"))]
+#[cfg(feature = "f64")]
 use crate::{Number, UnfusedLayer};
 
 /// A stream, or a batch of streams that go step by step together: a network, its state, and its own scratch.
@@ -176,7 +176,7 @@ impl Stack {
     }
 }
 
-#[cfg(any(feature = "f64", feature = "baseline"))]
+#[cfg(feature = "f64")]
 impl<F: Number> UnfusedLayer<F> {
     /// `batch` streams of the layer, from zero states on.
     ///

@@ -58,11 +58,9 @@ pub struct UnfusedLayer<F> {
 }
 
 /// A layer of doubles: every product by `dgemm`, activations by the standard library.
-#[cfg(feature = "f64")]
 pub type LayerF64 = UnfusedLayer<f64>;
 
 /// Working memory of [`LayerF64`].
-#[cfg(feature = "f64")]
 pub type ScratchF64 = UnfusedScratch<f64>;
 
 /// Working memory of [`UnfusedLayer::forward`], for any layer and shape. It grows to the largest call and is then

@@ -1,14 +1,12 @@
 //! On the serial path a call allocates nothing after the first one of its size. (The batch path hands its shares to
 //! rayon, which may allocate for its own purposes.)
 
-mod support;
-
 use allocation_counter::measure;
 use rnnpack::{
     Cell, Direction, Layer, Layout, Scratch, Sequence, Shape, Stack, StackScratch, State, Variant, View,
 };
-use support::forms::forms;
-use support::{Case, Contents, embedded};
+use rnnpack_dev::forms::forms;
+use rnnpack_dev::{Case, Contents, embedded};
 
 fn forward(
     layer: &Layer,

@@ -3,13 +3,11 @@
 //! The program of `tests/no_std` is built around a packed layer, for every instruction set that this CPU has, and run.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
-mod support;
-
 use rnnpack::{Activation, Cell, Direction, Layer, LstmCell, Scratch, Shape, Variant};
+use rnnpack_dev::{Case, embedded};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
-use support::{Case, embedded};
 
 const SHAPE: Shape = Shape { input: 5, hidden: 23, direction: Direction::Bidirectional };
 

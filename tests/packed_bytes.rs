@@ -1,12 +1,10 @@
 //! Packed bytes that are not what was packed, or not for here, are refused, and for the right reason.
 
-mod support;
-
 use rnnpack::bytes::{self, BytesError, VERSION};
 use rnnpack::{Activation, Cell, Direction, Layer, LstmCell, Shape, Target, Variant};
+use rnnpack_dev::forms::forms;
+use rnnpack_dev::{Case, embedded};
 use rnnpack_kernels::{Error as KernelError, Packed};
-use support::forms::forms;
-use support::{Case, embedded};
 
 /// A small layer of two directions with peepholes, for 4 lanes; the biases end between boundaries.
 fn packed() -> Vec<u8> {

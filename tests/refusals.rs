@@ -1,16 +1,14 @@
 //! What is refused, by which words, and that a refusal writes nothing.
 
-mod support;
-
 use rnnpack::{
     Activation, Cell, Dims, Direction, Error, GateOrder, GruCell, Layer, LayerTensors, LayerWeights, Layout,
     LstmCell, Planner, PyTorchTensors, RnnCell, Scratch, Sequence, Shape, Stack, StackScratch, State,
     Strides, Threads, Variant, View, ViewMut,
 };
+use rnnpack_dev::forms::forms;
+use rnnpack_dev::{Case, Contents, SENTINEL};
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::{Call, Packed, Tensors, Weights, forward};
-use support::forms::forms;
-use support::{Case, Contents, SENTINEL};
 
 const SHAPE: Shape = Shape { input: 3, hidden: 5, direction: Direction::Bidirectional };
 const DIMS: Dims = Dims { time: 4, directions: 2, batch: 2, width: 5 };
@@ -368,7 +366,7 @@ fn empty_tensors_may_have_any_strides() {
     let mut state = contents.state(&layer, case.batch);
     let x = View::strided(&[], case.x_dims(), any).unwrap();
     layer.forward(Sequence::views(x, None), &mut state, &mut Scratch::new()).unwrap();
-    let expected = support::expected::<f32>(&case, &contents);
+    let expected = rnnpack_dev::expected::<f32>(&case, &contents);
     assert_eq!((state.h().len(), x.row(3, 0, 1)), (expected.h.len(), &[][..]));
 
     let none = Dims { batch: 0, ..DIMS };

@@ -1,27 +1,19 @@
 //! Layers over `matrixmultiply`: of doubles, and the unfused baseline of f32, which have one body.
 
-#[path = "support/forms.rs"]
-mod forms;
-#[path = "support/near.rs"]
-mod near;
-#[path = "support/numbers.rs"]
-mod numbers;
-#[path = "support/options.rs"]
-mod options;
-
 use allocation_counter::measure;
-use forms::forms;
-use near::Near;
-use numbers::Numbers;
-use options::{activations, cells};
 use proptest::prelude::*;
 use proptest::sample::select;
+use rnnpack::compare::within;
 use rnnpack::reference::{self, Real};
 use rnnpack::{
     Activation, Cell, Dims, Direction, Error, GateOrder, Layer, LayerF64, LayerTensors, LayerWeights, Layout,
     Number, Scratch, ScratchF64, Sequence, Shape, State, Strides, UnfusedLayer, UnfusedScratch, View,
     ViewMut,
 };
+use rnnpack_dev::forms::forms;
+use rnnpack_dev::near::Near;
+use rnnpack_dev::numbers::Numbers;
+use rnnpack_dev::options::{activations, cells};
 
 /// A layer and a call of it: everything that its result depends on.
 #[derive(Clone, Debug)]
@@ -212,15 +204,10 @@ where
         got.tensors().into_iter().zip(exact.tensors()).zip(bounds.tensors())
     {
         assert_eq!([got.len(), bounds.len()], [exact.len(); 2], "{name}");
-        for (i, ((&got, &exact), bound)) in got.iter().zip(exact).zip(bounds).enumerate() {
+        within(got, exact, |i| bounds[i].error()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        for (exact, bound) in exact.iter().zip(bounds) {
             assert_eq!(bound.value.to_bits(), exact.to_bits(), "the bound is about another value");
-            let (got, error) = (f64::from(got), bound.error());
-            // Written so that a NaN is not within any bound.
-            assert!(
-                (got - exact).abs() <= error,
-                "{name}[{i}] is {got:e}, not within {error:e} of {exact:e}"
-            );
-            (largest, scale) = (largest.max(error), scale.max(exact.abs()));
+            (largest, scale) = (largest.max(bound.error()), scale.max(exact.abs()));
         }
     }
     Some(if scale > 0.0 { largest / scale } else { 0.0 })
@@ -442,5 +429,5 @@ fn layers_are_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<LayerF64>();
     shared::<ScratchF64>();
-    shared::<rnnpack::baseline::Unfused>();
+    shared::<rnnpack::UnfusedLayer<f32>>();
 }

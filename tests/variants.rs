@@ -3,14 +3,12 @@
 //! What is promised comes from `RNNPACK_PROMISED_ISAS` (names separated by commas) or, without it, from the CPU's flags
 //! as the operating system lists them: never from the crate's own detection, which is what is under test.
 
-mod support;
-
 use rnnpack::{Cell, Direction, ISA_VARIABLE, Layer, Shape, Variant};
+use rnnpack_dev::forms::forms;
+use rnnpack_dev::{Case, expected, run};
 use std::collections::BTreeSet;
 use std::env;
 use std::process::{Command, Output};
-use support::forms::forms;
-use support::{Case, expected, run};
 
 const PROMISE_VARIABLE: &str = "RNNPACK_PROMISED_ISAS";
 /// Set in the processes that tests here start.

@@ -1,7 +1,7 @@
 use crate::lent::{self, Lent};
 use crate::{Failure, RNNPACK_ARGUMENT, Status, isa, status};
-use rnnpack::onnx::{CellAttributes, RecurrentOp};
 use rnnpack::{Direction, GateOrder, Layer, LayerTensors, LayerWeights, Shape};
+use rnnpack_onnx::{CellAttributes, RecurrentOp};
 use std::ffi::c_char;
 
 /// Operator: LSTM, with 4 gates.

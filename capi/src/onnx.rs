@@ -2,7 +2,7 @@ use crate::layer::{DIRECTIONS, OPS, constant};
 use crate::lent::{self, Lent};
 use crate::{Failure, LayerHandle, RNNPACK_NOT_FOUND, RNNPACK_ONNX, Status, status};
 use rnnpack::Layout;
-use rnnpack::onnx::{DType, RecurrentNode, recurrent_nodes};
+use rnnpack_onnx::{DType, RecurrentNode, recurrent_nodes};
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::null;
 

@@ -1,4 +1,3 @@
-use rnnpack::onnx::OnnxError;
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -63,6 +62,18 @@ impl From<rnnpack::Error> for Failure {
     }
 }
 
+impl From<rnnpack_onnx::Error> for Failure {
+    fn from(error: rnnpack_onnx::Error) -> Failure {
+        use rnnpack_onnx::Error::{Layer, Malformed, Name, Opset};
+        let status = match &error {
+            Malformed { .. } | Opset { .. } | Name { .. } => RNNPACK_ONNX,
+            Layer { source, .. } => status_of(source),
+            _ => RNNPACK_UNSUPPORTED,
+        };
+        Failure::new(status, error.to_string())
+    }
+}
+
 impl From<rnnpack::KernelError> for Failure {
     fn from(error: rnnpack::KernelError) -> Failure {
         rnnpack::Error::Kernel(error).into()
@@ -81,11 +92,6 @@ fn status_of(error: &rnnpack::Error) -> Status {
         },
         rnnpack::Error::Elements { .. } => RNNPACK_SHAPE,
         rnnpack::Error::UnknownIsa { .. } => RNNPACK_NO_ISA,
-        rnnpack::Error::Onnx(error) => match error {
-            OnnxError::Malformed { .. } | OnnxError::Opset { .. } | OnnxError::Name { .. } => RNNPACK_ONNX,
-            OnnxError::Layer { source, .. } => status_of(source),
-            _ => RNNPACK_UNSUPPORTED,
-        },
         _ => RNNPACK_INTERNAL,
     }
 }

@@ -2,15 +2,14 @@
 //! contents including NaN, infinities and subnormals, on every instruction set of this machine.
 #![no_main]
 
-#[path = "../../tests/support/bound.rs"]
-mod bound;
 #[path = "differential/draw.rs"]
 mod draw;
 
-use bound::Bounded;
 use draw::{Case, is_usable};
 use libfuzzer_sys::fuzz_target;
+use rnnpack_dev::bound::Bounded;
 use rnnpack_kernels::blocking::Blocking;
+use rnnpack_kernels::compare::within;
 use rnnpack_kernels::{
     Call, Cell, Dims, Error, Packed, Scratch, Strides, Tensors, Variant, View, ViewMut, Weights, forward,
     reference,
@@ -178,14 +177,9 @@ fn compare(variant: Variant, got: &Results, expected: &Results) {
 fn judge<const FUSED: bool>(variant: Variant, operands: &Operands<'_>, got: &Results) {
     let bounds = operands.expected::<Bounded<FUSED>>().unwrap();
     for (name, (got, bounds)) in NAMES.iter().zip(got.iter().zip(&bounds)) {
-        for (i, (&got, bound)) in got.iter().zip(bounds).enumerate() {
-            let Bounded { value, error } = *bound;
-            let within = (f64::from(got) - value).abs() <= error;
-            assert!(
-                within || !error.is_finite() || !value.is_finite(),
-                "{variant}: {name}[{i}] is {got:e}, not within {error:e} of {value:e}"
-            );
-        }
+        let exact: Vec<f64> = bounds.iter().map(|bound| bound.value).collect();
+        let allowed = |i: usize| if exact[i].is_finite() { bounds[i].error } else { f64::INFINITY };
+        within(got, &exact, allowed).unwrap_or_else(|e| panic!("{variant}: {name}: {e}"));
     }
 }
 

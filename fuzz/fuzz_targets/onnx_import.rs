@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rnnpack::onnx::{DType, RecurrentNode};
 use rnnpack::{Activation, Cell, Shape};
+use rnnpack_onnx::{DType, RecurrentNode};
 
 /// Checks the size of a layer, whose weights have `$bytes_each` bytes each, and runs one step.
 macro_rules! step {
@@ -18,7 +18,7 @@ macro_rules! step {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(nodes) = rnnpack::onnx::recurrent_nodes(bytes) else { return };
+    let Ok(nodes) = rnnpack_onnx::recurrent_nodes(bytes) else { return };
     for node in &nodes {
         if let Some(e) = node.refusal() {
             assert!(!e.to_string().is_empty());

@@ -49,6 +49,7 @@ pub mod blocking;
 pub mod bytes;
 mod cell;
 mod check;
+pub mod compare;
 mod direction;
 mod error;
 #[cfg(feature = "gemm")]

@@ -1,13 +1,13 @@
 //! However a sequence is called, its result has the same bits.
 
 use crate::cases::{any_cells, cases, cases_of, one_way_cases, placements};
-use crate::support::numbers::Numbers;
-use crate::support::{Case, Contents, Output, SENTINEL, embedded, run, run_with};
 use crate::{Behaviour, check};
 use libtest_mimic::Failed;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rnnpack::{Dims, Direction, Layer, Layout, Scratch, Sequence, Strides, Threads, Variant, View, ViewMut};
+use rnnpack_dev::numbers::Numbers;
+use rnnpack_dev::{Case, Contents, Output, SENTINEL, embedded, run, run_with};
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::{Call, Packed, forward};
 

@@ -1,13 +1,13 @@
 //! Made-up calls of made-up layers.
 
-use crate::options::{activations, cells, is_bounded, parameters};
-use crate::support::Case;
-use crate::support::forms::forms;
-use crate::support::placement::Placement;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use rnnpack::{Cell, Direction, Shape};
+use rnnpack_dev::Case;
+use rnnpack_dev::forms::forms;
+use rnnpack_dev::options::{activations, cells, is_bounded, parameters};
+use rnnpack_dev::placement::Placement;
 
 /// Sizes around the lane widths, primes, several panels, and anything up to 70.
 pub(crate) fn hidden_sizes() -> impl Strategy<Value = usize> {

@@ -1,9 +1,6 @@
 //! What the cells' options mean, and that the ways to say the same thing give the same bits.
 
 use crate::cases::{any_cells, any_direction, cases, cases_of, hidden_sizes, plain_cells};
-use crate::options::{bounded_activations, cells, lstms};
-use crate::support::bound::Bounded;
-use crate::support::{Case, Contents, Output, SENTINEL, expected, layer, run};
 use crate::{Behaviour, check};
 use libtest_mimic::Failed;
 use proptest::collection::vec;
@@ -12,6 +9,9 @@ use rnnpack::{
     Activation, Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, LstmCell,
     PyTorchTensors, Sequence, Shape, Stack, StackScratch, Threads, Variant,
 };
+use rnnpack_dev::bound::Bounded;
+use rnnpack_dev::options::{bounded_activations, cells, lstms};
+use rnnpack_dev::{Case, Contents, Output, SENTINEL, expected, layer, run};
 
 pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("gate_orders_agree", gate_orders_agree),

@@ -1,16 +1,17 @@
 //! Kernels compute the reference bit for bit, and are as exact as the derived bounds say.
 
 use crate::cases::cases;
-use crate::options::{activations, is_bounded, parameters};
-use crate::support::bound::{Bounded, TINY, U, activation_error};
-use crate::support::forms::forms;
-use crate::support::{Case, Contents, Output, expected, run};
 use crate::{Behaviour, check};
 use libtest_mimic::Failed;
 use proptest::prelude::*;
 use proptest::sample::select;
+use rnnpack::compare::within;
 use rnnpack::reference::Real;
 use rnnpack::{Cell, Direction, Shape, Variant};
+use rnnpack_dev::bound::{Bounded, TINY, U, activation_error};
+use rnnpack_dev::forms::forms;
+use rnnpack_dev::options::{activations, is_bounded, parameters};
+use rnnpack_dev::{Case, Contents, Output, expected, run};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -118,14 +119,9 @@ fn activations_are_as_exact_as_the_bounds_assume(variant: Variant) -> Result<(),
         let sample: Vec<f32> = sample.filter(|x| x.is_finite()).collect();
         let mut values = sample.clone();
         activation.eval_slice(variant, &mut values);
-        for (&x, &value) in sample.iter().zip(&values) {
-            let (exact, bound) = (activation.eval64(x.into()), bounded(activation, x));
-            let error = (f64::from(value) - exact).abs();
-            if bound.is_finite() && (error > bound || error.is_nan()) {
-                return Err(format!("{activation} at {x:e} is {value:e}, not within {bound:e} of {exact:e}"));
-            }
-        }
-        Ok(())
+        let exact: Vec<f64> = sample.iter().map(|&x| activation.eval64(x.into())).collect();
+        within(&values, &exact, |i| bounded(activation, sample[i]))
+            .map_err(|e| format!("{activation} of {sample:?}: {e}"))
     })
 }
 
@@ -162,13 +158,9 @@ fn one_step_is_within_the_closed_bound_in_k(variant: Variant) -> Result<(), Fail
             let c_bound =
                 1.01 * ((cell + 5.0) / 4.0 * z + (cell + 2.0) * activation + 2.0 * (cell + 1.0) * U);
             let h_bound = 1.01 * (z / 4.0 + 2.0 * activation + U + c_bound);
-            for (name, value, exact, bound) in [("c", c, exact.c[i], c_bound), ("h", h, exact.h[i], h_bound)]
-            {
-                let error = (f64::from(value) - exact).abs();
-                if error.is_nan() || error > bound {
-                    return Err(format!("{name}[{i}] is {value:e}, not within {bound:e} of {exact:e}"));
-                }
-            }
+            let bounds = [c_bound, h_bound];
+            within(&[c, h], &[exact.c[i], exact.h[i]], |state| bounds[state])
+                .map_err(|e| format!("c and h of row {row}, unit {unit}: {e}"))?;
         }
         Ok(())
     })

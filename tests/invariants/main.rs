@@ -4,11 +4,6 @@
 //! compiled in but is not available here is reported as ignored, and `tests/variants.rs` decides whether it may be.
 //! `PROPTEST_CASES` sets the number of cases of each test.
 
-#[path = "../support/options.rs"]
-mod options;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod calls;
 mod cases;
 mod cells;

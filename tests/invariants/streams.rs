@@ -1,7 +1,7 @@
 //! Streams give the bits of the layers and stacks that they run, and rows of states can be moved.
 
 use crate::cases::{any_cells, any_direction, cases, cases_of, hidden_sizes, one_way_cases};
-use crate::support::{Case, Contents, Output, SENTINEL, run};
+
 use crate::{Behaviour, check};
 use libtest_mimic::Failed;
 use proptest::collection::vec;
@@ -11,6 +11,7 @@ use rnnpack::{
     Dims, Direction, Layer, Network, Scratch, Sequence, Shape, Stack, StackScratch, State, Stream, Threads,
     Variant,
 };
+use rnnpack_dev::{Case, Contents, Output, SENTINEL, run};
 
 pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("a_stream_gives_the_bits_of_its_layer", a_stream_gives_the_bits_of_its_layer),

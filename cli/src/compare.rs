@@ -1,0 +1,154 @@
+//! Differences between two sets of outputs, each of several named tensors.
+
+use crate::report::number;
+use crate::tensors::Tensors;
+use rnnpack::compare::Difference as Elements;
+use rnnpack_onnx::{DType, Tensor};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// How far one output is from what it should be, over all steps.
+pub(crate) struct Difference {
+    pub(crate) output: String,
+    /// Largest absolute difference; infinite where the tensors do not agree at all, which `mismatch` explains.
+    pub(crate) largest: f64,
+    /// Why the tensors do not agree at all: shapes, types, the places of NaN and infinity, or a missing output.
+    pub(crate) mismatch: Option<String>,
+    /// Largest finite magnitude of what it should be.
+    pub(crate) scale: f64,
+    /// What `largest` may be: the bound, or a step of the type where that is more, times the scale; 0 for integers and
+    /// booleans.
+    pub(crate) allowed: f64,
+}
+
+impl Difference {
+    pub(crate) fn passes(&self) -> bool {
+        self.largest <= self.allowed
+    }
+
+    /// Largest difference over the scale.
+    pub(crate) fn relative(&self) -> f64 {
+        if self.largest == 0.0 { 0.0 } else { self.largest / self.scale }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "output": self.output,
+            "largest_difference": number(self.largest),
+            "mismatch": self.mismatch,
+            "scale": self.scale,
+            "relative": number(self.relative()),
+            "allowed": self.allowed,
+            "passes": self.passes(),
+        })
+    }
+}
+
+/// Compares the outputs of each step. An output that one side lacks differs infinitely.
+pub(crate) fn compare(ours: &[Tensors], expected: &[Tensors], bound: f64) -> Vec<Difference> {
+    let names: BTreeSet<&String> = ours.iter().chain(expected).flat_map(Tensors::keys).collect();
+    names.into_iter().map(|name| of_output(name, ours, expected, bound)).collect()
+}
+
+/// Compares one output over all steps.
+fn of_output(name: &str, ours: &[Tensors], expected: &[Tensors], bound: f64) -> Difference {
+    let mut all = Elements::NONE;
+    let mut step = Some(0.0f64);
+    let steps = format!("{} steps, expected {}", ours.len(), expected.len());
+    let mut mismatch = (ours.len() != expected.len()).then_some(steps);
+    for (i, (ours, expected)) in ours.iter().zip(expected).enumerate() {
+        let compared = match (ours.get(name), expected.get(name)) {
+            (Some(ours), Some(expected)) => {
+                step = step.zip(step_of(ours.dtype())).map(|(a, b)| a.max(b));
+                of_tensors(ours, expected)
+            }
+            _ => Err("one side has no such output".to_owned()),
+        };
+        match compared {
+            Ok(found) => all = all.max(found),
+            Err(why) => drop(mismatch.get_or_insert(format!("step {i}: {why}"))),
+        }
+    }
+    let allowed = step.map_or(0.0, |step| bound.max(step) * all.scale);
+    let largest = if mismatch.is_some() { f64::INFINITY } else { all.largest };
+    Difference { output: name.to_owned(), largest, mismatch, scale: all.scale, allowed }
+}
+
+/// How far neighbouring numbers of half precision are apart at most, relative to them: what rounding makes of the
+/// smallest difference. 0 of types that are finer than any bound, none of integers and booleans.
+fn step_of(dtype: DType) -> Option<f64> {
+    match dtype {
+        DType::F32 | DType::F64 => Some(0.0),
+        DType::F16 => Some(2f64.powi(-10)),
+        DType::BF16 => Some(2f64.powi(-7)),
+        _ => None,
+    }
+}
+
+/// Recorded answers in half precision are f32: NumPy's archives hold no other.
+fn of_tensors(ours: &Tensor, expected: &Tensor) -> Result<Elements, String> {
+    let wide = (expected.dtype() == DType::F32).then(|| ours.to_f32()).flatten();
+    wide.as_ref().unwrap_or(ours).difference(expected).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(values: &[f32]) -> Tensors {
+        let tensor = Tensor::new(&[values.len()], values.to_vec()).unwrap();
+        Tensors::from([("y".to_owned(), tensor)])
+    }
+
+    #[test]
+    fn the_scale_is_that_of_all_steps_and_the_bound_relative_to_it() {
+        let (ours, expected) = ([step(&[1.0]), step(&[100.5])], [step(&[1.0]), step(&[100.0])]);
+        let [d] = compare(&ours, &expected, 0.01).try_into().ok().unwrap();
+        assert_eq!((d.largest, d.scale, d.allowed, d.passes()), (0.5, 100.0, 1.0, true));
+        assert!(!compare(&ours, &expected, 0.001)[0].passes());
+    }
+
+    #[test]
+    fn what_cannot_be_compared_never_passes() {
+        let cases: [(&[f32], &[f32], bool); 7] = [
+            (&[f32::NAN, 1.0], &[1.0, 1.0], false),
+            (&[1.0, 1.0], &[1.0, f32::NAN], false),
+            (&[f32::NAN], &[1.0], false),
+            (&[f32::NAN], &[f32::NAN], true),
+            (&[f32::INFINITY], &[f32::NEG_INFINITY], false),
+            (&[1.0, 2.0], &[1.0], false),
+            (&[1e-30], &[0.0], false),
+        ];
+        for (a, b, passes) in cases {
+            assert_eq!(compare(&[step(a)], &[step(b)], 1e-3)[0].passes(), passes, "{a:?} {b:?}");
+        }
+        let square = Tensor::new(&[1, 1], vec![1f32]).unwrap();
+        let square = Tensors::from([("y".to_owned(), square)]);
+        let [d] = compare(&[step(&[1.0])], &[square], 1e-3).try_into().ok().unwrap();
+        let why = "step 0: its dimensions are [1], expected [1, 1]";
+        assert_eq!((d.passes(), d.mismatch.as_deref()), (false, Some(why)));
+        assert!(!compare(&[step(&[1.0])], &[Tensors::new()], 1e-3)[0].passes());
+        assert!(!compare(&[step(&[1.0])], &[step(&[1.0]), step(&[1.0])], 1e-3)[0].passes());
+    }
+
+    #[test]
+    fn half_precision_may_be_a_step_off_and_is_compared_with_its_numbers_in_f32() {
+        let wide = Tensor::new(&[2], vec![1.0f32, 0.5]).unwrap();
+        let next = Tensor::new(&[2], vec![1.0f32, 0.5 + 0.001]).unwrap();
+        for (dtype, step) in [(DType::F16, 2f64.powi(-10)), (DType::BF16, 2f64.powi(-7))] {
+            let of = |t: &Tensor| [Tensors::from([("y".to_owned(), t.round_to(dtype).unwrap())])];
+            let same = &compare(&of(&wide), &[Tensors::from([("y".to_owned(), wide.clone())])], 1e-4)[0];
+            assert_eq!((same.largest, same.allowed), (0.0, step));
+            assert!(compare(&of(&wide), &of(&next), 1e-4)[0].passes());
+            assert_eq!(compare(&of(&wide), &of(&next), 1e-1)[0].allowed, 1e-1);
+        }
+    }
+
+    #[test]
+    fn integers_must_be_equal() {
+        let step = |x: i64| [Tensors::from([("n".to_owned(), Tensor::scalar(x))])];
+        assert!(compare(&step(7), &step(7), 1e-3)[0].passes());
+        assert!(!compare(&step(1_000_001), &step(1_000_000), 1e-3)[0].passes());
+        assert!(!compare(&step(i64::MAX), &step(i64::MAX - 1), 1e-3)[0].passes());
+    }
+}

@@ -1,0 +1,401 @@
+//! What a whole model is fed with: given by the user, recorded, or generated.
+
+use crate::tensors::{Random, Tensors, read_npy, read_npz};
+use anyhow::{Context, Result, anyhow, bail};
+use rnnpack_onnx::{DType, Error as OnnxError, Extent, Tensor, TensorData};
+use rnnpack_tract::Error;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use tract_onnx::pb;
+use tract_onnx::prelude::Framework;
+
+/// The size of a dimension that neither the file nor the user fixes.
+const DEFAULT_DIM: usize = 4;
+
+/// Inputs that the user gives.
+#[derive(clap::Args)]
+pub(crate) struct GivenArgs {
+    /// An input's value, or an archive whose keys are input names; may be repeated
+    #[arg(long, value_name = "NAME=FILE.npy|FILE.npz")]
+    input: Vec<String>,
+    /// An input to make a constant before the model is loaded, such as sr=16000; may be repeated
+    #[arg(long, value_name = "NAME=VALUE|NAME=FILE.npy")]
+    bind: Vec<String>,
+}
+
+impl GivenArgs {
+    pub(crate) fn new(input: Vec<String>, bind: Vec<String>) -> GivenArgs {
+        GivenArgs { input, bind }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.input.is_empty() && self.bind.is_empty()
+    }
+}
+
+/// How inputs that are not given are generated.
+#[derive(clap::Args)]
+pub(crate) struct GeneratedArgs {
+    /// Size of a dimension that the model only names, or all dimensions of an input, for generated inputs;
+    /// may be repeated
+    #[arg(long, value_name = "DIM=4|INPUT=1x576")]
+    pub(crate) dim: Vec<String>,
+    /// Seed of generated values
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// An input as the file declares it.
+struct Declared {
+    name: String,
+    /// Unless tensors cannot hold it.
+    dtype: Option<DType>,
+    dims: Option<Vec<Extent>>,
+    /// It is a recurrent node's W, R, B or P, which is packed once where it is a constant.
+    weights: bool,
+}
+
+/// All that is fed to a model in one run of a command.
+pub(crate) struct Feeds {
+    /// Constants at load, which the user asked for.
+    pub(crate) bound: Tensors,
+    /// Inputs that are weights of recurrent nodes.
+    pub(crate) weights: Vec<String>,
+    /// The inputs of one or more consecutive calls.
+    pub(crate) steps: Vec<Tensors>,
+    /// What was generated, in words.
+    pub(crate) generated: Vec<String>,
+}
+
+/// A recorded stream: inputs and outputs of consecutive calls.
+pub(crate) struct Recorded {
+    pub(crate) inputs: Vec<Tensors>,
+    pub(crate) outputs: Vec<Tensors>,
+}
+
+impl Feeds {
+    /// Of one call whose inputs are all given.
+    pub(crate) fn given(model: &[u8], args: &GivenArgs) -> Result<Feeds> {
+        let declared = declared_inputs(model)?;
+        let (bound, step) = given(&declared, args)?;
+        let missing: Vec<&str> = missing(&declared, &bound, &step).map(|d| d.name.as_str()).collect();
+        if let Some(name) = missing.first() {
+            bail!(
+                "no value for: {}; give each with --input, such as --input {name}=FILE.npy",
+                missing.join(", ")
+            );
+        }
+        Ok(Feeds { bound, weights: weights(&declared), steps: vec![step], generated: Vec::new() })
+    }
+
+    /// Of one call whose inputs are generated where they are not given.
+    pub(crate) fn generated(model: &[u8], args: &GivenArgs, how: &GeneratedArgs) -> Result<Feeds> {
+        let declared = declared_inputs(model)?;
+        let (bound, mut step) = given(&declared, args)?;
+        let dims = DimArgs::parse(&declared, &how.dim)?;
+        let mut random = Random::new(how.seed);
+        let mut generated = Vec::new();
+        let missing: Vec<&Declared> = missing(&declared, &bound, &step).collect();
+        for declared in missing {
+            let tensor = generate(declared, &dims, &mut random)?;
+            let values = match tensor.dtype() {
+                DType::F32 | DType::F64 | DType::F16 | DType::BF16 => "uniform in ±1",
+                DType::Bool => "all true",
+                _ => "all 1",
+            };
+            generated.push(format!("{} {} {:?}, {values}", declared.name, tensor.dtype(), tensor.dims()));
+            step.insert(declared.name.clone(), tensor);
+        }
+        Ok(Feeds { bound, weights: weights(&declared), steps: vec![step], generated })
+    }
+
+    /// Of a recorded stream.
+    pub(crate) fn recorded(model: &[u8], args: &GivenArgs, recorded: &Recorded) -> Result<Feeds> {
+        let declared = declared_inputs(model)?;
+        let (bound, given) = given(&declared, args)?;
+        if let Some(name) = given.keys().next() {
+            bail!("--input {name}: the recorded stream gives all inputs; leave it out, or use --bind");
+        }
+        let mut steps = recorded.inputs.clone();
+        for step in &mut steps {
+            step.retain(|name, _| !bound.contains_key(name));
+            for (name, tensor) in step {
+                *tensor = fitted(find(&declared, name)?, tensor.clone())?;
+            }
+        }
+        Ok(Feeds { bound, weights: weights(&declared), steps, generated: Vec::new() })
+    }
+
+    /// `error` of a model that got these, with advice where it got generated inputs that may not fit.
+    pub(crate) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        use Error::{Onnx, Panic, Tract};
+        use OnnxError::{Input, Value};
+        let may_not_fit = matches!(
+            error.downcast_ref(),
+            Some(Onnx(Input { .. } | Value { .. }) | Panic { .. } | Tract { .. })
+        );
+        if self.generated.is_empty() || !may_not_fit {
+            return error;
+        }
+        let generated = self.generated.join("; ");
+        let advice = "where generated inputs do not fit the model, give --input, --bind or --dim; they were";
+        anyhow!("{error}\n{advice} {generated}")
+    }
+}
+
+impl Recorded {
+    /// Reads an archive with the keys `in/<step>/<name>` and `out/<step>/<name>`, steps from 0.
+    pub(crate) fn read(path: &Path) -> Result<Recorded> {
+        let mut steps: BTreeMap<usize, [Tensors; 2]> = BTreeMap::new();
+        for (key, tensor) in read_npz(path)? {
+            let mut parts = key.splitn(3, '/');
+            let side = match parts.next() {
+                Some("in") => 0,
+                Some("out") => 1,
+                _ => continue,
+            };
+            if let (Some(Ok(step)), Some(name)) = (parts.next().map(str::parse), parts.next()) {
+                steps.entry(step).or_default()[side].insert(name.to_owned(), tensor);
+            }
+        }
+        let whole = |(i, (&step, [inputs, outputs])): (usize, (&usize, &[Tensors; 2]))| {
+            i == step && !inputs.is_empty() && !outputs.is_empty()
+        };
+        if steps.is_empty() || !steps.iter().enumerate().all(whole) {
+            let path = path.display();
+            bail!(
+                "{path}: a recorded stream needs in/<step>/<name> and out/<step>/<name> for steps 0, 1, 2, …"
+            );
+        }
+        let (inputs, outputs) = steps.into_values().map(|[i, o]| (i, o)).unzip();
+        Ok(Recorded { inputs, outputs })
+    }
+
+    /// Pairs (input, output) whose values are handed on from every step to the next.
+    pub(crate) fn carried(&self) -> Vec<(String, String)> {
+        let next = self.inputs.iter().skip(1).zip(&self.outputs);
+        let handed_on = |input: &str, output: &str| {
+            self.inputs.len() > 1
+                && next.clone().all(|(i, o)| i.contains_key(input) && i.get(input) == o.get(output))
+        };
+        let pair = |input: &String| {
+            let output = self.outputs[0].keys().find(|output| handed_on(input, output))?;
+            Some((input.clone(), output.clone()))
+        };
+        self.inputs[0].keys().filter_map(pair).collect()
+    }
+}
+
+/// The inputs that a model asks for: those of its main graph without those that have a stored value.
+fn declared_inputs(model: &[u8]) -> Result<Vec<Declared>> {
+    let model = tract_onnx::onnx().proto_model_for_read(&mut &*model).context("not an ONNX model")?;
+    let graph = model.graph.context("not an ONNX model: it has no graph")?;
+    let stored = |name: &str| graph.initializer.iter().any(|t| t.name == name);
+    let recurrent = graph.node.iter().filter(|n| matches!(n.op_type.as_str(), "LSTM" | "GRU" | "RNN"));
+    let weights = |n: &'_ pb::NodeProto| [1, 2, 3, 7].map(|i| n.input.get(i).cloned());
+    let weights: BTreeSet<String> = recurrent.flat_map(weights).flatten().collect();
+    let declared = |info: &pb::ValueInfoProto| Declared {
+        weights: weights.contains(&info.name),
+        ..declared_input(info)
+    };
+    Ok(graph.input.iter().filter(|i| !stored(&i.name)).map(declared).collect())
+}
+
+fn declared_input(info: &pb::ValueInfoProto) -> Declared {
+    use pb::tensor_shape_proto::dimension::Value::{DimParam, DimValue};
+    let tensor = info.r#type.as_ref().and_then(|t| t.value.as_ref());
+    let pb::type_proto::Value::TensorType(tensor) = match tensor {
+        Some(tensor) => tensor,
+        None => return Declared { name: info.name.clone(), dtype: None, dims: None, weights: false },
+    };
+    let extent = |d: &pb::tensor_shape_proto::Dimension| match &d.value {
+        Some(DimValue(n)) => usize::try_from(*n).map_or(Extent::Unknown, Extent::Fixed),
+        Some(DimParam(name)) if !name.is_empty() => Extent::Named(name.clone()),
+        _ => Extent::Unknown,
+    };
+    let dims = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(extent).collect());
+    Declared { name: info.name.clone(), dtype: dtype(tensor.elem_type), dims, weights: false }
+}
+
+fn dtype(number: i32) -> Option<DType> {
+    use pb::tensor_proto::DataType;
+    Some(match DataType::try_from(number).ok()? {
+        DataType::Float => DType::F32,
+        DataType::Double => DType::F64,
+        DataType::Int64 => DType::I64,
+        DataType::Int32 => DType::I32,
+        DataType::Int8 => DType::I8,
+        DataType::Uint8 => DType::U8,
+        DataType::Bool => DType::Bool,
+        DataType::Float16 => DType::F16,
+        DataType::Bfloat16 => DType::BF16,
+        _ => return None,
+    })
+}
+
+fn weights(declared: &[Declared]) -> Vec<String> {
+    declared.iter().filter(|d| d.weights).map(|d| d.name.clone()).collect()
+}
+
+fn find<'a>(declared: &'a [Declared], name: &str) -> Result<&'a Declared> {
+    declared.iter().find(|d| d.name == name).ok_or_else(|| {
+        let names: Vec<&str> = declared.iter().map(|d| d.name.as_str()).collect();
+        anyhow!("the model has no input {name:?}; it has: {}", names.join(", "))
+    })
+}
+
+fn missing<'a>(declared: &'a [Declared], a: &Tensors, b: &Tensors) -> impl Iterator<Item = &'a Declared> {
+    declared.iter().filter(|d| !a.contains_key(&d.name) && !b.contains_key(&d.name))
+}
+
+/// What `--bind` and `--input` give.
+fn given(declared: &[Declared], args: &GivenArgs) -> Result<(Tensors, Tensors)> {
+    let (mut bound, mut inputs) = (Tensors::new(), Tensors::new());
+    for arg in &args.bind {
+        let (name, value) = split(arg, "--bind", "sr=16000 or x=x.npy")?;
+        let declared = find(declared, name)?;
+        let tensor = match value.ends_with(".npy") {
+            true => fitted(declared, read_npy(value.as_ref())?)?,
+            false => scalar(declared, value)?,
+        };
+        if bound.insert(name.to_owned(), tensor).is_some() {
+            bail!("--bind {name} is given twice");
+        }
+    }
+    for arg in &args.input {
+        let read = match arg.split_once('=') {
+            None if arg.ends_with(".npz") => read_npz(arg.as_ref())?,
+            _ => {
+                let (name, file) = split(arg, "--input", "x=x.npy or inputs.npz")?;
+                Tensors::from([(name.to_owned(), read_npy(file.as_ref())?)])
+            }
+        };
+        for (name, tensor) in read {
+            if name.starts_with("in/0/") {
+                bail!("{arg} holds a recorded stream: use `rnnpack verify MODEL --recorded {arg}`");
+            }
+            let tensor = fitted(find(declared, &name)?, tensor)?;
+            if bound.contains_key(&name) || inputs.insert(name.clone(), tensor).is_some() {
+                bail!("input {name:?} is given twice");
+            }
+        }
+    }
+    Ok((bound, inputs))
+}
+
+/// A tensor for an input. NumPy's files hold no half precision as it is read here, so that f32 stands for it where that
+/// changes no value.
+fn fitted(declared: &Declared, tensor: Tensor) -> Result<Tensor> {
+    let half = declared.dtype.filter(|dtype| matches!(dtype, DType::F16 | DType::BF16));
+    let (Some(dtype), DType::F32) = (half, tensor.dtype()) else { return Ok(tensor) };
+    let rounded = tensor.round_to(dtype).filter(|rounded| rounded.to_f32().as_ref() == Some(&tensor));
+    let name = &declared.name;
+    rounded.with_context(|| {
+        format!("input {name:?} is {dtype}: the file has values that are no {dtype}; round them")
+    })
+}
+
+fn split<'a>(arg: &'a str, option: &str, example: &str) -> Result<(&'a str, &'a str)> {
+    let parts = arg.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty());
+    parts.with_context(|| format!("{option} {arg:?} is not understood: write it like {example}"))
+}
+
+/// A number as the only element of the input that it is bound to.
+fn scalar(declared: &Declared, text: &str) -> Result<Tensor> {
+    fn parse<T: std::str::FromStr>(declared: &Declared, text: &str) -> Result<Vec<T>> {
+        let value = text.parse::<T>();
+        let (name, dtype) = (&declared.name, declared.dtype.map(|t| t.to_string()).unwrap_or_default());
+        Ok(vec![value.map_err(|_| {
+            anyhow!("--bind {name}={text}: the input is {dtype}; give such a value or a .npy file")
+        })?])
+    }
+    let data = match declared.dtype {
+        Some(DType::F32) => TensorData::F32(parse(declared, text)?),
+        Some(DType::F64) => TensorData::F64(parse(declared, text)?),
+        Some(DType::I64) => TensorData::I64(parse(declared, text)?),
+        Some(DType::I32) => TensorData::I32(parse(declared, text)?),
+        Some(DType::I8) => TensorData::I8(parse(declared, text)?),
+        Some(DType::U8) => TensorData::U8(parse(declared, text)?),
+        Some(DType::Bool) => TensorData::Bool(parse(declared, text)?),
+        Some(dtype @ (DType::F16 | DType::BF16)) => half(dtype, parse(declared, text)?)?,
+        _ => bail!("input {:?} has elements of a type that is not read", declared.name),
+    };
+    let rank = declared.dims.as_ref().map_or(0, Vec::len);
+    Tensor::from_data(vec![1; rank], data).context("a scalar has one element")
+}
+
+/// Numbers, rounded to half precision.
+fn half(dtype: DType, values: Vec<f32>) -> Result<TensorData> {
+    let rounded = Tensor::new(&[values.len()], values).and_then(|t| t.round_to(dtype));
+    Ok(rounded.with_context(|| format!("no numbers of {dtype}"))?.data().clone())
+}
+
+/// What `--dim` says.
+struct DimArgs {
+    /// Sizes by the dimension's name.
+    named: BTreeMap<String, usize>,
+    /// All dimensions by the input's name.
+    inputs: BTreeMap<String, Vec<usize>>,
+}
+
+impl DimArgs {
+    fn parse(declared: &[Declared], args: &[String]) -> Result<DimArgs> {
+        let known = |name: &str| {
+            let dims = declared.iter().flat_map(|d| d.dims.iter().flatten());
+            dims.into_iter().any(|e| matches!(e, Extent::Named(n) if n == name))
+        };
+        let mut parsed = DimArgs { named: BTreeMap::new(), inputs: BTreeMap::new() };
+        for arg in args {
+            let (name, value) = split(arg, "--dim", "batch=4 or x=1x576")?;
+            let sizes: Option<Vec<usize>> = value.split('x').map(|n| n.parse().ok()).collect();
+            let sizes = sizes.with_context(|| format!("--dim {arg}: give sizes, like batch=4 or x=1x576"))?;
+            if declared.iter().any(|d| d.name == name) {
+                parsed.inputs.insert(name.to_owned(), sizes);
+            } else if let (true, [size]) = (known(name), sizes.as_slice()) {
+                parsed.named.insert(name.to_owned(), *size);
+            } else {
+                bail!("--dim {arg}: no input has this name, and no dimension of one size");
+            }
+        }
+        Ok(parsed)
+    }
+
+    fn dims(&self, declared: &Declared) -> Result<Vec<usize>> {
+        if let Some(dims) = self.inputs.get(&declared.name) {
+            return Ok(dims.clone());
+        }
+        let size = |extent: &Extent| match extent {
+            Extent::Fixed(n) => *n,
+            Extent::Named(name) => self.named.get(name).copied().unwrap_or(DEFAULT_DIM),
+            Extent::Unknown => DEFAULT_DIM,
+        };
+        let name = &declared.name;
+        let dims = declared.dims.as_ref();
+        let dims = dims.with_context(|| {
+            format!("the model does not say how many dimensions {name:?} has: give --dim {name}=1x2x3")
+        })?;
+        Ok(dims.iter().map(size).collect())
+    }
+}
+
+/// Floats uniform in ±1; integers are 1, which is a valid index, length and size more often than any other
+/// number.
+fn generate(declared: &Declared, dims: &DimArgs, random: &mut Random) -> Result<Tensor> {
+    let dims = dims.dims(declared)?;
+    let name = &declared.name;
+    let len = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let len =
+        len.filter(|&n| n <= 1 << 32).with_context(|| format!("input {name:?} is too large: {dims:?}"))?;
+    let data = match declared.dtype {
+        Some(DType::F32) => TensorData::F32(random.uniform(len, 1.0)?),
+        Some(DType::F64) => TensorData::F64(random.uniform(len, 1.0)?.into_iter().map(f64::from).collect()),
+        Some(DType::I64) => TensorData::I64(vec![1; len]),
+        Some(DType::I32) => TensorData::I32(vec![1; len]),
+        Some(DType::I8) => TensorData::I8(vec![1; len]),
+        Some(DType::U8) => TensorData::U8(vec![1; len]),
+        Some(DType::Bool) => TensorData::Bool(vec![true; len]),
+        Some(dtype @ (DType::F16 | DType::BF16)) => half(dtype, random.uniform(len, 1.0)?)?,
+        _ => bail!("input {name:?} has elements of a type that is not read"),
+    };
+    Tensor::from_data(dims, data).with_context(|| format!("input {name:?} is too large"))
+}

@@ -1,0 +1,220 @@
+//! `rnnpack inspect`: the recurrent nodes of a model.
+
+use crate::report::{self, Table, bytes};
+use crate::{Outcome, cell};
+use anyhow::{Context, Result};
+use rnnpack::Layout;
+use rnnpack_onnx::{DType, Extent, RecurrentNode, recurrent_nodes};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+Every LSTM, GRU and RNN node is listed, those inside If, Loop and Scan too, with its element type, T \
+steps, B batch rows, I inputs and H hidden units as far as the file tells, the bytes of its weights in \
+the file and packed, those of the state of a stream and of the scratch memory for one step of it, and the \
+instruction set and tile that it runs with here; layers of f64 run on the products of matrixmultiply, \
+whose scratch is not counted. Below are its activations, with options that are not the defaults. A node \
+that cannot be packed is listed with the reason. Where that is weights that are no constants of the \
+file, run and verify pack them when the model runs.
+
+Examples:
+  rnnpack inspect model.onnx
+  rnnpack inspect model.onnx --json
+  RNNPACK_ISA=avx2 rnnpack inspect model.onnx";
+
+/// List the recurrent nodes of a model and how they are computed here
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The ONNX model
+    model: PathBuf,
+}
+
+/// A node and what packing it gave.
+struct Line {
+    node: RecurrentNode,
+    packed: Result<Packed, String>,
+}
+
+struct Packed {
+    bytes: usize,
+    /// Of one stream.
+    state_bytes: usize,
+    /// For one step of one stream; none where it is another crate's too.
+    scratch_bytes: Option<usize>,
+    /// None where the layer runs on the products of another crate.
+    isa: Option<&'static str>,
+    plan: String,
+}
+
+impl Packed {
+    fn new(node: &RecurrentNode) -> Result<Packed> {
+        if node.dtype == Some(DType::F64) {
+            let layer = node.pack_f64()?;
+            return Ok(Packed {
+                bytes: layer.packed_bytes(),
+                state_bytes: layer.new_state(1)?.bytes(),
+                scratch_bytes: None,
+                isa: None,
+                plan: "matrixmultiply".into(),
+            });
+        }
+        let layer = node.pack()?;
+        Ok(Packed {
+            bytes: layer.packed_bytes(),
+            state_bytes: layer.new_state(1)?.bytes(),
+            scratch_bytes: Some(layer.scratch_bytes(1, 1)?),
+            isa: Some(layer.plan().variant.name()),
+            plan: layer.plan().to_string(),
+        })
+    }
+}
+
+pub(crate) fn inspect(args: &Args, json: bool) -> Result<Outcome> {
+    let name = args.model.display();
+    let file = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
+    let nodes = recurrent_nodes(&file).with_context(|| format!("cannot inspect {name}"))?;
+    rnnpack::Planner::from_env()?;
+    let lines: Vec<Line> = nodes.into_iter().map(Line::new).collect();
+    let nodes = || lines.iter().map(Line::json).collect::<Value>();
+    report::emit(
+        json,
+        || json!({ "model": name.to_string(), "nodes": nodes() }),
+        || text(&name.to_string(), &lines),
+    )?;
+    Ok(Outcome::Done)
+}
+
+impl Line {
+    fn new(node: RecurrentNode) -> Line {
+        let packed = Packed::new(&node).map_err(|e| e.to_string());
+        Line { node, packed }
+    }
+
+    fn layout(&self) -> Option<u8> {
+        self.node.layout.map(|layout| u8::from(layout == Layout::BatchMajor))
+    }
+
+    /// The attributes as `name=value`.
+    fn attributes(&self) -> Vec<String> {
+        self.node.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    fn json(&self) -> Value {
+        let node = &self.node;
+        let packed = self.packed.as_ref().ok();
+        let attributes = node.attributes.iter().map(|(n, v)| (n.clone(), json!(v.to_string())));
+        json!({
+            "graph": &*node.graph,
+            "name": node.name,
+            "op": node.op.to_string(),
+            "dtype": node.dtype.map(|t| t.to_string()),
+            "cells": node.cells.iter().map(cell::json).collect::<Value>(),
+            "opset": node.opset,
+            "direction": node.direction.map(|d| d.to_string()),
+            "layout": self.layout(),
+            "time": extent_json(&node.time),
+            "batch": extent_json(&node.batch),
+            "input": node.input,
+            "hidden": node.hidden,
+            "attributes": attributes.collect::<serde_json::Map<_, _>>(),
+            "inputs": node.inputs,
+            "outputs": node.outputs,
+            "weight_bytes": node.weight_bytes,
+            "packed_bytes": packed.map(|p| p.bytes),
+            "state_bytes": packed.map(|p| p.state_bytes),
+            "scratch_bytes": packed.and_then(|p| p.scratch_bytes),
+            "isa": packed.and_then(|p| p.isa),
+            "plan": packed.map(|p| &p.plan),
+            "refusal": self.packed.as_ref().err(),
+        })
+    }
+}
+
+/// A number, the dimension's name, or null.
+fn extent_json(extent: &Extent) -> Value {
+    match extent {
+        Extent::Fixed(n) => json!(n),
+        Extent::Named(name) => json!(name),
+        Extent::Unknown => Value::Null,
+    }
+}
+
+fn text(model: &str, lines: &[Line]) -> String {
+    let ours = lines.iter().filter(|l| l.packed.is_ok()).count();
+    let nodes = report::count(lines.len(), "recurrent node");
+    let title = format!("{model}: {nodes} (LSTM, GRU, RNN), {ours} on rnnpack's kernels\n");
+    if lines.is_empty() {
+        return title;
+    }
+    let headings = [
+        "#",
+        "op",
+        "type",
+        "opset",
+        "direction",
+        "layout",
+        "T",
+        "B",
+        "I",
+        "H",
+        "weights",
+        "packed",
+        "state",
+        "scratch",
+        "plan",
+    ];
+    let right =
+        &[true, false, false, true, false, true, true, true, true, true, true, true, true, true, false];
+    let mut table = Table::new(&headings, right);
+    let known = |n: Option<usize>| n.map_or("?".to_owned(), |n| n.to_string());
+    let size = |n: Option<usize>| n.map_or("-".to_owned(), bytes);
+    for (i, line) in lines.iter().enumerate() {
+        let Line { node, packed } = line;
+        table.row(vec![
+            i.to_string(),
+            node.op.to_string(),
+            node.dtype.map_or("?".to_owned(), |t| t.to_string()),
+            node.opset.to_string(),
+            node.direction.map_or("?".to_owned(), |d| d.to_string()),
+            line.layout().map_or("?".to_owned(), |l| l.to_string()),
+            node.time.to_string(),
+            node.batch.to_string(),
+            known(node.input),
+            known(node.hidden),
+            bytes(node.weight_bytes),
+            size(packed.as_ref().ok().map(|p| p.bytes)),
+            size(packed.as_ref().ok().map(|p| p.state_bytes)),
+            size(packed.as_ref().ok().and_then(|p| p.scratch_bytes)),
+            packed.as_ref().map_or("refused".to_owned(), |p| p.plan.clone()),
+        ]);
+    }
+    let details: String = lines.iter().enumerate().map(|(i, line)| line.details(i)).collect();
+    format!("{title}\n{}\n{details}", table.render())
+}
+
+impl Line {
+    /// What does not fit into the table.
+    fn details(&self, index: usize) -> String {
+        let node = &self.node;
+        let mut out = format!("{index}  {} in {}\n", node.name, node.graph);
+        if !node.attributes.is_empty() {
+            out += &format!("   attributes: {}\n", self.attributes().join(", "));
+        }
+        out += &format!("   inputs: {}; outputs: {}\n", node.inputs.join(", "), node.outputs.join(", "));
+        match node.cells.as_slice() {
+            [] => {}
+            [first, rest @ ..] if rest.iter().all(|cell| cell == first) => {
+                out += &format!("   computes: {}\n", cell::text(first));
+            }
+            cells => {
+                let all: Vec<String> = cells.iter().map(cell::text).collect();
+                out += &format!("   computes: {}\n", all.join(" | "));
+            }
+        }
+        if let Err(reason) = &self.packed {
+            out += &format!("   refused: {reason}\n");
+        }
+        out
+    }
+}

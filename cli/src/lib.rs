@@ -1,0 +1,77 @@
+//! The command `rnnpack`: what a model's recurrent layers are, what they answer, whether that is right, how
+//! fast.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod cell;
+mod compare;
+mod inputs;
+mod inspect;
+mod model;
+mod pack;
+mod perf;
+mod report;
+mod run;
+mod tensors;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  a verification or a comparison of results failed, or there was nothing to compare
+  2  bad usage or bad input; nothing was computed, or it was not finished
+
+RNNPACK_ISA forces an instruction set everywhere, like `bench --isa`.";
+
+/// Recurrent layers on CPUs: inspect, run, verify, pack and time ONNX models and single layers
+#[derive(Parser)]
+#[command(version, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Inspect(inspect::Args),
+    Run(run::Args),
+    Verify(verify::Args),
+    Pack(pack::Args),
+    Bench(bench::Args),
+    Perf(perf::Args),
+}
+
+/// How a command that could finish its work ended.
+#[derive(Clone, Copy, PartialEq)]
+enum Outcome {
+    Done,
+    /// Results differ by more than their bound, or there were none to compare.
+    Failed,
+}
+
+/// Runs the command on the arguments of the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Inspect(args) => inspect::inspect(&args, cli.json),
+        Command::Run(args) => run::run(&args, cli.json),
+        Command::Verify(args) => verify::verify(&args, cli.json),
+        Command::Pack(args) => pack::pack(&args, cli.json),
+        Command::Bench(args) => bench::bench(&args, cli.json),
+        Command::Perf(args) => perf::perf(&args, cli.json),
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::from(1),
+        Err(e) => {
+            eprintln!("error: {}", report::error(&e));
+            ExitCode::from(2)
+        }
+    }
+}

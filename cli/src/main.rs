@@ -1,0 +1,5 @@
+//! The command `rnnpack`.
+
+fn main() -> std::process::ExitCode {
+    rnnpack_cli::main()
+}

@@ -1,0 +1,112 @@
+//! Loading and running whole models.
+
+use crate::inputs::Feeds;
+use crate::tensors::Tensors;
+use anyhow::{Context, Result};
+use rnnpack_onnx::{DType, Tensor};
+use rnnpack_tract::{Kernels, Loader, Model};
+use std::panic;
+
+/// What a loaded model needs in a call is given by name.
+pub(crate) struct Loaded {
+    pub(crate) model: Model,
+    /// Inputs that are constants of the model now: those that the user bound and those that had to be.
+    bound: Vec<String>,
+}
+
+/// Loads a model for given feeds.
+///
+/// Inputs that are weights become constants, and the shapes of the others are fixed where they are the same
+/// in every call. Where the model does not load so, integer scalars, which may steer its control flow,
+/// become constants too, if they are the same in every call.
+///
+/// # Errors
+/// What the first of these attempts said, if none succeeds.
+pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize) -> Result<Loaded> {
+    let attempt = |shapes: bool, scalars: bool| {
+        let mut loader = Loader::new().kernels(kernels).threads(threads);
+        let mut bound: Vec<String> = Vec::new();
+        for (name, tensor) in &feeds.bound {
+            loader = loader.bind(name, tensor.clone());
+            bound.push(name.clone());
+        }
+        for (name, first) in &feeds.steps[0] {
+            let constant = feeds.weights.contains(name) || (scalars && is_scalar(first));
+            if constant && same(feeds, name, |t| t == first) {
+                loader = loader.bind(name, first.clone());
+                bound.push(name.clone());
+            } else if shapes && same(feeds, name, |t| t.dims() == first.dims()) {
+                loader = loader.shape(name, first.dims());
+            }
+        }
+        loader.load(bytes).map(|model| Loaded { model, bound })
+    };
+    let first = quietly(|| attempt(true, false));
+    let Err(error) = first else { return Ok(first?) };
+    let others = [(true, true), (false, false), (false, true)];
+    match others.into_iter().find_map(|(shapes, scalars)| quietly(|| attempt(shapes, scalars)).ok()) {
+        Some(loaded) => Ok(loaded),
+        None => Err(error.into()),
+    }
+}
+
+fn is_scalar(tensor: &Tensor) -> bool {
+    tensor.data().len() == 1 && !matches!(tensor.dtype(), DType::F32 | DType::F64 | DType::F16 | DType::BF16)
+}
+
+/// Whether `test` holds for the input `name` of every call.
+fn same(feeds: &Feeds, name: &str, test: impl Fn(&Tensor) -> bool) -> bool {
+    feeds.steps.iter().all(|step| step.get(name).is_some_and(&test))
+}
+
+impl Loaded {
+    /// The inputs of `step` that are no constants of the model, without those named in `carried`.
+    pub(crate) fn inputs<'a>(
+        &self,
+        step: &'a Tensors,
+        carried: &[(String, String)],
+    ) -> Vec<(&'a str, &'a Tensor)> {
+        let left_out = |name: &str| {
+            self.bound.iter().any(|b| b == name) || carried.iter().any(|(input, _)| input == name)
+        };
+        step.iter().filter(|(name, _)| !left_out(name)).map(|(name, t)| (name.as_str(), t)).collect()
+    }
+
+    /// Runs all steps as one stream; the first gets all inputs, later ones are handed those in `carried` by
+    /// the step before.
+    pub(crate) fn run(&self, feeds: &Feeds, carried: &[(String, String)]) -> Result<Vec<Tensors>> {
+        let pairs: Vec<(&str, &str)> = carried.iter().map(|(i, o)| (i.as_str(), o.as_str())).collect();
+        let mut stream = self.model.stream(&pairs)?;
+        let step = |(i, step): (usize, &Tensors)| {
+            let carried = if i == 0 { &[] } else { carried };
+            let outputs = quietly(|| stream.run(&self.inputs(step, carried)))?;
+            Ok(outputs.into_iter().collect())
+        };
+        feeds.steps.iter().enumerate().map(step).collect()
+    }
+}
+
+/// Runs `body`, in which tract may panic and the panic is caught, without the panic's message on standard
+/// error.
+pub(crate) fn quietly<T>(body: impl FnOnce() -> T) -> T {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let result = body();
+    panic::set_hook(hook);
+    result
+}
+
+/// Stack of a thread that loads models: what a main thread usually has, since tract analyses graphs
+/// recursively.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Runs `body` where rayon has `threads` threads.
+pub(crate) fn with_threads<T: Send>(threads: usize, body: impl FnOnce() -> T + Send) -> Result<T> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES).build();
+    Ok(pool.context("cannot start threads")?.install(body))
+}
+
+/// How `--threads` is read.
+pub(crate) fn thread_count() -> impl clap::builder::TypedValueParser<Value = u16> {
+    clap::value_parser!(u16).range(1..=1024)
+}

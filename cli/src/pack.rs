@@ -1,0 +1,68 @@
+//! `rnnpack pack`: a recurrent node of a model as packed bytes.
+
+use crate::Outcome;
+use crate::report::{self, bytes};
+use anyhow::{Context, Result, bail};
+use rnnpack::{Target, Variant};
+use rnnpack_onnx::{RecurrentNode, recurrent_nodes};
+use serde_json::json;
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+The layer is packed for one instruction set, which this machine need not have, and written to FILE. A program uses \
+it from there, or built into it and without the standard library, by rnnpack::Layer::from_static or \
+rnnpack_kernels::bytes::from_static: docs/embedded.md. Layers of half precision are packed as f32; those of f64 \
+are not packed.
+
+Examples:
+  rnnpack pack model.onnx --isa portable --output layer.rnnpack
+  rnnpack pack model.onnx --node lstm_1 --isa avx2 --output layer.rnnpack";
+
+/// Write the packed weights of a recurrent node, for a small device
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The ONNX model
+    model: PathBuf,
+    /// Name of the node, as inspect lists it; may be left out where there is one
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Instruction set to pack for: portable is what NEON, WebAssembly and SSE2 use
+    #[arg(long, value_name = "NAME")]
+    isa: String,
+    /// File for the packed bytes
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+pub(crate) fn pack(args: &Args, json: bool) -> Result<Outcome> {
+    let Some(target) = Target::by_name(&args.isa) else {
+        bail!("instruction set {:?} is none of {}", args.isa, Variant::COMPILED.join(", "));
+    };
+    let name = args.model.display();
+    let file = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
+    let nodes = recurrent_nodes(&file).with_context(|| format!("cannot pack {name}"))?;
+    let node = find(&nodes, args.node.as_deref()).with_context(|| format!("cannot pack {name}"))?;
+    let packed = node.weights()?.to_bytes(target)?;
+    let output = args.output.display();
+    std::fs::write(&args.output, &packed).with_context(|| format!("cannot write {output}"))?;
+    report::emit(
+        json,
+        || json!({ "node": node.name, "isa": target.name(), "lanes": target.lanes(), "bytes": packed.len() }),
+        || format!("{output}: {} for {} ({} lanes)\n", bytes(packed.len()), target.name(), target.lanes()),
+    )?;
+    Ok(Outcome::Done)
+}
+
+/// The one node with this name, or the one that there is.
+fn find<'a>(nodes: &'a [RecurrentNode], name: Option<&str>) -> Result<&'a RecurrentNode> {
+    let found: Vec<&RecurrentNode> =
+        nodes.iter().filter(|n| name.is_none_or(|name| n.name == name)).collect();
+    match (found.as_slice(), name) {
+        ([node], _) => Ok(node),
+        ([], Some(name)) => bail!("no recurrent node is called {name:?}"),
+        ([], None) => bail!("there is no recurrent node"),
+        (several, Some(name)) => bail!("{} recurrent nodes are called {name:?}", several.len()),
+        (several, None) => bail!("there are {} recurrent nodes; name one with --node", several.len()),
+    }
+}

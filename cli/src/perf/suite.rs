@@ -1,0 +1,298 @@
+//! The named cases of the performance suite. `record`, `compare` and `counts` run these and nothing else.
+
+use crate::bench::layer::LayerData;
+use crate::bench::{LayerShape, LayerSpec};
+use crate::inputs::{Feeds, GeneratedArgs, GivenArgs};
+use crate::model::load;
+use anyhow::{Context, Result, bail};
+use rnnpack::{
+    Activation, Cell, Direction, GateOrder, Layer, LayerF64, LayerTensors, LayerWeights, Network, Sequence,
+    Stream, Threads,
+};
+use rnnpack_tract::Kernels;
+use std::path::{Path, PathBuf};
+
+/// Where the models of the suite are, from the root of the repository.
+const MODELS: &str = "tests/fixtures";
+
+/// Seed of all weights and inputs.
+const SEED: u64 = 1;
+
+/// What a case runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum What {
+    /// A layer of random weights.
+    Layer { cell: &'static str, shape: [usize; 4], dtype: DType },
+    /// A model file of [`MODELS`], call by call as a stream.
+    Model { name: &'static str, file: &'static str, dims: &'static [&'static str], sr: Option<i64> },
+}
+
+/// The type of a layer's numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum DType {
+    F32,
+    F64,
+}
+
+impl DType {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::F64 => "f64",
+        }
+    }
+}
+
+/// One thing to time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Case {
+    pub(crate) group: &'static str,
+    pub(crate) what: What,
+    pub(crate) threads: u16,
+}
+
+/// A case that is ready to be called.
+pub(crate) struct Prepared {
+    pub(crate) call: Box<dyn FnMut() -> Result<()>>,
+    /// The work of a call; none of a model.
+    pub(crate) work: Option<Work>,
+}
+
+/// What a call of a layer has to do at least.
+#[derive(Clone, Copy)]
+pub(crate) struct Work {
+    /// Flops of the products.
+    pub(crate) flops: f64,
+    /// Those of them that project the input.
+    pub(crate) projection_flops: f64,
+    /// Bytes of R that the steps read, once each.
+    pub(crate) r_bytes: f64,
+    /// Bytes of R as it is packed: what a step reads.
+    pub(crate) r_packed: usize,
+    /// Bytes that a call moves at least: R at every step, W once, input and output.
+    pub(crate) bytes: f64,
+}
+
+const LSTM: &str = "lstm";
+const GRU: &str = "gru";
+const GRU_LINEAR: &str = "gru-linear";
+const RNN: &str = "rnn";
+
+/// All cases, in the order in which they are reported.
+pub(crate) fn suite() -> Vec<Case> {
+    let layer = |group, cell, shape, dtype, threads| Case {
+        group,
+        what: What::Layer { cell, shape, dtype },
+        threads,
+    };
+    let f32 = |group, cell, shape| layer(group, cell, shape, DType::F32, 1);
+    let model = |name, file, dims, sr| Case {
+        group: "model",
+        what: What::Model { name, file, dims, sr },
+        threads: 1,
+    };
+    vec![
+        f32("step", LSTM, [1, 1, 128, 128]),
+        f32("step", GRU, [1, 1, 128, 128]),
+        f32("step", RNN, [1, 1, 128, 128]),
+        f32("step", LSTM, [1, 1, 512, 512]),
+        f32("sequence", LSTM, [300, 1, 20, 20]),
+        f32("sequence", LSTM, [100, 1, 128, 128]),
+        f32("sequence", LSTM, [100, 1, 256, 256]),
+        f32("sequence", GRU, [100, 1, 256, 256]),
+        f32("sequence", GRU_LINEAR, [100, 1, 256, 256]),
+        f32("sequence", RNN, [100, 1, 256, 256]),
+        f32("sequence", LSTM, [20, 1, 1024, 1024]),
+        layer("sequence", LSTM, [20, 1, 128, 128], DType::F64, 1),
+        f32("batch", LSTM, [200, 8, 40, 32]),
+        f32("batch", LSTM, [10, 16, 256, 256]),
+        f32("batch", GRU, [10, 16, 256, 256]),
+        f32("batch", GRU_LINEAR, [10, 16, 256, 256]),
+        f32("batch", RNN, [10, 16, 256, 256]),
+        f32("batch", LSTM, [5, 16, 1024, 1024]),
+        f32("batch", LSTM, [10, 64, 256, 256]),
+        layer("batch", LSTM, [10, 64, 256, 256], DType::F32, 2),
+        layer("batch", GRU, [10, 16, 128, 128], DType::F64, 1),
+        model(
+            "silero_vad",
+            "silero_vad/silero_vad_16k_op15.onnx",
+            &["input=1x576", "state=2x1x128"],
+            Some(16_000),
+        ),
+        model("gtcrn", "gtcrn/gtcrn_simple.onnx", &[], None),
+    ]
+}
+
+/// The cases whose names contain one of `wanted`; all where nothing is wanted.
+///
+/// # Errors
+/// Where one of `wanted` is in no name.
+pub(crate) fn selected(wanted: &[String]) -> Result<Vec<Case>> {
+    let all = suite();
+    if let Some(word) = wanted.iter().find(|w| !all.iter().any(|case| case.name().contains(w.as_str()))) {
+        let names: Vec<String> = all.iter().map(Case::name).collect();
+        bail!("--case {word}: no case has this in its name; there are\n  {}", names.join("\n  "));
+    }
+    let takes = |case: &Case| wanted.is_empty() || wanted.iter().any(|w| case.name().contains(w.as_str()));
+    Ok(all.into_iter().filter(takes).collect())
+}
+
+impl Case {
+    /// The name, which no other case has: `batch/lstm/10,64,256,256/f32/2`.
+    pub(crate) fn name(&self) -> String {
+        let Case { group, threads, .. } = self;
+        match self.what {
+            What::Layer { cell, shape: [t, b, i, h], dtype } => {
+                format!("{group}/{cell}/{t},{b},{i},{h}/{}/{threads}", dtype.name())
+            }
+            What::Model { name, .. } => format!("{group}/{name}/{threads}"),
+        }
+    }
+
+    /// The case with this name.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub(crate) fn by_name(name: &str) -> Result<Case> {
+        suite()
+            .into_iter()
+            .find(|case| case.name() == name)
+            .with_context(|| format!("no case is named {name}"))
+    }
+
+    /// Makes weights and inputs, packs, and calls once.
+    pub(crate) fn prepare(&self) -> Result<Prepared> {
+        let mut prepared = match self.what {
+            What::Layer { cell, shape, dtype: DType::F32 } => layer_f32(cell, shape, self.threads.into()),
+            What::Layer { cell, shape, dtype: DType::F64 } => layer_f64(cell, shape),
+            What::Model { file, dims, sr, .. } => model(file, dims, sr),
+        }
+        .with_context(|| format!("cannot prepare {}", self.name()))?;
+        (prepared.call)()?;
+        Ok(prepared)
+    }
+}
+
+fn cell(name: &str) -> Cell {
+    match name {
+        GRU => Cell::gru(false),
+        GRU_LINEAR => Cell::gru(true),
+        RNN => Cell::rnn(Activation::Tanh),
+        _ => Cell::lstm(),
+    }
+}
+
+fn data(name: &str, [time, batch, input, hidden]: [usize; 4]) -> Result<LayerData> {
+    let spec = LayerSpec { cell: cell(name), direction: Direction::Forward, peepholes: false };
+    LayerData::random(LayerShape { time, batch, input, hidden }, spec, SEED)
+}
+
+impl Work {
+    /// Of a layer whose numbers take `size` bytes.
+    fn new(data: &LayerData, r_packed: usize, size: usize) -> Work {
+        let scale = size as f64 / 4.0;
+        let once = (data.w.len() + data.x.len() + data.y_len) as f64 * size as f64;
+        Work {
+            flops: data.flops(),
+            projection_flops: data.projection_flops(),
+            r_bytes: data.r_bytes() * scale,
+            r_packed,
+            bytes: data.r_bytes() * scale + once,
+        }
+    }
+}
+
+fn layer_f32(cell: &str, shape: [usize; 4], threads: usize) -> Result<Prepared> {
+    let data = data(cell, shape)?;
+    let layer = Layer::new(&data.weights()?)?;
+    let work = Work::new(&data, layer.plan().recurrent_bytes(layer.cell(), data.shape.hidden), 4);
+    let stream = layer.stream(data.batch)?;
+    Ok(Prepared { call: calls(&data, data.x.clone(), stream, Threads::AtMost(threads)), work: Some(work) })
+}
+
+fn layer_f64(cell: &str, shape: [usize; 4]) -> Result<Prepared> {
+    let data = data(cell, shape)?;
+    let wide = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+    let (w, r, b, x) = (wide(&data.w), wide(&data.r), wide(&data.b), wide(&data.x));
+    let tensors = LayerTensors { w: &w, r: &r, b: Some(&b), p: None };
+    let layer = LayerF64::new(&LayerWeights::new(data.cell, data.shape, GateOrder::Onnx, tensors)?)?;
+    let work = Work::new(&data, r.len() * size_of::<f64>(), 8);
+    Ok(Prepared { call: calls(&data, x, layer.stream(data.batch)?, Threads::Caller), work: Some(work) })
+}
+
+/// Calls of a layer over `x`, each from a zero state.
+fn calls<N: Network + 'static>(
+    data: &LayerData,
+    x: Vec<N::Number>,
+    mut stream: Stream<N>,
+    threads: Threads,
+) -> Box<dyn FnMut() -> Result<()>> {
+    let mut y = vec![N::Number::default(); data.y_len];
+    Box::new(move || {
+        stream.reset();
+        Ok(stream.run(Sequence::dense(&x, &mut y).threads(threads))?)
+    })
+}
+
+/// Whether the models of the suite are here.
+pub(crate) fn has_models() -> bool {
+    Path::new(MODELS).is_dir()
+}
+
+fn model(file: &str, dims: &[&str], sr: Option<i64>) -> Result<Prepared> {
+    let path: PathBuf = Path::new(MODELS).join(file);
+    let bytes = std::fs::read(&path)
+        .with_context(|| format!("cannot read {}: run from the root of the repository", path.display()))?;
+    let bind = sr.iter().map(|rate| format!("sr={rate}")).collect();
+    let given = GivenArgs::new(Vec::new(), bind);
+    let how = GeneratedArgs { dim: dims.iter().map(|&d| d.to_owned()).collect(), seed: SEED };
+    let feeds = Feeds::generated(&bytes, &given, &how)?;
+    let loaded = load(&bytes, &feeds, Kernels::Rnnpack, 1)?;
+    let mut stream = loaded.model.stream(&[])?;
+    let call = move || {
+        stream.run(&loaded.inputs(&feeds.steps[0], &[]))?;
+        Ok(())
+    };
+    Ok(Prepared { call: Box::new(call), work: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_lead_back_to_their_cases() {
+        let names: BTreeSet<String> = suite().iter().map(Case::name).collect();
+        assert_eq!(names.len(), suite().len());
+        assert!(suite().iter().all(|case| Case::by_name(&case.name()).is_ok_and(|found| found == *case)));
+        assert!(Case::by_name("batch/lstm").is_err());
+    }
+
+    #[test]
+    fn the_suite_has_every_cell_and_dtype_and_more_than_one_thread() {
+        let all = suite();
+        let layers = || {
+            all.iter().filter_map(|case| match case.what {
+                What::Layer { cell, dtype, .. } => Some((cell, dtype)),
+                What::Model { .. } => None,
+            })
+        };
+        for name in [LSTM, GRU, GRU_LINEAR, RNN] {
+            assert!(layers().any(|(cell, _)| cell == name), "{name}");
+        }
+        assert!(layers().any(|(_, dtype)| dtype == DType::F64));
+        assert!(all.iter().any(|case| case.threads > 1));
+        for group in ["step", "sequence", "batch", "model"] {
+            assert!(all.iter().any(|case| case.group == group), "{group}");
+        }
+    }
+
+    #[test]
+    fn a_selection_that_matches_nothing_is_refused_with_the_names() {
+        assert_eq!(selected(&[]).unwrap().len(), suite().len());
+        assert!(selected(&["step/".into()]).unwrap().iter().all(|case| case.group == "step"));
+        let error = selected(&["warp".into()]).unwrap_err().to_string();
+        assert!(error.contains("warp") && error.contains("step/lstm/1,1,128,128/f32/1"), "{error}");
+    }
+}

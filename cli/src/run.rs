@@ -1,0 +1,84 @@
+//! `rnnpack run`: a whole model, from files to files.
+
+use crate::Outcome;
+use crate::inputs::{Feeds, GivenArgs};
+use crate::model::{load, thread_count};
+use crate::report::{self, Table};
+use crate::tensors::write_npy;
+use anyhow::{Context, Result, bail};
+use rnnpack_onnx::Tensor;
+use rnnpack_tract::Kernels;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+const AFTER_HELP: &str = "\
+Every output is written to DIR as <output>.npy, with / and \\ in its name replaced by _. The model runs \
+with its recurrent layers on rnnpack. Inputs that steer the model's control flow are made constants where it \
+does not load otherwise. Tensors in half precision are f32 in files, which holds the same values.
+
+Examples:
+  rnnpack run model.onnx --input x=x.npy --output out
+  rnnpack run model.onnx --input inputs.npz --output out --threads 2
+  rnnpack run vad.onnx --input input=chunk.npy --input state=state.npy --bind sr=16000 --output out";
+
+/// Run a model on .npy or .npz inputs and write its outputs
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The ONNX model
+    model: PathBuf,
+    #[command(flatten)]
+    given: GivenArgs,
+    /// Folder for the outputs; made if there is none
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Threads that recurrent layers share batch rows over
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = thread_count())]
+    threads: u16,
+}
+
+pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
+    let name = args.model.display();
+    let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
+    let threads = usize::from(args.threads);
+    let outputs = crate::model::with_threads(threads, || -> Result<_> {
+        let feeds = Feeds::given(&bytes, &args.given)?;
+        let model = load(&bytes, &feeds, Kernels::Rnnpack, threads)?;
+        Ok(model.run(&feeds, &[])?.into_iter().next().unwrap_or_default())
+    })?
+    .with_context(|| format!("cannot run {name}"))?;
+    let dir = &args.output;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+    let files: Vec<(&String, &Tensor, PathBuf)> =
+        outputs.iter().map(|(name, tensor)| (name, tensor, file(dir, name))).collect();
+    for (i, (name, tensor, path)) in files.iter().enumerate() {
+        if let Some((other, ..)) = files[..i].iter().find(|(.., other)| other == path) {
+            bail!("outputs {other:?} and {name:?} would both be written to {}", path.display());
+        }
+        write_npy(path, tensor)?;
+    }
+    report::emit(json, || outputs_json(&files), || text(&files))?;
+    Ok(Outcome::Done)
+}
+
+/// A file inside `dir`, whatever the output is called.
+fn file(dir: &Path, output: &str) -> PathBuf {
+    dir.join(format!("{}.npy", output.replace(['/', '\\', ':', '\0'], "_")))
+}
+
+fn text(files: &[(&String, &Tensor, PathBuf)]) -> String {
+    let mut table = Table::new(&["output", "type", "shape", "file"], &[false; 4]);
+    for (name, tensor, path) in files {
+        let shape = format!("{:?}", tensor.dims());
+        table.row(vec![name.to_string(), tensor.dtype().to_string(), shape, path.display().to_string()]);
+    }
+    table.render()
+}
+
+fn outputs_json(files: &[(&String, &Tensor, PathBuf)]) -> Value {
+    let output = |(name, tensor, path): &(&String, &Tensor, PathBuf)| {
+        let file = path.display().to_string();
+        json!({ "name": name, "type": tensor.dtype().to_string(), "shape": tensor.dims(), "file": file })
+    };
+    json!({ "outputs": files.iter().map(output).collect::<Value>() })
+}

@@ -1,0 +1,136 @@
+//! How far a kernel may be from exact arithmetic: a running error analysis of the operations that it performs.
+//!
+//! The generic reference is run over pairs (value in f64, bound on the error of the f32 that stands for it). Every
+//! operation propagates the bounds of its operands and adds its own rounding; `docs/design.md` derives the rules and
+//! what they come to in terms of K = I + H. Where a value may overflow, nothing is known of what follows from it.
+
+use crate::variation::variation;
+use rnnpack::reference::Real;
+use rnnpack::{Activation, activation};
+
+/// Half an ulp of f32, relative to the value: what one rounding costs.
+pub const U: f64 = 1.0 / (1 << 24) as f64;
+/// Half of the smallest subnormal: what one rounding costs near zero.
+pub const TINY: f64 = f32::from_bits(1) as f64 / 2.0;
+/// Covers the roundings of the analysis itself, done in f64 as the f64 reference does: products of two f32 are exact, and
+/// any other rounding is 2⁻²⁹ of one in f32 that is counted.
+const SLACK: f64 = 1.0 + 1e-6;
+/// What the standard library's functions of f64 are off by, relative to their values, where the analysis takes
+/// differences of them: exp, tanh, exp_m1 and ln_1p are good to 2 ulp, on either side.
+const LIBRARY: f64 = 8.0 * f64::EPSILON;
+
+/// A value, and a bound on the error of the f32 in its place: infinite where there is none. `FUSED`: multiply-adds round
+/// once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounded<const FUSED: bool> {
+    pub value: f64,
+    pub error: f64,
+}
+
+impl<const FUSED: bool> Bounded<FUSED> {
+    /// `value`, where the f32 is `error` off at most and so does not overflow.
+    fn within(value: f64, error: f64) -> Self {
+        let error = error * SLACK;
+        let known = value.abs() + error <= f32::MAX.into();
+        Bounded { value, error: if known { error } else { f64::INFINITY } }
+    }
+
+    /// `value` of operands whose errors add up to `carried`, rounded to f32.
+    fn rounded(value: f64, carried: f64) -> Self {
+        Self::within(value, carried + (value.abs() + carried) * U + TINY)
+    }
+
+    /// What the operands' errors come to in their product.
+    fn carried_by_product(self, a: Self) -> f64 {
+        self.value.abs() * a.error + (a.value.abs() + a.error) * self.error
+    }
+
+    /// What the operand's error comes to in an activation.
+    fn carried_by(self, activation: Activation) -> f64 {
+        if !self.error.is_finite() {
+            return f64::INFINITY;
+        }
+        variation(activation, self.value, self.error) + LIBRARY * activation.eval64(self.value).abs()
+    }
+
+    /// `self` within `low` and `high`: errors do not reach beyond.
+    fn between(self, [low, high]: [f64; 2]) -> Self {
+        let end = |x: f64| x.clamp(low, high);
+        let value = end(self.value);
+        let error = (end(self.value + self.error) - value).max(value - end(self.value - self.error));
+        Self::within(value, if self.error.is_finite() { error } else { self.error })
+    }
+}
+
+/// What sigmoid and tanh are off by, relative to the value: half an ulp more than from the correctly rounded result; an ulp
+/// is at most 2·U of the value.
+pub fn activation_error(fused: bool) -> f64 {
+    let fused_ulp = activation::SIGMOID_MAX_ULP.max(activation::TANH_MAX_ULP);
+    let ulp = if fused { fused_ulp } else { activation::UNFUSED_MAX_ULP };
+    (f64::from(ulp) + 0.5) * 2.0 * U
+}
+
+/// As many of the smallest steps: what they are off by where they are subnormal.
+const ACTIVATION_NEAR_ZERO: f64 = (activation::UNFUSED_MAX_ULP + 1) as f64 * 2.0 * TINY;
+
+impl<const FUSED: bool> From<f32> for Bounded<FUSED> {
+    fn from(x: f32) -> Self {
+        Bounded { value: x.into(), error: 0.0 }
+    }
+}
+
+impl<const FUSED: bool> Real for Bounded<FUSED> {
+    const ZERO: Self = Bounded { value: 0.0, error: 0.0 };
+
+    fn from_f32(x: f32) -> Self {
+        x.into()
+    }
+
+    fn fused_mul_add(self, a: Self, b: Self) -> Self {
+        let value = self.value * a.value + b.value;
+        match FUSED {
+            true => Self::rounded(value, self.carried_by_product(a) + b.error),
+            false => Self::rounded(value, self.times(a).error + b.error),
+        }
+    }
+
+    fn plus(self, a: Self) -> Self {
+        Self::rounded(self.value + a.value, self.error + a.error)
+    }
+
+    fn minus(self, a: Self) -> Self {
+        Self::rounded(self.value - a.value, self.error + a.error)
+    }
+
+    fn times(self, a: Self) -> Self {
+        Self::rounded(self.value * a.value, self.carried_by_product(a))
+    }
+
+    fn clipped(self, limit: f32) -> Self {
+        self.between([-f64::from(limit), limit.into()])
+    }
+
+    /// As the kernels compute it: some by operations of f32, the others in f64 and rounded once.
+    fn activated(self, activation: Activation) -> Self {
+        let (value, carried) = (activation.eval64(self.value), self.carried_by(activation));
+        match activation {
+            Activation::Sigmoid | Activation::Tanh => {
+                let own = (value.abs() + carried) * activation_error(FUSED) + ACTIVATION_NEAR_ZERO;
+                Self::within(value, carried + own)
+            }
+            Activation::Affine { alpha, beta } => Self::from(alpha).fused_mul_add(self, beta.into()),
+            Activation::HardSigmoid { alpha, beta } => {
+                Self::from(alpha).fused_mul_add(self, beta.into()).between([0.0, 1.0])
+            }
+            Activation::ScaledTanh { alpha, beta } => {
+                Self::from(alpha).times(Self::from(beta).times(self).activated(Activation::Tanh))
+            }
+            // These choose, and round nothing.
+            Activation::Relu | Activation::ThresholdedRelu { .. } => Self::within(value, carried),
+            Activation::LeakyRelu { .. }
+            | Activation::Elu { .. }
+            | Activation::Softsign
+            | Activation::Softplus => Self::rounded(value, carried),
+        }
+    }
+}

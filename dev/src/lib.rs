@@ -1,0 +1,17 @@
+//! What the tests and benches of the workspace share: made-up layers and calls, references with error bounds, models.
+#![allow(missing_docs, reason = "nothing outside the workspace sees it")]
+#![forbid(unsafe_code)]
+
+pub mod bound;
+mod case;
+pub mod example;
+pub mod forms;
+pub mod near;
+pub mod numbers;
+#[cfg(feature = "onnx")]
+pub mod onnx;
+pub mod options;
+pub mod placement;
+pub mod variation;
+
+pub use case::*;

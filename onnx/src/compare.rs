@@ -1,0 +1,147 @@
+//! How far two tensors are apart.
+
+use crate::tensor::{DType, Tensor, TensorData};
+use rnnpack::compare::{Difference, Mismatch, difference};
+use std::fmt;
+
+/// Why two tensors do not agree, whatever tolerance there is.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum TensorMismatch {
+    /// They have different element types.
+    DType {
+        /// That of the result.
+        got: DType,
+        /// That it should have.
+        expected: DType,
+    },
+    /// They have different dimensions.
+    Dims {
+        /// Those of the result.
+        got: Vec<usize>,
+        /// Those that it should have.
+        expected: Vec<usize>,
+    },
+    /// Their elements do not agree.
+    Elements(Mismatch),
+}
+
+impl fmt::Display for TensorMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DType { got, expected } => write!(f, "it is {got}, expected {expected}"),
+            Self::Dims { got, expected } => write!(f, "its dimensions are {got:?}, expected {expected:?}"),
+            Self::Elements(mismatch) => mismatch.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TensorMismatch {}
+
+impl Tensor {
+    /// How far this tensor is from `expected`. Floats are compared in f64, integers exactly; of booleans, true is 1.
+    ///
+    /// ```
+    /// use rnnpack_onnx::Tensor;
+    /// let (a, b) = (Tensor::scalar(1.5f32), Tensor::scalar(1f32));
+    /// assert_eq!(a.difference(&b).unwrap().largest, 0.5);
+    /// assert!(a.difference(&Tensor::scalar(1.5f64)).is_err());
+    /// assert!(Tensor::scalar(f32::NAN).difference(&b).is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// [`TensorMismatch`] for another element type or other dimensions, and where one side is NaN or infinite and the other
+    /// is not the same.
+    pub fn difference(&self, expected: &Tensor) -> Result<Difference, TensorMismatch> {
+        if self.dtype() != expected.dtype() {
+            return Err(TensorMismatch::DType { got: self.dtype(), expected: expected.dtype() });
+        }
+        if self.dims() != expected.dims() {
+            let (got, expected) = (self.dims().to_vec(), expected.dims().to_vec());
+            return Err(TensorMismatch::Dims { got, expected });
+        }
+        elements(self.data(), expected.data()).map_err(TensorMismatch::Elements)
+    }
+}
+
+/// The difference of elements of one type.
+fn elements(got: &TensorData, expected: &TensorData) -> Result<Difference, Mismatch> {
+    use TensorData::{BF16, Bool, F16, F32, F64, I8, I32, I64, U8};
+    let bits = |v: &[bool]| v.iter().map(|&b| u8::from(b)).collect::<Vec<u8>>();
+    match (got, expected) {
+        (F32(a), F32(b)) => difference(a, b),
+        (F64(a), F64(b)) => difference(a, b),
+        (F16(a), F16(b)) => difference(a, b),
+        (BF16(a), BF16(b)) => difference(a, b),
+        (I32(a), I32(b)) => difference(a, b),
+        (I8(a), I8(b)) => difference(a, b),
+        (U8(a), U8(b)) => difference(a, b),
+        (Bool(a), Bool(b)) => difference(&bits(a), &bits(b)),
+        (I64(a), I64(b)) => difference_i64(a, b),
+        // The caller has compared the element types.
+        _ => Err(Mismatch::Length { got: got.len(), expected: expected.len() }),
+    }
+}
+
+/// The difference of integers that f64 may not hold: of the exact differences, rounded, which is 0 of equal ones alone.
+fn difference_i64(got: &[i64], expected: &[i64]) -> Result<Difference, Mismatch> {
+    let apart: Vec<f64> =
+        got.iter().zip(expected).map(|(&a, &b)| (i128::from(a) - i128::from(b)) as f64).collect();
+    let scale = expected.iter().map(|&x| x as f64).collect::<Vec<f64>>();
+    if got.len() != expected.len() {
+        return Err(Mismatch::Length { got: got.len(), expected: expected.len() });
+    }
+    let scale = difference(&scale, &scale)?;
+    Ok(difference(&apart, &vec![0.0; apart.len()])?.max(scale))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row<T: crate::Element>(values: &[T]) -> Tensor {
+        Tensor::new(&[values.len()], values.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn nan_infinity_another_length_another_shape_and_another_type_never_agree() {
+        let expected = row(&[1f32, 2.0]);
+        for (got, why) in [
+            (row(&[1.0, f32::NAN]), "element 1 is NaN, expected 2e0"),
+            (row(&[f32::NEG_INFINITY, 2.0]), "element 0 is -inf, expected 1e0"),
+            (row(&[1f32]), "its dimensions are [1], expected [2]"),
+            (Tensor::new(&[2, 1], vec![1f32, 2.0]).unwrap(), "its dimensions are [2, 1], expected [2]"),
+            (row(&[1f64, 2.0]), "it is f64, expected f32"),
+        ] {
+            assert_eq!(got.difference(&expected).unwrap_err().to_string(), why);
+            assert!(expected.difference(&got).is_err(), "{why}");
+        }
+    }
+
+    #[test]
+    fn integers_beyond_the_precision_of_f64_are_told_apart() {
+        for (a, b, apart) in [
+            (i64::MAX, i64::MAX - 1, 1.0),
+            (i64::MIN, i64::MAX, 2f64.powi(64)),
+            (1 << 53, (1 << 53) + 1, 1.0),
+        ] {
+            let d = row(&[7, a]).difference(&row(&[7, b])).unwrap();
+            assert_eq!((d.largest, d.index, d.scale), (apart, 1, (b as f64).abs()), "{a} {b}");
+            assert_eq!(row(&[a]).difference(&row(&[a])).unwrap().largest, 0.0);
+        }
+    }
+
+    #[test]
+    fn every_element_type_is_compared() {
+        fn apart<T: crate::Element>(a: T, b: T) -> f64 {
+            assert_eq!(row(&[a]).difference(&row(&[a])).unwrap().largest, 0.0);
+            row(&[a]).difference(&row(&[b])).unwrap().largest
+        }
+        use half::{bf16, f16};
+        assert_eq!([apart(1f32, 3.0), apart(1f64, 3.0)], [2.0; 2]);
+        assert_eq!(apart(f16::from_f32(1.0), f16::from_f32(3.0)), 2.0);
+        assert_eq!(apart(bf16::from_f32(1.0), bf16::from_f32(3.0)), 2.0);
+        assert_eq!([apart(-1i8, 1), apart(1u8, 3), apart(1i32, -1), apart(-1i64, 1)], [2.0; 4]);
+        assert_eq!(apart(true, false), 1.0);
+    }
+}

@@ -1,0 +1,113 @@
+//! Which value a name stands for, in a graph and in the graphs around it.
+
+use crate::{Error, proto};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Where a value comes from.
+#[derive(Clone, Copy)]
+pub enum Origin<'m> {
+    /// An input of the graph.
+    Input,
+    /// A tensor stored with the graph.
+    Initializer(&'m proto::Tensor),
+    /// A sparse tensor stored with the graph.
+    Sparse,
+    /// Output number `1` of a node.
+    Node(&'m proto::Node, usize),
+}
+
+/// The values of one graph, and the way to those of the graphs around it.
+pub struct Scope<'m> {
+    pub graph: &'m proto::Graph,
+    pub parent: Option<&'m Scope<'m>>,
+    /// Where the graph is in the model: `main`, `main/if_node.then_branch`.
+    pub path: Arc<str>,
+    origins: HashMap<&'m str, Origin<'m>>,
+    types: HashMap<&'m str, &'m proto::TensorType>,
+}
+
+impl<'m> Scope<'m> {
+    /// Indexes `graph`. Refuses empty names, names given twice, and names of the graphs around it, all of
+    /// which ONNX forbids.
+    pub fn new(graph: &'m proto::Graph, path: String, parent: Option<&'m Scope<'m>>) -> Result<Self, Error> {
+        let types = graph.input.iter().chain(&graph.value_info).chain(&graph.output).filter_map(tensor_type);
+        let mut scope =
+            Scope { graph, parent, path: path.into(), origins: HashMap::new(), types: types.collect() };
+        for t in &graph.initializer {
+            scope.define(&t.name, Origin::Initializer(t))?;
+        }
+        for s in &graph.sparse_initializer {
+            scope.define(s.values.as_ref().map_or("", |v| &v.name), Origin::Sparse)?;
+        }
+        let mut inputs = std::collections::HashSet::new();
+        for input in &graph.input {
+            if !inputs.insert(input.name.as_str()) {
+                return Err(scope.bad_name(&input.name, "two inputs of the graph have it"));
+            }
+            // An initializer may repeat the name of an input, whose default value it then is.
+            if !scope.origins.contains_key(input.name.as_str()) {
+                scope.define(&input.name, Origin::Input)?;
+            }
+        }
+        for node in &graph.node {
+            for (slot, output) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+                scope.define(output, Origin::Node(node, slot))?;
+            }
+        }
+        Ok(scope)
+    }
+
+    fn define(&mut self, name: &'m str, origin: Origin<'m>) -> Result<(), Error> {
+        if name.is_empty() {
+            return Err(self.bad_name(name, "an input or a stored tensor has an empty name"));
+        }
+        if self.origins.insert(name, origin).is_some() {
+            return Err(self.bad_name(name, "two values of the graph have it"));
+        }
+        if self.parent.is_some_and(|p| p.find(name).is_some()) {
+            return Err(self.bad_name(name, "a graph around this one has a value of the same name"));
+        }
+        Ok(())
+    }
+
+    pub fn bad_name(&self, name: &str, reason: &str) -> Error {
+        Error::Name { graph: self.path.to_string(), name: name.to_string(), reason: reason.to_string() }
+    }
+
+    /// The scope that defines `name`, seen from here, and the origin there.
+    pub fn find(&self, name: &str) -> Option<(&Scope<'m>, Origin<'m>)> {
+        let mut scope = self;
+        loop {
+            match scope.origins.get(name) {
+                Some(&origin) => return Some((scope, origin)),
+                None => scope = scope.parent?,
+            }
+        }
+    }
+
+    /// The type that the file declares for `name`, as an input, an output or in the list of value types.
+    pub fn declared(&self, name: &str) -> Option<&'m proto::TensorType> {
+        let mut scope = self;
+        loop {
+            match scope.types.get(name) {
+                Some(t) => return Some(t),
+                None => scope = scope.parent?,
+            }
+        }
+    }
+
+    /// The element type of `name`, as declared or stored, by its number in `TensorProto.DataType`.
+    pub fn elem_type(&self, name: &str) -> Option<i32> {
+        let declared = self.declared(name).map(|t| t.elem_type);
+        let stored = || match self.find(name)?.1 {
+            Origin::Initializer(t) => Some(t.data_type),
+            _ => None,
+        };
+        declared.filter(|&number| number != 0).or_else(stored)
+    }
+}
+
+fn tensor_type(info: &proto::ValueInfo) -> Option<(&str, &proto::TensorType)> {
+    Some((&info.name, info.r#type.as_ref()?.tensor_type.as_ref()?))
+}

@@ -1,0 +1,121 @@
+//! The graphs of a model, from the main graph down into the graphs that nodes hold.
+
+use crate::fold::Folder;
+use crate::node::{RecurrentNode, describe};
+use crate::operator::{Reader, RecurrentOp};
+use crate::scope::Scope;
+use crate::{Error, Tensor, proto};
+use std::collections::{HashMap, HashSet};
+
+/// Describes the recurrent nodes of `graph`, the main graph of `model`, whose file has `file_bytes` bytes.
+/// `bindings` are values of its inputs.
+pub fn recurrent_nodes(
+    model: &proto::Model,
+    graph: &proto::Graph,
+    file_bytes: usize,
+    bindings: &[(&str, &Tensor)],
+) -> Result<Vec<RecurrentNode>, Error> {
+    let opset = standard_opset(model)?;
+    refuse_in_functions(model)?;
+    let mut folder = Folder::new(opset, file_bytes, bindings);
+    let mut names = Names::default();
+    let mut found = Vec::new();
+    walk(graph, "main".to_string(), None, &mut |scope| {
+        for node in &scope.graph.node {
+            if let Some(op) = RecurrentOp::from_type(&node.op_type) {
+                let name = match node.name.as_str() {
+                    "" => format!("{op}_{}", found.len()),
+                    name => name.to_string(),
+                };
+                let name = names.unique(name);
+                found.push(describe(&Reader { node, name: &name, op, opset }, scope, &mut folder));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Calls `visit` with the scope of `graph`, then with those of the graphs inside it.
+pub fn walk(
+    graph: &proto::Graph,
+    path: String,
+    parent: Option<&Scope<'_>>,
+    visit: &mut dyn FnMut(&Scope<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let scope = Scope::new(graph, path, parent)?;
+    visit(&scope)?;
+    for (i, node) in graph.node.iter().enumerate() {
+        for attribute in &node.attribute {
+            for (g, inner) in attribute.g.as_deref().into_iter().chain(&attribute.graphs).enumerate() {
+                let name =
+                    if node.name.is_empty() { format!("{}_{i}", node.op_type) } else { node.name.clone() };
+                let number = if g == 0 { String::new() } else { format!("[{g}]") };
+                let path = format!("{}/{name}.{}{number}", scope.path, attribute.name);
+                walk(inner, path, Some(&scope), visit)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The version of the standard operator set, which the model must declare once.
+pub fn standard_opset(model: &proto::Model) -> Result<i64, Error> {
+    let refuse = |version, reason: &str| {
+        Err(Error::Opset { subject: "the model".into(), version, reason: reason.into() })
+    };
+    let standard = |o: &&proto::OpsetId| matches!(o.domain.as_str(), "" | "ai.onnx");
+    let mut versions = model.opset_import.iter().filter(standard).map(|o| o.version);
+    match (versions.next(), versions.next()) {
+        (Some(version), None) => Ok(version),
+        (Some(_), Some(second)) => refuse(Some(second), "the standard operator set is declared twice"),
+        (None, _) => refuse(None, "the standard one is not declared"),
+    }
+}
+
+/// Refuses recurrent nodes in the bodies of model-local functions, which are not expanded here.
+fn refuse_in_functions(model: &proto::Model) -> Result<(), Error> {
+    fn recurrent(nodes: &[proto::Node]) -> Option<&proto::Node> {
+        nodes.iter().find_map(|node| {
+            if RecurrentOp::from_type(&node.op_type).is_some() {
+                return Some(node);
+            }
+            let graphs = |a: &'_ proto::Attribute| a.g.is_some() || !a.graphs.is_empty();
+            let inner = node.attribute.iter().filter(|a| graphs(a));
+            inner.flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs)).find_map(|g| recurrent(&g.node))
+        })
+    }
+    for function in &model.functions {
+        if let Some(node) = recurrent(&function.node) {
+            let reason =
+                format!("it is in the model-local function `{}`, which is not expanded", function.name);
+            return Err(Error::Node { node: node.name.clone(), op: node.op_type.clone(), reason });
+        }
+    }
+    Ok(())
+}
+
+/// Hands out unique names.
+#[derive(Default)]
+pub struct Names {
+    taken: HashSet<String>,
+    /// The last number behind each name that was asked for twice.
+    numbers: HashMap<String, usize>,
+}
+
+impl Names {
+    /// `base`, with a number behind it where it is taken.
+    pub fn unique(&mut self, base: String) -> String {
+        if self.taken.insert(base.clone()) {
+            return base;
+        }
+        let number = self.numbers.entry(base.clone()).or_insert(1);
+        loop {
+            *number += 1;
+            let unique = format!("{base}#{number}");
+            if self.taken.insert(unique.clone()) {
+                return unique;
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The weight tensors of a recurrent node, checked against its attributes and each other.
+
+use crate::Error;
+use crate::brief::List;
+use crate::operator::{Reader, RecurrentOp, Settings};
+use crate::tensor::{DType, Element, Tensor, TensorData};
+use rnnpack::{Cell, GateOrder, LayerTensors, LayerWeights, Shape};
+use std::sync::Arc;
+
+/// The inputs that are weights, and the place of each among the inputs of a node.
+pub const INPUTS: [(&str, usize); 4] = [("W", 1), ("R", 2), ("B", 3), ("P", 7)];
+
+/// A tensor at one of [`INPUTS`].
+#[derive(Debug, Clone)]
+pub struct Weight {
+    /// The element type in the model.
+    stored: DType,
+    /// The numbers: f32 where they are stored as f32, f16 or bf16, else as they are stored.
+    values: Arc<Tensor>,
+    /// The first NaN or infinity, and where it is.
+    not_finite: Option<(usize, f64)>,
+}
+
+impl Weight {
+    pub fn new(tensor: Arc<Tensor>) -> Weight {
+        let stored = tensor.dtype();
+        let values = match stored {
+            DType::F16 | DType::BF16 => tensor.to_f32().map_or(tensor, Arc::new),
+            _ => tensor,
+        };
+        let not_finite = match values.data() {
+            TensorData::F32(v) => first_not_finite(v.iter().map(|&x| x.into())),
+            TensorData::F64(v) => first_not_finite(v.iter().copied()),
+            _ => None,
+        };
+        Weight { stored, values, not_finite }
+    }
+
+    /// The bytes that are held beside the tensor that this was made of.
+    pub fn widened_bytes(&self) -> usize {
+        if self.values.dtype() == self.stored { 0 } else { self.values.bytes() }
+    }
+
+    /// The bytes of the elements in the model.
+    pub fn stored_bytes(&self) -> usize {
+        self.values.data().len() * self.stored.size()
+    }
+
+    pub fn dims(&self) -> &[usize] {
+        self.values.dims()
+    }
+
+    pub fn dtype(&self) -> DType {
+        self.stored
+    }
+}
+
+fn first_not_finite(values: impl Iterator<Item = f64>) -> Option<(usize, f64)> {
+    values.enumerate().find(|(_, x)| !x.is_finite())
+}
+
+/// The weights of a node, with which a layer can be built.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    cells: Vec<Cell>,
+    shape: Shape,
+    dtype: DType,
+    tensors: [Option<Arc<Tensor>>; 4],
+}
+
+impl Weights {
+    /// The weights of the node that `reader` reads, in the order of [`INPUTS`], with a cell for each direction.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for an element type that the operator does not have or that is not the one of W, for
+    /// dimensions that do not agree, and for a NaN or an infinity; [`Error::Attribute`] for another `hidden_size`.
+    pub fn new(
+        reader: &Reader<'_>,
+        settings: &Settings,
+        cells: Vec<Cell>,
+        weights: [Option<&Weight>; 4],
+    ) -> Result<Weights, Error> {
+        let (shape, dtype) = check_shapes(reader, settings, weights)?;
+        for ((input, _), weight) in INPUTS.into_iter().zip(weights) {
+            if let Some((index, value)) = weight.and_then(|w| w.not_finite) {
+                return Err(reader.bad_input(input, &format!("element {index} is {value}")));
+            }
+        }
+        Ok(Weights { cells, shape, dtype, tensors: weights.map(|w| w.map(|w| w.values.clone())) })
+    }
+
+    /// What each direction computes.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// The layer's sizes.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The element type of the node.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Whether the layer computes in f64; else in f32.
+    pub fn is_f64(&self) -> bool {
+        self.dtype == DType::F64
+    }
+
+    /// The layer's weights; `F` is f64 or f32 as [`Weights::is_f64`] says.
+    ///
+    /// # Errors
+    /// Those of [`LayerWeights::new`] for the other `F`.
+    pub fn view<F: Element + rnnpack::Element>(&self) -> Result<LayerWeights<'_, F>, rnnpack::Error> {
+        let [w, r, b, p] =
+            self.tensors.each_ref().map(|t| t.as_ref().map(|t| t.as_slice().unwrap_or_default()));
+        let tensors = LayerTensors { w: w.unwrap_or_default(), r: r.unwrap_or_default(), b, p };
+        LayerWeights::per_direction(&self.cells, self.shape, GateOrder::Onnx, tensors)
+    }
+}
+
+/// Compares the element types and the dimensions of weights with each other, the attributes and the operator.
+pub fn check_shapes(
+    reader: &Reader<'_>,
+    settings: &Settings,
+    weights: [Option<&Weight>; 4],
+) -> Result<(Shape, DType), Error> {
+    let [Some(w), Some(r), ..] = weights else { return Err(reader.bad_input("W", "it is missing")) };
+    for ((input, _), weight) in INPUTS.into_iter().zip(weights) {
+        let Some(weight) = weight else { continue };
+        check_dtype(reader, input, weight.stored, w.stored)?;
+        let rank = if matches!(input, "W" | "R") { 3 } else { 2 };
+        if weight.dims().len() != rank {
+            let reason = format!("its dimensions are {}, not {rank}", List(weight.dims()));
+            return Err(reader.bad_input(input, &reason));
+        }
+    }
+    let (input, hidden, directions) = (w.dims()[2], r.dims()[2], settings.direction.count());
+    if let Some(other) = settings.hidden.filter(|&h| h != hidden) {
+        return Err(reader.bad_attribute("hidden_size", format!("{other}, but R has {hidden}")));
+    }
+    let rows = hidden.saturating_mul(reader.op.gates());
+    let expected: [&[usize]; 4] = [
+        &[directions, rows, input],
+        &[directions, rows, hidden],
+        &[directions, rows.saturating_mul(2)],
+        &[directions, hidden.saturating_mul(3)],
+    ];
+    for (((input, _), weight), expected) in INPUTS.into_iter().zip(weights).zip(expected) {
+        if let Some(weight) = weight.filter(|w| w.dims() != expected) {
+            let reason = format!("its dimensions are {:?}, not {expected:?}", weight.dims());
+            return Err(reader.bad_input(input, &reason));
+        }
+    }
+    if hidden == 0 {
+        return Err(reader.bad_input("R", "its hidden size is 0"));
+    }
+    Ok((Shape { input, hidden, direction: settings.direction }, w.stored))
+}
+
+/// Checks the element type of a weight: one that the operator has, and the one of W.
+pub fn check_dtype(reader: &Reader<'_>, input: &str, found: DType, of_w: DType) -> Result<(), Error> {
+    let known = RecurrentOp::dtypes(reader.opset);
+    if !known.contains(&found) {
+        let known: Vec<String> = known.iter().map(DType::to_string).collect();
+        let (op, opset) = (reader.op, reader.opset);
+        let reason = format!("it is {found}, where {op} of operator set {opset} has {}", known.join(", "));
+        return Err(reader.bad_input(input, &reason));
+    }
+    match found == of_w {
+        true => Ok(()),
+        false => Err(reader.bad_input(input, &format!("it is {found}, but W is {of_w}"))),
+    }
+}

@@ -1,0 +1,53 @@
+//! What a whole model is refused for, and how tract fails.
+
+use std::fmt;
+
+/// Why a whole model cannot be loaded or run.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file, one of its nodes, or a value that is given to the model is refused.
+    Onnx(rnnpack_onnx::Error),
+    /// tract cannot load or run the model.
+    Tract {
+        /// What was being done: `load` or `run`.
+        stage: &'static str,
+        /// What tract said.
+        reason: String,
+    },
+    /// tract panicked; the panic was caught and the model is not usable.
+    Panic {
+        /// What was being done: `load` or `run`.
+        stage: &'static str,
+        /// The panic's message.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Onnx(e) => e.fmt(f),
+            Self::Tract { stage, reason } => write!(f, "tract could not {stage} the model: {reason}"),
+            Self::Panic { stage, reason } => {
+                write!(f, "tract panicked, asked to {stage} the model: {reason}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // Display printed the refusal's own words.
+            Self::Onnx(e) => e.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<rnnpack_onnx::Error> for Error {
+    fn from(e: rnnpack_onnx::Error) -> Error {
+        Error::Onnx(e)
+    }
+}

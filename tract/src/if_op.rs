@@ -1,0 +1,390 @@
+//! ONNX `If`, where tract's own falls short: with a constant condition only the branch that is taken is
+//! analysed and its nodes become nodes of the graph around it; with another, both branches are optimized and
+//! planned once.
+
+use super::body::{
+    Body, BodyMemory, NO_CONDITION, changing, closed, condition, may_be_condition, outside_symbols,
+    typed_body,
+};
+use super::reader::{NodeReader, bad_input, refuse};
+use rnnpack_onnx::Error as OnnxError;
+use std::collections::HashSet;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb;
+use tract_onnx::tract_hir::internal::*;
+
+/// The branches for true and for false, as the standard calls them.
+const BRANCHES: [&str; 2] = ["then_branch", "else_branch"];
+
+/// One branch: its graph, and which input of the node each of its inputs is.
+#[derive(Debug, Clone)]
+struct Branch {
+    body: InferenceModel,
+    inputs: Vec<usize>,
+}
+
+/// An `If` between parsing and typing. Its inputs are the condition and the values that the branches use.
+#[derive(Debug, Clone)]
+struct If {
+    node: String,
+    /// The names of its outputs, without those that are left out.
+    outputs: Vec<String>,
+    branches: [Branch; 2],
+    /// The inputs that the branches were last analysed for with an open condition, and what that gave: tract asks again
+    /// and again, and branches in branches would multiply that.
+    seen: Option<(TVec<InferenceFact>, TVec<InferenceFact>)>,
+}
+
+/// Builds the operator of an `If` node.
+pub(super) fn build(
+    ctx: &ParsingContext<'_>,
+    node: &pb::NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let reader = NodeReader { node, op: "If" };
+    reader.check(ctx, 1, &BRANCHES)?;
+    if node.input.len() != 1 {
+        return Err(reader.refuse(format!("it has {} inputs, not one condition", node.input.len())));
+    }
+    let mut used: Vec<String> = vec![];
+    let mut branch = |name: &str| {
+        let graph = reader.graph(name)?;
+        // Old files list what is stored with a graph among its inputs.
+        let stored = |name: &str| graph.initializer.iter().any(|t| t.name == name);
+        if let Some(input) = graph.input.iter().find(|input| !stored(&input.name)) {
+            return Err(reader.bad_attribute(name, format!("a branch takes no input, `{}`", input.name)));
+        }
+        if graph.output.len() != node.output.len() {
+            let (found, expected) = (graph.output.len(), node.output.len());
+            return Err(reader.bad_attribute(name, format!("{found} outputs, where the node has {expected}")));
+        }
+        let parsed = ctx.parse_graph(graph)?;
+        let mut body = parsed.model;
+        let asked = node.output.iter().map(|o| !o.is_empty());
+        body.outputs =
+            body.outputs.into_iter().zip(asked).filter(|&(_, asked)| asked).map(|(o, _)| o).collect();
+        let mut input = |name: &String| match used.iter().position(|u| u == name) {
+            Some(i) => i + 1,
+            None => {
+                used.push(name.clone());
+                used.len()
+            }
+        };
+        let inputs = parsed.unresolved_inputs.iter().map(&mut input).collect();
+        TractResult::Ok(Branch { body, inputs })
+    };
+    let branches = [branch(BRANCHES[0])?, branch(BRANCHES[1])?];
+    let outputs = node.output.iter().filter(|o| !o.is_empty()).cloned().collect();
+    Ok((Box::new(If { node: node.name.clone(), outputs, branches, seen: None }), used))
+}
+
+/// Which of the branches a condition takes.
+fn taken(node: &str, value: &Tensor) -> TractResult<usize> {
+    match condition(value) {
+        Some(value) => Ok(usize::from(!value)),
+        None => Err(bad_input(node, "cond", NO_CONDITION)),
+    }
+}
+
+/// What holds for a value that is one or the other: an extent that differs, or mentions symbols that are not
+/// from `outside`, is open. The error says what each has where the other has something else.
+fn merge([a, b]: [InferenceFact; 2], outside: &HashSet<Symbol>) -> Result<InferenceFact, [String; 2]> {
+    let (types, ranks) =
+        ([&a, &b].map(|f| f.datum_type.concretize()), [&a, &b].map(|f| f.shape.rank().concretize()));
+    let mut fact = InferenceFact::default();
+    match types {
+        [Some(a), Some(b)] if a != b => return Err([a, b].map(|t| format!("elements of type {t:?}"))),
+        [Some(a), Some(_)] => fact.datum_type = a.into(),
+        _ => {}
+    }
+    match ranks {
+        [Some(a), Some(b)] if a != b => return Err([a, b].map(|rank| format!("{rank} dimensions"))),
+        [Some(rank), Some(_)] => {
+            let dim = |axis: usize| {
+                let [a, b] = [&a, &b].map(|f| f.shape.dim(axis).and_then(|d| d.concretize()));
+                let known = a.filter(|a| Some(a) == b.as_ref() && a.symbols().is_subset(outside));
+                known.map_or(DimFact::Any, DimFact::Only)
+            };
+            fact.shape = ShapeFactoid::closed((0..rank as usize).map(dim).collect());
+        }
+        _ => {}
+    }
+    Ok(fact)
+}
+
+impl If {
+    /// What is known of the outputs whichever branch is taken, from what each of them returns. The error names
+    /// an output that would not have one type.
+    fn either(
+        &self,
+        inputs: &[InferenceFact],
+        found: [&[InferenceFact]; 2],
+    ) -> TractResult<TVec<InferenceFact>> {
+        let outside = outside_symbols(inputs);
+        let one = |ix: usize| {
+            let found = found.map(|outputs| changing(&outputs[ix]));
+            merge(found, &outside).map_err(|[a, b]| {
+                let (output, [then, other]) = (&self.outputs[ix], BRANCHES);
+                refuse(&self.node, "If", format!("`{output}` has {a} in {then} and {b} in {other}"))
+            })
+        };
+        (0..self.outputs.len()).map(one).collect()
+    }
+
+    /// What is known of the outputs before the condition is known to stay open. Only then is it an error that a
+    /// branch cannot be computed or does not fit the other; until then nothing is known.
+    fn guess(&mut self, inputs: &TVec<InferenceFact>) -> TVec<InferenceFact> {
+        match &self.seen {
+            Some((seen, found)) if seen == inputs => found.clone(),
+            _ => {
+                let found = match self.branches.each_ref().map(|branch| branch.outputs(inputs)) {
+                    [Ok(a), Ok(b)] => self.either(inputs, [&a, &b]).unwrap_or_default(),
+                    _ => tvec![],
+                };
+                self.seen = Some((inputs.clone(), found.clone()));
+                found
+            }
+        }
+    }
+
+    /// A branch typed for inputs of the node with these facts, and what it returns, where the condition stays open.
+    fn typed(
+        &self,
+        branch: usize,
+        facts: &[InferenceFact],
+    ) -> TractResult<(TypedModel, TVec<InferenceFact>)> {
+        let typed = self.branches[branch].with_inputs(facts).and_then(typed_body);
+        typed.map_err(|e| {
+            if e.chain().any(|cause| cause.is::<OnnxError>()) {
+                return e;
+            }
+            let name = BRANCHES[branch];
+            refuse(&self.node, "If", format!("no given shape decides its condition, and {name} fails: {e:#}"))
+        })
+    }
+}
+
+impl Branch {
+    /// Lets what is known of the node's inputs and outputs flow into the branch that is taken, and back.
+    fn infer(&mut self, inputs: &mut [InferenceFact], outputs: &mut [InferenceFact]) -> TractResult<()> {
+        for (ix, &outer) in self.inputs.iter().enumerate() {
+            self.body.input_fact_mut(ix)?.unify_with_mut(&mut inputs[outer])?;
+        }
+        self.body.analyse(false)?;
+        for (ix, &outer) in self.inputs.iter().enumerate() {
+            self.body.input_fact_mut(ix)?.unify_with_mut(&mut inputs[outer])?;
+        }
+        for (ix, outer) in outputs.iter_mut().enumerate() {
+            self.body.output_fact_mut(ix)?.unify_with_mut(outer)?;
+        }
+        Ok(())
+    }
+
+    /// What is known of the outputs of a branch that may be taken. Nothing flows back: what one branch needs
+    /// says nothing of the values that the other gets.
+    fn outputs(&self, inputs: &[InferenceFact]) -> TractResult<TVec<InferenceFact>> {
+        let mut body = self.body.clone();
+        for (ix, &outer) in self.inputs.iter().enumerate() {
+            body.input_fact_mut(ix)?.unify_with(&inputs[outer])?;
+        }
+        body.analyse(false)?;
+        (0..body.outputs.len()).map(|ix| body.output_fact(ix).cloned()).collect()
+    }
+
+    /// The branch ready to be typed, for inputs of the node with these facts.
+    fn with_inputs(&self, facts: &[InferenceFact]) -> TractResult<InferenceModel> {
+        let mut body = self.body.clone();
+        for (ix, &outer) in self.inputs.iter().enumerate() {
+            let known = body.input_fact(ix)?;
+            if let Ok(fact) = known.unify(&facts[outer]) {
+                body.set_input_fact(ix, fact)?;
+            }
+        }
+        Ok(body)
+    }
+
+    /// Adds the nodes of the typed branch to `target`, under names that start with that of the `If`.
+    fn inline(
+        &self,
+        body: &TypedModel,
+        node: &InferenceNode,
+        target: &mut TypedModel,
+        mapping: &HashMap<OutletId, OutletId>,
+    ) -> TractResult<TVec<OutletId>> {
+        let mut inner: HashMap<OutletId, OutletId> = HashMap::new();
+        for (outlet, &outer) in body.input_outlets()?.iter().zip(&self.inputs) {
+            inner.insert(*outlet, mapping[&node.inputs[outer]]);
+        }
+        for id in body.eval_order()? {
+            let inside = body.node(id);
+            if TypedModel::is_source(&inside.op) {
+                continue;
+            }
+            let inputs: TVec<OutletId> = inside.inputs.iter().map(|o| inner[o]).collect();
+            let name = format!("{}.{}", node.name, inside.name);
+            let wires = target.wire_node(name, inside.op.clone(), &inputs)?;
+            inner.extend(wires.iter().enumerate().map(|(slot, &wire)| (OutletId::new(id, slot), wire)));
+        }
+        body.output_outlets()?
+            .iter()
+            .map(|o| inner.get(o).copied().context("an output has no value"))
+            .collect()
+    }
+}
+
+impl PartialEq for If {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl Eq for If {}
+
+impl Op for If {
+    fn name(&self) -> StaticName {
+        "If".into()
+    }
+
+    not_a_typed_op!();
+}
+
+impl EvalOp for If {
+    not_out_of_plan!();
+}
+
+impl InferenceOp for If {
+    fn infer_facts(
+        &mut self,
+        inputs: TVec<&InferenceFact>,
+        outputs: TVec<&InferenceFact>,
+        observed: TVec<&InferenceFact>,
+    ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
+        let mut inputs: TVec<InferenceFact> = inputs.into_iter().cloned().collect();
+        let mut outputs: TVec<InferenceFact> = outputs.into_iter().cloned().collect();
+        if let Some(value) = inputs[0].value.concretize() {
+            self.branches[taken(&self.node, &value)?].infer(&mut inputs, &mut outputs)?;
+        } else {
+            for (known, found) in outputs.iter_mut().zip(self.guess(&inputs)) {
+                known.unify_with(&found)?;
+            }
+        }
+        Ok((inputs, outputs, observed.into_iter().cloned().collect()))
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(self.outputs.len())
+    }
+
+    fn to_typed(
+        &self,
+        source: &InferenceModel,
+        node: &InferenceNode,
+        target: &mut TypedModel,
+        mapping: &HashMap<OutletId, OutletId>,
+    ) -> TractResult<TVec<OutletId>> {
+        let inferred = source.outlet_fact(node.inputs[0])?.value.concretize();
+        let wires: TVec<OutletId> = node.inputs.iter().map(|o| mapping[o]).collect();
+        let facts =
+            wires.iter().map(|&w| Ok(target.outlet_fact(w)?.into())).collect::<TractResult<Vec<_>>>()?;
+        if let Some(value) = target.outlet_fact(wires[0])?.konst.clone().or(inferred) {
+            let branch = &self.branches[taken(&self.node, &value)?];
+            return branch.inline(&branch.with_inputs(&facts)?.into_typed()?, node, target, mapping);
+        }
+        let cond = target.outlet_fact(wires[0])?;
+        if !may_be_condition(cond) {
+            return Err(bad_input(&self.node, "cond", format!("it is {cond:?}: {NO_CONDITION}")));
+        }
+        let [(then, a), (other, b)] = [self.typed(0, &facts)?, self.typed(1, &facts)?];
+        let symbols = &self.branches[0].body.symbols;
+        let outputs = self.either(&facts, [&a, &b])?;
+        let outputs =
+            outputs.iter().zip(&self.outputs).map(|(fact, name)| closed(symbols, &self.node, name, fact));
+        let op = Choice {
+            node: self.node.clone(),
+            branches: [then, other].map(Body::Open),
+            inputs: self.branches.each_ref().map(|branch| branch.inputs.clone()),
+            facts: outputs.collect::<TractResult<_>>()?,
+        };
+        target.wire_node(&node.name, op, &wires)
+    }
+
+    as_op!();
+}
+
+/// An `If` whose condition is known only when the model runs: the branches for true and for false.
+#[derive(Debug, Clone)]
+pub(super) struct Choice {
+    node: String,
+    branches: [Body; 2],
+    /// Which input of the node each input of the branch is.
+    inputs: [Vec<usize>; 2],
+    facts: TVec<TypedFact>,
+}
+
+impl PartialEq for Choice {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl Eq for Choice {}
+
+impl Op for Choice {
+    fn name(&self) -> StaticName {
+        "IfThenElse".into()
+    }
+
+    fn mints_runtime_symbols(&self) -> bool {
+        true
+    }
+
+    fn required_bound_symbols(&self, _: &[&TypedFact]) -> TVec<Symbol> {
+        self.branches.iter().flat_map(Body::symbols).collect()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Choice {
+    not_out_of_plan!();
+
+    fn state(&self, _: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
+        Ok(Some(Box::new(Memory::default())))
+    }
+}
+
+/// What an `If` keeps from one call to the next.
+#[derive(Debug, Clone, Default)]
+struct Memory([BodyMemory; 2]);
+
+impl OpState for Memory {
+    fn eval(&mut self, ctx: &EvalContext, op: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let op = op.downcast_ref::<Choice>().context("memory of another operator")?;
+        let taken = taken(&op.node, &inputs[0])?;
+        let feeds = op.inputs[taken].iter().map(|&i| inputs[i].clone()).collect();
+        self.0[taken].run(&op.branches[taken], ctx, feeds)
+    }
+
+    fn reset_lanes(&mut self, _: &[LaneId]) -> TractResult<()> {
+        Ok(())
+    }
+}
+
+impl TypedOp for Choice {
+    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(self.facts.clone())
+    }
+
+    fn codegen(&self, model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+        let facts = model.node_input_facts(node.id)?;
+        let mut op = self.clone();
+        for (branch, inputs) in op.branches.iter_mut().zip(&mut op.inputs) {
+            let values: Vec<_> = inputs.iter().map(|&i| facts[i].konst.clone()).collect();
+            let Some((body, left)) = branch.plan(&values)? else { return Ok(None) };
+            *branch = body;
+            *inputs = left.into_iter().map(|i| inputs[i]).collect();
+        }
+        TypedModelPatch::replace_single_op(model, node, &node.inputs, op).map(Some)
+    }
+
+    as_op!();
+}

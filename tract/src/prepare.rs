@@ -1,0 +1,388 @@
+//! What happens to a model's protobuf before tract sees it: checks, bound inputs, declared shapes, unique
+//! names.
+
+use super::Loader;
+use rnnpack_onnx::node::RecurrentNode;
+use rnnpack_onnx::operator::RecurrentOp;
+use rnnpack_onnx::tensor::{self, DType, Tensor, TensorData};
+use rnnpack_onnx::{Error as OnnxError, proto, walk};
+use std::collections::{HashMap, HashSet};
+use tract_onnx::pb;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
+
+/// The longest name or expression of a dimension, and the most parentheses in it. tract parses expressions
+/// recursively and tries alternatives, in a time that is exponential in their depth.
+const MAX_DIM_PARAM: (usize, usize) = (128, 8);
+
+/// How deep `Loop` and `Scan` nodes may be nested.
+const MAX_NESTED_LOOPS: usize = 4;
+
+pub(super) fn value_error(name: &str, reason: impl Into<String>) -> OnnxError {
+    OnnxError::Value { name: name.to_string(), reason: reason.into() }
+}
+
+/// Checks what tract would take on trust: that stored tensors are whole, and that every name which is used
+/// stands for a value that is there by then. (tract does not end on a graph with a cycle.)
+pub(super) fn screen(graph: &proto::Graph) -> Result<(), OnnxError> {
+    walk::walk(graph, "main".to_string(), None, &mut |scope| {
+        let graph = scope.graph;
+        let held = graph.node.iter().flat_map(|n| &n.attribute);
+        let held = held.flat_map(|a| a.t.as_deref().into_iter().chain(&a.tensors));
+        for t in graph.initializer.iter().chain(held) {
+            tensor::check_stored(t).map_err(|reason| OnnxError::Tensor { tensor: t.name.clone(), reason })?;
+        }
+        graph.node.iter().try_for_each(check_permutation)?;
+        let mut outputs = HashSet::new();
+        if let Some(twice) = graph.output.iter().find(|o| !outputs.insert(&o.name)) {
+            return Err(scope.bad_name(&twice.name, "two outputs of the graph have it"));
+        }
+        let mut infos = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
+        infos.try_for_each(|info| check_tensor(info).and_then(|()| check_dims(info)))
+    })?;
+    check_nesting(graph, 0)?;
+    check_order(graph, &mut HashSet::new())
+}
+
+/// Bounds how many loops are around a loop: each is analysed several times in every analysis of the next.
+fn check_nesting(graph: &proto::Graph, around: usize) -> Result<(), OnnxError> {
+    for node in &graph.node {
+        let inside = around + usize::from(matches!(node.op_type.as_str(), "Loop" | "Scan"));
+        if inside > MAX_NESTED_LOOPS {
+            let reason = format!("it is inside {MAX_NESTED_LOOPS} other loops, the most that are computed");
+            return Err(OnnxError::Node { node: node.name.clone(), op: node.op_type.clone(), reason });
+        }
+        for attribute in &node.attribute {
+            let graphs = attribute.g.as_deref().into_iter().chain(&attribute.graphs);
+            graphs.into_iter().try_for_each(|g| check_nesting(g, inside))?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks the `perm` of a `Transpose`: tract does not end where it is no permutation.
+fn check_permutation(node: &proto::Node) -> Result<(), OnnxError> {
+    let perm = node.attribute.iter().find(|a| node.op_type == "Transpose" && a.name == "perm");
+    let Some(perm) = perm.map(|a| &a.ints) else { return Ok(()) };
+    let mut seen = vec![false; perm.len()];
+    for &axis in perm {
+        let seen = usize::try_from(axis).ok().and_then(|a| seen.get_mut(a));
+        if seen.is_none_or(|seen| std::mem::replace(seen, true)) {
+            let (node, attribute) = (node.name.clone(), "perm".to_string());
+            let reason = format!("{perm:?} is no permutation");
+            return Err(OnnxError::Attribute { node, attribute, reason });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that every value of `graph` is made before it is used. `known` are the values of the graphs around
+/// it.
+fn check_order<'m>(graph: &'m proto::Graph, known: &mut HashSet<&'m str>) -> Result<(), OnnxError> {
+    let stored = graph.initializer.iter().map(|t| t.name.as_str());
+    let mut made: Vec<&str> = stored.chain(graph.input.iter().map(|i| i.name.as_str())).collect();
+    made.extend(graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref()).map(|v| v.name.as_str()));
+    known.extend(&made);
+    let check = |known: &HashSet<&str>, name: &str| match known.contains(name) {
+        true => Ok(()),
+        false => Err(OnnxError::Name {
+            graph: graph.name.clone(),
+            name: name.to_string(),
+            reason: "it is used, but no value has it by then".to_string(),
+        }),
+    };
+    for node in &graph.node {
+        node.input.iter().filter(|i| !i.is_empty()).try_for_each(|i| check(known, i))?;
+        for attribute in &node.attribute {
+            let graphs = attribute.g.as_deref().into_iter().chain(&attribute.graphs);
+            graphs.into_iter().try_for_each(|g| check_order(g, known))?;
+        }
+        let outputs = node.output.iter().map(String::as_str).filter(|o| !o.is_empty());
+        made.extend(outputs.clone());
+        known.extend(outputs);
+    }
+    graph.output.iter().try_for_each(|o| check(known, &o.name))?;
+    for name in made {
+        known.remove(name);
+    }
+    Ok(())
+}
+
+fn check_tensor(info: &proto::ValueInfo) -> Result<(), OnnxError> {
+    let Some(t) = &info.r#type else { return Ok(()) };
+    let other = [
+        ("a sequence", &t.sequence_type),
+        ("a map", &t.map_type),
+        ("a sparse tensor", &t.sparse_tensor_type),
+        ("an optional value", &t.optional_type),
+    ];
+    match other.iter().find(|(_, present)| present.is_some()) {
+        Some((what, _)) => Err(value_error(&info.name, format!("it is {what}; only tensors are computed"))),
+        None => Ok(()),
+    }
+}
+
+fn check_dims(info: &proto::ValueInfo) -> Result<(), OnnxError> {
+    let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    for dim in tensor.and_then(|t| t.shape.as_ref()).into_iter().flat_map(|s| &s.dim) {
+        let Some(proto::DimensionValue::Param(p)) = &dim.value else { continue };
+        if p.len() > MAX_DIM_PARAM.0 || p.matches('(').count() > MAX_DIM_PARAM.1 {
+            return Err(value_error(&info.name, "the expression of a dimension is too long"));
+        }
+    }
+    Ok(())
+}
+
+/// Turns the inputs that `loader` binds into stored tensors.
+pub(super) fn bind(graph: &mut pb::GraphProto, loader: &Loader) -> Result<(), OnnxError> {
+    let mut seen = HashSet::new();
+    for (name, tensor) in &loader.bindings {
+        if !seen.insert(name) {
+            return Err(value_error(name, "it is bound twice"));
+        }
+        let stored = graph.initializer.iter().any(|t| &t.name == name);
+        let Some(index) = graph.input.iter().position(|i| &i.name == name).filter(|_| !stored) else {
+            return Err(value_error(name, "it is bound, but is no input of the model"));
+        };
+        check_binding(&graph.input[index], tensor)?;
+        graph.input.remove(index);
+        graph.initializer.push(stored_tensor(name, tensor)?);
+    }
+    Ok(())
+}
+
+fn check_binding(input: &pb::ValueInfoProto, tensor: &Tensor) -> Result<(), OnnxError> {
+    let Some(declared) = tensor_type(input) else { return Ok(()) };
+    if DType::from_onnx(declared.elem_type) != Some(tensor.dtype()) {
+        let expected = tensor::dtype_name(declared.elem_type);
+        return Err(value_error(
+            &input.name,
+            format!("it is bound to {}, but is {expected}", tensor.dtype()),
+        ));
+    }
+    let Some(shape) = &declared.shape else { return Ok(()) };
+    let fits = |(dim, &size): (&pb::tensor_shape_proto::Dimension, &usize)| match &dim.value {
+        Some(DimValue::DimValue(d)) => *d < 0 || usize::try_from(*d) == Ok(size),
+        _ => true,
+    };
+    if shape.dim.len() != tensor.dims().len() || !shape.dim.iter().zip(tensor.dims()).all(fits) {
+        let reason =
+            format!("it is bound to dimensions {:?}, which are not the declared ones", tensor.dims());
+        return Err(value_error(&input.name, reason));
+    }
+    Ok(())
+}
+
+fn stored_tensor(name: &str, tensor: &Tensor) -> Result<pb::TensorProto, OnnxError> {
+    let dims = tensor.dims().iter().map(|&d| d as i64).collect();
+    let mut t = pb::TensorProto { name: name.to_string(), dims, ..Default::default() };
+    let ints = |values: &mut dyn Iterator<Item = i32>| values.collect();
+    let (number, field) = match tensor.data() {
+        TensorData::F32(v) => {
+            t.float_data = v.clone();
+            (1, Vec::new())
+        }
+        TensorData::F64(v) => {
+            t.double_data = v.clone();
+            (11, Vec::new())
+        }
+        TensorData::I64(v) => {
+            t.int64_data = v.clone();
+            (7, Vec::new())
+        }
+        TensorData::I32(v) => (6, v.clone()),
+        TensorData::U8(v) => (2, ints(&mut v.iter().map(|&x| x.into()))),
+        TensorData::I8(v) => (3, ints(&mut v.iter().map(|&x| x.into()))),
+        TensorData::Bool(v) => (9, ints(&mut v.iter().map(|&x| x.into()))),
+        TensorData::F16(v) => (10, ints(&mut v.iter().map(|&x| x.to_bits().into()))),
+        TensorData::BF16(v) => (16, ints(&mut v.iter().map(|&x| x.to_bits().into()))),
+        other => return Err(value_error(name, format!("a value of type {} cannot be bound", other.dtype()))),
+    };
+    t.data_type = number;
+    t.int32_data = field;
+    Ok(t)
+}
+
+/// Declares the shapes that `loader` gives, everywhere a named dimension of them stands, and names every
+/// dimension of an input that has no size and no name.
+pub(super) fn declare_shapes(graph: &mut pb::GraphProto, loader: &Loader) -> Result<(), OnnxError> {
+    let mut sizes: HashMap<String, usize> = HashMap::new();
+    let mut seen = HashSet::new();
+    for (name, dims) in &loader.shapes {
+        let input = graph.input.iter_mut().find(|i| &i.name == name);
+        let input = input.ok_or_else(|| value_error(name, "it has a shape, but is no input of the model"))?;
+        if !seen.insert(name) {
+            return Err(value_error(name, "its shape is given twice"));
+        }
+        declare_shape(input, dims, &mut sizes)?;
+    }
+    for (i, input) in graph.input.iter_mut().enumerate() {
+        let shape = tensor_type_mut(input).and_then(|t| t.shape.as_mut());
+        for (d, dim) in shape.into_iter().flat_map(|s| &mut s.dim).enumerate() {
+            let unknown = match &dim.value {
+                None => true,
+                Some(DimValue::DimValue(v)) => *v < 0,
+                Some(DimValue::DimParam(p)) => p.is_empty(),
+            };
+            if unknown {
+                dim.value = Some(DimValue::DimParam(format!("input_{i}_dim_{d}")));
+            }
+        }
+    }
+    if !sizes.is_empty() {
+        substitute(graph, &sizes);
+    }
+    Ok(())
+}
+
+fn declare_shape(
+    input: &mut pb::ValueInfoProto,
+    dims: &[usize],
+    sizes: &mut HashMap<String, usize>,
+) -> Result<(), OnnxError> {
+    let name = input.name.clone();
+    let Some(declared) = tensor_type_mut(input) else {
+        return Err(value_error(&name, "it is no tensor"));
+    };
+    let shape = declared.shape.get_or_insert_with(|| pb::TensorShapeProto {
+        dim: vec![pb::tensor_shape_proto::Dimension::default(); dims.len()],
+    });
+    if shape.dim.len() != dims.len() {
+        return Err(value_error(&name, format!("it has {} dimensions, not {}", shape.dim.len(), dims.len())));
+    }
+    for (i, (dim, &size)) in shape.dim.iter_mut().zip(dims).enumerate() {
+        let new = i64::try_from(size).map_err(|_| value_error(&name, format!("dimension {i} overflows")))?;
+        match &dim.value {
+            Some(DimValue::DimValue(old)) if *old >= 0 && *old != new => {
+                return Err(value_error(&name, format!("dimension {i} is {old}, not {size}")));
+            }
+            Some(DimValue::DimParam(p)) if is_identifier(p) => {
+                let known = *sizes.entry(p.clone()).or_insert(size);
+                if known != size {
+                    return Err(value_error(&name, format!("dimension {i} (`{p}`) is {known} and {size}")));
+                }
+            }
+            _ => {}
+        }
+        dim.value = Some(DimValue::DimValue(new));
+    }
+    Ok(())
+}
+
+fn is_identifier(param: &str) -> bool {
+    !param.is_empty() && param.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Writes the sizes of named dimensions in `graph` and the graphs inside it. Expressions of names are
+/// forgotten, so that tract finds their values itself.
+fn substitute(graph: &mut pb::GraphProto, sizes: &HashMap<String, usize>) {
+    let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
+    for info in infos {
+        let shape = tensor_type_mut(info).and_then(|t| t.shape.as_mut());
+        for dim in shape.into_iter().flat_map(|s| &mut s.dim) {
+            if let Some(DimValue::DimParam(p)) = &dim.value {
+                match sizes.get(p) {
+                    Some(&size) => dim.value = Some(DimValue::DimValue(size as i64)),
+                    None if !is_identifier(p) => dim.value = None,
+                    None => {}
+                }
+            }
+        }
+    }
+    inner_graphs(graph).for_each(|g| substitute(g, sizes));
+}
+
+/// Gives every node of the model a name of its own, as tract needs; recurrent nodes get those of the list.
+pub(super) fn name_nodes(graph: &mut pb::GraphProto, nodes: &[RecurrentNode]) {
+    let mut taken: HashSet<String> = nodes.iter().map(|n| n.name.clone()).collect();
+    let mut recurrent = nodes.iter();
+    name_graph(graph, &mut taken, &mut recurrent);
+}
+
+fn name_graph(
+    graph: &mut pb::GraphProto,
+    taken: &mut HashSet<String>,
+    recurrent: &mut std::slice::Iter<'_, RecurrentNode>,
+) {
+    for node in &mut graph.node {
+        if RecurrentOp::from_type(&node.op_type).is_some() {
+            node.name = recurrent.next().map_or_else(String::new, |n| n.name.clone());
+            continue;
+        }
+        node.name = unique(if node.name.is_empty() { &node.op_type } else { &node.name }, taken);
+    }
+    inner_graphs(graph).for_each(|g| name_graph(g, taken, recurrent));
+}
+
+/// Brings the graphs inside nodes into the form that tract reads: every input has a type (which `If`, `Loop`
+/// and `Scan` forget), and every output is a value of the graph itself.
+pub(super) fn close_bodies(graph: &mut pb::GraphProto) {
+    let mut names = HashSet::new();
+    collect_names(graph, &mut names);
+    for inner in inner_graphs(graph) {
+        close_body(inner, &mut names);
+    }
+}
+
+fn close_body(graph: &mut pb::GraphProto, names: &mut HashSet<String>) {
+    for input in graph.input.iter_mut().filter(|i| tensor_type(i).is_none()) {
+        let unknown = pb::type_proto::Tensor { elem_type: 1, shape: None };
+        let value = Some(pb::type_proto::Value::TensorType(unknown));
+        input.r#type = Some(pb::TypeProto { value, ..Default::default() });
+    }
+    let own: HashSet<&str> = own_values(graph).collect();
+    let foreign: Vec<usize> =
+        (0..graph.output.len()).filter(|&i| !own.contains(graph.output[i].name.as_str())).collect();
+    for i in foreign {
+        let from = graph.output[i].name.clone();
+        let to = unique(&from, names);
+        graph.output[i].name.clone_from(&to);
+        let (op_type, name) = ("Identity".into(), to.clone());
+        let (input, output) = (vec![from], vec![to]);
+        graph.node.push(pb::NodeProto { op_type, name, input, output, ..Default::default() });
+    }
+    for inner in inner_graphs(graph) {
+        close_body(inner, names);
+    }
+}
+
+/// The values that are inputs of `graph`, stored with it or made by its nodes.
+fn own_values(graph: &pb::GraphProto) -> impl Iterator<Item = &str> {
+    let inputs = graph.input.iter().map(|i| i.name.as_str());
+    let stored = graph.initializer.iter().map(|t| t.name.as_str());
+    inputs.chain(stored).chain(graph.node.iter().flat_map(|n| &n.output).map(String::as_str))
+}
+
+/// The names of the values and nodes of `graph` and the graphs inside it.
+fn collect_names(graph: &pb::GraphProto, names: &mut HashSet<String>) {
+    names.extend(own_values(graph).map(str::to_string));
+    names.extend(graph.node.iter().map(|n| n.name.clone()));
+    for attribute in graph.node.iter().flat_map(|n| &n.attribute) {
+        attribute.g.iter().chain(&attribute.graphs).for_each(|g| collect_names(g, names));
+    }
+}
+
+fn inner_graphs(graph: &mut pb::GraphProto) -> impl Iterator<Item = &mut pb::GraphProto> {
+    let attributes = graph.node.iter_mut().flat_map(|n| &mut n.attribute);
+    attributes.flat_map(|a| a.g.iter_mut().chain(&mut a.graphs))
+}
+
+/// `base`, with a number behind it where it is in `taken`, to which it is added.
+fn unique(base: &str, taken: &mut HashSet<String>) -> String {
+    let mut unique = base.to_string();
+    let mut number = 1;
+    while !taken.insert(unique.clone()) {
+        number += 1;
+        unique = format!("{base}#{number}");
+    }
+    unique
+}
+
+fn tensor_type(info: &pb::ValueInfoProto) -> Option<&pb::type_proto::Tensor> {
+    let Some(pb::type_proto::Value::TensorType(t)) = &info.r#type.as_ref()?.value else { return None };
+    Some(t)
+}
+
+fn tensor_type_mut(info: &mut pb::ValueInfoProto) -> Option<&mut pb::type_proto::Tensor> {
+    let Some(pb::type_proto::Value::TensorType(t)) = &mut info.r#type.as_mut()?.value else { return None };
+    Some(t)
+}

@@ -1,0 +1,11 @@
+//! The tests of whole models, in one program: linking tract takes longer than running most of them.
+
+mod examples;
+mod onnx_bf16;
+mod onnx_bodies;
+mod onnx_generated;
+mod onnx_hostile;
+mod onnx_models;
+mod onnx_oracle;
+mod onnx_refusals;
+mod onnx_tract;
