@@ -132,12 +132,12 @@ pub enum PyTorchError {
         /// Its name.
         tensor: String,
     },
-    /// A tensor that is there does not belong to such a network.
+    /// A tensor that is there belongs to another network.
     Unexpected {
         /// Its name.
         tensor: String,
-        /// What it says about the network.
-        of: &'static str,
+        /// What the network is.
+        but: &'static str,
     },
     /// A tensor has a number of elements that no size gives.
     NoSize {
@@ -164,12 +164,12 @@ impl fmt::Display for PyTorchError {
                 "PyTorch has no GRU with linear_before_reset = 0: take `Cell::pytorch_gru()`, or, for PyTorch's order \
                  of gates alone, `LayerWeights::new` with `GateOrder::PyTorch`",
             ),
-            PyTorchError::Missing { tensor } => write!(f, "`{tensor}` is missing"),
-            PyTorchError::Unexpected { tensor, of } => write!(f, "`{tensor}` is there, which {of}"),
+            PyTorchError::Missing { tensor } => write!(f, "{tensor} is missing"),
+            PyTorchError::Unexpected { tensor, but } => write!(f, "{tensor} is there, but {but}"),
             PyTorchError::NoSize { tensor, got, shape } => {
-                write!(f, "`{tensor}` has {got} elements, which is no {shape}")
+                write!(f, "{tensor} has {got} elements, which fit no {shape}")
             }
-            PyTorchError::NotFinite { tensor, index } => write!(f, "`{tensor}`[{index}] is NaN or infinite"),
+            PyTorchError::NotFinite { tensor, index } => write!(f, "{tensor}[{index}] is NaN or infinite"),
         }
     }
 }

@@ -116,7 +116,7 @@ impl Stack {
         if layers == 0 {
             return Err(Error::EmptyStack);
         }
-        dict.check_absent(format!("weight_ih_l{layers}"), "is of one more layer")?;
+        dict.check_absent(format!("weight_ih_l{layers}"), "the stack is to have fewer layers")?;
         let [mut input, hidden] = dict.sizes()?;
         let direction = if bidirectional { Direction::Bidirectional } else { Direction::Forward };
         let mut packed = Vec::new();
@@ -141,19 +141,16 @@ impl<'a, G: Fn(&str) -> Option<&'a [f32]>> StateDict<G> {
         (self.get)(&tensor).ok_or(PyTorchError::Missing { tensor })
     }
 
-    fn check_absent(&self, tensor: String, of: &'static str) -> Result<(), PyTorchError> {
+    fn check_absent(&self, tensor: String, but: &'static str) -> Result<(), PyTorchError> {
         match (self.get)(&tensor) {
-            Some(_) => Err(PyTorchError::Unexpected { tensor, of }),
+            Some(_) => Err(PyTorchError::Unexpected { tensor, but }),
             None => Ok(()),
         }
     }
 
     /// I and H, from the lengths of the first layer's tensors.
     fn sizes(&self) -> Result<[usize; 2], PyTorchError> {
-        self.check_absent(
-            "weight_hr_l0".into(),
-            "is of an LSTM with projections (`proj_size`): none is computed",
-        )?;
+        self.check_absent("weight_hr_l0".into(), "projections (proj_size) are not computed")?;
         let gates = self.cell.gates();
         let no_size =
             |tensor: &str, got, shape| Err(PyTorchError::NoSize { tensor: tensor.into(), got, shape });
@@ -172,7 +169,7 @@ impl<'a, G: Fn(&str) -> Option<&'a [f32]>> StateDict<G> {
     fn layer(&self, layer: usize, shape: Shape) -> Result<LayerWeights<'a>, Error> {
         let reverse = format!("_l{layer}_reverse");
         if !self.bidirectional {
-            self.check_absent(format!("weight_ih{reverse}"), "is of a second direction")?;
+            self.check_absent(format!("weight_ih{reverse}"), "the stack is to have one direction")?;
         }
         let suffixes = [format!("_l{layer}"), reverse];
         let one = |suffix: &String| {
@@ -215,27 +212,31 @@ fn checked<'a>(
         return Err(PyTorchError::Missing { tensor: name(missing) }.into());
     }
     let tensors = Tensors { w: weight_ih, r: weight_hh, wb: bias_ih, rb: bias_hh, p: None };
-    Weights::new(cell, [input, hidden], GateOrder::PyTorch, tensors).map_err(|error| {
-        let rows = hidden.saturating_mul(cell.gates());
-        let names = |what| match what {
-            "W" => Some(("weight_ih", axes([("G·H", rows), ("I", input)]))),
-            "R" => Some(("weight_hh", axes([("G·H", rows), ("H", hidden)]))),
-            "Wb" => Some(("bias_ih", axes([("G·H", rows)]))),
-            "Rb" => Some(("bias_hh", axes([("G·H", rows)]))),
-            _ => None,
-        };
-        let of = |what, say: &dyn Fn(String, String) -> Error| {
-            names(what).map(|(stem, shape)| say(name(stem), shape))
-        };
-        let said = match error {
-            KernelError::Length { what, expected, got } => {
-                of(what, &|buffer, shape| Error::Elements { buffer, got, expected, shape })
-            }
-            KernelError::NotFinite { what, index } => {
-                of(what, &|tensor, _| PyTorchError::NotFinite { tensor, index }.into())
-            }
-            _ => None,
-        };
-        said.unwrap_or(error.into())
-    })
+    let weights = Weights::new(cell, [input, hidden], GateOrder::PyTorch, tensors);
+    weights.map_err(|error| under_names(error, [cell.gates(), input, hidden], name))
+}
+
+/// An error about one direction's tensors, told under their names.
+fn under_names(
+    error: KernelError,
+    [gates, input, hidden]: [usize; 3],
+    name: impl Fn(&str) -> String,
+) -> Error {
+    let rows = ("G·H", hidden.saturating_mul(gates));
+    let (KernelError::Length { what, .. } | KernelError::NotFinite { what, .. }) = error else {
+        return error.into();
+    };
+    let (stem, shape) = match what {
+        "W" => ("weight_ih", axes([rows, ("I", input)])),
+        "R" => ("weight_hh", axes([rows, ("H", hidden)])),
+        "Wb" => ("bias_ih", axes([rows])),
+        _ => ("bias_hh", axes([rows])),
+    };
+    match error {
+        KernelError::Length { expected, got, .. } => {
+            Error::Elements { buffer: name(stem), got, expected, shape }
+        }
+        KernelError::NotFinite { index, .. } => PyTorchError::NotFinite { tensor: name(stem), index }.into(),
+        error => error.into(),
+    }
 }

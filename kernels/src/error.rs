@@ -98,7 +98,8 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Error::Bytes(e) => Some(e),
+            // It prints as this error does; what stands behind it is the next in the chain.
+            Error::Bytes(e) => e.source(),
             _ => None,
         }
     }
