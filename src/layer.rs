@@ -163,6 +163,7 @@ impl Layer {
     }
 
     /// As [`Layer::forward`].
+    #[inline]
     pub(crate) fn forward_views(
         &self,
         views: Views<'_>,
@@ -171,8 +172,12 @@ impl Layer {
     ) -> Result<(), Error> {
         let (threads, Dims { time, batch, .. }) = (views.threads, views.x.dims());
         let rows = Rows::new(self.cell(), self.shape(), views, state)?;
-        let shares = shares(threads, batch, || self.multiply_adds(time, batch));
-        fork(rows, scratch.shares(shares), &|rows: Rows<'_>, scratch: &mut _| self.run(rows, scratch))
+        match shares(threads, batch, || self.multiply_adds(time, batch)) {
+            1 => self.run(rows, &mut scratch.shares(1)[0]),
+            shares => {
+                fork(rows, scratch.shares(shares), &|rows: Rows<'_>, scratch: &mut _| self.run(rows, scratch))
+            }
+        }
     }
 
     /// Those of a call.

@@ -16,6 +16,8 @@ pub(crate) struct Rows<'a, F = f32> {
 
 impl<'a, F: Element> Rows<'a, F> {
     /// All rows of a call, after everything that its shapes can get wrong was checked.
+    // Inline, since the parts of a call would go through memory: a hundred instructions, where a small step has thousands.
+    #[inline(always)]
     pub(crate) fn new(
         cell: &Cell,
         Shape { input, hidden, direction }: Shape,

@@ -138,6 +138,7 @@ impl<'a, F: Element> Sequence<'a, F> {
     }
 
     /// The tensors as a network of this shape and a state of `batch` rows see them.
+    #[inline]
     pub(crate) fn views_of(self, shape: Shape, batch: usize) -> Result<Views<'a, F>, Error> {
         let Sequence { form, lens, threads } = self;
         let (x, y) = match form {
@@ -159,6 +160,7 @@ pub(crate) struct Views<'a, F = f32> {
 
 impl<'a, F: Element> Views<'a, F> {
     /// One step of `batch` rows: `x` is dense `[B, I]`, `y` is dense `[D, B, H]`.
+    #[inline]
     pub(crate) fn one_step(
         Shape { input, hidden, direction }: Shape,
         batch: usize,
@@ -179,6 +181,7 @@ impl<'a, F: Element> Views<'a, F> {
 }
 
 impl<'a, F: Element> Dense<'a, F> {
+    #[inline]
     fn views(self, shape: Shape, batch: usize) -> Result<(View<'a, F>, Option<ViewMut<'a, F>>), Error> {
         let time = self.steps(shape, batch)?;
         let Dense { x, y, layout, concatenated } = self;
@@ -197,6 +200,7 @@ impl<'a, F: Element> Dense<'a, F> {
     }
 
     /// T, from the elements of x; from those of y where the rows of x have none.
+    #[inline]
     fn steps(&self, Shape { input, hidden, direction }: Shape, batch: usize) -> Result<usize, Error> {
         let axes = || format!("[T, B, I] = [T, {batch}, {input}]");
         if let Some(steps) = whole_steps("x", self.x.len(), batch.checked_mul(input), axes)? {
@@ -231,6 +235,7 @@ fn concatenated_view<F: Element>(
 }
 
 /// Steps of `step` elements that `got` elements are; `None` where a step has none.
+#[inline]
 fn whole_steps(
     buffer: &'static str,
     got: usize,

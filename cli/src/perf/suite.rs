@@ -227,10 +227,13 @@ fn calls<N: Network + 'static>(
     mut stream: Stream<N>,
     threads: Threads,
 ) -> Box<dyn FnMut() -> Result<()>> {
-    let mut y = vec![N::Number::default(); data.y_len];
+    let (time, mut y) = (data.time, vec![N::Number::default(); data.y_len]);
     Box::new(move || {
         stream.reset();
-        Ok(stream.run(Sequence::dense(&x, &mut y).threads(threads))?)
+        match time {
+            1 => Ok(stream.step(&x, &mut y)?),
+            _ => Ok(stream.run(Sequence::dense(&x, &mut y).threads(threads))?),
+        }
     })
 }
 
