@@ -1,7 +1,9 @@
 //! What the ONNX tests share: an encoder for small models, recorded answers, and a source of numbers.
 
 pub mod conformance;
+pub mod hostile;
 pub mod native;
+pub mod one;
 pub mod recorded;
 
 pub use crate::numbers::Numbers;
