@@ -1,5 +1,5 @@
 use crate::{Error, LayerWeights, Plan, Planner, Scratch, Shape, State};
-use rnnpack_kernels::{Call, Cell, Dims, Element, Layout, Packed, View, ViewMut, forward};
+use rnnpack_kernels::{Call, Cell, Dims, Element, Layout, PackedWeights, Sizes, View, ViewMut, forward};
 
 /// What a forward call reads and writes, beside the state.
 pub struct Sequence<'a, F = f32> {
@@ -59,7 +59,7 @@ impl<'a, F: Element> Sequence<'a, F> {
 pub struct Layer {
     shape: Shape,
     plan: Plan,
-    packed: Vec<Packed>,
+    packed: Vec<PackedWeights>,
 }
 
 impl Layer {
@@ -76,7 +76,7 @@ impl Layer {
     /// # Errors
     /// [`Error::Kernel`] where the packed weights do not fit into memory.
     pub fn with_plan(weights: &LayerWeights<'_>, plan: Plan) -> Result<Layer, Error> {
-        let pack = |w| Packed::new(plan.variant, w);
+        let pack = |w| PackedWeights::new(plan.variant, w);
         let packed = weights.directions().iter().map(pack).collect::<Result<_, _>>()?;
         Ok(Layer { shape: weights.shape(), plan, packed })
     }
@@ -121,7 +121,7 @@ impl Layer {
 
     /// Bytes of the packed weights.
     pub fn packed_bytes(&self) -> usize {
-        self.packed.iter().map(Packed::bytes).sum()
+        self.packed.iter().map(PackedWeights::bytes).sum()
     }
 
     /// Bytes that a fresh [`Scratch`] allocates for a call of `time` steps and `batch` rows, beside some words of its own.
@@ -217,7 +217,7 @@ impl<'a, F: Element> Rows<'a, F> {
         let cells = if cell.has_cell_state() { batch * hidden } else { 0 };
         let (h0, h1) = state.h.split_at_mut(batch * hidden);
         let (c0, c1) = state.c.split_at_mut(cells);
-        rnnpack_kernels::check(cell, [input, hidden], x, lens, [h0.len(), c0.len()])?;
+        rnnpack_kernels::check_inputs(cell, Sizes::new(input, hidden), x, lens, [h0.len(), c0.len()])?;
         if let Some(y) = &y {
             rnnpack_kernels::check_output(y, Dims { time, directions, batch, width: hidden })?;
         }

@@ -158,7 +158,13 @@ impl Stack {
         let h = batch.saturating_mul(first.hidden);
         let cell = self.layers[0].cell();
         let c = if cell.has_cell_state() { h } else { 0 };
-        rnnpack_kernels::check(cell, [first.input, first.hidden], x, lens, [h, c])?;
+        rnnpack_kernels::check_inputs(
+            cell,
+            rnnpack_kernels::Sizes::new(first.input, first.hidden),
+            x,
+            lens,
+            [h, c],
+        )?;
         let top = self.layers[self.layers.len() - 1].shape();
         let expected = Dims { time, directions: top.direction.count(), batch, width: top.hidden };
         y.map_or(Ok(()), |y| Ok(rnnpack_kernels::check_output(y, expected)?))

@@ -1,4 +1,9 @@
-use crate::bytes::BytesError;
+//! Why the kernels refuse a call.
+
+mod bytes;
+
+pub(crate) use bytes::BYTES_VERSION;
+pub use bytes::BytesError;
 use core::fmt;
 
 /// Why the kernels refused a call; nothing was computed or written.
@@ -98,7 +103,8 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Error::Bytes(e) => Some(e),
+            // It prints as this error does; what stands behind it is the next in the chain.
+            Error::Bytes(e) => e.source(),
             _ => None,
         }
     }
