@@ -4,6 +4,7 @@
 pub struct Numbers(pub u64);
 
 impl Numbers {
+    /// 64 random bits.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -11,6 +12,7 @@ impl Numbers {
         z ^ (z >> 31)
     }
 
+    /// Uniform below `n`.
     pub fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }

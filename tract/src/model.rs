@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// for input in model.inputs() {
 ///     println!("{}: {} {:?}", input.name, input.dtype, input.dims);
 /// }
-/// let x = Tensor::new(&[10, 1, 64], vec![0f32; 640]).ok_or("the data do not fit the dimensions")?;
+/// let x = Tensor::new(&[10, 1, 64], vec![0f32; 640])?;
 /// let outputs = model.run(&[("x", &x)])?;
 /// # Ok(())
 /// # }
