@@ -17,6 +17,7 @@ use direction_call::DirectionCall;
 use matrices::Matrices;
 use rnnpack_kernels::{Cell, Dims, zero_padding};
 use scratch::Division;
+use std::fmt;
 
 /// An LSTM, GRU or RNN layer of f32 or f64 over the products of `matrixmultiply`, forward, reverse or bidirectional.
 ///
@@ -29,6 +30,16 @@ use scratch::Division;
 pub struct UnfusedLayer<F> {
     shape: Shape,
     directions: Vec<Matrices<F>>,
+}
+
+impl<F> fmt::Debug for UnfusedLayer<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cells: Vec<&Cell> = self.directions.iter().map(|matrices| &matrices.cell).collect();
+        f.debug_struct("UnfusedLayer")
+            .field("shape", &self.shape)
+            .field("cells", &cells)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A layer of doubles: every product by `dgemm`, activations by the standard library.
