@@ -35,6 +35,16 @@ pub struct UnfusedLayer<F> {
     directions: Arc<[Matrices<F>]>,
 }
 
+impl<F> fmt::Debug for UnfusedLayer<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cells: Vec<&Cell> = self.directions.iter().map(|matrices| &matrices.cell).collect();
+        f.debug_struct("UnfusedLayer")
+            .field("shape", &self.shape)
+            .field("cells", &cells)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A layer of doubles: every product by `dgemm`, activations by the standard library.
 pub type LayerF64 = UnfusedLayer<f64>;
 
@@ -129,12 +139,5 @@ impl<F: Number> UnfusedLayer<F> {
     /// Sums of gates of a step and row, in the direction that has most.
     fn widest(&self) -> usize {
         self.directions.iter().map(Matrices::width).max().unwrap_or(0)
-    }
-}
-
-impl<F: Number> fmt::Debug for UnfusedLayer<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut layer = f.debug_struct("UnfusedLayer");
-        layer.field("cell", self.cell()).field("shape", &self.shape).finish_non_exhaustive()
     }
 }
