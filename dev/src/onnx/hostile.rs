@@ -54,7 +54,7 @@ pub fn mutate(bytes: &[u8], n: &mut Numbers) -> Vec<u8> {
             0..3 => bytes[at] ^= 1 << n.below(8),
             3..6 => bytes[at] = bytes[at].wrapping_add(1),
             6 => bytes[at] = bytes[at].wrapping_sub(1),
-            7 => bytes[at] = n.next() as u8,
+            7 => bytes[at] = n.bits() as u8,
             8 => bytes[at] = [0, 0x7f, 0x80, 0xff][n.below(4)],
             9 => drop(bytes.drain(at..end)),
             10 => {
