@@ -2,7 +2,7 @@ use crate::layer::{DIRECTIONS, OPS, constant};
 use crate::lent::{self, Lent};
 use crate::{Failure, LayerHandle, RNNPACK_NOT_FOUND, RNNPACK_ONNX, Status, status};
 use rnnpack::Layout;
-use rnnpack_onnx::{DType, RecurrentNode, recurrent_nodes};
+use rnnpack_onnx::{DType, File, RecurrentNode};
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::null;
 
@@ -88,7 +88,8 @@ pub unsafe extern "C" fn rnnpack_onnx_open(
     status::run(|| unsafe {
         lent::create(onnx, "onnx", || {
             let bytes = Lent::new(bytes.cast::<u8>(), count, "bytes")?.slice();
-            let nodes = recurrent_nodes(bytes)?.into_iter().map(Node::new).collect::<Result<_, _>>()?;
+            let nodes =
+                File::parse(bytes)?.into_nodes().into_iter().map(Node::new).collect::<Result<_, _>>()?;
             Ok(OnnxHandle { nodes })
         })
     })

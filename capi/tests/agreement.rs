@@ -265,7 +265,7 @@ fn texts(info: &NodeInfo) -> [Option<String>; 2] {
 fn the_nodes_of_a_file_become_layers_by_name() {
     for path in ["silero_vad/silero_vad_16k_op15.onnx", "dtln/model_1.onnx", "gtcrn/gtcrn_simple.onnx"] {
         let bytes = file(&format!("tests/fixtures/{path}"));
-        let expected = rnnpack_onnx::recurrent_nodes(&bytes).unwrap();
+        let expected = rnnpack_onnx::File::parse(&bytes).unwrap().into_nodes();
         let onnx = onnx(&bytes);
         drop(bytes);
         let mut count = 0;

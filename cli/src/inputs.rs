@@ -2,12 +2,10 @@
 
 use crate::tensors::{Random, Tensors, read_npy, read_npz};
 use anyhow::{Context, Result, anyhow, bail};
-use rnnpack_onnx::{DType, Error as OnnxError, Extent, Tensor, TensorData};
+use rnnpack_onnx::{DType, Error as OnnxError, Extent, RecurrentOp, Tensor, TensorData, proto};
 use rnnpack_tract::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use tract_onnx::pb;
-use tract_onnx::prelude::Framework;
 
 /// The size of a dimension that neither the file nor the user fixes.
 const DEFAULT_DIM: usize = 4;
@@ -188,49 +186,24 @@ impl Recorded {
 
 /// The inputs that a model asks for: those of its main graph without those that have a stored value.
 fn declared_inputs(model: &[u8]) -> Result<Vec<Declared>> {
-    let model = tract_onnx::onnx().proto_model_for_read(&mut &*model).context("not an ONNX model")?;
-    let graph = model.graph.context("not an ONNX model: it has no graph")?;
+    let model = proto::decode(model)?;
+    let graph = model.graph()?;
     let stored = |name: &str| graph.initializer.iter().any(|t| t.name == name);
-    let recurrent = graph.node.iter().filter(|n| matches!(n.op_type.as_str(), "LSTM" | "GRU" | "RNN"));
-    let weights = |n: &'_ pb::NodeProto| [1, 2, 3, 7].map(|i| n.input.get(i).cloned());
+    let recurrent = graph.node.iter().filter(|n| RecurrentOp::from_type(&n.op_type).is_some());
+    let weights = |n: &'_ proto::Node| [1, 2, 3, 7].map(|i| n.input.get(i).cloned());
     let weights: BTreeSet<String> = recurrent.flat_map(weights).flatten().collect();
-    let declared = |info: &pb::ValueInfoProto| Declared {
-        weights: weights.contains(&info.name),
-        ..declared_input(info)
-    };
+    let declared =
+        |info: &proto::ValueInfo| Declared { weights: weights.contains(&info.name), ..declared_input(info) };
     Ok(graph.input.iter().filter(|i| !stored(&i.name)).map(declared).collect())
 }
 
-fn declared_input(info: &pb::ValueInfoProto) -> Declared {
-    use pb::tensor_shape_proto::dimension::Value::{DimParam, DimValue};
-    let tensor = info.r#type.as_ref().and_then(|t| t.value.as_ref());
-    let pb::type_proto::Value::TensorType(tensor) = match tensor {
-        Some(tensor) => tensor,
-        None => return Declared { name: info.name.clone(), dtype: None, dims: None, weights: false },
+fn declared_input(info: &proto::ValueInfo) -> Declared {
+    let name = info.name.clone();
+    let Some(tensor) = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()) else {
+        return Declared { name, dtype: None, dims: None, weights: false };
     };
-    let extent = |d: &pb::tensor_shape_proto::Dimension| match &d.value {
-        Some(DimValue(n)) => usize::try_from(*n).map_or(Extent::Unknown, Extent::Fixed),
-        Some(DimParam(name)) if !name.is_empty() => Extent::Named(name.clone()),
-        _ => Extent::Unknown,
-    };
-    let dims = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(extent).collect());
-    Declared { name: info.name.clone(), dtype: dtype(tensor.elem_type), dims, weights: false }
-}
-
-fn dtype(number: i32) -> Option<DType> {
-    use pb::tensor_proto::DataType;
-    Some(match DataType::try_from(number).ok()? {
-        DataType::Float => DType::F32,
-        DataType::Double => DType::F64,
-        DataType::Int64 => DType::I64,
-        DataType::Int32 => DType::I32,
-        DataType::Int8 => DType::I8,
-        DataType::Uint8 => DType::U8,
-        DataType::Bool => DType::Bool,
-        DataType::Float16 => DType::F16,
-        DataType::Bfloat16 => DType::BF16,
-        _ => return None,
-    })
+    let dims = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(Extent::from).collect());
+    Declared { name, dtype: DType::from_number(tensor.elem_type), dims, weights: false }
 }
 
 fn weights(declared: &[Declared]) -> Vec<String> {
@@ -326,7 +299,7 @@ fn scalar(declared: &Declared, text: &str) -> Result<Tensor> {
 
 /// Numbers, rounded to half precision.
 fn half(dtype: DType, values: Vec<f32>) -> Result<TensorData> {
-    let rounded = Tensor::new(&[values.len()], values).and_then(|t| t.round_to(dtype));
+    let rounded = Tensor::new(&[values.len()], values).ok().and_then(|t| t.round_to(dtype));
     Ok(rounded.with_context(|| format!("no numbers of {dtype}"))?.data().clone())
 }
 

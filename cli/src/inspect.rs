@@ -1,10 +1,11 @@
 //! `rnnpack inspect`: the recurrent nodes of a model.
 
+use crate::cell;
+use crate::outcome::Outcome;
 use crate::report::{self, Table, bytes};
-use crate::{Outcome, cell};
 use anyhow::{Context, Result};
 use rnnpack::Layout;
-use rnnpack_onnx::{DType, Extent, RecurrentNode, recurrent_nodes};
+use rnnpack_onnx::{DType, Extent, File, RecurrentNode};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -73,9 +74,9 @@ impl Packed {
 pub(crate) fn inspect(args: &Args, json: bool) -> Result<Outcome> {
     let name = args.model.display();
     let file = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
-    let nodes = recurrent_nodes(&file).with_context(|| format!("cannot inspect {name}"))?;
+    let file = File::parse(&file).with_context(|| format!("cannot inspect {name}"))?;
     rnnpack::Planner::from_env()?;
-    let lines: Vec<Line> = nodes.into_iter().map(Line::new).collect();
+    let lines: Vec<Line> = file.into_nodes().into_iter().map(Line::new).collect();
     let nodes = || lines.iter().map(Line::json).collect::<Value>();
     report::emit(
         json,

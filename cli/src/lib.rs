@@ -1,5 +1,6 @@
-//! The command `rnnpack`: what a model's recurrent layers are, what they answer, whether that is right, how
-//! fast.
+//! The command `rnnpack`: what a model's recurrent layers are, what they answer, whether that is right, how fast.
+//!
+//! The library exists for the command, and for benches that time by its method: it promises no interface.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -7,12 +8,17 @@ mod cell;
 mod compare;
 mod inputs;
 mod inspect;
+pub mod limits;
+pub mod median;
 mod model;
+pub mod outcome;
 mod pack;
-mod perf;
-mod report;
+pub mod perf;
+pub mod report;
 mod run;
+mod seconds;
 mod tensors;
+pub mod timing;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -47,14 +53,6 @@ enum Command {
     Perf(perf::Args),
 }
 
-/// How a command that could finish its work ended.
-#[derive(Clone, Copy, PartialEq)]
-enum Outcome {
-    Done,
-    /// Results differ by more than their bound, or there were none to compare.
-    Failed,
-}
-
 /// Runs the command on the arguments of the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -64,14 +62,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args, cli.json),
         Command::Pack(args) => pack::pack(&args, cli.json),
         Command::Bench(args) => bench::bench(&args, cli.json),
-        Command::Perf(args) => perf::perf(&args, cli.json),
+        Command::Perf(args) => perf::perf(&args, &perf::Places::COMMAND, cli.json),
     };
-    match result {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::from(1),
-        Err(e) => {
-            eprintln!("error: {}", report::error(&e));
-            ExitCode::from(2)
-        }
-    }
+    outcome::exit_code(result)
 }

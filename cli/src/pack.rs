@@ -1,10 +1,10 @@
 //! `rnnpack pack`: a recurrent node of a model as packed bytes.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use crate::report::{self, bytes};
 use anyhow::{Context, Result, bail};
 use rnnpack::{Target, Variant};
-use rnnpack_onnx::{RecurrentNode, recurrent_nodes};
+use rnnpack_onnx::{File, RecurrentNode};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -41,8 +41,8 @@ pub(crate) fn pack(args: &Args, json: bool) -> Result<Outcome> {
     };
     let name = args.model.display();
     let file = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
-    let nodes = recurrent_nodes(&file).with_context(|| format!("cannot pack {name}"))?;
-    let node = find(&nodes, args.node.as_deref()).with_context(|| format!("cannot pack {name}"))?;
+    let file = File::parse(&file).with_context(|| format!("cannot pack {name}"))?;
+    let node = find(file.nodes(), args.node.as_deref()).with_context(|| format!("cannot pack {name}"))?;
     let packed = node.weights()?.to_bytes(target)?;
     let output = args.output.display();
     std::fs::write(&args.output, &packed).with_context(|| format!("cannot write {output}"))?;

@@ -7,23 +7,25 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 /// A table of plain text; columns of numbers are aligned to the right.
-pub(crate) struct Table {
+#[derive(Debug)]
+pub struct Table {
     rows: Vec<Vec<String>>,
     right: &'static [bool],
 }
 
 impl Table {
     /// A table with these column headings, each with whether it is aligned to the right.
-    pub(crate) fn new(headings: &[&str], right: &'static [bool]) -> Table {
+    pub fn new(headings: &[&str], right: &'static [bool]) -> Table {
         Table { rows: vec![headings.iter().map(|&s| s.to_owned()).collect()], right }
     }
 
-    pub(crate) fn row(&mut self, cells: Vec<String>) {
+    /// Adds a line.
+    pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
     /// The lines, each ending in a line feed.
-    pub(crate) fn render(&self) -> String {
+    pub fn render(&self) -> String {
         let columns = self.rows[0].len();
         let width = |c: usize| self.rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max();
         let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or(0)).collect();
@@ -51,12 +53,15 @@ fn print(text: &str) -> Result<()> {
 }
 
 /// Prints a report as JSON or as text.
-pub(crate) fn emit(json: bool, value: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<()> {
+///
+/// # Errors
+/// Where standard output cannot be written.
+pub fn emit(json: bool, value: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<()> {
     if json { print(&format!("{:#}\n", value())) } else { print(&text()) }
 }
 
 /// A bar over `steps` on standard error while something works; nothing where that is no terminal.
-pub(crate) fn progress(steps: u64) -> ProgressBar {
+pub fn progress(steps: u64) -> ProgressBar {
     let bar = ProgressBar::new(steps);
     if let Ok(style) = ProgressStyle::with_template("{msg:20} [{bar:40}] {percent:>3}% {elapsed}") {
         bar.set_style(style.progress_chars("=> "));
@@ -65,7 +70,7 @@ pub(crate) fn progress(steps: u64) -> ProgressBar {
 }
 
 /// Shows on a bar of 1000 steps what part is done, and of what.
-pub(crate) fn show(bar: &ProgressBar, done: f64, what: &'static str) {
+pub fn show(bar: &ProgressBar, done: f64, what: &'static str) {
     bar.set_message(what);
     bar.set_position((done * 1000.0) as u64);
 }
@@ -80,7 +85,7 @@ pub(crate) fn bytes(n: usize) -> String {
 }
 
 /// An error with its causes, without those that another one already says.
-pub(crate) fn error(error: &anyhow::Error) -> String {
+pub fn error(error: &anyhow::Error) -> String {
     let mut out = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if !out.contains(&cause) {
@@ -92,7 +97,7 @@ pub(crate) fn error(error: &anyhow::Error) -> String {
 }
 
 /// A count with its noun, which takes an s.
-pub(crate) fn count(n: usize, noun: &str) -> String {
+pub fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
@@ -117,7 +122,7 @@ pub(crate) fn difference(x: f64) -> String {
 }
 
 /// Time in microseconds, with as many digits as it deserves.
-pub(crate) fn micros(seconds: f64) -> String {
+pub fn micros(seconds: f64) -> String {
     let us = seconds * 1e6;
     if us < 100.0 { format!("{us:.2}") } else { format!("{us:.0}") }
 }

@@ -1,8 +1,8 @@
 //! `rnnpack run`: a whole model, from files to files.
 
-use crate::Outcome;
 use crate::inputs::{Feeds, GivenArgs};
 use crate::model::{load, thread_count};
+use crate::outcome::Outcome;
 use crate::report::{self, Table};
 use crate::tensors::write_npy;
 use anyhow::{Context, Result, bail};

@@ -1,6 +1,6 @@
 //! Tensors in NumPy's files and archives, and generated ones.
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use ndarray::{ArrayD, ArrayViewD};
 use ndarray_npy::{ReadNpyExt, ReadableElement, ViewElement, ViewNpyError, ViewNpyExt, WriteNpyExt};
 use rnnpack_onnx::{Element, Tensor, TensorData};
@@ -107,9 +107,7 @@ type Decoder = fn(&[u8]) -> Result<Option<Tensor>>;
 
 /// `None` where the elements are of another type.
 fn decode_as<T: Element + ReadableElement + ViewElement>(bytes: &[u8]) -> Result<Option<Tensor>> {
-    let tensor = |dims: &[usize], values: Vec<T>| {
-        Tensor::new(dims, values).map(Some).ok_or_else(|| anyhow!("its dimensions {dims:?} are too large"))
-    };
+    let tensor = |dims: &[usize], values: Vec<T>| Ok(Some(Tensor::new(dims, values)?));
     // The view checks all sizes against the bytes that are there, before anything is allocated.
     match ArrayViewD::<T>::view_npy(bytes) {
         Ok(view) => tensor(view.shape(), view.iter().copied().collect()),

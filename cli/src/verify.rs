@@ -1,9 +1,9 @@
 //! `rnnpack verify`: a model's answers beside those of others.
 
-use crate::Outcome;
 use crate::compare::{Difference, compare};
 use crate::inputs::{Feeds, GeneratedArgs, GivenArgs, Recorded};
 use crate::model::{Loaded, load};
+use crate::outcome::Outcome;
 use crate::report::{self, Table, count, difference, magnitude, progress};
 use crate::tensors::Tensors;
 use anyhow::{Context, Result, bail};

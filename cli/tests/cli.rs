@@ -168,7 +168,7 @@ fn pack_writes_the_bytes_of_a_node_for_an_instruction_set() {
     let folder = folder("pack");
     let model = OneNode::new("GRU", FLOAT16, &[attr_s("direction", "bidirectional")]);
     let path = OneNode { directions: 2, ..model }.write(&folder, "gru");
-    let nodes = rnnpack_onnx::recurrent_nodes(&fs::read(&path).unwrap()).unwrap();
+    let nodes = rnnpack_dev::onnx::recurrent_nodes(&fs::read(&path).unwrap()).unwrap();
     let file = folder.join("layer.rnnpack").display().to_string();
     for &isa in rnnpack::Variant::COMPILED {
         let target = rnnpack::Target::by_name(isa).unwrap();

@@ -1,4 +1,4 @@
-//! `rnnpack perf`: its files, its exit codes, and that nothing measured is lost.
+//! `rnnpack perf`: its files, its exit codes, that nothing measured is lost, and that it works in any folder.
 
 use serde_json::Value;
 use std::fs;
@@ -10,11 +10,7 @@ const CASE: &str = "step/rnn/1,1,128,128/f32/1";
 
 fn perf(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rnnpack"));
-    command
-        .arg("perf")
-        .args(args)
-        .env_remove("RNNPACK_ISA")
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    command.arg("perf").args(args).env_remove("RNNPACK_ISA").current_dir(env!("CARGO_TARGET_TMPDIR"));
     command
 }
 
@@ -72,6 +68,28 @@ fn a_run_is_recorded_with_its_limits_and_reported_as_a_page() {
         page.contains(CASE) && page.contains("<h2>Roofline") && page.contains("2 runs on"),
         "{page:.2000}"
     );
+}
+
+#[test]
+fn an_empty_folder_without_git_and_cargo_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone = |args: &[&str]| {
+        let output = perf(args).current_dir(&folder).env("PATH", "").output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
+        (String::from_utf8(output.stdout).unwrap(), stderr)
+    };
+    alone(&["record", "--case", CASE, "--seconds", "0.02"]);
+    let (_, stderr) = alone(&["record", "--case", CASE, "--case", "model/", "--seconds", "0.02"]);
+    assert!(stderr.contains("model/gtcrn/1 is left out"), "{stderr}");
+    alone(&["report"]);
+    let records = lines(&folder.path().join("rnnpack-perf.jsonl"));
+    assert!(records.len() == 6 && records.iter().all(|record| record.get("commit").is_none()), "{records:?}");
+    let page = fs::read_to_string(folder.path().join("rnnpack-perf.html")).unwrap();
+    assert!(page.contains(CASE) && page.contains("no revision"), "{page:.2000}");
+    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["rnnpack-perf.html", "rnnpack-perf.jsonl"]);
 }
 
 #[test]
@@ -153,8 +171,7 @@ fn git(folder: &Path, args: &[&str]) {
 #[test]
 fn an_interrupted_recording_goes_on_though_the_ledger_is_part_of_the_repository() {
     let folder = folder("resumed");
-    let ledger = folder.join("benches/ledger/ledger.jsonl");
-    fs::create_dir_all(ledger.parent().unwrap()).unwrap();
+    let ledger = folder.join("rnnpack-perf.jsonl");
     fs::write(&ledger, "").unwrap();
     fs::write(folder.join("source.rs"), "").unwrap();
     git(&folder, &["init", "--quiet"]);
@@ -189,19 +206,18 @@ fn an_interrupted_recording_goes_on_though_the_ledger_is_part_of_the_repository(
 fn what_cannot_be_compared_recorded_or_reported_is_refused_with_what_to_do() {
     let folder = folder("refused");
     let ledger = folder.join("none.jsonl");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     for (args, message) in [
-        (&["compare", "no-such-thing"][..], "neither a program nor a revision"),
-        (&["compare", "Cargo.toml", "--case", CASE, "--folder", text(&folder)], "cannot start"),
+        (&["compare", "no-such-thing"][..], "no-such-thing is no program"),
+        (&["compare", text(&manifest), "--case", CASE, "--folder", text(&folder)], "cannot start"),
         (
             &["compare", "/bin/true", "--case", CASE, "--folder", text(&folder)],
             "older than its command `perf`",
         ),
-        (&["compare", "HEAD", "--case", "warp"], "no case has this in its name"),
+        (&["compare", text(&manifest), "--case", "warp"], "no case has this in its name"),
         (&["record", "--case", "warp"], "no case has this in its name"),
-        (&["record", "--criterion", "no/such/folder"], "run `cargo bench` first"),
         (&["report", "--ledger", text(&ledger)], "make some with `rnnpack perf record`"),
         (&["worker", "warp"], "no case is named warp"),
-        (&["counts", "--case", "warp"], "matches none of the counted cases"),
     ] {
         let (code, stdout, stderr) = run(args);
         assert!(stderr.contains(message), "{message:?} is not in {stderr:?}");

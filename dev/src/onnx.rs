@@ -6,6 +6,7 @@ pub mod recorded;
 
 pub use crate::numbers::Numbers;
 
+use rnnpack_onnx::{Error, File, RecurrentNode, Tensor};
 use std::path::PathBuf;
 
 /// A file below `tests/fixtures`.
@@ -16,6 +17,16 @@ pub fn fixture(path: &str) -> PathBuf {
 /// The bytes of a file below `tests/fixtures`.
 pub fn read(path: &str) -> Vec<u8> {
     std::fs::read(fixture(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// The recurrent nodes of a file.
+pub fn recurrent_nodes(bytes: &[u8]) -> Result<Vec<RecurrentNode>, Error> {
+    File::parse(bytes).map(File::into_nodes)
+}
+
+/// The recurrent nodes of a file some of whose inputs have the given values.
+pub fn recurrent_nodes_with(bytes: &[u8], bindings: &[(&str, &Tensor)]) -> Result<Vec<RecurrentNode>, Error> {
+    File::parse_with(bytes, bindings).map(File::into_nodes)
 }
 
 /// A protobuf message under construction.

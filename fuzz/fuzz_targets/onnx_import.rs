@@ -18,8 +18,8 @@ macro_rules! step {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(nodes) = rnnpack_onnx::recurrent_nodes(bytes) else { return };
-    for node in &nodes {
+    let Ok(file) = rnnpack_onnx::File::parse(bytes) else { return };
+    for node in file.nodes() {
         if let Some(e) = node.refusal() {
             assert!(!e.to_string().is_empty());
             assert!(node.pack().is_err() && node.pack_f64().is_err());

@@ -71,16 +71,16 @@ impl fmt::Display for BadAttribute {
 impl std::error::Error for BadAttribute {}
 
 /// Refuses `attribute` for `reason`.
-pub fn bad<T>(attribute: &str, reason: impl Into<String>) -> Result<T, BadAttribute> {
+pub(crate) fn bad<T>(attribute: &str, reason: impl Into<String>) -> Result<T, BadAttribute> {
     Err(BadAttribute { attribute: attribute.to_string(), reason: reason.into() })
 }
 
 /// The attributes of a node by name, each given once and with a value of its own.
-pub struct Attributes<'n>(BTreeMap<&'n str, &'n proto::Attribute>);
+pub(crate) struct Attributes<'n>(BTreeMap<&'n str, &'n proto::Attribute>);
 
 impl<'n> Attributes<'n> {
     /// Reads the attributes of `node`; an attribute outside `known` is refused.
-    pub fn read(node: &'n proto::Node, known: &[&str]) -> Result<Self, BadAttribute> {
+    pub(crate) fn read(node: &'n proto::Node, known: &[&str]) -> Result<Self, BadAttribute> {
         let mut map = BTreeMap::new();
         for a in &node.attribute {
             if !known.contains(&a.name.as_str()) {
@@ -106,12 +106,12 @@ impl<'n> Attributes<'n> {
         }
     }
 
-    pub fn int(&self, name: &str) -> Result<Option<i64>, BadAttribute> {
+    pub(crate) fn int(&self, name: &str) -> Result<Option<i64>, BadAttribute> {
         Ok(self.typed(name, kind::INT)?.map(|a| a.i))
     }
 
     /// An integer that is 0 or 1, and 0 where it is absent.
-    pub fn flag(&self, name: &str) -> Result<bool, BadAttribute> {
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, BadAttribute> {
         match self.int(name)? {
             None | Some(0) => Ok(false),
             Some(1) => Ok(true),
@@ -119,33 +119,33 @@ impl<'n> Attributes<'n> {
         }
     }
 
-    pub fn float(&self, name: &str) -> Result<Option<f32>, BadAttribute> {
+    pub(crate) fn float(&self, name: &str) -> Result<Option<f32>, BadAttribute> {
         Ok(self.typed(name, kind::FLOAT)?.map(|a| a.f))
     }
 
-    pub fn ints(&self, name: &str) -> Result<Option<&'n [i64]>, BadAttribute> {
+    pub(crate) fn ints(&self, name: &str) -> Result<Option<&'n [i64]>, BadAttribute> {
         Ok(self.typed(name, kind::INTS)?.map(|a| a.ints.as_slice()))
     }
 
-    pub fn floats(&self, name: &str) -> Result<Option<&'n [f32]>, BadAttribute> {
+    pub(crate) fn floats(&self, name: &str) -> Result<Option<&'n [f32]>, BadAttribute> {
         Ok(self.typed(name, kind::FLOATS)?.map(|a| a.floats.as_slice()))
     }
 
-    pub fn tensor(&self, name: &str) -> Result<Option<&'n proto::Tensor>, BadAttribute> {
+    pub(crate) fn tensor(&self, name: &str) -> Result<Option<&'n proto::Tensor>, BadAttribute> {
         match self.typed(name, kind::TENSOR)? {
             Some(a) => a.t.as_deref().map_or_else(|| bad(name, "it holds no tensor"), |t| Ok(Some(t))),
             None => Ok(None),
         }
     }
 
-    pub fn text(&self, name: &str) -> Result<Option<&'n str>, BadAttribute> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&'n str>, BadAttribute> {
         match self.typed(name, kind::STRING)? {
             Some(a) => Ok(Some(utf8(name, &a.s)?)),
             None => Ok(None),
         }
     }
 
-    pub fn texts(&self, name: &str) -> Result<Option<Vec<&'n str>>, BadAttribute> {
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<&'n str>>, BadAttribute> {
         match self.typed(name, kind::STRINGS)? {
             Some(a) => a.strings.iter().map(|s| utf8(name, s)).collect::<Result<_, _>>().map(Some),
             None => Ok(None),

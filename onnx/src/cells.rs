@@ -99,7 +99,7 @@ impl CellAttributes<'_> {
 }
 
 /// The cell of each of `directions` directions of a node.
-pub fn read(
+pub(crate) fn read(
     op: RecurrentOp,
     directions: usize,
     attributes: &Attributes<'_>,
@@ -114,24 +114,6 @@ pub fn read(
         linear_before_reset: attributes.flag("linear_before_reset")?,
     };
     cell.cells(op, directions)
-}
-
-/// The first option of `cells` that is not the default of `op`, with its value.
-pub fn not_default(op: RecurrentOp, cells: &[Cell]) -> Option<BadAttribute> {
-    let found = |attribute: &str, reason: String| Some(BadAttribute { attribute: attribute.into(), reason });
-    for cell in cells {
-        let activations = cell.activations().iter();
-        if let Some((other, _)) = activations.zip(op.activations()).find(|(a, name)| a.name() != **name) {
-            return found("activations", other.to_string());
-        }
-        if let Some(clip) = cell.clip() {
-            return found("clip", clip.to_string());
-        }
-        if let Cell::Lstm(LstmCell { input_forget: true, .. }) = cell {
-            return found("input_forget", "1".to_string());
-        }
-    }
-    None
 }
 
 /// Whether `given` is the attribute's default of `RNN`, which has two functions whatever the direction is.

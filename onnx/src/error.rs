@@ -1,5 +1,6 @@
 //! What a model is refused for.
 
+use crate::brief::List;
 use std::fmt;
 use std::sync::Arc;
 
@@ -80,6 +81,13 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// A file has no recurrent node of a name that is asked for.
+    NoNode {
+        /// The name.
+        node: String,
+        /// The names of the recurrent nodes that there are.
+        known: Vec<String>,
+    },
     /// The file of a model cannot be read.
     File {
         /// The path.
@@ -106,6 +114,9 @@ impl fmt::Display for Error {
             Self::Tensor { tensor, reason } => write!(f, "tensor `{tensor}`: {reason}"),
             Self::Layer { node, source } => write!(f, "node `{node}`: {source}"),
             Self::Value { name, reason } => write!(f, "value `{name}`: {reason}"),
+            Self::NoNode { node, known } => {
+                write!(f, "node `{node}`: the recurrent nodes of the file are {}", List(known))
+            }
             Self::File { path, reason } => write!(f, "file `{path}`: {reason}"),
         }
     }
@@ -118,5 +129,24 @@ impl std::error::Error for Error {
             Self::Layer { source, .. } => source.source(),
             _ => None,
         }
+    }
+}
+
+impl Error {
+    pub(crate) fn bad_input(node: &str, input: &str, reason: &str) -> Error {
+        Error::Input { node: node.to_string(), input: input.to_string(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn bad_attribute(node: &str, attribute: &str, reason: &str) -> Error {
+        Error::Attribute {
+            node: node.to_string(),
+            attribute: attribute.to_string(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// What a layer says, with the node that it was made of.
+    pub fn of_layer(node: &str, error: rnnpack::Error) -> Error {
+        Error::Layer { node: node.to_string(), source: Arc::new(error) }
     }
 }

@@ -1,18 +1,22 @@
-//! The messages of `onnx.proto` that this crate reads, with the field numbers of the ONNX standard.
+//! The messages of `onnx.proto`, as far as recurrent nodes and a runtime need them, by the field numbers of the ONNX
+//! standard.
 //!
 //! `prost` gives what hostile bytes need: a bounded nesting depth, wire types and UTF-8 checked, repeated
 //! message fields merged. Decoding takes memory in proportion to the bytes given.
 
-use crate::Error;
+use crate::error::Error;
 use prost::Message;
 
 /// `ModelProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Model {
+    /// The main graph.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<Graph>,
+    /// The operator sets that the model uses.
     #[prost(message, repeated, tag = "8")]
     pub opset_import: Vec<OpsetId>,
+    /// Model-local functions.
     #[prost(message, repeated, tag = "25")]
     pub functions: Vec<Function>,
 }
@@ -20,8 +24,10 @@ pub struct Model {
 /// `OperatorSetIdProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct OpsetId {
+    /// Its domain; empty is the standard one.
     #[prost(string, tag = "1")]
     pub domain: String,
+    /// Its version.
     #[prost(int64, tag = "2")]
     pub version: i64,
 }
@@ -29,8 +35,10 @@ pub struct OpsetId {
 /// `FunctionProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Function {
+    /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
+    /// Its nodes.
     #[prost(message, repeated, tag = "7")]
     pub node: Vec<Node>,
 }
@@ -38,18 +46,25 @@ pub struct Function {
 /// `GraphProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Graph {
+    /// The nodes, in an order in which they can be computed.
     #[prost(message, repeated, tag = "1")]
     pub node: Vec<Node>,
+    /// Its name.
     #[prost(string, tag = "2")]
     pub name: String,
+    /// Stored tensors.
     #[prost(message, repeated, tag = "5")]
     pub initializer: Vec<Tensor>,
+    /// Its inputs.
     #[prost(message, repeated, tag = "11")]
     pub input: Vec<ValueInfo>,
+    /// Its outputs.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfo>,
+    /// Types of other values.
     #[prost(message, repeated, tag = "13")]
     pub value_info: Vec<ValueInfo>,
+    /// Stored sparse tensors.
     #[prost(message, repeated, tag = "15")]
     pub sparse_initializer: Vec<SparseTensor>,
 }
@@ -57,16 +72,22 @@ pub struct Graph {
 /// `NodeProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Node {
+    /// The values that it takes; empty where an optional one is absent.
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
+    /// The values that it gives; empty where an optional one is absent.
     #[prost(string, repeated, tag = "2")]
     pub output: Vec<String>,
+    /// Its name; empty where it has none.
     #[prost(string, tag = "3")]
     pub name: String,
+    /// The operator.
     #[prost(string, tag = "4")]
     pub op_type: String,
+    /// The attributes.
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<Attribute>,
+    /// Its domain; empty is the standard one.
     #[prost(string, tag = "7")]
     pub domain: String,
 }
@@ -74,46 +95,59 @@ pub struct Node {
 /// `AttributeProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Attribute {
+    /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
+    /// The value of a FLOAT.
     #[prost(float, tag = "2")]
     pub f: f32,
+    /// The value of an INT.
     #[prost(int64, tag = "3")]
     pub i: i64,
+    /// The value of a STRING.
     #[prost(bytes = "vec", tag = "4")]
     pub s: Vec<u8>,
+    /// The value of a TENSOR.
     #[prost(message, optional, boxed, tag = "5")]
     pub t: Option<Box<Tensor>>,
+    /// The value of a GRAPH.
     #[prost(message, optional, boxed, tag = "6")]
     pub g: Option<Box<Graph>>,
+    /// The values of FLOATS.
     #[prost(float, repeated, tag = "7")]
     pub floats: Vec<f32>,
+    /// The values of INTS.
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
+    /// The values of STRINGS.
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub strings: Vec<Vec<u8>>,
+    /// The values of TENSORS.
     #[prost(message, repeated, tag = "10")]
     pub tensors: Vec<Tensor>,
+    /// The values of GRAPHS.
     #[prost(message, repeated, tag = "11")]
     pub graphs: Vec<Graph>,
+    /// Its type, by the number in `AttributeType`.
     #[prost(int32, tag = "20")]
     pub kind: i32,
+    /// The attribute of a function that it refers to.
     #[prost(string, tag = "21")]
     pub ref_attr_name: String,
 }
 
 /// `AttributeProto.AttributeType`, the kinds that recurrent nodes and the folded operators use.
-pub mod kind {
-    pub const FLOAT: i32 = 1;
-    pub const INT: i32 = 2;
-    pub const STRING: i32 = 3;
-    pub const TENSOR: i32 = 4;
-    pub const FLOATS: i32 = 6;
-    pub const INTS: i32 = 7;
-    pub const STRINGS: i32 = 8;
+pub(crate) mod kind {
+    pub(crate) const FLOAT: i32 = 1;
+    pub(crate) const INT: i32 = 2;
+    pub(crate) const STRING: i32 = 3;
+    pub(crate) const TENSOR: i32 = 4;
+    pub(crate) const FLOATS: i32 = 6;
+    pub(crate) const INTS: i32 = 7;
+    pub(crate) const STRINGS: i32 = 8;
 
     /// The name that the standard gives to an attribute type.
-    pub fn name(kind: i32) -> String {
+    pub(crate) fn name(kind: i32) -> String {
         const NAMES: [&str; 9] =
             ["UNDEFINED", "FLOAT", "INT", "STRING", "TENSOR", "GRAPH", "FLOATS", "INTS", "STRINGS"];
         usize::try_from(kind)
@@ -126,28 +160,40 @@ pub mod kind {
 /// `TensorProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Tensor {
+    /// The dimensions.
     #[prost(int64, repeated, tag = "1")]
     pub dims: Vec<i64>,
+    /// The element type, by its number in `TensorProto.DataType`.
     #[prost(int32, tag = "2")]
     pub data_type: i32,
+    /// Elements of FLOAT and COMPLEX64.
     #[prost(float, repeated, tag = "4")]
     pub float_data: Vec<f32>,
+    /// Elements of INT32 and narrower types.
     #[prost(int32, repeated, tag = "5")]
     pub int32_data: Vec<i32>,
+    /// Elements of STRING.
     #[prost(bytes = "vec", repeated, tag = "6")]
     pub string_data: Vec<Vec<u8>>,
+    /// Elements of INT64.
     #[prost(int64, repeated, tag = "7")]
     pub int64_data: Vec<i64>,
+    /// Its name.
     #[prost(string, tag = "8")]
     pub name: String,
+    /// Elements of any type but STRING, little-endian.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
+    /// Elements of DOUBLE and COMPLEX128.
     #[prost(double, repeated, tag = "10")]
     pub double_data: Vec<f64>,
+    /// Elements of UINT32 and UINT64.
     #[prost(uint64, repeated, tag = "11")]
     pub uint64_data: Vec<u64>,
+    /// Where the elements are, if not in this file.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<Entry>,
+    /// Whether the elements are in this file (0).
     #[prost(int32, tag = "14")]
     pub data_location: i32,
 }
@@ -159,6 +205,7 @@ pub struct Entry {}
 /// `SparseTensorProto`, of which only the name of its values counts here.
 #[derive(Clone, PartialEq, Message)]
 pub struct SparseTensor {
+    /// The values, whose name is the name of the tensor.
     #[prost(message, optional, boxed, tag = "1")]
     pub values: Option<Box<Tensor>>,
 }
@@ -166,8 +213,10 @@ pub struct SparseTensor {
 /// `ValueInfoProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ValueInfo {
+    /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
+    /// Its type.
     #[prost(message, optional, tag = "2")]
     pub r#type: Option<Type>,
 }
@@ -175,14 +224,19 @@ pub struct ValueInfo {
 /// `TypeProto`; only tensors are read. Of the other types only the presence counts here.
 #[derive(Clone, PartialEq, Message)]
 pub struct Type {
+    /// Of a tensor.
     #[prost(message, optional, tag = "1")]
     pub tensor_type: Option<TensorType>,
+    /// Of a sequence.
     #[prost(message, optional, tag = "4")]
     pub sequence_type: Option<Entry>,
+    /// Of a map.
     #[prost(message, optional, tag = "5")]
     pub map_type: Option<Entry>,
+    /// Of a sparse tensor.
     #[prost(message, optional, tag = "8")]
     pub sparse_tensor_type: Option<Entry>,
+    /// Of an optional value.
     #[prost(message, optional, tag = "9")]
     pub optional_type: Option<Entry>,
 }
@@ -190,8 +244,10 @@ pub struct Type {
 /// `TypeProto.Tensor`.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorType {
+    /// The element type, by its number in `TensorProto.DataType`.
     #[prost(int32, tag = "1")]
     pub elem_type: i32,
+    /// The dimensions, if they are declared.
     #[prost(message, optional, tag = "2")]
     pub shape: Option<Shape>,
 }
@@ -199,6 +255,7 @@ pub struct TensorType {
 /// `TensorShapeProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Shape {
+    /// The dimensions.
     #[prost(message, repeated, tag = "1")]
     pub dim: Vec<Dimension>,
 }
@@ -206,6 +263,7 @@ pub struct Shape {
 /// `TensorShapeProto.Dimension`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Dimension {
+    /// What is known of it.
     #[prost(oneof = "DimensionValue", tags = "1, 2")]
     pub value: Option<DimensionValue>,
 }
@@ -213,18 +271,34 @@ pub struct Dimension {
 /// What is known of a dimension.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum DimensionValue {
+    /// Its size.
     #[prost(int64, tag = "1")]
     Value(i64),
+    /// A name, or an expression of names.
     #[prost(string, tag = "2")]
     Param(String),
 }
 
-/// Decodes a model and returns it with its main graph, which a model must have.
-pub fn decode(bytes: &[u8]) -> Result<(Model, Graph), Error> {
-    let malformed = |reason: String| Error::Malformed { reason };
-    let mut model = Model::decode(bytes).map_err(|e| malformed(e.to_string()))?;
-    match model.graph.take() {
-        Some(graph) => Ok((model, graph)),
-        None => Err(malformed("it has no graph".into())),
+/// Decodes a model. A file is decoded once: who runs it goes on with what this returns.
+///
+/// # Errors
+/// [`Error::Malformed`] where the bytes are no model, or one without a graph.
+pub fn decode(bytes: &[u8]) -> Result<Model, Error> {
+    let model = Model::decode(bytes).map_err(|e| malformed(&e.to_string()))?;
+    model.graph().map(drop)?;
+    Ok(model)
+}
+
+fn malformed(reason: &str) -> Error {
+    Error::Malformed { reason: reason.to_string() }
+}
+
+impl Model {
+    /// The main graph.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a model without one, which [`decode`] refuses.
+    pub fn graph(&self) -> Result<&Graph, Error> {
+        self.graph.as_ref().ok_or_else(|| malformed("it has no graph"))
     }
 }

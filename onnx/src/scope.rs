@@ -1,12 +1,13 @@
 //! Which value a name stands for, in a graph and in the graphs around it.
 
-use crate::{Error, proto};
+use crate::error::Error;
+use crate::proto;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Where a value comes from.
 #[derive(Clone, Copy)]
-pub enum Origin<'m> {
+pub(crate) enum Origin<'m> {
     /// An input of the graph.
     Input,
     /// A tensor stored with the graph.
@@ -18,11 +19,11 @@ pub enum Origin<'m> {
 }
 
 /// The values of one graph, and the way to those of the graphs around it.
-pub struct Scope<'m> {
-    pub graph: &'m proto::Graph,
-    pub parent: Option<&'m Scope<'m>>,
+pub(crate) struct Scope<'m> {
+    pub(crate) graph: &'m proto::Graph,
+    pub(crate) parent: Option<&'m Scope<'m>>,
     /// Where the graph is in the model: `main`, `main/if_node.then_branch`.
-    pub path: Arc<str>,
+    pub(crate) path: Arc<str>,
     origins: HashMap<&'m str, Origin<'m>>,
     types: HashMap<&'m str, &'m proto::TensorType>,
 }
@@ -30,7 +31,11 @@ pub struct Scope<'m> {
 impl<'m> Scope<'m> {
     /// Indexes `graph`. Refuses empty names, names given twice, and names of the graphs around it, all of
     /// which ONNX forbids.
-    pub fn new(graph: &'m proto::Graph, path: String, parent: Option<&'m Scope<'m>>) -> Result<Self, Error> {
+    pub(crate) fn new(
+        graph: &'m proto::Graph,
+        path: String,
+        parent: Option<&'m Scope<'m>>,
+    ) -> Result<Self, Error> {
         let types = graph.input.iter().chain(&graph.value_info).chain(&graph.output).filter_map(tensor_type);
         let mut scope =
             Scope { graph, parent, path: path.into(), origins: HashMap::new(), types: types.collect() };
@@ -71,12 +76,12 @@ impl<'m> Scope<'m> {
         Ok(())
     }
 
-    pub fn bad_name(&self, name: &str, reason: &str) -> Error {
+    pub(crate) fn bad_name(&self, name: &str, reason: &str) -> Error {
         Error::Name { graph: self.path.to_string(), name: name.to_string(), reason: reason.to_string() }
     }
 
     /// The scope that defines `name`, seen from here, and the origin there.
-    pub fn find(&self, name: &str) -> Option<(&Scope<'m>, Origin<'m>)> {
+    pub(crate) fn find(&self, name: &str) -> Option<(&Scope<'m>, Origin<'m>)> {
         let mut scope = self;
         loop {
             match scope.origins.get(name) {
@@ -87,7 +92,7 @@ impl<'m> Scope<'m> {
     }
 
     /// The type that the file declares for `name`, as an input, an output or in the list of value types.
-    pub fn declared(&self, name: &str) -> Option<&'m proto::TensorType> {
+    pub(crate) fn declared(&self, name: &str) -> Option<&'m proto::TensorType> {
         let mut scope = self;
         loop {
             match scope.types.get(name) {
@@ -98,7 +103,7 @@ impl<'m> Scope<'m> {
     }
 
     /// The element type of `name`, as declared or stored, by its number in `TensorProto.DataType`.
-    pub fn elem_type(&self, name: &str) -> Option<i32> {
+    pub(crate) fn elem_type(&self, name: &str) -> Option<i32> {
         let declared = self.declared(name).map(|t| t.elem_type);
         let stored = || match self.find(name)?.1 {
             Origin::Initializer(t) => Some(t.data_type),

@@ -1,7 +1,6 @@
-//! Tensors: what goes into and comes out of a whole model, and what a file stores.
+//! Tensors: what goes into and comes out of a whole model, and the weights of a node.
 
 use crate::brief::List;
-use crate::proto;
 use half::{bf16, f16};
 use std::fmt;
 
@@ -23,13 +22,13 @@ macro_rules! element_types {
         }
 
         impl DType {
-            /// The element type with this number in `TensorProto.DataType`, when tensors can hold it.
-            pub fn from_onnx(number: i32) -> Option<DType> {
+            /// The element type with this number in `TensorProto.DataType`, where a tensor can hold it.
+            pub fn from_number(number: i32) -> Option<DType> {
                 match number { $($number => Some(Self::$variant),)* _ => None }
             }
 
             /// The bytes of an element.
-            pub fn size(self) -> usize {
+            pub(crate) fn size(self) -> usize {
                 match self { $(Self::$variant => size_of::<$ty>(),)* }
             }
 
@@ -58,17 +57,17 @@ macro_rules! element_types {
             }
 
             /// The bytes that the elements take.
-            pub fn bytes(&self) -> usize {
+            pub(crate) fn bytes(&self) -> usize {
                 match self { $(Self::$variant(v) => size_of_val(v.as_slice()),)* }
             }
 
             /// A new tensor's elements, picked from these by index. The indices must be in range.
-            pub fn gather(&self, indices: impl Iterator<Item = usize>) -> TensorData {
+            pub(crate) fn gather(&self, indices: impl Iterator<Item = usize>) -> TensorData {
                 match self { $(Self::$variant(v) => Self::$variant(indices.map(|i| v[i]).collect()),)* }
             }
 
             /// Appends `range` of `other`, which must have the same element type.
-            pub fn append(&mut self, other: &TensorData, range: std::ops::Range<usize>) {
+            pub(crate) fn append(&mut self, other: &TensorData, range: std::ops::Range<usize>) {
                 match (self, other) {
                     $((Self::$variant(a), Self::$variant(b)) => a.extend_from_slice(&b[range]),)*
                     _ => unreachable!("the caller compares the element types"),
@@ -130,6 +129,39 @@ mod sealed {
     impl Sealed for half::bf16 {}
 }
 
+/// Why elements do not make a tensor of some dimensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TensorError {
+    /// The product of the dimensions, or its size in bytes, is more than memory has addresses for.
+    Overflow {
+        /// The dimensions.
+        dims: Vec<usize>,
+    },
+    /// There are more or fewer elements than the dimensions call for.
+    Length {
+        /// The dimensions.
+        dims: Vec<usize>,
+        /// Their product.
+        expected: usize,
+        /// The elements that are there.
+        got: usize,
+    },
+}
+
+impl fmt::Display for TensorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overflow { dims } => write!(f, "the product of the dimensions {} overflows", List(dims)),
+            Self::Length { dims, expected, got } => {
+                write!(f, "{got} elements, where the dimensions {} call for {expected}", List(dims))
+            }
+        }
+    }
+}
+
+impl std::error::Error for TensorError {}
+
 /// A dense row-major tensor.
 ///
 /// ```
@@ -137,7 +169,8 @@ mod sealed {
 /// let t = Tensor::new(&[2, 3], vec![1f32, 2., 3., 4., 5., 6.]).unwrap();
 /// assert_eq!((t.dims(), t.dtype()), (&[2, 3][..], DType::F32));
 /// assert_eq!(t.as_slice::<f32>().unwrap()[4], 5.0);
-/// assert!(Tensor::new(&[2, 2], vec![1i64]).is_none());
+/// let error = Tensor::new(&[2, 2], vec![1i64]).unwrap_err();
+/// assert_eq!(error.to_string(), "1 elements, where the dimensions [2, 2] call for 4");
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
@@ -146,15 +179,26 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor of `dims`, row-major. `None` when the product of `dims` overflows or is not the number of
-    /// values.
-    pub fn new<T: Element>(dims: &[usize], values: Vec<T>) -> Option<Tensor> {
+    /// A tensor of `dims`, row-major.
+    ///
+    /// # Errors
+    /// [`TensorError`] where the product of `dims` overflows or is not the number of values.
+    pub fn new<T: Element>(dims: &[usize], values: Vec<T>) -> Result<Tensor, TensorError> {
         Tensor::from_data(dims.to_vec(), T::wrap(values))
     }
 
     /// [`Tensor::new`] from elements whose type is known at run time.
-    pub fn from_data(dims: Vec<usize>, data: TensorData) -> Option<Tensor> {
-        (element_count(&dims)? == data.len()).then_some(Tensor { dims, data })
+    ///
+    /// # Errors
+    /// As [`Tensor::new`].
+    pub fn from_data(dims: Vec<usize>, data: TensorData) -> Result<Tensor, TensorError> {
+        match element_count(&dims) {
+            None => Err(TensorError::Overflow { dims }),
+            Some(expected) if expected != data.len() => {
+                Err(TensorError::Length { dims, expected, got: data.len() })
+            }
+            Some(_) => Ok(Tensor { dims, data }),
+        }
     }
 
     /// A tensor without dimensions, which holds one value.
@@ -213,190 +257,17 @@ impl Tensor {
     }
 
     /// The bytes of memory that the elements and the dimensions take.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.data.bytes().saturating_add(size_of_val(self.dims.as_slice()))
-    }
-
-    /// Reads a tensor of a file. `Err` says what is wrong with it.
-    pub fn from_proto(t: &proto::Tensor) -> Result<Tensor, String> {
-        let dims = check_stored(t)?;
-        let dtype = DType::from_onnx(t.data_type)
-            .ok_or_else(|| format!("it is {}, which is not read", dtype_name(t.data_type)))?;
-        let data = if t.raw_data.is_empty() { typed_data(t, dtype)? } else { raw_data(&t.raw_data, dtype) };
-        Tensor::from_data(dims, data).ok_or_else(|| "its data does not fill its dimensions".into())
     }
 }
 
 /// The product of `dims`; `None` when it, or its size in bytes for any element type, overflows. A zero
 /// makes the product zero only when the other dimensions do not overflow.
-pub fn element_count(dims: &[usize]) -> Option<usize> {
+pub(crate) fn element_count(dims: &[usize]) -> Option<usize> {
     let bytes = dims.iter().try_fold(8usize, |n, &d| n.checked_mul(d.max(1)))?;
     if bytes > isize::MAX as usize {
         return None;
     }
     Some(dims.iter().product())
-}
-
-/// Checks that a stored tensor is whole: in this file, dimensions that multiply, and exactly the data that
-/// they ask for. Returns the dimensions.
-pub fn check_stored(t: &proto::Tensor) -> Result<Vec<usize>, String> {
-    if t.data_location != 0 || !t.external_data.is_empty() {
-        return Err("its data is in an external file, which is not read".into());
-    }
-    let dims = t
-        .dims
-        .iter()
-        .map(|&d| usize::try_from(d).map_err(|_| format!("dimension {d} in {}", List(&t.dims))))
-        .collect::<Result<Vec<usize>, String>>()?;
-    let count = element_count(&dims).ok_or_else(|| format!("the product of {} overflows", List(&dims)))?;
-    let storage = storage(t.data_type).ok_or_else(|| format!("unknown element type {}", t.data_type))?;
-    let typed = storage.typed_len(t);
-    let all = [
-        t.float_data.len(),
-        t.int32_data.len(),
-        t.string_data.len(),
-        t.int64_data.len(),
-        t.double_data.len(),
-        t.uint64_data.len(),
-    ];
-    if all.iter().sum::<usize>() != typed || (typed > 0 && !t.raw_data.is_empty()) {
-        return Err("its data is in a field of another element type, or in two fields".into());
-    }
-    if !t.raw_data.is_empty() || typed == 0 {
-        let expected = storage.raw_bytes(count).ok_or("strings cannot be raw data")?;
-        if t.raw_data.len() != expected {
-            let found = t.raw_data.len();
-            return Err(format!("{found} bytes of raw data, where {} needs {expected}", List(&dims)));
-        }
-    } else if typed != storage.typed_values(count) {
-        let expected = storage.typed_values(count);
-        return Err(format!("{typed} values, where {} needs {expected}", List(&dims)));
-    }
-    Ok(dims)
-}
-
-/// How `TensorProto` stores an element type: its name, its bits in raw data, and its typed field.
-struct Storage {
-    name: &'static str,
-    bits: usize,
-    field: Field,
-}
-
-/// The typed field of `TensorProto` that holds an element type.
-#[derive(Clone, Copy, PartialEq)]
-enum Field {
-    Float,
-    Int32,
-    Str,
-    Int64,
-    Double,
-    Uint64,
-}
-
-/// The storage of an element type, by its number in `TensorProto.DataType`.
-fn storage(number: i32) -> Option<Storage> {
-    use Field::{Double, Float, Int32, Int64, Str, Uint64};
-    let (name, bits, field) = match number {
-        1 => ("FLOAT", 32, Float),
-        2 => ("UINT8", 8, Int32),
-        3 => ("INT8", 8, Int32),
-        4 => ("UINT16", 16, Int32),
-        5 => ("INT16", 16, Int32),
-        6 => ("INT32", 32, Int32),
-        7 => ("INT64", 64, Int64),
-        8 => ("STRING", 0, Str),
-        9 => ("BOOL", 8, Int32),
-        10 => ("FLOAT16", 16, Int32),
-        11 => ("DOUBLE", 64, Double),
-        12 => ("UINT32", 32, Uint64),
-        13 => ("UINT64", 64, Uint64),
-        14 => ("COMPLEX64", 64, Float),
-        15 => ("COMPLEX128", 128, Double),
-        16 => ("BFLOAT16", 16, Int32),
-        17 => ("FLOAT8E4M3FN", 8, Int32),
-        18 => ("FLOAT8E4M3FNUZ", 8, Int32),
-        19 => ("FLOAT8E5M2", 8, Int32),
-        20 => ("FLOAT8E5M2FNUZ", 8, Int32),
-        21 => ("UINT4", 4, Int32),
-        22 => ("INT4", 4, Int32),
-        23 => ("FLOAT4E2M1", 4, Int32),
-        24 => ("FLOAT8E8M0", 8, Int32),
-        _ => return None,
-    };
-    Some(Storage { name, bits, field })
-}
-
-impl Storage {
-    /// The bytes of raw data that `count` elements take; `None` for strings unless there are none.
-    fn raw_bytes(&self, count: usize) -> Option<usize> {
-        match self.bits {
-            0 => (count == 0).then_some(0),
-            4 => Some(count.div_ceil(2)),
-            bits => count.checked_mul(bits / 8),
-        }
-    }
-
-    /// How many values of the typed field `count` elements take.
-    fn typed_values(&self, count: usize) -> usize {
-        match self.bits {
-            4 => count.div_ceil(2),
-            64 if self.field == Field::Float => count.saturating_mul(2),
-            128 => count.saturating_mul(2),
-            _ => count,
-        }
-    }
-
-    /// How many values the typed field holds.
-    fn typed_len(&self, t: &proto::Tensor) -> usize {
-        match self.field {
-            Field::Float => t.float_data.len(),
-            Field::Int32 => t.int32_data.len(),
-            Field::Str => t.string_data.len(),
-            Field::Int64 => t.int64_data.len(),
-            Field::Double => t.double_data.len(),
-            Field::Uint64 => t.uint64_data.len(),
-        }
-    }
-}
-
-/// The name that the standard gives to an element type.
-pub fn dtype_name(number: i32) -> String {
-    storage(number).map_or_else(|| format!("element type {number}"), |s| s.name.to_string())
-}
-
-/// The elements in the typed field of `t`.
-fn typed_data(t: &proto::Tensor, dtype: DType) -> Result<TensorData, String> {
-    fn narrow<T: TryFrom<i32>>(values: &[i32]) -> Result<Vec<T>, String> {
-        let one = |&v: &i32| T::try_from(v).map_err(|_| format!("value {v} does not fit its element type"));
-        values.iter().map(one).collect()
-    }
-    Ok(match dtype {
-        DType::F32 => TensorData::F32(t.float_data.clone()),
-        DType::F64 => TensorData::F64(t.double_data.clone()),
-        DType::I64 => TensorData::I64(t.int64_data.clone()),
-        DType::I32 => TensorData::I32(t.int32_data.clone()),
-        DType::U8 => TensorData::U8(narrow(&t.int32_data)?),
-        DType::I8 => TensorData::I8(narrow(&t.int32_data)?),
-        DType::Bool => TensorData::Bool(t.int32_data.iter().map(|&v| v != 0).collect()),
-        DType::F16 => TensorData::F16(narrow(&t.int32_data)?.into_iter().map(f16::from_bits).collect()),
-        DType::BF16 => TensorData::BF16(narrow(&t.int32_data)?.into_iter().map(bf16::from_bits).collect()),
-    })
-}
-
-/// The elements in raw data, which is little-endian and of the right length.
-fn raw_data(raw: &[u8], dtype: DType) -> TensorData {
-    fn read<const N: usize, T>(raw: &[u8], one: fn([u8; N]) -> T) -> Vec<T> {
-        raw.as_chunks::<N>().0.iter().map(|&b| one(b)).collect()
-    }
-    match dtype {
-        DType::F32 => TensorData::F32(read(raw, f32::from_le_bytes)),
-        DType::F64 => TensorData::F64(read(raw, f64::from_le_bytes)),
-        DType::I64 => TensorData::I64(read(raw, i64::from_le_bytes)),
-        DType::I32 => TensorData::I32(read(raw, i32::from_le_bytes)),
-        DType::U8 => TensorData::U8(raw.to_vec()),
-        DType::I8 => TensorData::I8(read(raw, i8::from_le_bytes)),
-        DType::Bool => TensorData::Bool(raw.iter().map(|&b| b != 0).collect()),
-        DType::F16 => TensorData::F16(read(raw, f16::from_le_bytes)),
-        DType::BF16 => TensorData::BF16(read(raw, bf16::from_le_bytes)),
-    }
 }

@@ -1,23 +1,37 @@
 //! The graphs of a model, from the main graph down into the graphs that nodes hold.
 
+use crate::describe::describe;
+use crate::error::Error;
 use crate::fold::Folder;
-use crate::node::{RecurrentNode, describe};
-use crate::operator::{Reader, RecurrentOp};
+use crate::node::RecurrentNode;
+use crate::operator::RecurrentOp;
+use crate::proto;
 use crate::scope::Scope;
-use crate::{Error, Tensor, proto};
+use crate::spec::Reader;
+use crate::tensor::Tensor;
+use prost::Message;
 use std::collections::{HashMap, HashSet};
 
-/// Describes the recurrent nodes of `graph`, the main graph of `model`, whose file has `file_bytes` bytes.
-/// `bindings` are values of its inputs.
-pub fn recurrent_nodes(
-    model: &proto::Model,
-    graph: &proto::Graph,
-    file_bytes: usize,
-    bindings: &[(&str, &Tensor)],
-) -> Result<Vec<RecurrentNode>, Error> {
+/// The recurrent nodes of a decoded model, those of the main graph first, then those of the graphs in its nodes. `bindings`
+/// are values of inputs of the main graph.
+///
+/// Memory stays within a fixed multiple of the bytes of the model and the bindings.
+///
+/// # Errors
+/// As [`File::parse`](crate::File::parse), and [`Error::Value`] for a binding of no input, or of one that is bound twice.
+pub fn nodes_of(model: &proto::Model, bindings: &[(&str, &Tensor)]) -> Result<Vec<RecurrentNode>, Error> {
+    let graph = model.graph()?;
+    for (i, &(name, _)) in bindings.iter().enumerate() {
+        let reason = match graph.input.iter().any(|input| input.name == name) {
+            true if bindings[..i].iter().all(|&(other, _)| other != name) => continue,
+            true => "it is bound twice",
+            false => "it is bound, but is no input of the model",
+        };
+        return Err(Error::Value { name: name.to_string(), reason: reason.to_string() });
+    }
     let opset = standard_opset(model)?;
     refuse_in_functions(model)?;
-    let mut folder = Folder::new(opset, file_bytes, bindings);
+    let mut folder = Folder::new(opset, model.encoded_len(), bindings);
     let mut names = Names::default();
     let mut found = Vec::new();
     walk(graph, "main".to_string(), None, &mut |scope| {
@@ -37,7 +51,7 @@ pub fn recurrent_nodes(
 }
 
 /// Calls `visit` with the scope of `graph`, then with those of the graphs inside it.
-pub fn walk(
+pub(crate) fn walk(
     graph: &proto::Graph,
     path: String,
     parent: Option<&Scope<'_>>,
@@ -60,7 +74,7 @@ pub fn walk(
 }
 
 /// The version of the standard operator set, which the model must declare once.
-pub fn standard_opset(model: &proto::Model) -> Result<i64, Error> {
+fn standard_opset(model: &proto::Model) -> Result<i64, Error> {
     let refuse = |version, reason: &str| {
         Err(Error::Opset { subject: "the model".into(), version, reason: reason.into() })
     };
@@ -97,7 +111,7 @@ fn refuse_in_functions(model: &proto::Model) -> Result<(), Error> {
 
 /// Hands out unique names.
 #[derive(Default)]
-pub struct Names {
+struct Names {
     taken: HashSet<String>,
     /// The last number behind each name that was asked for twice.
     numbers: HashMap<String, usize>,
@@ -105,7 +119,7 @@ pub struct Names {
 
 impl Names {
     /// `base`, with a number behind it where it is taken.
-    pub fn unique(&mut self, base: String) -> String {
+    fn unique(&mut self, base: String) -> String {
         if self.taken.insert(base.clone()) {
             return base;
         }

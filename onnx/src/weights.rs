@@ -1,18 +1,19 @@
 //! The weight tensors of a recurrent node, checked against its attributes and each other.
 
-use crate::Error;
 use crate::brief::List;
-use crate::operator::{Reader, RecurrentOp, Settings};
+use crate::error::Error;
+use crate::operator::RecurrentOp;
+use crate::spec::NodeSpec;
 use crate::tensor::{DType, Element, Tensor, TensorData};
 use rnnpack::{Cell, GateOrder, LayerTensors, LayerWeights, Shape};
 use std::sync::Arc;
 
 /// The inputs that are weights, and the place of each among the inputs of a node.
-pub const INPUTS: [(&str, usize); 4] = [("W", 1), ("R", 2), ("B", 3), ("P", 7)];
+pub(crate) const INPUTS: [(&str, usize); 4] = [("W", 1), ("R", 2), ("B", 3), ("P", 7)];
 
 /// A tensor at one of [`INPUTS`].
 #[derive(Debug, Clone)]
-pub struct Weight {
+pub(crate) struct Weight {
     /// The element type in the model.
     stored: DType,
     /// The numbers: f32 where they are stored as f32, f16 or bf16, else as they are stored.
@@ -22,7 +23,7 @@ pub struct Weight {
 }
 
 impl Weight {
-    pub fn new(tensor: Arc<Tensor>) -> Weight {
+    pub(crate) fn new(tensor: Arc<Tensor>) -> Weight {
         let stored = tensor.dtype();
         let values = match stored {
             DType::F16 | DType::BF16 => tensor.to_f32().map_or(tensor, Arc::new),
@@ -37,20 +38,20 @@ impl Weight {
     }
 
     /// The bytes that are held beside the tensor that this was made of.
-    pub fn widened_bytes(&self) -> usize {
+    pub(crate) fn widened_bytes(&self) -> usize {
         if self.values.dtype() == self.stored { 0 } else { self.values.bytes() }
     }
 
     /// The bytes of the elements in the model.
-    pub fn stored_bytes(&self) -> usize {
+    pub(crate) fn stored_bytes(&self) -> usize {
         self.values.data().len() * self.stored.size()
     }
 
-    pub fn dims(&self) -> &[usize] {
+    pub(crate) fn dims(&self) -> &[usize] {
         self.values.dims()
     }
 
-    pub fn dtype(&self) -> DType {
+    pub(crate) fn dtype(&self) -> DType {
         self.stored
     }
 }
@@ -59,34 +60,35 @@ fn first_not_finite(values: impl Iterator<Item = f64>) -> Option<(usize, f64)> {
     values.enumerate().find(|(_, x)| !x.is_finite())
 }
 
-/// The weights of a node, with which a layer can be built.
+/// The weights of a node, checked, with which a layer can be built.
 #[derive(Debug, Clone)]
-pub struct Weights {
+pub struct NodeWeights {
     cells: Vec<Cell>,
     shape: Shape,
     dtype: DType,
     tensors: [Option<Arc<Tensor>>; 4],
 }
 
-impl Weights {
-    /// The weights of the node that `reader` reads, in the order of [`INPUTS`], with a cell for each direction.
+impl NodeWeights {
+    /// The weights `W`, `R`, `B` and `P` of a node; the last two may be absent.
     ///
     /// # Errors
-    /// [`Error::Input`] for an element type that the operator does not have or that is not the one of W, for
-    /// dimensions that do not agree, and for a NaN or an infinity; [`Error::Attribute`] for another `hidden_size`.
-    pub fn new(
-        reader: &Reader<'_>,
-        settings: &Settings,
-        cells: Vec<Cell>,
-        weights: [Option<&Weight>; 4],
-    ) -> Result<Weights, Error> {
-        let (shape, dtype) = check_shapes(reader, settings, weights)?;
+    /// [`Error::Input`] for an element type that the operator does not have or that is not the one of W, for dimensions
+    /// that do not agree, and for a NaN or an infinity; [`Error::Attribute`] for another `hidden_size`.
+    pub fn new(spec: &NodeSpec, tensors: [Option<Arc<Tensor>>; 4]) -> Result<NodeWeights, Error> {
+        let weights = tensors.map(|tensor| tensor.map(Weight::new));
+        NodeWeights::of(spec, weights.each_ref().map(Option::as_ref))
+    }
+
+    pub(crate) fn of(spec: &NodeSpec, weights: [Option<&Weight>; 4]) -> Result<NodeWeights, Error> {
+        let (shape, dtype) = check_shapes(spec, weights)?;
         for ((input, _), weight) in INPUTS.into_iter().zip(weights) {
             if let Some((index, value)) = weight.and_then(|w| w.not_finite) {
-                return Err(reader.bad_input(input, &format!("element {index} is {value}")));
+                return Err(spec.bad_input(input, &format!("element {index} is {value}")));
             }
         }
-        Ok(Weights { cells, shape, dtype, tensors: weights.map(|w| w.map(|w| w.values.clone())) })
+        let tensors = weights.map(|w| w.map(|w| w.values.clone()));
+        Ok(NodeWeights { cells: spec.cells.clone(), shape, dtype, tensors })
     }
 
     /// What each direction computes.
@@ -104,12 +106,12 @@ impl Weights {
         self.dtype
     }
 
-    /// Whether the layer computes in f64; else in f32.
+    /// Whether the layer computes in f64; else in f32, to which half precision is widened.
     pub fn is_f64(&self) -> bool {
         self.dtype == DType::F64
     }
 
-    /// The layer's weights; `F` is f64 or f32 as [`Weights::is_f64`] says.
+    /// The layer's weights; `F` is f64 or f32 as [`NodeWeights::is_f64`] says.
     ///
     /// # Errors
     /// Those of [`LayerWeights::new`] for the other `F`.
@@ -122,26 +124,22 @@ impl Weights {
 }
 
 /// Compares the element types and the dimensions of weights with each other, the attributes and the operator.
-pub fn check_shapes(
-    reader: &Reader<'_>,
-    settings: &Settings,
-    weights: [Option<&Weight>; 4],
-) -> Result<(Shape, DType), Error> {
-    let [Some(w), Some(r), ..] = weights else { return Err(reader.bad_input("W", "it is missing")) };
+fn check_shapes(spec: &NodeSpec, weights: [Option<&Weight>; 4]) -> Result<(Shape, DType), Error> {
+    let [Some(w), Some(r), ..] = weights else { return Err(spec.bad_input("W", "it is missing")) };
     for ((input, _), weight) in INPUTS.into_iter().zip(weights) {
         let Some(weight) = weight else { continue };
-        check_dtype(reader, input, weight.stored, w.stored)?;
+        check_dtype(spec, input, weight.stored, w.stored)?;
         let rank = if matches!(input, "W" | "R") { 3 } else { 2 };
         if weight.dims().len() != rank {
             let reason = format!("its dimensions are {}, not {rank}", List(weight.dims()));
-            return Err(reader.bad_input(input, &reason));
+            return Err(spec.bad_input(input, &reason));
         }
     }
-    let (input, hidden, directions) = (w.dims()[2], r.dims()[2], settings.direction.count());
-    if let Some(other) = settings.hidden.filter(|&h| h != hidden) {
-        return Err(reader.bad_attribute("hidden_size", format!("{other}, but R has {hidden}")));
+    let (input, hidden, directions) = (w.dims()[2], r.dims()[2], spec.direction.count());
+    if let Some(other) = spec.hidden.filter(|&h| h != hidden) {
+        return Err(spec.bad_attribute("hidden_size", &format!("{other}, but R has {hidden}")));
     }
-    let rows = hidden.saturating_mul(reader.op.gates());
+    let rows = hidden.saturating_mul(spec.op.gates());
     let expected: [&[usize]; 4] = [
         &[directions, rows, input],
         &[directions, rows, hidden],
@@ -151,26 +149,26 @@ pub fn check_shapes(
     for (((input, _), weight), expected) in INPUTS.into_iter().zip(weights).zip(expected) {
         if let Some(weight) = weight.filter(|w| w.dims() != expected) {
             let reason = format!("its dimensions are {:?}, not {expected:?}", weight.dims());
-            return Err(reader.bad_input(input, &reason));
+            return Err(spec.bad_input(input, &reason));
         }
     }
     if hidden == 0 {
-        return Err(reader.bad_input("R", "its hidden size is 0"));
+        return Err(spec.bad_input("R", "its hidden size is 0"));
     }
-    Ok((Shape { input, hidden, direction: settings.direction }, w.stored))
+    Ok((Shape { input, hidden, direction: spec.direction }, w.stored))
 }
 
 /// Checks the element type of a weight: one that the operator has, and the one of W.
-pub fn check_dtype(reader: &Reader<'_>, input: &str, found: DType, of_w: DType) -> Result<(), Error> {
-    let known = RecurrentOp::dtypes(reader.opset);
+pub(crate) fn check_dtype(spec: &NodeSpec, input: &str, found: DType, of_w: DType) -> Result<(), Error> {
+    let known = RecurrentOp::dtypes(spec.opset);
     if !known.contains(&found) {
         let known: Vec<String> = known.iter().map(DType::to_string).collect();
-        let (op, opset) = (reader.op, reader.opset);
+        let (op, opset) = (spec.op, spec.opset);
         let reason = format!("it is {found}, where {op} of operator set {opset} has {}", known.join(", "));
-        return Err(reader.bad_input(input, &reason));
+        return Err(spec.bad_input(input, &reason));
     }
     match found == of_w {
         true => Ok(()),
-        false => Err(reader.bad_input(input, &format!("it is {found}, but W is {of_w}"))),
+        false => Err(spec.bad_input(input, &format!("it is {found}, but W is {of_w}"))),
     }
 }

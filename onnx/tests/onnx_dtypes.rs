@@ -2,10 +2,11 @@
 
 use rnnpack_dev::onnx::native::run;
 use rnnpack_dev::onnx::recorded::difference;
+use rnnpack_dev::onnx::recurrent_nodes;
 use rnnpack_dev::onnx::{
     BFLOAT16, DOUBLE, Dim, FLOAT, FLOAT16, Graph, INT32, Msg, Numbers, attr_s, node, raw, untyped, value,
 };
-use rnnpack_onnx::{DType, Error, Tensor, TensorData, bf16, f16, recurrent_nodes};
+use rnnpack_onnx::{DType, Error, Tensor, TensorData, bf16, f16};
 
 const DTYPES: [(DType, i64); 4] =
     [(DType::F32, FLOAT), (DType::F64, DOUBLE), (DType::F16, FLOAT16), (DType::BF16, BFLOAT16)];

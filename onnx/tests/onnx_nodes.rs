@@ -7,9 +7,8 @@ use rnnpack_dev::onnx::recorded::{self, relative};
 use rnnpack_dev::onnx::{
     Dim, FLOAT, Graph, Numbers, attr_g, attr_i, attr_s, node, read, tensor, untyped, value,
 };
-use rnnpack_onnx::{
-    DType, Error, Extent, RecurrentNode, RecurrentOp, Tensor, recurrent_nodes, recurrent_nodes_with,
-};
+use rnnpack_dev::onnx::{recurrent_nodes, recurrent_nodes_with};
+use rnnpack_onnx::{DType, Error, Extent, RecurrentNode, RecurrentOp, Tensor};
 
 fn nodes(path: &str) -> Vec<RecurrentNode> {
     recurrent_nodes(&read(path)).unwrap_or_else(|e| panic!("{path}: {e}"))

@@ -2,11 +2,12 @@
 //! refused is refused by name, and nothing of the standard is missing in them.
 
 use rnnpack::{Activation, Cell, Layout};
+use rnnpack_dev::onnx::recurrent_nodes;
 use rnnpack_dev::onnx::{
     BFLOAT16, DOUBLE, Dim, FLOAT, FLOAT16, Graph, INT32, INT64, Msg, attr_f, attr_floats, attr_i, attr_s,
     attr_strings, node, raw, untyped, value,
 };
-use rnnpack_onnx::{Error, Extent, RecurrentNode, recurrent_nodes};
+use rnnpack_onnx::{Error, Extent, RecurrentNode};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
@@ -516,7 +517,7 @@ fn inputs_in_any_combination() {
                 let one = One { inputs: list, ..One::new(op, 22, FLOAT) };
                 match missing {
                     None => {
-                        let found = one.computed("inputs").inputs;
+                        let found = &one.computed("inputs").inputs;
                         assert!(found.iter().eq(one.inputs.iter().filter(|i| !i.is_empty())), "{found:?}");
                     }
                     Some((_, (name, _))) => assert_eq!(one.refused_input("a missing input"), *name),

@@ -1,9 +1,7 @@
 //! The graphs inside nodes, from typing on: what `If`, `Loop` and `Scan` have in common.
 
-use super::guard::guard;
-use super::if_op::Choice;
-use super::recurrent_op::Recurrent;
-use super::repeat_op::Repeat;
+use crate::guard::guard;
+use crate::kept::Kept;
 use std::collections::HashSet;
 use std::sync::Arc;
 use tract_onnx::tract_core::ops::cast::cast;
@@ -12,7 +10,7 @@ use tract_onnx::tract_hir::internal::*;
 
 /// A body in a typed model.
 #[derive(Debug, Clone)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// Until the constants of the graph around it are known.
     Open(TypedModel),
     /// Optimized, and planned once.
@@ -21,7 +19,7 @@ pub(super) enum Body {
 
 /// A body that is ready to run.
 #[derive(Debug)]
-pub(super) struct Planned {
+pub(crate) struct Planned {
     plan: Arc<TypedSimplePlan>,
     reusable: bool,
 }
@@ -29,7 +27,7 @@ pub(super) struct Planned {
 impl Body {
     /// The planned body, with constants in place of the inputs whose value is known, and which of its inputs
     /// are left. `values` has an entry for every input. `None` where it is planned already.
-    pub(super) fn plan(&self, values: &[Option<Arc<Tensor>>]) -> TractResult<Option<(Body, Vec<usize>)>> {
+    pub(crate) fn plan(&self, values: &[Option<Arc<Tensor>>]) -> TractResult<Option<(Body, Vec<usize>)>> {
         let Self::Open(model) = self else { return Ok(None) };
         let mut model = model.clone();
         let left: Vec<usize> = (0..values.len()).filter(|&i| values[i].is_none()).collect();
@@ -47,7 +45,7 @@ impl Body {
     }
 
     /// The symbols that the body mentions. Those of the graph around it must have a value when it runs.
-    pub(super) fn symbols(&self) -> TVec<Symbol> {
+    pub(crate) fn symbols(&self) -> TVec<Symbol> {
         let model = match self {
             Self::Open(model) => model,
             Self::Planned(planned) => planned.plan.model(),
@@ -68,7 +66,7 @@ impl Body {
 }
 
 /// Types a body.
-pub(super) fn typed_body(body: InferenceModel) -> TractResult<(TypedModel, TVec<InferenceFact>)> {
+pub(crate) fn typed_body(body: InferenceModel) -> TractResult<(TypedModel, TVec<InferenceFact>)> {
     let mut body = body.into_typed()?;
     guard(&mut body)?;
     return_integers(&mut body)?;
@@ -79,7 +77,7 @@ pub(super) fn typed_body(body: InferenceModel) -> TractResult<(TypedModel, TVec<
 
 /// What is known of a value that is not the same whenever the node runs. tract's own type of dimensions becomes
 /// an integer there, as it does in arithmetic that tract does not follow.
-pub(super) fn changing(fact: &InferenceFact) -> InferenceFact {
+pub(crate) fn changing(fact: &InferenceFact) -> InferenceFact {
     let fact = fact.clone().without_value();
     match fact.datum_type.concretize() {
         Some(dt) if dt == TDim::datum_type() => fact.with_datum_type(i64::datum_type()),
@@ -88,7 +86,7 @@ pub(super) fn changing(fact: &InferenceFact) -> InferenceFact {
 }
 
 /// The symbols that a body gets from the graph around it.
-pub(super) fn outside_symbols(inputs: &[InferenceFact]) -> HashSet<Symbol> {
+pub(crate) fn outside_symbols(inputs: &[InferenceFact]) -> HashSet<Symbol> {
     let mut outside = HashSet::new();
     for fact in inputs {
         outside.extend(fact.shape.dims().filter_map(|d| d.concretize()).flat_map(|d| d.symbols()));
@@ -98,12 +96,12 @@ pub(super) fn outside_symbols(inputs: &[InferenceFact]) -> HashSet<Symbol> {
 }
 
 /// The symbol for an extent of a node's value that is known only when the node runs.
-pub(super) fn open_symbol(scope: &SymbolScope, node: &str, value: &str, axis: usize) -> TDim {
+pub(crate) fn open_symbol(scope: &SymbolScope, node: &str, value: &str, axis: usize) -> TDim {
     scope.sym(&format!("{node}: {value}, {axis}")).to_dim()
 }
 
 /// `fact` of a node's value, with symbols for the extents that are open.
-pub(super) fn closed(
+pub(crate) fn closed(
     scope: &SymbolScope,
     node: &str,
     value: &str,
@@ -117,22 +115,22 @@ pub(super) fn closed(
 }
 
 /// Whether a value of which this is known may be a condition.
-pub(super) fn may_be_condition(fact: &TypedFact) -> bool {
+pub(crate) fn may_be_condition(fact: &TypedFact) -> bool {
     fact.datum_type == bool::datum_type() && fact.shape.volume().as_i64().is_none_or(|n| n == 1)
 }
 
 /// Why a value is no condition.
-pub(super) const NO_CONDITION: &str = "it is not one boolean";
+pub(crate) const NO_CONDITION: &str = "it is not one boolean";
 
 /// The value of a condition, when it is one.
-pub(super) fn condition(value: &Tensor) -> Option<bool> {
+pub(crate) fn condition(value: &Tensor) -> Option<bool> {
     let one = value.datum_type() == bool::datum_type() && value.len() == 1;
     one.then(|| value.cast_to_scalar::<bool>().ok()).flatten()
 }
 
 /// Puts integers in place of tract's own type of dimensions, whose values may be expressions, at the outputs of
 /// `model`.
-pub(super) fn return_integers(model: &mut TypedModel) -> TractResult<()> {
+pub(crate) fn return_integers(model: &mut TypedModel) -> TractResult<()> {
     for ix in 0..model.outputs.len() {
         if model.output_fact(ix)?.datum_type == TDim::datum_type() {
             let name = model.unique_name(format!("output_{ix}.cast")).into_owned();
@@ -151,20 +149,22 @@ fn value_symbols(fact: &TypedFact) -> Vec<Symbol> {
 
 /// Whether no operator but ours keeps anything between calls. tract's `Scan` keeps values: its plans must be
 /// started afresh for every call.
-pub(super) fn keeps_only_memory(model: &TypedModel) -> bool {
-    let ours =
-        |node: &TypedNode| node.op_is::<Recurrent>() || node.op_is::<Choice>() || node.op_is::<Repeat>();
-    let stateless = |node: &TypedNode| matches!(node.op.state(&EvalContext::out_of_plan()), Ok(None));
-    model.nodes().iter().all(|node| ours(node) || stateless(node))
+pub(crate) fn keeps_only_memory(model: &TypedModel) -> bool {
+    let own = |node: &TypedNode| match node.op.state(&EvalContext::out_of_plan()) {
+        Ok(None) => true,
+        Ok(Some(state)) => state.is::<Kept>(),
+        Err(_) => false,
+    };
+    model.nodes().iter().all(own)
 }
 
 /// What a node keeps of a body from one run to the next: memory, no values.
 #[derive(Default)]
-pub(super) struct BodyMemory(Option<TypedSimpleState>);
+pub(crate) struct BodyMemory(Option<TypedSimpleState>);
 
 impl BodyMemory {
     /// Runs the body once. Symbols of the graph around it have the values that they have in `ctx`.
-    pub(super) fn run(
+    pub(crate) fn run(
         &mut self,
         body: &Body,
         ctx: &EvalContext<'_>,
@@ -183,7 +183,7 @@ impl BodyMemory {
     }
 
     #[cfg(test)]
-    pub(super) fn state(&self) -> Option<&TypedSimpleState> {
+    pub(crate) fn state(&self) -> Option<&TypedSimpleState> {
         self.0.as_ref()
     }
 }

@@ -11,7 +11,7 @@ use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::binary::BinIntoHir;
 
 /// Puts the comparisons in place of tract's.
-pub(super) fn register(onnx: &mut Onnx) {
+pub(crate) fn register(onnx: &mut Onnx) {
     let ops = &mut onnx.op_register;
     ops.insert("Equal", |_, _| Ok((hir(CompEq), vec![])));
     ops.insert("Greater", |_, _| Ok((hir(CompGT), vec![])));

@@ -1,13 +1,13 @@
 //! Tensors to tract's and back. bf16, which tract does not have, is f32 there.
 
 use half::f16;
-use rnnpack_onnx::tensor::{DType, Tensor, TensorData};
+use rnnpack_onnx::{DType, Tensor, TensorData};
 use tract_onnx::prelude::Tensor as TractTensor;
 use tract_onnx::prelude::{Datum, DatumType, TractResult};
 use tract_onnx::tract_hir::internal::{TDim, TractErrorContext, bail};
 
 /// The element type that a value of tract has outside; tract's own type of dimensions is an integer there.
-pub(super) fn dtype(datum: DatumType) -> Option<DType> {
+pub(crate) fn dtype(datum: DatumType) -> Option<DType> {
     Some(match datum {
         DatumType::F32 => DType::F32,
         DatumType::F64 => DType::F64,
@@ -21,7 +21,7 @@ pub(super) fn dtype(datum: DatumType) -> Option<DType> {
     })
 }
 
-pub(super) fn to_tract(t: &Tensor) -> TractResult<TractTensor> {
+pub(crate) fn to_tract(t: &Tensor) -> TractResult<TractTensor> {
     match t.data() {
         TensorData::F32(v) => TractTensor::from_shape(t.dims(), v),
         TensorData::F64(v) => TractTensor::from_shape(t.dims(), v),
@@ -40,7 +40,7 @@ pub(super) fn to_tract(t: &Tensor) -> TractResult<TractTensor> {
 }
 
 /// A value of tract as `dtype`: the element type that [`dtype`] gives, or bf16 for f32 that hold bf16 values.
-pub(super) fn from_tract(t: &TractTensor, dtype: DType) -> TractResult<Tensor> {
+pub(crate) fn from_tract(t: &TractTensor, dtype: DType) -> TractResult<Tensor> {
     fn values<T: Datum + Copy>(t: &TractTensor) -> TractResult<Vec<T>> {
         Ok(t.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
     }

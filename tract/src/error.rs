@@ -1,6 +1,8 @@
 //! What a whole model is refused for, and how tract fails.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tract_onnx::prelude::TractResult;
 
 /// Why a whole model cannot be loaded or run.
 #[derive(Debug, Clone)]
@@ -50,4 +52,30 @@ impl From<rnnpack_onnx::Error> for Error {
     fn from(e: rnnpack_onnx::Error) -> Error {
         Error::Onnx(e)
     }
+}
+
+impl Error {
+    /// Runs `body`, in which tract may fail or panic.
+    pub(crate) fn caught<T>(stage: &'static str, body: impl FnOnce() -> TractResult<T>) -> Result<T, Error> {
+        // What a panic leaves behind is dropped: nothing that `body` borrows is changed by it.
+        match catch_unwind(AssertUnwindSafe(body)) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                Err(match error.chain().find_map(|e| e.downcast_ref::<rnnpack_onnx::Error>()) {
+                    Some(refusal) => refusal.clone().into(),
+                    None => Error::Tract { stage, reason: format!("{error:#}") },
+                })
+            }
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+                Err(Error::Panic { stage, reason: text.to_string() })
+            }
+        }
+    }
+}
+
+/// The refusal of a value given to a model, or declared by it.
+pub(crate) fn value_error(name: &str, reason: impl Into<String>) -> rnnpack_onnx::Error {
+    rnnpack_onnx::Error::Value { name: name.to_string(), reason: reason.into() }
 }

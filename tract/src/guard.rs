@@ -1,13 +1,13 @@
 //! Extents that must be equal and are known only when the model runs. tract takes it for granted that they are:
 //! a product of matrices whose inner extents differ has some value there, or is read beyond its end.
 
-use super::reader::refuse;
+use crate::reader::refuse;
 use std::collections::BTreeMap;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::internal::*;
 
 /// Has the products of `model` check the extents that are not known to be equal.
-pub(super) fn guard(model: &mut TypedModel) -> TractResult<()> {
+pub(crate) fn guard(model: &mut TypedModel) -> TractResult<()> {
     for node in 0..model.nodes.len() {
         for ((slot, other), axes) in unproven(model, node)? {
             let (name, inputs) = (model.node(node).name.clone(), model.node(node).inputs.clone());

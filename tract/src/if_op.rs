@@ -2,11 +2,12 @@
 //! analysed and its nodes become nodes of the graph around it; with another, both branches are optimized and
 //! planned once.
 
-use super::body::{
+use crate::body::{
     Body, BodyMemory, NO_CONDITION, changing, closed, condition, may_be_condition, outside_symbols,
     typed_body,
 };
-use super::reader::{NodeReader, bad_input, refuse};
+use crate::kept::Kept;
+use crate::reader::{NodeReader, bad_input, refuse};
 use rnnpack_onnx::Error as OnnxError;
 use std::collections::HashSet;
 use tract_onnx::model::ParsingContext;
@@ -36,7 +37,7 @@ struct If {
 }
 
 /// Builds the operator of an `If` node.
-pub(super) fn build(
+pub(crate) fn build(
     ctx: &ParsingContext<'_>,
     node: &pb::NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
@@ -312,7 +313,7 @@ impl InferenceOp for If {
 
 /// An `If` whose condition is known only when the model runs: the branches for true and for false.
 #[derive(Debug, Clone)]
-pub(super) struct Choice {
+pub(crate) struct Choice {
     node: String,
     branches: [Body; 2],
     /// Which input of the node each input of the branch is.
@@ -348,7 +349,7 @@ impl EvalOp for Choice {
     not_out_of_plan!();
 
     fn state(&self, _: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
-        Ok(Some(Box::new(Memory::default())))
+        Kept::state(Memory::default())
     }
 }
 

@@ -1,12 +1,13 @@
 //! ONNX `Loop` and `Scan` between parsing and typing. tract has no `Loop`; its `Scan` has no state to return
 //! after no steps, and keeps its state from one call to the next.
 
-use super::body::{
+use crate::body::{
     Body, NO_CONDITION, changing, closed, condition, may_be_condition, open_symbol, outside_symbols,
     typed_body,
 };
-use super::reader::{NodeReader, bad_input, refuse};
-use super::repeat_op::Repeat;
+use crate::loop_form::{Along, Feed, Form};
+use crate::reader::{NodeReader, refuse};
+use crate::repeat_op::Repeat;
 use std::sync::Arc;
 use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
 use tract_onnx::pb;
@@ -16,106 +17,6 @@ use tract_onnx::tract_hir::internal::*;
 
 /// How often a body is analysed until its carried values have extents that hold in every iteration.
 const MAX_ROUNDS: usize = 8;
-
-/// What an input of a body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Feed {
-    /// The number of the iteration.
-    Iteration,
-    /// The condition, which is true whenever the body runs.
-    Condition,
-    /// The carried value with this number.
-    Carried(usize),
-    /// The iteration's slice of the scanned input with this number.
-    Slice(usize),
-    /// The node's input with this number, whole.
-    Whole(usize),
-}
-
-/// How a value is cut into the slices of the iterations, or stacked from them.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Along {
-    axis: i64,
-    /// The last slice belongs to the first iteration.
-    pub(super) reverse: bool,
-}
-
-impl Along {
-    const FIRST: Along = Along { axis: 0, reverse: false };
-
-    /// The axis in a value of `rank` dimensions, when there is such an axis.
-    pub(super) fn axis(self, rank: usize) -> Option<usize> {
-        let axis = if self.axis < 0 { self.axis.checked_add_unsigned(rank as u64)? } else { self.axis };
-        usize::try_from(axis).ok().filter(|&axis| axis < rank)
-    }
-}
-
-/// What a `Loop` or a `Scan` says, except for its body. Inputs and outputs of the node are numbered without
-/// those that are left out.
-#[derive(Debug)]
-pub(super) struct Form {
-    pub(super) node: String,
-    pub(super) op: &'static str,
-    /// The input that bounds the number of iterations.
-    pub(super) trip: Option<usize>,
-    /// The input that says whether there is a first iteration.
-    pub(super) condition: Option<usize>,
-    /// How many dimensions (of size 1) the number of the iteration and the condition have in the body.
-    pub(super) ranks: [usize; 2],
-    /// The inputs that are the first carried values.
-    pub(super) carried: Vec<usize>,
-    /// The inputs that are cut into slices.
-    pub(super) sliced: Vec<(usize, Along)>,
-    /// The outputs of the body that are stacked; they are its last.
-    pub(super) collected: Vec<Along>,
-    /// The names in the body of the carried and the collected values, as they leave it.
-    pub(super) values: Vec<String>,
-    /// Which output of the node each of the carried and the collected values is.
-    pub(super) outputs: Vec<Option<usize>>,
-}
-
-impl Form {
-    pub(super) fn refuse(&self, reason: impl Into<String>) -> TractError {
-        refuse(&self.node, self.op, reason)
-    }
-
-    /// Refuses an input, which is called as the standard calls it.
-    pub(super) fn bad_input(&self, input: impl Into<String>, reason: impl Into<String>) -> TractError {
-        bad_input(&self.node, input, reason)
-    }
-
-    /// The standard's name of the first value of carried value `k`.
-    pub(super) fn carried_input(&self, k: usize) -> String {
-        let name = if self.is_loop() { "v_initial" } else { "initial_state" };
-        format!("{name}[{k}]")
-    }
-
-    /// Whether it is a `Loop`, whose body has the condition as its first output.
-    pub(super) fn is_loop(&self) -> bool {
-        self.op == "Loop"
-    }
-
-    /// Where the carried values start among the outputs of the body.
-    pub(super) fn first_carried(&self) -> usize {
-        usize::from(self.is_loop())
-    }
-
-    /// The axis of scanned input `k`, which has `rank` dimensions.
-    pub(super) fn slice_axis(&self, k: usize, rank: usize) -> TractResult<usize> {
-        self.sliced[k].1.axis(rank).ok_or_else(|| {
-            let reason = format!("it has {rank} dimensions, and no axis {}", self.sliced[k].1.axis);
-            self.bad_input(format!("scan_input[{k}]"), reason)
-        })
-    }
-
-    /// The axis along which collected value `k` is stacked to `rank` dimensions.
-    pub(super) fn stack_axis(&self, k: usize, rank: usize) -> TractResult<usize> {
-        let (along, value) = (self.collected[k], &self.values[self.carried.len() + k]);
-        along.axis(rank).ok_or_else(|| {
-            self.refuse(format!("output `{value}` has {rank} dimensions, and no axis {}", along.axis))
-        })
-    }
-}
 
 /// A `Loop` or a `Scan` between parsing and typing. The inputs of the node are those of `form`, then the
 /// values of the graphs around it that the body uses.
@@ -128,7 +29,7 @@ struct Repeated {
 }
 
 /// Builds the operator of a `Loop` node.
-pub(super) fn build_loop(
+pub(crate) fn build_loop(
     ctx: &ParsingContext<'_>,
     node: &pb::NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
@@ -157,7 +58,7 @@ pub(super) fn build_loop(
 }
 
 /// Builds the operator of a `Scan` node.
-pub(super) fn build_scan(
+pub(crate) fn build_scan(
     ctx: &ParsingContext<'_>,
     node: &pb::NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {

@@ -1,11 +1,8 @@
 //! What happens to a model's protobuf before tract sees it: checks, bound inputs, declared shapes, unique
 //! names.
 
-use super::Loader;
-use rnnpack_onnx::node::RecurrentNode;
-use rnnpack_onnx::operator::RecurrentOp;
-use rnnpack_onnx::tensor::{self, DType, Tensor, TensorData};
-use rnnpack_onnx::{Error as OnnxError, proto, walk};
+use crate::error::value_error;
+use rnnpack_onnx::{Error as OnnxError, NodeDescription, RecurrentOp, Tensor, dtype_name, proto};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
@@ -17,35 +14,19 @@ const MAX_DIM_PARAM: (usize, usize) = (128, 8);
 /// How deep `Loop` and `Scan` nodes may be nested.
 const MAX_NESTED_LOOPS: usize = 4;
 
-pub(super) fn value_error(name: &str, reason: impl Into<String>) -> OnnxError {
-    OnnxError::Value { name: name.to_string(), reason: reason.into() }
+/// Checks what tract does not survive: a permutation that is none, values that are no tensors, expressions of dimensions
+/// and nested loops that it takes too long for.
+pub(crate) fn screen(graph: &proto::Graph) -> Result<(), OnnxError> {
+    check_graph(graph, 0)
 }
 
-/// Checks what tract would take on trust: that stored tensors are whole, and that every name which is used
-/// stands for a value that is there by then. (tract does not end on a graph with a cycle.)
-pub(super) fn screen(graph: &proto::Graph) -> Result<(), OnnxError> {
-    walk::walk(graph, "main".to_string(), None, &mut |scope| {
-        let graph = scope.graph;
-        let held = graph.node.iter().flat_map(|n| &n.attribute);
-        let held = held.flat_map(|a| a.t.as_deref().into_iter().chain(&a.tensors));
-        for t in graph.initializer.iter().chain(held) {
-            tensor::check_stored(t).map_err(|reason| OnnxError::Tensor { tensor: t.name.clone(), reason })?;
-        }
-        graph.node.iter().try_for_each(check_permutation)?;
-        let mut outputs = HashSet::new();
-        if let Some(twice) = graph.output.iter().find(|o| !outputs.insert(&o.name)) {
-            return Err(scope.bad_name(&twice.name, "two outputs of the graph have it"));
-        }
-        let mut infos = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
-        infos.try_for_each(|info| check_tensor(info).and_then(|()| check_dims(info)))
-    })?;
-    check_nesting(graph, 0)?;
-    check_order(graph, &mut HashSet::new())
-}
-
-/// Bounds how many loops are around a loop: each is analysed several times in every analysis of the next.
-fn check_nesting(graph: &proto::Graph, around: usize) -> Result<(), OnnxError> {
+/// Checks a graph inside of `around` loops, whose number is bounded: each is analysed several times in every analysis of
+/// the next.
+fn check_graph(graph: &proto::Graph, around: usize) -> Result<(), OnnxError> {
+    let mut infos = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
+    infos.try_for_each(|info| check_tensor(info).and_then(|()| check_dims(info)))?;
     for node in &graph.node {
+        check_permutation(node)?;
         let inside = around + usize::from(matches!(node.op_type.as_str(), "Loop" | "Scan"));
         if inside > MAX_NESTED_LOOPS {
             let reason = format!("it is inside {MAX_NESTED_LOOPS} other loops, the most that are computed");
@@ -53,7 +34,7 @@ fn check_nesting(graph: &proto::Graph, around: usize) -> Result<(), OnnxError> {
         }
         for attribute in &node.attribute {
             let graphs = attribute.g.as_deref().into_iter().chain(&attribute.graphs);
-            graphs.into_iter().try_for_each(|g| check_nesting(g, inside))?;
+            graphs.into_iter().try_for_each(|g| check_graph(g, inside))?;
         }
     }
     Ok(())
@@ -71,38 +52,6 @@ fn check_permutation(node: &proto::Node) -> Result<(), OnnxError> {
             let reason = format!("{perm:?} is no permutation");
             return Err(OnnxError::Attribute { node, attribute, reason });
         }
-    }
-    Ok(())
-}
-
-/// Checks that every value of `graph` is made before it is used. `known` are the values of the graphs around
-/// it.
-fn check_order<'m>(graph: &'m proto::Graph, known: &mut HashSet<&'m str>) -> Result<(), OnnxError> {
-    let stored = graph.initializer.iter().map(|t| t.name.as_str());
-    let mut made: Vec<&str> = stored.chain(graph.input.iter().map(|i| i.name.as_str())).collect();
-    made.extend(graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref()).map(|v| v.name.as_str()));
-    known.extend(&made);
-    let check = |known: &HashSet<&str>, name: &str| match known.contains(name) {
-        true => Ok(()),
-        false => Err(OnnxError::Name {
-            graph: graph.name.clone(),
-            name: name.to_string(),
-            reason: "it is used, but no value has it by then".to_string(),
-        }),
-    };
-    for node in &graph.node {
-        node.input.iter().filter(|i| !i.is_empty()).try_for_each(|i| check(known, i))?;
-        for attribute in &node.attribute {
-            let graphs = attribute.g.as_deref().into_iter().chain(&attribute.graphs);
-            graphs.into_iter().try_for_each(|g| check_order(g, known))?;
-        }
-        let outputs = node.output.iter().map(String::as_str).filter(|o| !o.is_empty());
-        made.extend(outputs.clone());
-        known.extend(outputs);
-    }
-    graph.output.iter().try_for_each(|o| check(known, &o.name))?;
-    for name in made {
-        known.remove(name);
     }
     Ok(())
 }
@@ -132,36 +81,32 @@ fn check_dims(info: &proto::ValueInfo) -> Result<(), OnnxError> {
     Ok(())
 }
 
-/// Turns the inputs that `loader` binds into stored tensors.
-pub(super) fn bind(graph: &mut pb::GraphProto, loader: &Loader) -> Result<(), OnnxError> {
-    let mut seen = HashSet::new();
-    for (name, tensor) in &loader.bindings {
-        if !seen.insert(name) {
-            return Err(value_error(name, "it is bound twice"));
-        }
+/// Turns bound inputs into stored tensors.
+pub(crate) fn bind(graph: &mut proto::Graph, bindings: &[(String, Tensor)]) -> Result<(), OnnxError> {
+    for (name, tensor) in bindings {
         let stored = graph.initializer.iter().any(|t| &t.name == name);
         let Some(index) = graph.input.iter().position(|i| &i.name == name).filter(|_| !stored) else {
             return Err(value_error(name, "it is bound, but is no input of the model"));
         };
         check_binding(&graph.input[index], tensor)?;
         graph.input.remove(index);
-        graph.initializer.push(stored_tensor(name, tensor)?);
+        graph.initializer.push(tensor.to_proto(name));
     }
     Ok(())
 }
 
-fn check_binding(input: &pb::ValueInfoProto, tensor: &Tensor) -> Result<(), OnnxError> {
-    let Some(declared) = tensor_type(input) else { return Ok(()) };
-    if DType::from_onnx(declared.elem_type) != Some(tensor.dtype()) {
-        let expected = tensor::dtype_name(declared.elem_type);
+fn check_binding(input: &proto::ValueInfo, tensor: &Tensor) -> Result<(), OnnxError> {
+    let Some(declared) = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()) else { return Ok(()) };
+    if declared.elem_type != tensor.dtype().number() {
+        let expected = dtype_name(declared.elem_type);
         return Err(value_error(
             &input.name,
             format!("it is bound to {}, but is {expected}", tensor.dtype()),
         ));
     }
     let Some(shape) = &declared.shape else { return Ok(()) };
-    let fits = |(dim, &size): (&pb::tensor_shape_proto::Dimension, &usize)| match &dim.value {
-        Some(DimValue::DimValue(d)) => *d < 0 || usize::try_from(*d) == Ok(size),
+    let fits = |(dim, &size): (&proto::Dimension, &usize)| match &dim.value {
+        Some(proto::DimensionValue::Value(d)) => *d < 0 || usize::try_from(*d) == Ok(size),
         _ => true,
     };
     if shape.dim.len() != tensor.dims().len() || !shape.dim.iter().zip(tensor.dims()).all(fits) {
@@ -172,42 +117,15 @@ fn check_binding(input: &pb::ValueInfoProto, tensor: &Tensor) -> Result<(), Onnx
     Ok(())
 }
 
-fn stored_tensor(name: &str, tensor: &Tensor) -> Result<pb::TensorProto, OnnxError> {
-    let dims = tensor.dims().iter().map(|&d| d as i64).collect();
-    let mut t = pb::TensorProto { name: name.to_string(), dims, ..Default::default() };
-    let ints = |values: &mut dyn Iterator<Item = i32>| values.collect();
-    let (number, field) = match tensor.data() {
-        TensorData::F32(v) => {
-            t.float_data = v.clone();
-            (1, Vec::new())
-        }
-        TensorData::F64(v) => {
-            t.double_data = v.clone();
-            (11, Vec::new())
-        }
-        TensorData::I64(v) => {
-            t.int64_data = v.clone();
-            (7, Vec::new())
-        }
-        TensorData::I32(v) => (6, v.clone()),
-        TensorData::U8(v) => (2, ints(&mut v.iter().map(|&x| x.into()))),
-        TensorData::I8(v) => (3, ints(&mut v.iter().map(|&x| x.into()))),
-        TensorData::Bool(v) => (9, ints(&mut v.iter().map(|&x| x.into()))),
-        TensorData::F16(v) => (10, ints(&mut v.iter().map(|&x| x.to_bits().into()))),
-        TensorData::BF16(v) => (16, ints(&mut v.iter().map(|&x| x.to_bits().into()))),
-        other => return Err(value_error(name, format!("a value of type {} cannot be bound", other.dtype()))),
-    };
-    t.data_type = number;
-    t.int32_data = field;
-    Ok(t)
-}
-
-/// Declares the shapes that `loader` gives, everywhere a named dimension of them stands, and names every
+/// Declares the given shapes of inputs, everywhere a named dimension of them stands, and names every
 /// dimension of an input that has no size and no name.
-pub(super) fn declare_shapes(graph: &mut pb::GraphProto, loader: &Loader) -> Result<(), OnnxError> {
+pub(crate) fn declare_shapes(
+    graph: &mut pb::GraphProto,
+    shapes: &[(String, Vec<usize>)],
+) -> Result<(), OnnxError> {
     let mut sizes: HashMap<String, usize> = HashMap::new();
     let mut seen = HashSet::new();
-    for (name, dims) in &loader.shapes {
+    for (name, dims) in shapes {
         let input = graph.input.iter_mut().find(|i| &i.name == name);
         let input = input.ok_or_else(|| value_error(name, "it has a shape, but is no input of the model"))?;
         if !seen.insert(name) {
@@ -292,7 +210,7 @@ fn substitute(graph: &mut pb::GraphProto, sizes: &HashMap<String, usize>) {
 }
 
 /// Gives every node of the model a name of its own, as tract needs; recurrent nodes get those of the list.
-pub(super) fn name_nodes(graph: &mut pb::GraphProto, nodes: &[RecurrentNode]) {
+pub(crate) fn name_nodes(graph: &mut pb::GraphProto, nodes: &[NodeDescription]) {
     let mut taken: HashSet<String> = nodes.iter().map(|n| n.name.clone()).collect();
     let mut recurrent = nodes.iter();
     name_graph(graph, &mut taken, &mut recurrent);
@@ -301,7 +219,7 @@ pub(super) fn name_nodes(graph: &mut pb::GraphProto, nodes: &[RecurrentNode]) {
 fn name_graph(
     graph: &mut pb::GraphProto,
     taken: &mut HashSet<String>,
-    recurrent: &mut std::slice::Iter<'_, RecurrentNode>,
+    recurrent: &mut std::slice::Iter<'_, NodeDescription>,
 ) {
     for node in &mut graph.node {
         if RecurrentOp::from_type(&node.op_type).is_some() {
@@ -315,7 +233,7 @@ fn name_graph(
 
 /// Brings the graphs inside nodes into the form that tract reads: every input has a type (which `If`, `Loop`
 /// and `Scan` forget), and every output is a value of the graph itself.
-pub(super) fn close_bodies(graph: &mut pb::GraphProto) {
+pub(crate) fn close_bodies(graph: &mut pb::GraphProto) {
     let mut names = HashSet::new();
     collect_names(graph, &mut names);
     for inner in inner_graphs(graph) {

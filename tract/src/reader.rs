@@ -1,30 +1,29 @@
 //! What a node that holds graphs says, checked: its operator set, its attributes and the graphs among them.
 
-use rnnpack_onnx::Error as OnnxError;
-use rnnpack_onnx::operator::OPSETS;
+use rnnpack_onnx::{Error as OnnxError, OPSETS};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::tract_hir::internal::*;
 
-pub(super) fn refuse(node: &str, op: &str, reason: impl Into<String>) -> TractError {
+pub(crate) fn refuse(node: &str, op: &str, reason: impl Into<String>) -> TractError {
     TractError::new(OnnxError::Node { node: node.into(), op: op.into(), reason: reason.into() })
 }
 
 /// Refuses an input, which is called as the standard calls it.
-pub(super) fn bad_input(node: &str, input: impl Into<String>, reason: impl Into<String>) -> TractError {
+pub(crate) fn bad_input(node: &str, input: impl Into<String>, reason: impl Into<String>) -> TractError {
     TractError::new(OnnxError::Input { node: node.into(), input: input.into(), reason: reason.into() })
 }
 
 /// A node whose attributes are read.
-pub(super) struct NodeReader<'n> {
-    pub(super) node: &'n pb::NodeProto,
-    pub(super) op: &'static str,
+pub(crate) struct NodeReader<'n> {
+    pub(crate) node: &'n pb::NodeProto,
+    pub(crate) op: &'static str,
 }
 
 impl<'n> NodeReader<'n> {
     /// Checks the operator set, which must be `first` or a later one, and the names of the attributes.
-    pub(super) fn check(&self, ctx: &ParsingContext<'_>, first: i64, known: &[&str]) -> TractResult<()> {
+    pub(crate) fn check(&self, ctx: &ParsingContext<'_>, first: i64, known: &[&str]) -> TractResult<()> {
         let (node, version) = (self.node, ctx.onnx_operator_set_version);
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
             return Err(self.refuse("it is not of the standard operator set"));
@@ -46,12 +45,12 @@ impl<'n> NodeReader<'n> {
     }
 
     /// The graph that is the attribute `name`.
-    pub(super) fn graph(&self, name: &str) -> TractResult<&'n pb::GraphProto> {
+    pub(crate) fn graph(&self, name: &str) -> TractResult<&'n pb::GraphProto> {
         let graph = self.attribute(name, AttributeType::Graph)?.and_then(|a| a.g.as_ref());
         graph.ok_or_else(|| self.bad_attribute(name, "it is missing"))
     }
 
-    pub(super) fn attribute(
+    pub(crate) fn attribute(
         &self,
         name: &str,
         kind: AttributeType,
@@ -64,12 +63,12 @@ impl<'n> NodeReader<'n> {
         }
     }
 
-    pub(super) fn bad_attribute(&self, attribute: &str, reason: impl Into<String>) -> TractError {
+    pub(crate) fn bad_attribute(&self, attribute: &str, reason: impl Into<String>) -> TractError {
         let (node, attribute) = (self.node.name.clone(), attribute.to_string());
         TractError::new(OnnxError::Attribute { node, attribute, reason: reason.into() })
     }
 
-    pub(super) fn refuse(&self, reason: impl Into<String>) -> TractError {
+    pub(crate) fn refuse(&self, reason: impl Into<String>) -> TractError {
         refuse(&self.node.name, self.op, reason)
     }
 }

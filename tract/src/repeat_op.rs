@@ -1,21 +1,22 @@
 //! `Loop` and `Scan` as an operator that tract runs.
 
-use super::body::{Body, BodyMemory, NO_CONDITION, condition};
-use super::loop_op::{Feed, Form};
+use crate::body::{Body, BodyMemory, NO_CONDITION, condition};
+use crate::kept::Kept;
+use crate::loop_form::{Feed, Form};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
 
 /// A body that runs a number of times, handing values on from one iteration to the next.
 #[derive(Debug, Clone)]
-pub(super) struct Repeat {
-    pub(super) form: Arc<Form>,
+pub(crate) struct Repeat {
+    pub(crate) form: Arc<Form>,
     /// What each input of the body is.
-    pub(super) feeds: Vec<Feed>,
-    pub(super) body: Body,
+    pub(crate) feeds: Vec<Feed>,
+    pub(crate) body: Body,
     /// Facts of the node's outputs.
-    pub(super) facts: TVec<TypedFact>,
+    pub(crate) facts: TVec<TypedFact>,
     /// Facts of the elements that an iteration adds to the collected values.
-    pub(super) elements: TVec<TypedFact>,
+    pub(crate) elements: TVec<TypedFact>,
 }
 
 impl Repeat {
@@ -193,18 +194,18 @@ impl EvalOp for Repeat {
     not_out_of_plan!();
 
     fn state(&self, _: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
-        Ok(Some(Box::new(Memory::default())))
+        Kept::state(Memory::default())
     }
 }
 
 /// What the node keeps from one call to the next.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Memory(BodyMemory);
+pub(crate) struct Memory(BodyMemory);
 
 #[cfg(test)]
 impl Memory {
     /// The state of the body, after a run of a body that only keeps memory.
-    pub(super) fn body(&self) -> Option<&TypedSimpleState> {
+    pub(crate) fn body(&self) -> Option<&TypedSimpleState> {
         self.0.state()
     }
 }

@@ -4,12 +4,12 @@
 use half::bf16;
 
 /// The bf16 that is nearest to `v`, as f32.
-pub(super) fn nearest_bf16(v: f64) -> f32 {
+pub(crate) fn nearest_bf16(v: f64) -> f32 {
     bf16::from_f32(odd_f32(v)).into()
 }
 
 /// `v` in f32; where it does not fit, the one of its two neighbours whose last bit is 1.
-pub(super) fn odd_f32(v: f64) -> f32 {
+pub(crate) fn odd_f32(v: f64) -> f32 {
     let near = v as f32;
     let bits = near.to_bits();
     if f64::from(near) == v || v.is_nan() || bits & 1 == 1 {
@@ -19,7 +19,7 @@ pub(super) fn odd_f32(v: f64) -> f32 {
 }
 
 /// `v` in f64, in the same way.
-pub(super) fn odd_f64(v: i64) -> f64 {
+pub(crate) fn odd_f64(v: i64) -> f64 {
     const LOST: i64 = (1 << 11) - 1;
     let fits = v.unsigned_abs() < 1 << 53 || v & LOST == 0;
     (if fits { v } else { v & !LOST | (LOST + 1) }) as f64

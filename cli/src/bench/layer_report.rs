@@ -1,11 +1,12 @@
 //! What is reported of a timed layer.
 
 use super::agreement::{Agreement, ONE_THREAD, OURS};
-use super::layer::LayerData;
-use super::limits::Limits;
-use super::timing::{Times, median};
+use super::layer_data::LayerData;
 use crate::cell;
+use crate::limits::Limits;
+use crate::median::median;
 use crate::report::{self, Table, count, micros};
+use crate::timing::Times;
 use rnnpack::{Layer, Shape};
 use serde_json::{Value, json};
 

@@ -1,22 +1,15 @@
 //! The sides that compute a timed layer.
 
-use super::Args;
 use super::agreement::{ONE_THREAD, OURS, TRACT};
-use super::layer::LayerData;
+use super::args::Args;
+use super::competitor::Competitor;
+use super::layer_data::LayerData;
 use super::tract::TractLayer;
 use crate::report;
 use anyhow::{Context, Result};
 use rnnpack::{Layer, LayerWeights, Network, Sequence, Stream, Threads, UnfusedLayer, compare};
 
 const UNFUSED: &str = "matrixmultiply, unfused";
-
-/// A side of the comparison.
-pub(crate) trait Competitor {
-    /// Runs the layer over the whole input, from a zero state.
-    fn call(&mut self) -> Result<()>;
-    /// Y of the last call, dense `[T, D, B, H]`.
-    fn output(&self) -> Result<&[f32]>;
-}
 
 /// A layer of this crate.
 struct Ours<'a, N: Network<Number = f32>> {

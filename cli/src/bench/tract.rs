@@ -1,8 +1,8 @@
 //! tract's own operator on the timed layer: an ONNX model of one node, loaded and optimized by tract.
 
-use super::layer::LayerData;
-use super::layer_sides::Competitor;
-use super::{LayerShape, LayerSpec};
+use super::competitor::Competitor;
+use super::layer_args::LayerSpec;
+use super::layer_data::{LayerData, LayerShape};
 use crate::model::quietly;
 use anyhow::{Context, Result, anyhow};
 use prost::Message;

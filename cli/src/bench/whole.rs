@@ -1,14 +1,14 @@
 //! A whole model: its LSTM layers on rnnpack, and on tract's own.
 
-use super::Args;
 use super::agreement::{Agreement, ONE_THREAD, OURS, TRACT};
-use super::timing::{Side, Times, interleave};
-use crate::Outcome;
+use super::args::Args;
 use crate::compare::compare;
 use crate::inputs::Feeds;
 use crate::model::{Loaded, load, with_threads};
+use crate::outcome::Outcome;
 use crate::report::{self, Table, micros};
 use crate::tensors::Tensors;
+use crate::timing::{Side, Times, interleave};
 use anyhow::{Context, Result};
 use rnnpack_tract::{Kernels, Stream};
 use serde_json::{Value, json};

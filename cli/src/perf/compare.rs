@@ -1,12 +1,13 @@
 //! `rnnpack perf compare`: two programs, measured in turn.
 
 use super::pair::Pair;
-use super::programs::Program;
+use super::places::Places;
+use super::program::{self, Program};
 use super::samples::Samples;
 use super::stats::{self, Comparison, Ratio, Verdict};
 use super::suite::{self, Case};
-use super::{machine, programs};
-use crate::Outcome;
+use super::{console, machine};
+use crate::outcome::Outcome;
 use crate::report::{self, Table};
 use crate::tensors::Random;
 use anyhow::{Context, Result, bail};
@@ -20,8 +21,7 @@ const ALPHA: f64 = 0.05;
 const NOISY: f64 = 0.03;
 
 const AFTER_HELP: &str = "\
-Each of BASE and NEW is a program, as a path, or a revision of this repository, which is checked out below \
-target/perf and built. Without NEW it is this very program.
+Each of BASE and NEW is the path of a program. Without NEW it is this very program.
 
 Both are started for each case, take turns of about a millisecond in random order, and end: that is a launch. Launches \
 of all cases are shuffled, so that drift hits all alike. A ratio is new over base, with an interval from a bootstrap over \
@@ -34,17 +34,17 @@ there.
 Exit codes: 0 no case is slower, 1 a case is slower, 2 it could not be done.
 
 Examples:
-  rnnpack perf compare HEAD~1
-  rnnpack perf compare main HEAD --case batch/
+  rnnpack perf compare old/rnnpack
+  rnnpack perf compare old/rnnpack new/rnnpack --case batch/
   rnnpack perf compare old/rnnpack new/rnnpack --json";
 
-/// Measure two revisions, or programs, against each other
-#[derive(clap::Args)]
+/// Measure two programs against each other
+#[derive(clap::Args, Debug)]
 #[command(after_help = AFTER_HELP)]
-pub(crate) struct Args {
-    /// The revision or program to compare with
+pub struct Args {
+    /// The program to compare with
     base: String,
-    /// The revision or program to judge; this program where it is not given
+    /// The program to judge; this one where it is not given
     new: Option<String>,
     /// Only cases with this in their name; may be repeated
     #[arg(long, value_name = "TEXT")]
@@ -55,25 +55,42 @@ pub(crate) struct Args {
     /// Pairs of turns of a launch, at least 2
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=1000))]
     turns: u16,
-    /// Where revisions are checked out and built, and unfinished measurements are kept
-    #[arg(long, value_name = "FOLDER", default_value = "target/perf")]
-    folder: PathBuf,
+    /// Where unfinished measurements are kept; this folder where it is not given
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
 }
 
-pub(crate) fn compare(args: &Args, json: bool) -> Result<Outcome> {
+impl Args {
+    /// The folder of what is unfinished.
+    pub fn folder(&self, places: &Places) -> PathBuf {
+        self.folder.clone().unwrap_or_else(|| places.samples.into())
+    }
+}
+
+/// Compares two programs, which `find` finds by what the user calls them.
+///
+/// # Errors
+/// Where one cannot be found, started or measured, or Ctrl-C was pressed.
+pub fn compare(
+    args: &Args,
+    places: &Places,
+    find: &dyn Fn(&str) -> Result<Program>,
+    json: bool,
+) -> Result<Outcome> {
     let cases = suite::selected(&args.case)?;
-    let base = programs::find(&args.base, &args.folder)?;
+    let base = find(&args.base)?;
     let new = match &args.new {
-        Some(new) => programs::find(new, &args.folder)?,
+        Some(new) => find(new)?,
         None => Program::this()?,
     };
+    let cases = suite::present(cases)?;
     let cases = common(cases, [&base, &new])?;
-    super::warn_if_busy();
+    console::warn_if_busy();
     machine::catch_interrupts()?;
     let ids = [base.id()?, new.id()?];
     // What was measured in another way is another comparison.
-    let key = programs::id_of(&(&ids, args.turns, machine::isa()?, machine::cpu()));
-    let mut samples = Samples::open(&args.folder.join(format!("samples-{key}.jsonl")))?;
+    let key = program::id_of(&(&ids, args.turns, machine::isa()?, machine::cpu()));
+    let mut samples = Samples::open(&args.folder(places).join(format!("rnnpack-samples-{key}.jsonl")))?;
     let complete = measure(args, [&base, &new], &cases, &mut samples)?;
     if ids != [base.id()?, new.id()?] {
         bail!("a program changed while it was measured: do it again");
@@ -114,7 +131,7 @@ fn measure(args: &Args, programs: [&Program; 2], cases: &[Case], samples: &mut S
     }
     let mut random = Random::new(machine::seed());
     random.shuffle(&mut todo);
-    let bar = super::progress(todo.len() as u64);
+    let bar = console::progress(todo.len() as u64);
     for case in todo {
         if machine::interrupted() {
             bar.finish_and_clear();

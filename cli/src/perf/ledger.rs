@@ -10,89 +10,137 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// The version of the lines that are written; others are not read.
-pub(crate) const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 
 /// Where a run was made. Two runs compare where `cpu` and `isa` are the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Origin {
+pub struct Origin {
     /// Of the run: all its lines have it, and no other's.
-    pub(crate) run: String,
+    pub run: String,
     /// UTC, as RFC 3339 writes it.
-    pub(crate) date: String,
-    /// The revision of the repository, with `+` behind it where files differed from it.
-    pub(crate) commit: String,
-    pub(crate) cpu: String,
-    pub(crate) isa: String,
+    pub date: String,
+    /// The revision of the repository, with `+` behind it where files differed from it; none outside of a repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The processor's name.
+    pub cpu: String,
+    /// The instruction set.
+    pub isa: String,
+}
+
+impl Origin {
+    /// The revision, as people are told it.
+    pub fn revision(&self) -> &str {
+        self.commit.as_deref().unwrap_or("no revision")
+    }
+
+    /// A short mark of the run: the start of the revision, or the day where there is none.
+    pub(crate) fn mark(&self) -> String {
+        match &self.commit {
+            Some(commit) => commit.chars().take(7).collect(),
+            None => self.date.chars().take(10).collect(),
+        }
+    }
 }
 
 /// What a line holds, beside its origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub(crate) enum Entry {
+pub enum Entry {
     /// The start of a run: what it is to measure, and the limits of one core.
-    Limits { seconds: f64, cases: Vec<String>, peak_flops: f64, bandwidth: Vec<Bandwidth> },
+    Limits {
+        /// How long each case is timed.
+        seconds: f64,
+        /// The names of the cases.
+        cases: Vec<String>,
+        /// The multiply-add peak, in flop/s.
+        peak_flops: f64,
+        /// Reading, level by level.
+        bandwidth: Vec<Bandwidth>,
+    },
     /// A case of the suite.
     Case(Measured),
     /// A benchmark of `cargo bench`.
-    Criterion { name: String, min_ns: f64, median_ns: f64, calls: u64 },
+    Criterion {
+        /// Its name.
+        name: String,
+        /// Nanoseconds of the fastest call.
+        min_ns: f64,
+        /// Nanoseconds of the median call.
+        median_ns: f64,
+        /// How many calls were timed.
+        calls: u64,
+    },
     /// The end of a run whose cases were all measured.
     End,
 }
 
 /// What reading a buffer of a size comes to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Bandwidth {
+pub struct Bandwidth {
     /// `L1`, `L2`, `L3` or `DRAM`.
-    pub(crate) level: String,
-    pub(crate) bytes: usize,
-    pub(crate) bytes_per_s: f64,
+    pub level: String,
+    /// The size.
+    pub bytes: usize,
+    /// The bandwidth.
+    pub bytes_per_s: f64,
 }
 
 /// A case's times, beside the limits of the same minute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Measured {
-    pub(crate) name: String,
-    pub(crate) threads: u16,
+pub struct Measured {
+    /// The name of the case.
+    pub name: String,
+    /// Threads of a call.
+    pub threads: u16,
     /// T, B, I, H of a layer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) shape: Option<[usize; 4]>,
-    pub(crate) calls: u64,
-    pub(crate) min_ns: f64,
-    pub(crate) median_ns: f64,
-    /// Flops of a call's products, and bytes that it moves at least.
+    pub shape: Option<[usize; 4]>,
+    /// How many calls were timed.
+    pub calls: u64,
+    /// Nanoseconds of the fastest call.
+    pub min_ns: f64,
+    /// Nanoseconds of the median call.
+    pub median_ns: f64,
+    /// Flops of a call's products.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) flops: Option<f64>,
+    pub flops: Option<f64>,
+    /// Bytes that a call moves at least.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) bytes: Option<f64>,
+    pub bytes: Option<f64>,
     /// Per cent of the limit: of the multiply-add peak with a batch, of R's bytes at their bandwidth and the projection at
     /// the peak with one row. The median over rounds, each with its own probe.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) limit_percent: Option<f64>,
+    pub limit_percent: Option<f64>,
 }
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
-    pub(crate) v: u32,
+pub struct Record {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Where it was made.
     #[serde(flatten)]
-    pub(crate) origin: Origin,
+    pub origin: Origin,
+    /// What it holds.
     #[serde(flatten)]
-    pub(crate) entry: Entry,
+    pub entry: Entry,
 }
 
 /// A line that is no record.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Damaged {
+pub struct Damaged {
     /// From 1.
-    pub(crate) line: usize,
-    pub(crate) reason: String,
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// Reads a ledger; a file that is not there is an empty one.
 ///
 /// # Errors
 /// Where it cannot be read. Lines that are no records are listed beside those that are.
-pub(crate) fn read(path: &Path) -> Result<(Vec<Record>, Vec<Damaged>)> {
+pub fn read(path: &Path) -> Result<(Vec<Record>, Vec<Damaged>)> {
     match fs::read(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok((Vec::new(), Vec::new())),
         bytes => Ok(parse(&bytes.with_context(|| format!("cannot read {}", path.display()))?)),
@@ -123,7 +171,10 @@ fn parse_line(line: &[u8]) -> Result<Record, String> {
 }
 
 /// Appends a record and hands it to the system.
-pub(crate) fn append(path: &Path, origin: &Origin, entry: Entry) -> Result<()> {
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn append(path: &Path, origin: &Origin, entry: Entry) -> Result<()> {
     append_line(path, serde_json::to_string(&Record { v: VERSION, origin: origin.clone(), entry })?)
 }
 
@@ -154,7 +205,7 @@ mod tests {
 
     fn origin() -> Origin {
         let text = |s: &str| s.to_owned();
-        Origin { run: text("r"), date: text("d"), commit: text("c"), cpu: text("x"), isa: text("avx2") }
+        Origin { run: text("r"), date: text("d"), commit: Some(text("c")), cpu: text("x"), isa: text("avx2") }
     }
 
     fn measured() -> Entry {

@@ -1,10 +1,12 @@
 //! This machine, and what else it is doing.
 
 use super::ledger::{Bandwidth, Origin};
-use super::programs::git;
-use crate::bench::timing::median;
-use anyhow::Result;
+use super::places::Places;
+use crate::median::median;
+use anyhow::{Context, Result, bail};
 use rnnpack::{Planner, Variant, probe};
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -17,32 +19,51 @@ const LARGEST_BUFFER: usize = 1 << 30;
 /// The share of one core that other programs may take before results are called doubtful.
 pub(crate) const BUSY: f64 = 0.1;
 
-/// Where a run that starts now is made.
-pub(crate) fn origin(isa: Variant) -> Origin {
+/// Where a run that starts now is made, whose results go to `ledger` and to `places`.
+pub fn origin(isa: Variant, ledger: &Path, places: &Places) -> Origin {
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let commit = commit();
     let run = format!("{date}-{}", std::process::id());
+    let commit = commit(ledger, places);
     Origin { run, date, commit, cpu: cpu(), isa: isa.name().to_owned() }
 }
 
 /// The instruction set that large layers get here.
-pub(crate) fn isa() -> Result<Variant> {
+///
+/// # Errors
+/// Where the environment forces one that is not there.
+pub fn isa() -> Result<Variant> {
     let shape = rnnpack::Shape { input: 256, hidden: 256, direction: rnnpack::Direction::Forward };
     Ok(Planner::from_env()?.plan(&rnnpack::Cell::lstm(), shape).variant)
 }
 
-/// What `git status` looks at: all but results, which runs add to.
-const SOURCES: [&str; 3] = [":/", ":(top,exclude)benches/ledger", ":(top,exclude)benches/peers/results"];
-
-/// The revision that is checked out, with `+` where its files, other than results, differ from it; `unknown` outside of a
-/// repository.
-pub(crate) fn commit() -> String {
-    let status = [&["status", "--porcelain", "--untracked-files=no", "--"][..], &SOURCES].concat();
-    match (git(&["rev-parse", "--short=12", "HEAD"]), git(&status)) {
-        (Ok(head), Ok(changes)) if changes.is_empty() => head,
-        (Ok(head), _) => format!("{head}+"),
-        (Err(_), _) => "unknown".to_owned(),
+/// The revision that is checked out around this folder, with `+` where its files, other than results, differ from it; none
+/// outside of a repository, and where there is no git.
+fn commit(ledger: &Path, places: &Places) -> Option<String> {
+    let head = git(&["rev-parse", "--short=12", "HEAD"]).ok()?;
+    let mut sources = vec![":/".to_owned()];
+    sources.extend(places.results.iter().map(|results| format!(":(top,exclude){results}")));
+    if let Some(name) = ledger.file_name().and_then(|name| name.to_str()) {
+        sources.push(format!(":(top,exclude,glob)**/{name}"));
     }
+    let mut status = vec!["status", "--porcelain", "--untracked-files=no", "--"];
+    status.extend(sources.iter().map(String::as_str));
+    let clean = git(&status).is_ok_and(|changes| changes.is_empty());
+    Some(if clean { head } else { format!("{head}+") })
+}
+
+/// What git prints.
+///
+/// # Errors
+/// Where it fails, with its words.
+pub fn git(args: &[&str]) -> Result<String> {
+    let mut git = Command::new("git");
+    // Those of a hook that this runs in are about another work tree.
+    git.args(args).env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
+    let out = git.output().context("cannot run git")?;
+    if !out.status.success() {
+        bail!("git {}: {}", args.join(" "), String::from_utf8_lossy(&out.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
 }
 
 /// The processor's name.
@@ -148,8 +169,8 @@ mod tests {
 
     #[test]
     fn an_origin_names_the_machine_and_differs_between_runs_of_different_programs() {
-        let origin = origin(isa().unwrap());
-        assert!(!origin.cpu.is_empty() && !origin.commit.is_empty());
+        let origin = origin(isa().unwrap(), Path::new("ledger.jsonl"), &Places::COMMAND);
+        assert!(!origin.cpu.is_empty());
         assert!(origin.run.starts_with(&origin.date));
     }
 }

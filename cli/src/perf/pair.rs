@@ -1,6 +1,6 @@
 //! Two workers that take turns over one case.
 
-use super::programs::Program;
+use super::program::Program;
 use super::stats::{Launch, Turn};
 use super::suite::Case;
 use crate::tensors::Random;

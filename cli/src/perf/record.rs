@@ -1,12 +1,14 @@
 //! `rnnpack perf record`: times the suite beside the machine's limits, and appends to the ledger.
 
 use super::ledger::{self, Entry, Measured, Origin, Record};
+use super::places::Places;
 use super::suite::{self, Case, What, Work};
-use super::{LEDGER, criterion, machine};
-use crate::Outcome;
-use crate::bench::limits::Limits;
-use crate::bench::timing::{Side, Times, interleave, median};
+use super::{console, machine};
+use crate::limits::Limits;
+use crate::median::median;
+use crate::outcome::Outcome;
 use crate::report::{self, Table, micros};
+use crate::timing::{Side, Times, interleave};
 use anyhow::{Context, Result, bail};
 use rnnpack::Variant;
 use serde_json::json;
@@ -14,47 +16,43 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Time the suite and append the results to the ledger
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// The ledger, made where it is not there
-    #[arg(long, value_name = "FILE", default_value = LEDGER)]
-    ledger: PathBuf,
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The ledger, made where it is not there; ./rnnpack-perf.jsonl where it is not given
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
     /// Only cases with this in their name; may be repeated
     #[arg(long, value_name = "TEXT")]
     case: Vec<String>,
     /// How long each case is timed
-    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = crate::bench::parse_seconds)]
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = crate::seconds::parse_seconds)]
     seconds: f64,
-    /// Take the results that `cargo bench` has just left in this folder, instead of timing the suite
-    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "target/criterion", conflicts_with = "case")]
-    criterion: Option<PathBuf>,
     /// List the cases, and time nothing
     #[arg(long)]
     list: bool,
 }
 
-pub(crate) fn record(args: &Args, json: bool) -> Result<Outcome> {
+/// Times the suite, or lists its cases.
+///
+/// # Errors
+/// Where a case cannot be timed, the ledger cannot be written, or Ctrl-C was pressed.
+pub fn record(args: &Args, places: &Places, json: bool) -> Result<Outcome> {
     let cases = suite::selected(&args.case)?;
     if args.list {
         let names: Vec<String> = cases.iter().map(Case::name).collect();
         report::emit(json, || json!({ "cases": names }), || names.join("\n") + "\n")?;
         return Ok(Outcome::Done);
     }
+    let cases = suite::present(cases)?;
     let isa = machine::isa()?;
-    let (records, damaged) = ledger::read(&args.ledger)?;
-    super::report_damage(&args.ledger, &damaged);
-    if let Some(folder) = &args.criterion {
-        return criterion::import(folder, &args.ledger, &machine::origin(isa), json);
-    }
-    if !suite::has_models() && cases.iter().any(|case| matches!(case.what, What::Model { .. })) {
-        bail!(
-            "the models of the suite are not here: run from the root of the repository, or choose with --case"
-        );
-    }
-    super::warn_if_busy();
+    let ledger = args.ledger.clone().unwrap_or_else(|| places.ledger.into());
+    let (records, damaged) = ledger::read(&ledger)?;
+    console::report_damage(&ledger, &damaged);
+    console::warn_if_busy();
     machine::catch_interrupts()?;
-    let run = Run::start(args, isa, &records, &cases)?;
-    let measured = run.measure(args, &cases)?;
+    let origin = machine::origin(isa, &ledger, places);
+    let run = Run::start(Plan { ledger, seconds: args.seconds, isa }, origin, &records, &cases)?;
+    let measured = run.measure(&cases)?;
     let complete = run.done.len() + measured.len() == cases.len();
     report::emit(json, || run.json(&measured, complete), || run.text(&measured))?;
     if !complete {
@@ -63,10 +61,17 @@ pub(crate) fn record(args: &Args, json: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// How the cases of a run are measured.
+struct Plan {
+    ledger: PathBuf,
+    seconds: f64,
+    isa: Variant,
+}
+
 /// A run, new or resumed.
 struct Run {
+    plan: Plan,
     origin: Origin,
-    isa: Variant,
     resumed: bool,
     /// Cases that an interrupted run has measured.
     done: BTreeSet<String>,
@@ -74,21 +79,21 @@ struct Run {
 
 impl Run {
     /// Goes on with the last run of this revision and machine that was interrupted, or starts a new one with its limits.
-    fn start(args: &Args, isa: Variant, records: &[Record], cases: &[Case]) -> Result<Run> {
-        let (origin, seconds) = (machine::origin(isa), args.seconds);
+    fn start(plan: Plan, origin: Origin, records: &[Record], cases: &[Case]) -> Result<Run> {
+        let seconds = plan.seconds;
         let cases: Vec<String> = cases.iter().map(Case::name).collect();
         if let Some((origin, done)) = interrupted(records, &origin, seconds, &cases) {
-            return Ok(Run { origin, isa, resumed: true, done });
+            return Ok(Run { plan, origin, resumed: true, done });
         }
-        let (peak_flops, bandwidth) = machine::limits(isa);
-        ledger::append(&args.ledger, &origin, Entry::Limits { seconds, cases, peak_flops, bandwidth })?;
-        Ok(Run { origin, isa, resumed: false, done: BTreeSet::new() })
+        let (peak_flops, bandwidth) = machine::limits(plan.isa);
+        ledger::append(&plan.ledger, &origin, Entry::Limits { seconds, cases, peak_flops, bandwidth })?;
+        Ok(Run { plan, origin, resumed: false, done: BTreeSet::new() })
     }
 
     /// Measures what is left to measure, each case into the ledger at once.
-    fn measure(&self, args: &Args, cases: &[Case]) -> Result<Vec<Measured>> {
+    fn measure(&self, cases: &[Case]) -> Result<Vec<Measured>> {
         let left: Vec<&Case> = cases.iter().filter(|case| !self.done.contains(&case.name())).collect();
-        let bar = super::progress(left.len() as u64);
+        let bar = console::progress(left.len() as u64);
         let mut measured = Vec::new();
         for case in left {
             if machine::interrupted() {
@@ -96,21 +101,21 @@ impl Run {
                 return Ok(measured);
             }
             bar.set_message(case.name());
-            let result = self.time(case, args.seconds)?;
-            ledger::append(&args.ledger, &self.origin, Entry::Case(result.clone()))?;
+            let result = self.time(case)?;
+            ledger::append(&self.plan.ledger, &self.origin, Entry::Case(result.clone()))?;
             measured.push(result);
             bar.inc(1);
         }
         bar.finish_and_clear();
-        ledger::append(&args.ledger, &self.origin, Entry::End)?;
+        ledger::append(&self.plan.ledger, &self.origin, Entry::End)?;
         Ok(measured)
     }
 
-    fn time(&self, case: &Case, seconds: f64) -> Result<Measured> {
+    fn time(&self, case: &Case) -> Result<Measured> {
         let mut prepared = case.prepare()?;
-        let mut limits = Limits::new(self.isa, prepared.work.map_or(1 << 20, |work| work.r_packed));
+        let mut limits = Limits::new(self.plan.isa, prepared.work.map_or(1 << 20, |work| work.r_packed));
         let mut side = [Side::new("", &mut prepared.call)];
-        let timed = interleave(&mut side, Some(&mut limits), seconds, &|_, _| ());
+        let timed = interleave(&mut side, Some(&mut limits), self.plan.seconds, &|_, _| ());
         timed.with_context(|| format!("cannot time {}", case.name()))?;
         let times = side[0].times();
         let shape = match case.what {
@@ -136,7 +141,8 @@ impl Run {
             let limit = m.limit_percent.map_or(String::new(), |percent| format!("{percent:.0}%"));
             table.row(vec![m.name.clone(), micros(m.min_ns / 1e9), micros(m.median_ns / 1e9), limit]);
         }
-        let Origin { commit, cpu, isa, .. } = &self.origin;
+        let Origin { cpu, isa, .. } = &self.origin;
+        let commit = self.origin.revision();
         let resumed = if self.resumed { ", going on where it was interrupted" } else { "" };
         format!("{}\n{commit} on {cpu}, {isa}{resumed}\n", table.render())
     }
@@ -147,16 +153,14 @@ impl Run {
 }
 
 /// The last run of the same cases for as long each, from the same revision, processor and instruction set, with what it
-/// has measured, if it has no end. Where files differ from the revision nothing is known to be the same.
+/// has measured, if it has no end. Where files differ from the revision, or there is none, nothing is known to be the same.
 fn interrupted(
     records: &[Record],
     now: &Origin,
     seconds: f64,
     cases: &[String],
 ) -> Option<(Origin, BTreeSet<String>)> {
-    if now.commit.ends_with('+') || now.commit == "unknown" {
-        return None;
-    }
+    now.commit.as_ref().filter(|commit| !commit.ends_with('+'))?;
     let same = |r: &&Record| {
         let of = |o: &Origin| (o.commit.clone(), o.cpu.clone(), o.isa.clone());
         let plan =
@@ -198,7 +202,7 @@ mod tests {
     fn line(run: &str, commit: &str, entry: Entry) -> Record {
         let text = |s: &str| s.to_owned();
         let (cpu, isa) = (text("cpu"), text("avx2"));
-        let origin = Origin { run: text(run), date: text(run), commit: text(commit), cpu, isa };
+        let origin = Origin { run: text(run), date: text(run), commit: Some(text(commit)), cpu, isa };
         Record { v: ledger::VERSION, origin, entry }
     }
 
@@ -238,8 +242,9 @@ mod tests {
         assert!(find(&with(&[line("2", "abc", limits()), line("2", "abc", Entry::End)]), "abc").is_none());
         // A later run of another revision or machine is no reason to start anew.
         assert!(find(&with(&[line("2", "def", limits())]), "abc").is_some());
-        for commit in ["abc+", "unknown"] {
-            assert!(find(&[line("1", commit, limits())], commit).is_none());
-        }
+        assert!(find(&[line("1", "abc+", limits())], "abc+").is_none());
+        let mut nowhere = unfinished.clone();
+        nowhere.iter_mut().for_each(|record| record.origin.commit = None);
+        assert!(interrupted(&nowhere, &nowhere[0].origin, 1.0, &names).is_none());
     }
 }

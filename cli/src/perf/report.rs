@@ -4,8 +4,9 @@ mod history;
 mod peers;
 mod plots;
 
-use super::{LEDGER, ledger};
-use crate::Outcome;
+use super::places::Places;
+use super::{console, ledger};
+use crate::outcome::Outcome;
 use crate::report::{self, micros};
 use anyhow::{Context, Result, bail};
 use history::{Change, History};
@@ -14,48 +15,51 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Where runs of the peers are, from the root of the repository.
-const PEERS: &str = "benches/peers/results";
-
 /// Rows of the table of changes, at either end.
 const CHANGES: usize = 5;
 
 /// Write the ledger as a page with plots
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// The ledger
-    #[arg(long, value_name = "FILE", default_value = LEDGER)]
-    ledger: PathBuf,
-    /// A run of the peers; the last by name of benches/peers/results where it is not given and there is one
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The ledger; ./rnnpack-perf.jsonl where it is not given
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
+    /// A run of the peers, as benches/peers of rnnpack's repository writes it
     #[arg(long, value_name = "FILE.csv")]
     peers: Option<PathBuf>,
-    /// The page
-    #[arg(long, value_name = "FILE.html", default_value = "target/perf/report.html")]
-    output: PathBuf,
+    /// The page; ./rnnpack-perf.html where it is not given
+    #[arg(long, value_name = "FILE.html")]
+    output: Option<PathBuf>,
 }
 
-pub(crate) fn report(args: &Args, json: bool) -> Result<Outcome> {
-    let (records, damaged) = ledger::read(&args.ledger)?;
-    super::report_damage(&args.ledger, &damaged);
+/// Writes the page.
+///
+/// # Errors
+/// Where the ledger has no results, or a file cannot be read or written.
+pub fn report(args: &Args, places: &Places, json: bool) -> Result<Outcome> {
+    let ledger = args.ledger.clone().unwrap_or_else(|| places.ledger.into());
+    let output = args.output.clone().unwrap_or_else(|| places.page.into());
+    let (records, damaged) = ledger::read(&ledger)?;
+    console::report_damage(&ledger, &damaged);
     let Some(history) = History::of_last_machine(&records) else {
-        bail!("{} has no results: make some with `rnnpack perf record`", args.ledger.display());
+        bail!("{} has no results: make some with `rnnpack perf record`", ledger.display());
     };
-    let peers = match args.peers.clone().or_else(newest_peers) {
+    let peers = match args.peers.clone().or_else(|| newest_peers(places.peers?)) {
         Some(path) => Some(Peers::read(&path).with_context(|| format!("cannot read {}", path.display()))?),
         None => None,
     };
     let page = page(&history, peers.as_ref())?;
-    if let Some(folder) = args.output.parent() {
+    if let Some(folder) = output.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    std::fs::write(&args.output, &page).with_context(|| format!("cannot write {}", args.output.display()))?;
-    let text = || format!("wrote {}\n", args.output.display());
-    report::emit(json, || json!({ "page": args.output, "skipped_lines": damaged.len() }), text)?;
+    std::fs::write(&output, &page).with_context(|| format!("cannot write {}", output.display()))?;
+    let text = || format!("wrote {}\n", output.display());
+    report::emit(json, || json!({ "page": output, "skipped_lines": damaged.len() }), text)?;
     Ok(Outcome::Done)
 }
 
-fn newest_peers() -> Option<PathBuf> {
-    let files = std::fs::read_dir(Path::new(PEERS)).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+fn newest_peers(folder: &str) -> Option<PathBuf> {
+    let files = std::fs::read_dir(Path::new(folder)).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     files.filter(|path| path.extension().is_some_and(|e| e == "csv")).max()
 }
 
@@ -71,7 +75,7 @@ fn page(history: &History, peers: Option<&Peers>) -> Result<String> {
         escape(&origin.cpu),
         escape(&origin.isa),
         escape(&origin.date),
-        escape(&origin.commit),
+        escape(origin.revision()),
     )?;
     body += &changes(&history.changes())?;
     body += &section("Roofline", ROOFLINE, &wide(&plots::roofline(last)?));

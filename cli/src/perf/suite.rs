@@ -1,7 +1,7 @@
-//! The named cases of the performance suite. `record`, `compare` and `counts` run these and nothing else.
+//! The named cases of the performance suite. `record` and `compare` run these and nothing else.
 
-use crate::bench::layer::LayerData;
-use crate::bench::{LayerShape, LayerSpec};
+use crate::bench::LayerSpec;
+use crate::bench::layer_data::{LayerData, LayerShape};
 use crate::inputs::{Feeds, GeneratedArgs, GivenArgs};
 use crate::model::load;
 use anyhow::{Context, Result, bail};
@@ -237,9 +237,28 @@ fn calls<N: Network + 'static>(
     })
 }
 
-/// Whether the models of the suite are here.
-pub(crate) fn has_models() -> bool {
-    Path::new(MODELS).is_dir()
+/// The names of all cases.
+pub fn names() -> Vec<String> {
+    suite().iter().map(Case::name).collect()
+}
+
+/// The cases whose models are here; a warning names the others.
+///
+/// # Errors
+/// Where none is left.
+pub(crate) fn present(cases: Vec<Case>) -> Result<Vec<Case>> {
+    let there = |case: &Case| match case.what {
+        What::Layer { .. } => true,
+        What::Model { file, .. } => Path::new(MODELS).join(file).is_file(),
+    };
+    let (present, absent): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(there);
+    for case in &absent {
+        eprintln!("warning: {} is left out: its model is not in {MODELS}", case.name());
+    }
+    if present.is_empty() {
+        bail!("no case is left: the models of the suite are in a checkout of rnnpack's repository");
+    }
+    Ok(present)
 }
 
 fn model(file: &str, dims: &[&str], sr: Option<i64>) -> Result<Prepared> {

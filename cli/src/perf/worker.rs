@@ -4,27 +4,31 @@
 //! of its fastest and its median call. It starts with `ready`, and ends with its input.
 
 use super::suite::Case;
-use crate::bench::timing::{Side, Times};
-use anyhow::{Context, Result, bail};
+use crate::timing::{Side, Times};
+use anyhow::{Result, bail};
 use std::hint::black_box;
 use std::io::{BufRead, Write, stdin, stdout};
 
-/// Time one case, turn by turn (what `compare` and `counts` start)
-#[derive(clap::Args)]
-pub(crate) struct Args {
+/// Time one case, turn by turn (what `compare` starts)
+#[derive(clap::Args, Debug)]
+pub struct Args {
     /// The case's name
-    case: String,
+    pub case: String,
     /// Call it this often instead, inside a function that an instruction counter can look for
     #[arg(long)]
     calls: Option<u32>,
 }
 
-pub(crate) fn work(args: &Args) -> Result<()> {
+/// Times the case; a call takes `factor` times as long as it does.
+///
+/// # Errors
+/// Where there is no such case, or a call fails.
+pub fn work(args: &Args, factor: f64) -> Result<()> {
     let case = Case::by_name(&args.case)?;
     let mut prepared = case.prepare()?;
     match args.calls {
         Some(calls) => counted_calls(&mut *prepared.call, calls),
-        None => answer(case, prepared.call),
+        None => answer(prepared.call, factor),
     }
 }
 
@@ -39,22 +43,7 @@ fn counted_calls(call: &mut dyn FnMut() -> Result<()>, calls: u32) -> Result<()>
     Ok(())
 }
 
-/// What RNNPACK_PLANTED_SLOWDOWN was when this program was compiled: a case's name and how many per cent slower it is to
-/// be. It is how `compare` is tested against a slow-down of known size.
-const PLANTED: Option<&str> = option_env!("RNNPACK_PLANTED_SLOWDOWN");
-
-/// The factor that the planted slow-down puts on the time of `case`.
-fn planted(case: Case) -> Result<f64> {
-    let Some(planted) = PLANTED else { return Ok(1.0) };
-    let (name, percent) =
-        planted.rsplit_once('=').context("RNNPACK_PLANTED_SLOWDOWN was not CASE=PERCENT")?;
-    let percent: f64 = percent.parse().context("RNNPACK_PLANTED_SLOWDOWN was not CASE=PERCENT")?;
-    Case::by_name(name)?;
-    Ok(if case.name() == name { 1.0 + percent / 100.0 } else { 1.0 })
-}
-
-fn answer(case: Case, mut call: Box<dyn FnMut() -> Result<()>>) -> Result<()> {
-    let factor = planted(case)?;
+fn answer(mut call: Box<dyn FnMut() -> Result<()>>, factor: f64) -> Result<()> {
     let call = move || {
         let start = std::time::Instant::now();
         call()?;

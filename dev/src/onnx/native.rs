@@ -1,8 +1,9 @@
 //! A node on a layer packed from it, without a runtime.
 
 use super::conformance::stored;
+use super::recurrent_nodes_with;
 use rnnpack::{Dims, Layout, Network, Sequence, Shape, State, View, ViewMut};
-use rnnpack_onnx::{DType, Error, RecurrentNode, Tensor, recurrent_nodes_with};
+use rnnpack_onnx::{DType, Error, RecurrentNode, Tensor};
 
 /// Whether the input of this name is a weight in the models of the tests.
 pub fn is_weight(name: &str) -> bool {
@@ -96,5 +97,5 @@ impl Call<'_> {
 
 /// What the layer of the only node says.
 fn layer(error: rnnpack::Error) -> Error {
-    Error::Layer { node: "only".into(), source: std::sync::Arc::new(error) }
+    Error::of_layer("only", error)
 }

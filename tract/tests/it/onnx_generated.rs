@@ -6,11 +6,12 @@ use rnnpack::{
 };
 use rnnpack_dev::onnx::conformance::cases;
 use rnnpack_dev::onnx::recorded::{difference, relative};
+use rnnpack_dev::onnx::recurrent_nodes;
 use rnnpack_dev::onnx::{
     BOOL, Dim, Graph, INT32, Msg, Numbers, attr_f, attr_floats, attr_g, attr_i, attr_ints, attr_s,
     attr_strings, attr_t, node, tensor_bool, tensor_i64, untyped, value,
 };
-use rnnpack_onnx::{DType, Error as OnnxError, Tensor, TensorData, recurrent_nodes};
+use rnnpack_onnx::{DType, Error as OnnxError, Tensor, TensorData};
 use rnnpack_tract::{Error, Kernels, Loader, Model};
 
 /// Where the weights of a generated node come from.

@@ -2,11 +2,12 @@
 
 use allocation_counter::measure;
 use rnnpack_dev::onnx::conformance::cases;
+use rnnpack_dev::onnx::recurrent_nodes;
 use rnnpack_dev::onnx::{
     Dim, FLOAT, FLOAT16, Graph, Msg, Numbers, attr_g, attr_i, attr_ints, model, node, raw, read, recorded,
     tensor, tensor_bool, tensor_i64, untyped, value,
 };
-use rnnpack_onnx::{DType, Error as OnnxError, RecurrentNode, recurrent_nodes};
+use rnnpack_onnx::{DType, Error as OnnxError, RecurrentNode};
 use rnnpack_tract::Error;
 use std::time::{Duration, Instant};
 
@@ -352,8 +353,8 @@ mod whole_models {
         let dims: Vec<usize> = spec.dims.iter().map(size).collect();
         let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n < 1 << 16)?;
         match spec.dtype {
-            DType::F32 => Tensor::new(&dims, vec![0.5f32; count]),
-            DType::I64 => Tensor::new(&dims, vec![1i64; count]),
+            DType::F32 => Tensor::new(&dims, vec![0.5f32; count]).ok(),
+            DType::I64 => Tensor::new(&dims, vec![1i64; count]).ok(),
             _ => None,
         }
     }

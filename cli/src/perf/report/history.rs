@@ -101,6 +101,7 @@ pub(crate) mod tests {
     pub(crate) fn record(run: &str, entry: Entry) -> Record {
         let [run, date] = [run, run].map(str::to_owned);
         let [commit, cpu, isa] = ["c0ffee", "cpu", "avx2"].map(str::to_owned);
+        let commit = Some(commit);
         Record { v: VERSION, origin: Origin { run, date, commit, cpu, isa }, entry }
     }
 

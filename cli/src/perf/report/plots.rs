@@ -58,7 +58,7 @@ pub(crate) fn trend(history: &History, name: &str) -> Result<String> {
             .map_err(failed)?;
         let commit = |x: &f64| {
             let run = history.runs.get(x.round() as usize).filter(|_| (x - x.round()).abs() < 1e-6);
-            run.map_or(String::new(), |run| run.origin.commit.chars().take(7).collect())
+            run.map_or(String::new(), |run| run.origin.mark())
         };
         let mut mesh = chart.configure_mesh();
         mesh.disable_x_mesh().light_line_style(TRANSPARENT).bold_line_style(GRID).axis_style(GRID);

@@ -28,6 +28,15 @@ fn onnx_error<T>(result: Result<T, Error>, what: &str) -> OnnxError {
     }
 }
 
+/// A model that we refuse, or tract does.
+fn assert_not_loaded(result: Result<Model, Error>, what: &str) {
+    match result {
+        Ok(_) => panic!("{what} is loaded"),
+        Err(Error::Onnx(_) | Error::Tract { .. }) => {}
+        Err(e) => panic!("{what}: {e}"),
+    }
+}
+
 /// The refusal of a model that must name `node`, or the input of it.
 fn assert_refused(bytes: &[u8], node: &str, input: Option<&str>, words: &str) {
     match (onnx_error(Model::load(bytes), words), input) {

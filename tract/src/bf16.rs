@@ -2,11 +2,10 @@
 //! which widening gives exactly. What moves values about works on those; a `Cast` to bf16 rounds; a recurrent
 //! node rounds its results; and every other operator is refused, because it would have to round.
 
-use super::prepare::value_error;
 use super::round::{nearest_bf16, odd_f64};
+use crate::error::value_error;
 use half::bf16;
-use rnnpack_onnx::Error as OnnxError;
-use rnnpack_onnx::operator::RecurrentOp;
+use rnnpack_onnx::{Error as OnnxError, RecurrentOp};
 use std::collections::HashSet;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb;
@@ -15,17 +14,17 @@ use tract_onnx::tract_hir::internal::*;
 
 /// The operator that rounds to the nearest bf16, in place of a `Cast`. No operator of ONNX has this name; one of a
 /// file that has it is refused.
-pub(super) const ROUND: &str = "round to bfloat16";
+pub(crate) const ROUND: &str = "round to bfloat16";
 
 /// The attribute by which a recurrent node of bf16 is known.
-pub(super) const MARK: &str = "of bfloat16";
+pub(crate) const MARK: &str = "of bfloat16";
 
 const FLOAT: i32 = 1;
 const BFLOAT16: i32 = 16;
 
 /// Rewrites the main graph of a model, whose nodes have unique names. Returns the names of its values that are
 /// bf16. `recurrent` says whether recurrent nodes are ours, and so compute it.
-pub(super) fn rewrite(graph: &mut pb::GraphProto, recurrent: bool) -> Result<HashSet<String>, OnnxError> {
+pub(crate) fn rewrite(graph: &mut pb::GraphProto, recurrent: bool) -> Result<HashSet<String>, OnnxError> {
     let formal: Vec<bool> = graph.input.iter().map(|i| declared(i) == BFLOAT16).collect();
     let mut rewriter = Rewriter { known: HashSet::new(), recurrent };
     rewriter.enter(graph, &formal)?;
@@ -292,7 +291,7 @@ fn refuse(node: &pb::NodeProto, reason: impl Into<String>) -> OnnxError {
 }
 
 /// Builds the operator of a `Cast` to bf16.
-pub(super) fn build(
+pub(crate) fn build(
     _: &ParsingContext<'_>,
     _: &pb::NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {

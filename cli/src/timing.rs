@@ -1,6 +1,7 @@
 //! Sides that take turns, and the statistics of their calls.
 
-use super::limits::Limits;
+use crate::limits::Limits;
+use crate::median::median;
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ const TURN: Duration = Duration::from_millis(1);
 const MIN_TURNS: usize = 3;
 
 /// Something to time.
-pub(crate) struct Side<'a> {
-    pub(crate) name: &'static str,
+pub struct Side<'a> {
+    /// Its name.
+    pub name: &'static str,
     call: Box<dyn FnMut() -> Result<()> + 'a>,
     /// Seconds of every timed call.
     samples: Vec<f64>,
@@ -21,24 +23,38 @@ pub(crate) struct Side<'a> {
 }
 
 /// What a side took.
-#[derive(Clone)]
-pub(crate) struct Times {
-    pub(crate) calls: usize,
+#[derive(Clone, Debug)]
+pub struct Times {
+    /// How many calls were timed.
+    pub calls: usize,
     /// Seconds of the fastest call.
-    pub(crate) min: f64,
+    pub min: f64,
     /// Seconds of the median call.
-    pub(crate) median: f64,
+    pub median: f64,
     /// Seconds of the median call of each round.
-    pub(crate) rounds: Vec<f64>,
+    pub rounds: Vec<f64>,
+}
+
+impl std::fmt::Debug for Side<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Side")
+            .field("name", &self.name)
+            .field("calls", &self.samples.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Side<'a> {
-    pub(crate) fn new(name: &'static str, call: impl FnMut() -> Result<()> + 'a) -> Side<'a> {
+    /// A side that makes this call.
+    pub fn new(name: &'static str, call: impl FnMut() -> Result<()> + 'a) -> Side<'a> {
         Side { name, call: Box::new(call), samples: Vec::new(), rounds: Vec::new() }
     }
 
     /// One call that is not timed, then calls for about a millisecond.
-    pub(crate) fn turn(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// What the call says.
+    pub fn turn(&mut self) -> Result<()> {
         (self.call)()?;
         let (start, first) = (Instant::now(), self.samples.len());
         loop {
@@ -52,7 +68,8 @@ impl<'a> Side<'a> {
         }
     }
 
-    pub(crate) fn times(&self) -> Times {
+    /// What its calls took.
+    pub fn times(&self) -> Times {
         let mut sorted = self.samples.clone();
         sorted.sort_by(f64::total_cmp);
         let min = sorted.first().copied().unwrap_or(f64::NAN);
@@ -61,21 +78,19 @@ impl<'a> Side<'a> {
     }
 }
 
-/// The median, of the two middle ones the larger; NaN of nothing.
-pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 impl Times {
-    pub(crate) fn json(&self, name: &str) -> Value {
+    /// The calls, the fastest and the median one, in microseconds.
+    pub fn json(&self, name: &str) -> Value {
         json!({ "name": name, "calls": self.calls, "min_us": self.min * 1e6, "median_us": self.median * 1e6 })
     }
 }
 
 /// Lets the sides take turns for `seconds`, with the probes of the limits between them. `progress` is told the part that
 /// is done, and whose turn it is.
-pub(crate) fn interleave(
+///
+/// # Errors
+/// What a side's call says.
+pub fn interleave(
     sides: &mut [Side<'_>],
     mut limits: Option<&mut Limits>,
     seconds: f64,

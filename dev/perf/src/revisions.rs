@@ -1,63 +1,15 @@
-//! The programs to compare: files, or revisions that are built.
+//! The programs of revisions of this repository, built once each.
 
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use rnnpack_cli::perf::machine::git;
+use rnnpack_cli::perf::program::{Program, id_of};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A program that has the command `perf worker`.
-pub(crate) struct Program {
-    /// As the user named it.
-    pub(crate) name: String,
-    pub(crate) path: PathBuf,
-}
-
-impl Program {
-    /// This one.
-    pub(crate) fn this() -> Result<Program> {
-        Ok(Program { name: "this program".to_owned(), path: std::env::current_exe()? })
-    }
-
-    /// A name for its contents.
-    pub(crate) fn id(&self) -> Result<String> {
-        let bytes =
-            std::fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
-        Ok(id_of(&bytes))
-    }
-
-    /// The names of its cases.
-    ///
-    /// # Errors
-    /// Where it is a program without the command `perf`.
-    pub(crate) fn cases(&self) -> Result<BTreeSet<String>> {
-        let out = Command::new(&self.path).args(["perf", "record", "--list", "--json"]).output();
-        let out = out.with_context(|| format!("cannot start {}", self.path.display()))?;
-        let list =
-            serde_json::from_slice::<serde_json::Value>(&out.stdout).ok().filter(|_| out.status.success());
-        let names = list.as_ref().and_then(|list| list["cases"].as_array());
-        let Some(names) = names else {
-            bail!(
-                "{} has no `perf record --list`: it is no rnnpack, or older than its command `perf`",
-                self.name
-            )
-        };
-        Ok(names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
-    }
-}
-
-/// A short name for what `value` is.
-pub(crate) fn id_of(value: &impl Hash) -> String {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
-}
-
 /// The program of a path, or else of a revision.
 pub(crate) fn find(name: &str, folder: &Path) -> Result<Program> {
-    let path = Path::new(name);
-    if path.is_file() {
-        return Ok(Program { name: name.to_owned(), path: path.canonicalize()? });
+    if Path::new(name).is_file() {
+        return Program::at(name);
     }
     let commit = git(&["rev-parse", "--verify", "--quiet", &format!("{name}^{{commit}}")]);
     let Ok(commit) = commit else { bail!("{name} is neither a program nor a revision of this repository") };
@@ -96,7 +48,12 @@ fn build(commit: &str, folder: &Path) -> Result<PathBuf> {
     eprintln!("building {commit:.12}");
     let target = folder.join("target");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--release", "--locked", "--features", "cli", "--bin", "rnnpack"]);
+    // The command is a package; in older revisions it is a feature of the root.
+    let package = match tree.join("cli/Cargo.toml").is_file() {
+        true => ["--package", "rnnpack-cli"],
+        false => ["--features", "cli"],
+    };
+    cargo.args(["build", "--quiet", "--release", "--locked", "--bin", "rnnpack"]).args(package);
     cargo.current_dir(&tree).env("CARGO_TARGET_DIR", &target).env_remove("RNNPACK_PLANTED_SLOWDOWN");
     let status = cargo.status().context("cannot run cargo")?;
     if !status.success() {
@@ -119,19 +76,4 @@ pub(crate) fn rustc(question: &str) -> Result<String> {
         bail!("rustc {question} ended with {}", out.status);
     }
     Ok(version)
-}
-
-/// What git prints.
-///
-/// # Errors
-/// Where it fails, with its words.
-pub(crate) fn git(args: &[&str]) -> Result<String> {
-    let mut git = Command::new("git");
-    // Those of a hook that this runs in are about another work tree.
-    git.args(args).env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
-    let out = git.output().context("cannot run git")?;
-    if !out.status.success() {
-        bail!("git {}: {}", args.join(" "), String::from_utf8_lossy(&out.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
 }

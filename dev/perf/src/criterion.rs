@@ -1,15 +1,29 @@
 //! The results that `cargo bench` leaves, for the ledger.
 
-use super::ledger::{self, Entry, Origin};
-use crate::Outcome;
-use crate::report;
+use crate::PLACES;
 use anyhow::{Context, Result, bail};
+use rnnpack_cli::outcome::Outcome;
+use rnnpack_cli::perf::ledger::{self, Entry};
+use rnnpack_cli::perf::machine;
+use rnnpack_cli::report;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Append the results that `cargo bench` has just left to the ledger
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The folder of the results
+    #[arg(value_name = "FOLDER", default_value = "target/criterion")]
+    folder: PathBuf,
+    /// The ledger, made where it is not there
+    #[arg(long, value_name = "FILE", default_value = PLACES.ledger)]
+    ledger: PathBuf,
+}
+
 /// Appends every benchmark's last result.
-pub(crate) fn import(folder: &Path, ledger: &Path, origin: &Origin, json: bool) -> Result<Outcome> {
+pub(crate) fn import(args: &Args, json: bool) -> Result<Outcome> {
+    let Args { folder, ledger } = args;
     let mut found = Vec::new();
     collect(folder, &mut found)
         .with_context(|| format!("cannot read {}: run `cargo bench` first", folder.display()))?;
@@ -18,8 +32,9 @@ pub(crate) fn import(folder: &Path, ledger: &Path, origin: &Origin, json: bool) 
     }
     found.sort();
     let entries = found.iter().map(|new| entry(new)).collect::<Result<Vec<Entry>>>()?;
+    let origin = machine::origin(machine::isa()?, ledger, &PLACES);
     for entry in &entries {
-        ledger::append(ledger, origin, entry.clone())?;
+        ledger::append(ledger, &origin, entry.clone())?;
     }
     let text =
         || format!("{} of criterion into {}\n", report::count(entries.len(), "result"), ledger.display());

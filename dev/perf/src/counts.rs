@@ -1,15 +1,15 @@
-//! `rnnpack perf counts`: instructions, where time lies. Valgrind's callgrind counts those of fixed cases, for the
+//! Instruction counts, where time lies. Valgrind's callgrind counts those of fixed cases, for the
 //! instruction sets that it knows, function by function, and a committed baseline says how many there were.
 
 mod profile;
 
-use super::programs::rustc;
-use super::suite::Case;
-use crate::Outcome;
-use crate::report::{self, Table};
+use crate::revisions::rustc;
 use anyhow::{Context, Result, bail};
 use profile::Profile;
 use rnnpack::ISA_VARIABLE;
+use rnnpack_cli::outcome::Outcome;
+use rnnpack_cli::perf::console;
+use rnnpack_cli::report::{self, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ compared with nothing, which the output says.
 Exit codes: 0 nothing grew by more than 1% of its case, 1 something did, 2 it could not be done.
 
 Renew the baseline, and commit it with the reason:
-  rnnpack perf counts --renew";
+  cargo run --release -p rnnpack-perf-dev -- counts --renew";
 
 /// Count instructions and compare them with the committed baseline
 #[derive(clap::Args)]
@@ -80,11 +80,11 @@ pub(crate) fn counts(args: &Args, json: bool) -> Result<Outcome> {
     }
     let wanted = |name: &&str| args.case.is_empty() || args.case.iter().any(|w| name.contains(w.as_str()));
     let cases: Vec<&str> = CASES.into_iter().filter(wanted).collect();
-    let bar = super::progress((cases.len() * ISAS.len()) as u64);
+    let bar = console::progress((cases.len() * ISAS.len()) as u64);
     for isa in ISAS {
         for name in &cases {
             bar.set_message((*name).to_owned());
-            counted.insert(format!("{isa}/{name}"), count(Case::by_name(name)?, isa)?);
+            counted.insert(format!("{isa}/{name}"), count(name, isa)?);
             bar.inc(1);
         }
     }
@@ -106,27 +106,21 @@ pub(crate) fn counts(args: &Args, json: bool) -> Result<Outcome> {
 }
 
 /// Runs a case under callgrind.
-fn count(case: Case, isa: &str) -> Result<Profile> {
+fn count(case: &str, isa: &str) -> Result<Profile> {
     let out = tempfile::NamedTempFile::new()?;
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--quiet", "--toggle-collect=*counted_calls*"]);
     valgrind.arg(format!("--callgrind-out-file={}", out.path().display()));
-    valgrind.arg(std::env::current_exe()?).args([
-        "perf",
-        "worker",
-        &case.name(),
-        "--calls",
-        &CALLS.to_string(),
-    ]);
+    valgrind.arg(std::env::current_exe()?).args(["perf", "worker", case, "--calls", &CALLS.to_string()]);
     valgrind.env(ISA_VARIABLE, isa).stdin(Stdio::null());
     let run = valgrind.output().context("cannot run valgrind; install it")?;
     if !run.status.success() {
-        bail!("valgrind of {}: {}", case.name(), String::from_utf8_lossy(&run.stderr).trim());
+        bail!("valgrind of {}: {}", case, String::from_utf8_lossy(&run.stderr).trim());
     }
     let text = std::fs::read_to_string(out.path())?;
-    let profile = Profile::parse(&text).with_context(|| format!("callgrind's output of {}", case.name()))?;
+    let profile = Profile::parse(&text).with_context(|| format!("callgrind's output of {}", case))?;
     if profile.total == 0 {
-        bail!("callgrind found none of the calls of {}", case.name());
+        bail!("callgrind found none of the calls of {}", case);
     }
     Ok(profile)
 }
@@ -270,6 +264,6 @@ mod tests {
 
     #[test]
     fn the_counted_cases_are_in_the_suite() {
-        assert!(CASES.iter().all(|name| Case::by_name(name).is_ok()));
+        assert!(CASES.iter().all(|name| rnnpack_cli::perf::names().contains(&(*name).to_owned())));
     }
 }

@@ -1,6 +1,6 @@
 //! What one core of this machine can do at most, measured while the sides are timed.
 
-use super::timing::median;
+use crate::median::median;
 use rnnpack::{Variant, probe};
 use std::time::Duration;
 
@@ -10,29 +10,31 @@ const PEAK_PROBE: Duration = Duration::from_millis(1);
 const READ_PROBE: Duration = Duration::from_millis(4);
 
 /// The probes of all rounds. Clocks drift, so what a side reached is related to the probe of its own round.
-pub(crate) struct Limits {
+#[derive(Debug)]
+pub struct Limits {
     variant: Variant,
     /// Bytes of the buffer that the bandwidth is measured with.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
     /// Peak multiply-add throughput of one thread in each round, in flop/s.
-    pub(crate) peaks: Vec<f64>,
+    pub peaks: Vec<f64>,
     /// Read bandwidth of one thread in each round, in bytes/s.
-    pub(crate) bandwidths: Vec<f64>,
+    pub bandwidths: Vec<f64>,
 }
 
 impl Limits {
-    pub(crate) fn new(variant: Variant, bytes: usize) -> Limits {
+    /// No probe yet; the bandwidth is to be that of a buffer of `bytes`.
+    pub fn new(variant: Variant, bytes: usize) -> Limits {
         Limits { variant, bytes, peaks: Vec::new(), bandwidths: Vec::new() }
     }
 
     /// Measures at the start of a round.
-    pub(crate) fn probe(&mut self) {
+    pub fn probe(&mut self) {
         self.bandwidths.push(probe::read_bandwidth(self.variant, self.bytes, READ_PROBE));
         self.peaks.push(probe::fma_peak(self.variant, PEAK_PROBE));
     }
 
     /// The median peak and the median bandwidth.
-    pub(crate) fn medians(&self) -> [f64; 2] {
+    pub fn medians(&self) -> [f64; 2] {
         [median(self.peaks.clone()), median(self.bandwidths.clone())]
     }
 }

@@ -1,0 +1,72 @@
+//! Whether a model is whole and its values are made before they are used, for runtimes that take it for granted.
+
+use crate::error::Error;
+use crate::proto::{Graph, Model};
+use crate::scope::Scope;
+use crate::stored::check_stored;
+use crate::walk::walk;
+use std::collections::HashSet;
+
+/// Checks a model beyond its recurrent nodes: that every stored tensor is in the file and has the data that its dimensions
+/// ask for, and that every name stands for one value, which is made before it is used.
+///
+/// # Errors
+/// [`Error::Tensor`] and [`Error::Name`].
+pub fn check(model: &Model) -> Result<(), Error> {
+    let graph = model.graph()?;
+    walk(graph, "main".to_string(), None, &mut |scope| {
+        check_tensors(scope.graph)?;
+        check_outputs(scope)
+    })?;
+    check_order(graph, &mut HashSet::new())
+}
+
+/// Checks the tensors that a graph and the attributes of its nodes hold.
+fn check_tensors(graph: &Graph) -> Result<(), Error> {
+    let held = graph.node.iter().flat_map(|n| &n.attribute);
+    let held = held.flat_map(|a| a.t.as_deref().into_iter().chain(&a.tensors));
+    for t in graph.initializer.iter().chain(held) {
+        check_stored(t).map_err(|reason| Error::Tensor { tensor: t.name.clone(), reason })?;
+    }
+    Ok(())
+}
+
+fn check_outputs(scope: &Scope<'_>) -> Result<(), Error> {
+    let mut outputs = HashSet::new();
+    match scope.graph.output.iter().find(|o| !outputs.insert(&o.name)) {
+        Some(twice) => Err(scope.bad_name(&twice.name, "two outputs of the graph have it")),
+        None => Ok(()),
+    }
+}
+
+/// Checks that every value of `graph` is made before it is used. `known` are the values of the graphs around
+/// it.
+fn check_order<'m>(graph: &'m Graph, known: &mut HashSet<&'m str>) -> Result<(), Error> {
+    let stored = graph.initializer.iter().map(|t| t.name.as_str());
+    let mut made: Vec<&str> = stored.chain(graph.input.iter().map(|i| i.name.as_str())).collect();
+    made.extend(graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref()).map(|v| v.name.as_str()));
+    known.extend(&made);
+    let check = |known: &HashSet<&str>, name: &str| match known.contains(name) {
+        true => Ok(()),
+        false => Err(Error::Name {
+            graph: graph.name.clone(),
+            name: name.to_string(),
+            reason: "it is used, but no value has it by then".to_string(),
+        }),
+    };
+    for node in &graph.node {
+        node.input.iter().filter(|i| !i.is_empty()).try_for_each(|i| check(known, i))?;
+        for attribute in &node.attribute {
+            let graphs = attribute.g.as_deref().into_iter().chain(&attribute.graphs);
+            graphs.into_iter().try_for_each(|g| check_order(g, known))?;
+        }
+        let outputs = node.output.iter().map(String::as_str).filter(|o| !o.is_empty());
+        made.extend(outputs.clone());
+        known.extend(outputs);
+    }
+    graph.output.iter().try_for_each(|o| check(known, &o.name))?;
+    for name in made {
+        known.remove(name);
+    }
+    Ok(())
+}

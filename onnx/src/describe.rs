@@ -1,0 +1,166 @@
+//! The description of a recurrent node, and the verdict on its weights.
+
+use crate::error::Error;
+use crate::extent::Extent;
+use crate::fold::{Folder, NotConstant, NotConstantKind};
+use crate::node::{NodeDescription, RecurrentNode};
+use crate::scope::Scope;
+use crate::spec::{NodeSpec, Reader, Settings};
+use crate::stored::dtype_name;
+use crate::tensor::DType;
+use crate::weights::{INPUTS, NodeWeights, Weight, check_dtype};
+use rnnpack::Layout;
+
+/// The weights of a node, where they are constants; in the order of [`INPUTS`].
+struct Constants([Option<Result<Weight, NotConstant>>; 4]);
+
+impl Constants {
+    fn read(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Folder<'_>) -> Self {
+        let read = |(input, index): (&str, usize)| {
+            // An operator without peepholes has no input of that number.
+            let known = reader.op.inputs().get(index) == Some(&input);
+            reader.input(index).filter(|_| known).map(|value| folder.weight(scope, value))
+        };
+        Self(INPUTS.map(read))
+    }
+
+    fn known(&self) -> [Option<&Weight>; 4] {
+        self.0.each_ref().map(|w| w.as_ref()?.as_ref().ok())
+    }
+
+    /// The last dimension of `W` or `R`.
+    fn last_dim(&self, i: usize) -> Option<usize> {
+        let weight = self.known()[i]?;
+        weight.dims().last().copied().filter(|_| weight.dims().len() == 3)
+    }
+
+    /// Whether some weight is no constant here, and none is wrong.
+    fn only_not_constant(&self) -> bool {
+        let mut errors = self.0.iter().flatten().filter_map(|w| w.as_ref().err()).peekable();
+        errors.peek().is_some() && errors.all(|e| e.kind != NotConstantKind::Wrong)
+    }
+
+    /// All weights that are there, when all are constants.
+    fn all(&self, spec: &NodeSpec) -> Result<[Option<&Weight>; 4], Error> {
+        for (weight, (input, _)) in self.0.iter().zip(INPUTS) {
+            if let Some(Err(e)) = weight {
+                return Err(spec.bad_input(input, &e.reason));
+            }
+        }
+        Ok(self.known())
+    }
+}
+
+/// Whether a layer can be made of a node, and whether only constants are missing.
+struct Verdict {
+    weights: Result<NodeWeights, Error>,
+    awaits_weights: bool,
+}
+
+impl Verdict {
+    /// A node that is refused whatever its weights are.
+    fn refused(error: Error) -> Verdict {
+        Verdict { weights: Err(error), awaits_weights: false }
+    }
+
+    /// The verdict on a node whose attributes were read.
+    fn on(spec: &NodeSpec, constants: &Constants) -> Verdict {
+        let weights = constants.all(spec).and_then(|all| NodeWeights::of(spec, all));
+        Verdict { weights, awaits_weights: constants.only_not_constant() }
+    }
+}
+
+/// Describes the node that `reader` reads.
+pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Folder<'_>) -> RecurrentNode {
+    let constants = Constants::read(reader, scope, folder);
+    let read = reader.settings();
+    let settings = read.as_ref().ok().map(|(s, _)| *s);
+    let spec = read.and_then(|(settings, attributes)| reader.spec(&settings, &attributes));
+    let dtype = constants.known()[0].map(Weight::dtype).or_else(|| declared_dtype(reader, scope));
+    let verdict = match &spec {
+        Ok(spec) => {
+            let verdict = Verdict::on(spec, &constants);
+            let open = verdict.weights.is_ok() || verdict.awaits_weights;
+            let types = if open { check_types(spec, reader, scope, dtype) } else { Ok(()) };
+            types.map_or_else(Verdict::refused, |()| verdict)
+        }
+        Err(e) => Verdict::refused(e.clone()),
+    };
+    let node = reader.node;
+    let present = |values: &[String], names: &[&'static str]| {
+        names.iter().zip(values).filter(|(_, v)| !v.is_empty()).map(|(&n, _)| n).collect()
+    };
+    let [time, batch] = sequence_extents(reader, scope, settings);
+    let declared = |index| declared_size(reader, scope, index);
+    let description = NodeDescription {
+        name: reader.name.to_string(),
+        op: reader.op,
+        graph: scope.path.clone(),
+        opset: reader.opset,
+        direction: settings.map(|s| s.direction),
+        layout: settings.map(|s| s.layout),
+        cells: spec.map(|spec| spec.cells).unwrap_or_default(),
+        dtype,
+        input: constants.last_dim(0).or_else(|| declared(0)).or_else(|| declared(1)),
+        hidden: constants.last_dim(1).or(settings.and_then(|s| s.hidden)).or_else(|| declared(2)),
+        time,
+        batch,
+        attributes: node.attribute.iter().map(|a| (a.name.clone(), a.into())).collect(),
+        inputs: present(&node.input, reader.op.inputs()),
+        outputs: present(&node.output, reader.op.outputs()),
+        weight_bytes: constants.known().into_iter().flatten().map(Weight::stored_bytes).sum(),
+        refusal: verdict.weights.as_ref().err().cloned(),
+        awaits_weights: verdict.awaits_weights,
+    };
+    RecurrentNode { description, weights: verdict.weights }
+}
+
+/// The element type that the file declares for W or X.
+fn declared_dtype(reader: &Reader<'_>, scope: &Scope<'_>) -> Option<DType> {
+    let mut numbers = [1, 0].into_iter().filter_map(|i| scope.elem_type(reader.input(i)?));
+    numbers.next().and_then(DType::from_number)
+}
+
+/// Checks the element types that the file declares or stores: `dtype`, which the operator must have, and INT32 of
+/// `sequence_lens`.
+fn check_types(
+    spec: &NodeSpec,
+    reader: &Reader<'_>,
+    scope: &Scope<'_>,
+    dtype: Option<DType>,
+) -> Result<(), Error> {
+    const INT32: i32 = 6;
+    dtype.map_or(Ok(()), |dtype| check_dtype(spec, "W", dtype, dtype))?;
+    for (index, &input) in reader.op.inputs().iter().enumerate() {
+        let expected = if input == "sequence_lens" { Some(INT32) } else { dtype.map(DType::number) };
+        let found = reader.input(index).and_then(|value| scope.elem_type(value));
+        let (Some(expected), Some(found)) = (expected, found) else { continue };
+        if found != expected {
+            let reason = format!("it is {}, not {}", dtype_name(found), dtype_name(expected));
+            return Err(reader.bad_input(input, &reason));
+        }
+    }
+    Ok(())
+}
+
+/// The last of three dimensions that the file declares for an input: I of X and W, H of R.
+fn declared_size(reader: &Reader<'_>, scope: &Scope<'_>, index: usize) -> Option<usize> {
+    match scope.declared(reader.input(index)?)?.shape.as_ref()?.dim.as_slice() {
+        [_, _, last] => match Extent::from(last) {
+            Extent::Fixed(size) => Some(size),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// T and B as the file declares them for X.
+fn sequence_extents(reader: &Reader<'_>, scope: &Scope<'_>, settings: Option<Settings>) -> [Extent; 2] {
+    let declared = reader.input(0).and_then(|x| scope.declared(x)).and_then(|t| t.shape.as_ref());
+    match (declared.map(|shape| shape.dim.as_slice()), settings.map(|s| s.layout)) {
+        (Some([t, b, _]), Some(Layout::TimeMajor)) | (Some([b, t, _]), Some(Layout::BatchMajor)) => {
+            [t.into(), b.into()]
+        }
+        _ => [Extent::Unknown, Extent::Unknown],
+    }
+}

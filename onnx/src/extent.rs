@@ -1,0 +1,35 @@
+//! Dimensions, as far as a file tells them.
+
+use crate::proto::{self, DimensionValue};
+use std::fmt;
+
+/// What a file says about a dimension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// Its size.
+    Fixed(usize),
+    /// A name that stands for a size known only when the model runs.
+    Named(String),
+    /// Nothing, or a name of more than 128 bytes.
+    Unknown,
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(n) => f.pad(&n.to_string()),
+            Self::Named(name) => f.pad(name),
+            Self::Unknown => f.pad("?"),
+        }
+    }
+}
+
+impl From<&proto::Dimension> for Extent {
+    fn from(d: &proto::Dimension) -> Self {
+        match &d.value {
+            Some(DimensionValue::Value(v)) => usize::try_from(*v).map_or(Self::Unknown, Self::Fixed),
+            Some(DimensionValue::Param(p)) if (1..=128).contains(&p.len()) => Self::Named(p.clone()),
+            _ => Self::Unknown,
+        }
+    }
+}

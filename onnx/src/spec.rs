@@ -1,0 +1,174 @@
+//! What a recurrent node computes: its operator and its attributes, read and checked.
+
+use crate::attribute::{Attributes, BadAttribute, bad};
+use crate::cells;
+use crate::error::Error;
+use crate::operator::{OPSETS, RecurrentOp};
+use crate::proto;
+use rnnpack::{Cell, Direction, Layout};
+
+/// What a recurrent node computes, whatever its weights are. A runtime that knows weights only when a node runs reads this
+/// first, and packs later: see [`NodeWeights`](crate::NodeWeights).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NodeSpec {
+    /// The node's name.
+    pub name: String,
+    /// Its operator.
+    pub op: RecurrentOp,
+    /// The version of the standard operator set that it is of.
+    pub opset: i64,
+    /// Its direction.
+    pub direction: Direction,
+    /// The layout of X, Y and the states.
+    pub layout: Layout,
+    /// The attribute `hidden_size`, where it is given.
+    pub hidden: Option<usize>,
+    /// What a step of each direction computes.
+    pub cells: Vec<Cell>,
+}
+
+impl NodeSpec {
+    /// Reads a node of operator set `opset`, and calls it `name`.
+    ///
+    /// # Errors
+    /// [`Error::Node`], [`Error::Opset`], [`Error::Attribute`] or [`Error::Input`] for what the standard does not have.
+    pub fn read(node: &proto::Node, name: &str, op: RecurrentOp, opset: i64) -> Result<NodeSpec, Error> {
+        let reader = Reader { node, name, op, opset };
+        let (settings, attributes) = reader.settings()?;
+        reader.spec(&settings, &attributes)
+    }
+
+    /// The refusal of an input of this node, which is called as the standard calls it.
+    pub fn bad_input(&self, input: &str, reason: &str) -> Error {
+        Error::bad_input(&self.name, input, reason)
+    }
+
+    /// The refusal of an attribute of this node.
+    pub fn bad_attribute(&self, attribute: &str, reason: &str) -> Error {
+        Error::bad_attribute(&self.name, attribute, reason)
+    }
+}
+
+/// What the attributes of a recurrent node say about its shape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) direction: Direction,
+    pub(crate) layout: Layout,
+    pub(crate) hidden: Option<usize>,
+}
+
+/// A recurrent node, and all that its refusals depend on.
+pub(crate) struct Reader<'n> {
+    pub(crate) node: &'n proto::Node,
+    pub(crate) name: &'n str,
+    pub(crate) op: RecurrentOp,
+    pub(crate) opset: i64,
+}
+
+impl<'n> Reader<'n> {
+    /// Checks the operator's version and arity, and reads the attributes that say which way and how large.
+    pub(crate) fn settings(&self) -> Result<(Settings, Attributes<'n>), Error> {
+        self.check_operator()?;
+        let read = || -> Result<_, BadAttribute> {
+            let attributes = Attributes::read(self.node, &self.op.attributes(self.opset))?;
+            self.check_output_sequence(&attributes)?;
+            Ok((shape_settings(&attributes)?, attributes))
+        };
+        read().map_err(|e| self.bad_attribute(&e.attribute, &e.reason))
+    }
+
+    /// Reads what a step computes, for each direction.
+    pub(crate) fn spec(&self, settings: &Settings, attributes: &Attributes<'n>) -> Result<NodeSpec, Error> {
+        let &Settings { direction, layout, hidden } = settings;
+        let cells = cells::read(self.op, direction.count(), attributes)
+            .map_err(|e| self.bad_attribute(&e.attribute, &e.reason))?;
+        let (name, op, opset) = (self.name.to_string(), self.op, self.opset);
+        Ok(NodeSpec { name, op, opset, direction, layout, hidden, cells })
+    }
+
+    fn check_operator(&self) -> Result<(), Error> {
+        let node = self.node;
+        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+            return Err(self.refuse("it is not of the standard operator set"));
+        }
+        if !OPSETS.contains(&self.opset) {
+            let reason = format!("{} is known in {} to {}", self.op, OPSETS.start(), OPSETS.end());
+            let subject = format!("node `{}`", self.name);
+            return Err(Error::Opset { subject, version: Some(self.opset), reason });
+        }
+        for (what, found, known) in [
+            ("inputs", node.input.len(), self.op.inputs().len()),
+            ("outputs", node.output.len(), self.op.outputs().len()),
+        ] {
+            if found > known {
+                let reason = format!("it has {found} {what}, but {} has at most {known}", self.op);
+                return Err(self.refuse(&reason));
+            }
+        }
+        if self.op == RecurrentOp::Gru && self.opset < 3 && !self.has_output("Y_h") {
+            return Err(self.refuse("it has no output `Y_h`, which is optional from operator set 3 only"));
+        }
+        match self.op.inputs()[..3].iter().enumerate().find(|&(i, _)| self.input(i).is_none()) {
+            Some((_, missing)) => Err(self.bad_input(missing, "it is missing")),
+            None => Ok(()),
+        }
+    }
+
+    /// `output_sequence`, which operator sets 1 to 6 have: with 1, `Y` is an output that must be there.
+    fn check_output_sequence(&self, attributes: &Attributes<'_>) -> Result<(), BadAttribute> {
+        match attributes.flag("output_sequence")? && !self.has_output("Y") {
+            true => bad("output_sequence", "1, but the node has no output `Y`"),
+            false => Ok(()),
+        }
+    }
+
+    /// The name of the value at input `index`, when the input is present.
+    pub(crate) fn input(&self, index: usize) -> Option<&'n str> {
+        self.node.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    fn has_output(&self, name: &str) -> bool {
+        let index = self.op.outputs().iter().position(|&o| o == name);
+        index.and_then(|i| self.node.output.get(i)).is_some_and(|o| !o.is_empty())
+    }
+
+    pub(crate) fn bad_input(&self, input: &str, reason: &str) -> Error {
+        Error::bad_input(self.name, input, reason)
+    }
+
+    fn bad_attribute(&self, attribute: &str, reason: &str) -> Error {
+        Error::bad_attribute(self.name, attribute, reason)
+    }
+
+    fn refuse(&self, reason: &str) -> Error {
+        let op = match self.node.domain.as_str() {
+            "" => self.node.op_type.clone(),
+            domain => format!("{domain}.{}", self.node.op_type),
+        };
+        Error::Node { node: self.name.to_string(), op, reason: reason.to_string() }
+    }
+}
+
+/// Reads the attributes that every recurrent operator has.
+fn shape_settings(attributes: &Attributes<'_>) -> Result<Settings, BadAttribute> {
+    let direction = match attributes.text("direction")? {
+        None | Some("forward") => Direction::Forward,
+        Some("reverse") => Direction::Reverse,
+        Some("bidirectional") => Direction::Bidirectional,
+        Some(other) => return bad("direction", format!("`{other}` is no direction")),
+    };
+    let layout = match attributes.int("layout")? {
+        None | Some(0) => Layout::TimeMajor,
+        Some(1) => Layout::BatchMajor,
+        Some(other) => return bad("layout", format!("{other} is no layout")),
+    };
+    let hidden = match attributes.int("hidden_size")? {
+        None => None,
+        Some(h) => match usize::try_from(h) {
+            Ok(h) if h > 0 => Some(h),
+            _ => return bad("hidden_size", format!("{h} is no size")),
+        },
+    };
+    Ok(Settings { direction, layout, hidden })
+}

@@ -1,0 +1,199 @@
+//! Tensors as a file stores them: checked, read and written.
+
+use crate::brief::List;
+use crate::proto;
+use crate::tensor::{DType, Tensor, TensorData, element_count};
+use half::{bf16, f16};
+
+impl Tensor {
+    /// Reads a tensor of a file. `Err` says what is wrong with it.
+    pub(crate) fn from_proto(t: &proto::Tensor) -> Result<Tensor, String> {
+        let dims = check_stored(t)?;
+        let dtype = DType::from_number(t.data_type)
+            .ok_or_else(|| format!("it is {}, which is not read", dtype_name(t.data_type)))?;
+        let data = if t.raw_data.is_empty() { typed_data(t, dtype)? } else { raw_data(&t.raw_data, dtype) };
+        Tensor::from_data(dims, data).map_err(|e| e.to_string())
+    }
+
+    /// The tensor as a file stores it under `name`.
+    pub fn to_proto(&self, name: &str) -> proto::Tensor {
+        let dims = self.dims().iter().map(|&d| d as i64).collect();
+        let raw_data = match self.data() {
+            TensorData::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::F64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::U8(v) => v.clone(),
+            TensorData::I8(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::Bool(v) => v.iter().map(|&x| x.into()).collect(),
+            TensorData::F16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::BF16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        };
+        let data_type = self.dtype().number();
+        proto::Tensor { name: name.to_string(), dims, data_type, raw_data, ..Default::default() }
+    }
+}
+
+/// Checks that a stored tensor is whole: in this file, dimensions that multiply, and exactly the data that
+/// they ask for. Returns the dimensions.
+pub(crate) fn check_stored(t: &proto::Tensor) -> Result<Vec<usize>, String> {
+    if t.data_location != 0 || !t.external_data.is_empty() {
+        return Err("its data is in an external file, which is not read".into());
+    }
+    let dims = t
+        .dims
+        .iter()
+        .map(|&d| usize::try_from(d).map_err(|_| format!("dimension {d} in {}", List(&t.dims))))
+        .collect::<Result<Vec<usize>, String>>()?;
+    let count = element_count(&dims).ok_or_else(|| format!("the product of {} overflows", List(&dims)))?;
+    let storage = storage(t.data_type).ok_or_else(|| format!("unknown element type {}", t.data_type))?;
+    let typed = storage.typed_len(t);
+    let all = [
+        t.float_data.len(),
+        t.int32_data.len(),
+        t.string_data.len(),
+        t.int64_data.len(),
+        t.double_data.len(),
+        t.uint64_data.len(),
+    ];
+    if all.iter().sum::<usize>() != typed || (typed > 0 && !t.raw_data.is_empty()) {
+        return Err("its data is in a field of another element type, or in two fields".into());
+    }
+    if !t.raw_data.is_empty() || typed == 0 {
+        let expected = storage.raw_bytes(count).ok_or("strings cannot be raw data")?;
+        if t.raw_data.len() != expected {
+            let found = t.raw_data.len();
+            return Err(format!("{found} bytes of raw data, where {} needs {expected}", List(&dims)));
+        }
+    } else if typed != storage.typed_values(count) {
+        let expected = storage.typed_values(count);
+        return Err(format!("{typed} values, where {} needs {expected}", List(&dims)));
+    }
+    Ok(dims)
+}
+
+/// How `TensorProto` stores an element type: its name, its bits in raw data, and its typed field.
+struct Storage {
+    name: &'static str,
+    bits: usize,
+    field: Field,
+}
+
+/// The typed field of `TensorProto` that holds an element type.
+#[derive(Clone, Copy, PartialEq)]
+enum Field {
+    Float,
+    Int32,
+    Str,
+    Int64,
+    Double,
+    Uint64,
+}
+
+/// The storage of an element type, by its number in `TensorProto.DataType`.
+fn storage(number: i32) -> Option<Storage> {
+    use Field::{Double, Float, Int32, Int64, Str, Uint64};
+    let (name, bits, field) = match number {
+        1 => ("FLOAT", 32, Float),
+        2 => ("UINT8", 8, Int32),
+        3 => ("INT8", 8, Int32),
+        4 => ("UINT16", 16, Int32),
+        5 => ("INT16", 16, Int32),
+        6 => ("INT32", 32, Int32),
+        7 => ("INT64", 64, Int64),
+        8 => ("STRING", 0, Str),
+        9 => ("BOOL", 8, Int32),
+        10 => ("FLOAT16", 16, Int32),
+        11 => ("DOUBLE", 64, Double),
+        12 => ("UINT32", 32, Uint64),
+        13 => ("UINT64", 64, Uint64),
+        14 => ("COMPLEX64", 64, Float),
+        15 => ("COMPLEX128", 128, Double),
+        16 => ("BFLOAT16", 16, Int32),
+        17 => ("FLOAT8E4M3FN", 8, Int32),
+        18 => ("FLOAT8E4M3FNUZ", 8, Int32),
+        19 => ("FLOAT8E5M2", 8, Int32),
+        20 => ("FLOAT8E5M2FNUZ", 8, Int32),
+        21 => ("UINT4", 4, Int32),
+        22 => ("INT4", 4, Int32),
+        23 => ("FLOAT4E2M1", 4, Int32),
+        24 => ("FLOAT8E8M0", 8, Int32),
+        _ => return None,
+    };
+    Some(Storage { name, bits, field })
+}
+
+impl Storage {
+    /// The bytes of raw data that `count` elements take; `None` for strings unless there are none.
+    fn raw_bytes(&self, count: usize) -> Option<usize> {
+        match self.bits {
+            0 => (count == 0).then_some(0),
+            4 => Some(count.div_ceil(2)),
+            bits => count.checked_mul(bits / 8),
+        }
+    }
+
+    /// How many values of the typed field `count` elements take.
+    fn typed_values(&self, count: usize) -> usize {
+        match self.bits {
+            4 => count.div_ceil(2),
+            64 if self.field == Field::Float => count.saturating_mul(2),
+            128 => count.saturating_mul(2),
+            _ => count,
+        }
+    }
+
+    /// How many values the typed field holds.
+    fn typed_len(&self, t: &proto::Tensor) -> usize {
+        match self.field {
+            Field::Float => t.float_data.len(),
+            Field::Int32 => t.int32_data.len(),
+            Field::Str => t.string_data.len(),
+            Field::Int64 => t.int64_data.len(),
+            Field::Double => t.double_data.len(),
+            Field::Uint64 => t.uint64_data.len(),
+        }
+    }
+}
+
+/// The name that the standard gives to an element type, by its number in `TensorProto.DataType`.
+pub fn dtype_name(number: i32) -> String {
+    storage(number).map_or_else(|| format!("element type {number}"), |s| s.name.to_string())
+}
+
+/// The elements in the typed field of `t`.
+fn typed_data(t: &proto::Tensor, dtype: DType) -> Result<TensorData, String> {
+    fn narrow<T: TryFrom<i32>>(values: &[i32]) -> Result<Vec<T>, String> {
+        let one = |&v: &i32| T::try_from(v).map_err(|_| format!("value {v} does not fit its element type"));
+        values.iter().map(one).collect()
+    }
+    Ok(match dtype {
+        DType::F32 => TensorData::F32(t.float_data.clone()),
+        DType::F64 => TensorData::F64(t.double_data.clone()),
+        DType::I64 => TensorData::I64(t.int64_data.clone()),
+        DType::I32 => TensorData::I32(t.int32_data.clone()),
+        DType::U8 => TensorData::U8(narrow(&t.int32_data)?),
+        DType::I8 => TensorData::I8(narrow(&t.int32_data)?),
+        DType::Bool => TensorData::Bool(t.int32_data.iter().map(|&v| v != 0).collect()),
+        DType::F16 => TensorData::F16(narrow(&t.int32_data)?.into_iter().map(f16::from_bits).collect()),
+        DType::BF16 => TensorData::BF16(narrow(&t.int32_data)?.into_iter().map(bf16::from_bits).collect()),
+    })
+}
+
+/// The elements in raw data, which is little-endian and of the right length.
+fn raw_data(raw: &[u8], dtype: DType) -> TensorData {
+    fn read<const N: usize, T>(raw: &[u8], one: fn([u8; N]) -> T) -> Vec<T> {
+        raw.as_chunks::<N>().0.iter().map(|&b| one(b)).collect()
+    }
+    match dtype {
+        DType::F32 => TensorData::F32(read(raw, f32::from_le_bytes)),
+        DType::F64 => TensorData::F64(read(raw, f64::from_le_bytes)),
+        DType::I64 => TensorData::I64(read(raw, i64::from_le_bytes)),
+        DType::I32 => TensorData::I32(read(raw, i32::from_le_bytes)),
+        DType::U8 => TensorData::U8(raw.to_vec()),
+        DType::I8 => TensorData::I8(read(raw, i8::from_le_bytes)),
+        DType::Bool => TensorData::Bool(raw.iter().map(|&b| b != 0).collect()),
+        DType::F16 => TensorData::F16(read(raw, f16::from_le_bytes)),
+        DType::BF16 => TensorData::BF16(read(raw, bf16::from_le_bytes)),
+    }
+}

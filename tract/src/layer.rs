@@ -1,0 +1,133 @@
+//! The layer of a recurrent node, in f32, in f64, or by the reference, and calls of it.
+
+use crate::round::odd_f32;
+use crate::settings::Kernels;
+use rnnpack::{
+    Cell, Dims, Error, LayerF64, Scratch, ScratchF64, Sequence, Shape, State, View, ViewMut, reference,
+};
+use rnnpack_onnx::{DType, NodeWeights};
+use tract_onnx::tract_hir::internal::*;
+
+/// A layer that can be run, and the element type of its node.
+pub(crate) struct Layer {
+    pub(crate) body: Body,
+    pub(crate) dtype: DType,
+}
+
+pub(crate) enum Body {
+    Single(rnnpack::Layer),
+    Double(LayerF64),
+    Reference(NodeWeights),
+}
+
+impl Layer {
+    pub(crate) fn new(weights: NodeWeights, kernels: Kernels) -> Result<Layer, Error> {
+        let dtype = weights.dtype();
+        let body = match kernels {
+            Kernels::Reference64 => Body::Reference(weights),
+            _ if weights.is_f64() => Body::Double(LayerF64::new(&weights.view()?)?),
+            _ => Body::Single(rnnpack::Layer::new(&weights.view()?)?),
+        };
+        Ok(Layer { body, dtype })
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        match &self.body {
+            Body::Single(layer) => layer.shape(),
+            Body::Double(layer) => layer.shape(),
+            Body::Reference(weights) => weights.shape(),
+        }
+    }
+
+    pub(crate) fn cell(&self) -> &Cell {
+        match &self.body {
+            Body::Single(layer) => layer.cell(),
+            Body::Double(layer) => layer.cell(),
+            Body::Reference(weights) => &weights.cells()[0],
+        }
+    }
+
+    /// The element type of the node's values in tract.
+    pub(crate) fn datum(&self) -> DatumType {
+        match self.dtype {
+            DType::F64 => DatumType::F64,
+            DType::F16 => DatumType::F16,
+            _ => DatumType::F32,
+        }
+    }
+}
+
+impl std::fmt::Debug for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.dtype, self.shape())
+    }
+}
+
+/// What a layer computes in: f32 or f64.
+pub(crate) trait Float: Datum + Copy + rnnpack::Element + rnnpack_onnx::Element + Into<f64> {
+    type Scratch: Default;
+
+    /// The number for a result of the f64 reference; `half` says that it will be rounded to half precision.
+    fn rounded(v: f64, half: bool) -> Self;
+}
+
+impl Float for f32 {
+    type Scratch = Scratch;
+
+    fn rounded(v: f64, half: bool) -> f32 {
+        if half { odd_f32(v) } else { v as f32 }
+    }
+}
+
+impl Float for f64 {
+    type Scratch = ScratchF64;
+
+    fn rounded(v: f64, _: bool) -> f64 {
+        v
+    }
+}
+
+/// The tensors of a call, beside the states.
+pub(crate) struct Call<'a, F> {
+    pub(crate) x: View<'a, F>,
+    pub(crate) lens: Option<&'a [i32]>,
+    pub(crate) y: Option<ViewMut<'a, F>>,
+}
+
+impl<'a, F: rnnpack::Element> Call<'a, F> {
+    pub(crate) fn sequence(self) -> Sequence<'a, F> {
+        Sequence::views(self.x, self.y).optional_lens(self.lens)
+    }
+}
+
+/// The layer by the f64 reference: the state is widened, and results are rounded at the end.
+pub(crate) fn forward_f64<F: Float>(
+    weights: &NodeWeights,
+    Call { x, lens, mut y }: Call<'_, F>,
+    state: &mut State<F>,
+) -> Result<(), Error>
+where
+    f64: From<F>,
+{
+    let Dims { time, batch, .. } = x.dims();
+    let Shape { hidden, direction, .. } = weights.shape();
+    let half = matches!(weights.dtype(), DType::F16 | DType::BF16);
+    let round =
+        |wide: &[f64], to: &mut [F]| to.iter_mut().zip(wide).for_each(|(to, &v)| *to = F::rounded(v, half));
+    for (d, weights) in weights.view::<F>()?.directions().iter().enumerate() {
+        let cells = if weights.cell().has_cell_state() { batch * hidden } else { 0 };
+        let (h, c) = (d * batch * hidden.., d * cells..);
+        let widen = |v: &[F]| v.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+        let mut wide_h = widen(&state.h()[h.clone()][..batch * hidden]);
+        let mut wide_c = widen(&state.c()[c.clone()][..cells]);
+        let reverse = direction.is_reverse(d);
+        let wide = reference::forward::<F, f64>(weights, x, lens, reverse, &mut wide_h, &mut wide_c)?;
+        round(&wide_h, &mut state.h_mut()[h]);
+        round(&wide_c, &mut state.c_mut()[c]);
+        let Some(y) = &mut y else { continue };
+        for (i, row) in wide.chunks_exact(hidden).enumerate().take(time * batch) {
+            round(row, y.row_mut(i / batch, d, i % batch));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! Loading: a file decoded once and checked, prepared for tract, and planned.
+
+use crate::body::{self, keeps_only_memory};
+use crate::convert;
+use crate::error::{Error, value_error};
+use crate::loaded::Loaded;
+use crate::model::Model;
+use crate::register::register;
+use crate::settings::{Kernels, Settings};
+use crate::value::ValueSpec;
+use crate::{bf16, comparison, guard, if_op, loop_op, messages, own_operator, prepare};
+use rnnpack_onnx::{
+    DType, Error as OnnxError, Extent, NodeDescription, RecurrentNode, Tensor, nodes_of, proto,
+};
+use std::collections::HashSet;
+use std::path::Path;
+use tract_onnx::pb;
+use tract_onnx::tract_hir::internal::*;
+
+/// Loads a [`Model`], with everything that has to be known before.
+///
+/// ```no_run
+/// use rnnpack_tract::{Loader, Tensor};
+/// # fn main() -> Result<(), rnnpack_tract::Error> {
+/// let vad = Loader::new()
+///     .bind("sr", Tensor::scalar(16_000i64))
+///     .shape("input", &[1, 576])
+///     .load_path("silero_vad.onnx")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Loader {
+    bindings: Vec<(String, Tensor)>,
+    shapes: Vec<(String, Vec<usize>)>,
+    kernels: Kernels,
+    threads: usize,
+}
+
+impl Loader {
+    /// No input bound, no shape given, rnnpack's kernels on one thread.
+    pub fn new() -> Self {
+        Self { threads: 1, ..Self::default() }
+    }
+
+    /// Makes the input `name` a constant, so that what depends on it alone (a branch of an `If`) is decided
+    /// at load. The model then has no such input.
+    #[must_use]
+    pub fn bind(mut self, name: &str, value: Tensor) -> Self {
+        self.bindings.push((name.to_string(), value));
+        self
+    }
+
+    /// Fixes the dimensions of the input `name`. A dimension that the model names has that size wherever the
+    /// name stands. Dimensions that are not fixed may differ from call to call.
+    #[must_use]
+    pub fn shape(mut self, name: &str, dims: &[usize]) -> Self {
+        self.shapes.push((name.to_string(), dims.to_vec()));
+        self
+    }
+
+    /// What computes the recurrent nodes.
+    #[must_use]
+    pub fn kernels(mut self, kernels: Kernels) -> Self {
+        self.kernels = kernels;
+        self
+    }
+
+    /// Threads over which a recurrent node shares its batch rows: 1 is the calling thread, 0 as many as rayon
+    /// has. The results have the same bits. For nodes of f64 it is always 1.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Loads the model in the file at `path`.
+    ///
+    /// # Errors
+    /// [`OnnxError::File`] where the file cannot be read, and those of [`Loader::load`].
+    pub fn load_path(&self, path: impl AsRef<Path>) -> Result<Model, Error> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path)
+            .map_err(|e| OnnxError::File { path: path.display().to_string(), reason: e.to_string() })?;
+        self.load(&bytes)
+    }
+
+    /// Loads a model.
+    ///
+    /// The file's own claims are checked before tract sees them: stored tensors must hold the data that their
+    /// dimensions ask for, in this file, and every name must stand for one value. Panics of tract are caught
+    /// (not where a program is built with `panic = "abort"`). What tract computes from constants while it
+    /// loads, and what the model's other operators allocate when it runs, has no bound: do not load a hostile
+    /// model without a limit on memory and time around it. Nor has a `Loop` an end that its count and condition
+    /// do not give it; it allocates for the iterations that it ran, whatever count it announces.
+    ///
+    /// # Errors
+    /// [`Error::Onnx`]: a recurrent node asks for something that the standard does not have, or with
+    /// [`Kernels::Tract`] for something that tract computes wrongly; an operator would compute bfloat16; a binding or
+    /// shape does not fit, the bytes are no proper model, or tract refuses it.
+    pub fn load(&self, bytes: &[u8]) -> Result<Model, Error> {
+        let mut model = proto::decode(bytes)?;
+        rnnpack_onnx::check(&model)?;
+        prepare::screen(model.graph()?)?;
+        let bindings: Vec<(&str, &Tensor)> = self.bindings.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let nodes = nodes_of(&model, &bindings)?;
+        nodes.iter().try_for_each(|node| self.check_node(node))?;
+        // tract finds the weights in the graph: these would be there a second time.
+        let nodes: Vec<NodeDescription> = nodes.into_iter().map(RecurrentNode::into_description).collect();
+        if let Some(graph) = &mut model.graph {
+            prepare::bind(graph, &self.bindings)?;
+        }
+        let mut model = messages::model(model);
+        let mut bf16 = HashSet::new();
+        if let Some(graph) = &mut model.graph {
+            prepare::declare_shapes(graph, &self.shapes)?;
+            prepare::name_nodes(graph, &nodes);
+            bf16 = bf16::rewrite(graph, self.kernels != Kernels::Tract)?;
+            prepare::close_bodies(graph);
+        }
+        Error::caught("load", || self.plan(model, nodes, &bf16))
+    }
+
+    /// Refuses a recurrent node that is wrong or would be computed wrongly. Weights that are no constants yet may become
+    /// so by tract's constant propagation, and are else packed when the node runs.
+    fn check_node(&self, node: &NodeDescription) -> Result<(), OnnxError> {
+        if self.kernels == Kernels::Tract {
+            own_operator::check(node)?;
+        }
+        node.refusal().filter(|_| !node.awaits_weights()).map_or(Ok(()), |e| Err(e.clone()))
+    }
+
+    fn plan(
+        &self,
+        model: pb::ModelProto,
+        nodes: Vec<NodeDescription>,
+        bf16: &HashSet<String>,
+    ) -> TractResult<Model> {
+        let mut template = InferenceModel::default();
+        Settings { kernels: self.kernels, threads: self.threads }.hand_to(&mut template);
+        let parsed = self.operators().parse_with_template(&model, None, template)?;
+        ensure!(parsed.unresolved_inputs.is_empty(), "no value is named {:?}", parsed.unresolved_inputs);
+        let graph = model.graph.as_ref().context("no graph")?;
+        let stored = |name: &String| graph.initializer.iter().any(|t| &t.name == name);
+        let names = graph.input.iter().map(|info| info.name.clone());
+        let inputs: Vec<String> = names.filter(|name| !stored(name)).collect();
+        let outputs: Vec<String> = graph.output.iter().map(|info| info.name.clone()).collect();
+        // tract has copied what it keeps.
+        drop(model);
+        let mut model = parsed.model;
+        name_unknown_dims(&mut model)?;
+        let mut model = model.into_typed()?;
+        guard::guard(&mut model)?;
+        body::return_integers(&mut model)?;
+        let model = model.into_optimized()?;
+        let inputs = specs(inputs, bf16, &model, TypedModel::input_fact)?;
+        let outputs = specs(outputs, bf16, &model, TypedModel::output_fact)?;
+        let reusable = keeps_only_memory(&model);
+        let plan = TypedSimplePlan::new(model)?;
+        Ok(Model::new(Loaded { plan, inputs, outputs, nodes, reusable }))
+    }
+
+    /// tract's operators, with ours in place of those that it lacks or gets wrong.
+    fn operators(&self) -> tract_onnx::Onnx {
+        let mut onnx = tract_onnx::onnx();
+        onnx.op_register.insert(bf16::ROUND, bf16::build);
+        comparison::register(&mut onnx);
+        onnx.op_register.insert("If", if_op::build);
+        onnx.op_register.insert("Loop", loop_op::build_loop);
+        onnx.op_register.insert("Scan", loop_op::build_scan);
+        if self.kernels != Kernels::Tract {
+            register(&mut onnx);
+        }
+        onnx
+    }
+}
+
+impl Model {
+    /// Loads a model with no input bound and no shape given: see [`Loader`].
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub fn load(bytes: &[u8]) -> Result<Model, Error> {
+        Loader::new().load(bytes)
+    }
+}
+
+/// Gives a symbol to every dimension of an input that has none.
+fn name_unknown_dims(model: &mut InferenceModel) -> TractResult<()> {
+    for i in 0..model.inputs.len() {
+        let outlet = model.inputs[i];
+        let name = model.node(outlet.node).name.clone();
+        let shape = &model.input_fact(i)?.shape;
+        if shape.rank().concretize().is_none() {
+            let reason = "the model does not say how many dimensions it has: give its shape";
+            return Err(TractError::new(value_error(&name, reason)));
+        }
+        let dims: Vec<Option<TDim>> = shape.dims().map(|d| d.concretize()).collect();
+        for (axis, _) in dims.iter().enumerate().filter(|(_, d)| d.is_none()) {
+            let symbol = model.symbols.new_with_prefix("dim");
+            model.input_fact_mut(i)?.shape.set_dim(axis, symbol.to_dim());
+        }
+    }
+    Ok(())
+}
+
+/// What a planned model says of its inputs or outputs, which are called by `names`.
+fn specs(
+    names: Vec<String>,
+    bf16: &HashSet<String>,
+    model: &TypedModel,
+    fact: impl Fn(&TypedModel, usize) -> TractResult<&TypedFact>,
+) -> TractResult<Vec<ValueSpec>> {
+    let one = |(i, name): (usize, String)| {
+        let fact = fact(model, i)?;
+        let dtype = convert::dtype(fact.datum_type).ok_or_else(|| {
+            TractError::new(value_error(
+                &name,
+                format!("elements of type {:?} are not read", fact.datum_type),
+            ))
+        })?;
+        let dtype = if bf16.contains(&name) { DType::BF16 } else { dtype };
+        let extent = |dim: &TDim| match dim.to_usize() {
+            Ok(n) => Extent::Fixed(n),
+            Err(_) => Extent::Named(dim.to_string()),
+        };
+        Ok(ValueSpec { name, dtype, dims: fact.shape.iter().map(extent).collect() })
+    };
+    names.into_iter().enumerate().map(one).collect()
+}

@@ -1,0 +1,84 @@
+//! What a recurrent node keeps from one call to the next.
+
+use crate::layer::{Float, Layer};
+use rnnpack::{Error, Shape, State};
+use std::sync::Arc;
+use tract_onnx::tract_hir::internal::*;
+
+/// What a node keeps from one call to the next: memory, and the weights that it packed last.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) single: Part<f32>,
+    pub(crate) double: Part<f64>,
+    pub(crate) packed: Option<Packed>,
+}
+
+/// Memory of a layer that computes in `F`.
+pub(crate) struct Part<F: Float> {
+    state: Option<(Shape, State<F>)>,
+    scratch: F::Scratch,
+}
+
+impl<F: Float> Default for Part<F> {
+    fn default() -> Self {
+        Self { state: None, scratch: F::Scratch::default() }
+    }
+}
+
+impl<F: Float> Part<F> {
+    /// The state at zeros for `batch` rows of `layer`, and the scratch.
+    pub(crate) fn start(
+        &mut self,
+        layer: &Layer,
+        batch: usize,
+    ) -> Result<(&mut State<F>, &mut F::Scratch), Error> {
+        let shape = layer.shape();
+        let state = match self.state.take() {
+            Some((of, mut state)) if of == shape && state.batch() == batch => {
+                state.reset();
+                state
+            }
+            _ => State::zeros(layer.cell(), shape, batch)?,
+        };
+        Ok((&mut self.state.insert((shape, state)).1, &mut self.scratch))
+    }
+}
+
+/// Weights that are no constants, as they were packed last.
+pub(crate) struct Packed {
+    /// The tensors, which cannot change while they are held.
+    pub(crate) from: [Option<Arc<Tensor>>; 4],
+    pub(crate) layer: Arc<Layer>,
+}
+
+impl Packed {
+    /// Whether the layer is the one of these weights.
+    pub(crate) fn is_of(&self, weights: &[Option<Arc<Tensor>>; 4]) -> bool {
+        self.from.iter().zip(weights).all(|pair| match pair {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || same_contents(a, b),
+            (None, None) => true,
+            _ => false,
+        })
+    }
+}
+
+/// Whether two tensors have the same bits.
+fn same_contents(a: &Tensor, b: &Tensor) -> bool {
+    a.datum_type() == b.datum_type()
+        && a.shape() == b.shape()
+        && [a, b].iter().all(|t| t.try_as_plain_ram().is_ok())
+        && a.as_bytes() == b.as_bytes()
+}
+
+impl Clone for Memory {
+    /// Another node's memory: there is nothing in it to copy.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("memory of a layer")
+    }
+}

@@ -1,0 +1,81 @@
+//! What the parser knows about a recurrent node: its form, its element type and its axes.
+
+use crate::convert;
+use crate::settings::Settings;
+use rnnpack::Layout;
+use rnnpack_onnx::{DType, NodeSpec, RecurrentOp};
+use tract_onnx::tract_hir::internal::*;
+
+/// Where the inputs `X, W, R, B, sequence_lens, initial_h, initial_c, P` are among those that are wired.
+pub(crate) type InputSlots = [Option<usize>; 8];
+
+/// What the parser knows about a recurrent node.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    /// Its name, operator and attributes.
+    pub(crate) node: NodeSpec,
+    /// Its numbers are of bf16, carried as f32.
+    pub(crate) bf16: bool,
+    /// Where `Y, Y_h, Y_c` are among the outputs.
+    pub(crate) outputs: [Option<usize>; 3],
+    pub(crate) computed: Settings,
+}
+
+impl Spec {
+    pub(crate) fn axes(&self) -> Axes {
+        match self.node.layout {
+            Layout::TimeMajor => Axes { time: 0, batch: 1, y: [0, 1, 2], state: [0, 1] },
+            Layout::BatchMajor => Axes { time: 1, batch: 0, y: [1, 2, 0], state: [1, 0] },
+        }
+    }
+
+    pub(crate) fn bad_input(&self, input: &str, reason: String) -> TractError {
+        TractError::new(self.node.bad_input(input, &reason))
+    }
+
+    pub(crate) fn check_rank(&self, input: &str, found: i64, expected: i64) -> TractResult<()> {
+        match found == expected {
+            true => Ok(()),
+            false => Err(self.bad_input(input, format!("it has {found} dimensions, not {expected}"))),
+        }
+    }
+
+    /// Refuses an input whose element type is not `expected`.
+    pub(crate) fn check_type(&self, input: &str, found: DatumType, expected: DatumType) -> TractResult<()> {
+        let name = |dt: DatumType| match convert::dtype(dt) {
+            Some(_) if self.bf16 && dt == f32::datum_type() => DType::BF16.to_string(),
+            Some(dt) => dt.to_string(),
+            None => format!("{dt:?}"),
+        };
+        match found == expected {
+            true => Ok(()),
+            false => Err(self.bad_input(input, format!("it is {}, not {}", name(found), name(expected)))),
+        }
+    }
+
+    /// Refuses an element type that the operator does not have.
+    pub(crate) fn check_known(&self, found: DatumType) -> TractResult<()> {
+        let dtype = if self.bf16 { Some(DType::BF16) } else { convert::dtype(found) };
+        let known = RecurrentOp::dtypes(self.node.opset);
+        if dtype.is_some_and(|dtype| known.contains(&dtype)) {
+            return Ok(());
+        }
+        let known: Vec<String> = known.iter().map(DType::to_string).collect();
+        let found = dtype.map_or_else(|| format!("{found:?}"), |dtype| dtype.to_string());
+        let (op, opset) = (self.node.op, self.node.opset);
+        let reason = format!("it is {found}, where {op} of operator set {opset} has {}", known.join(", "));
+        Err(self.bad_input("X", reason))
+    }
+}
+
+/// Which axis of X, Y and the states is which.
+pub(crate) struct Axes {
+    /// Time in X.
+    pub(crate) time: usize,
+    /// Batch in X.
+    pub(crate) batch: usize,
+    /// Time, direction and batch in Y; the hidden size is its axis 3.
+    pub(crate) y: [usize; 3],
+    /// Direction and batch in the states; the hidden size is their axis 2.
+    pub(crate) state: [usize; 2],
+}

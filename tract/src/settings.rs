@@ -1,0 +1,50 @@
+//! What computes the recurrent nodes of a model, and the way of that to the builders of operators.
+
+use tract_onnx::tract_hir::internal::*;
+
+/// What computes the recurrent nodes of a [`Model`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Kernels {
+    /// rnnpack's kernels.
+    #[default]
+    Rnnpack,
+    /// The naive reference in f64, whose results are rounded once at the end of a node: to judge accuracy.
+    Reference64,
+    /// tract's own operator, as an independent check. A model with a node for which it is known to give wrong
+    /// numbers is refused, naming the attribute or input that it ignores.
+    Tract,
+}
+
+/// What the builders of operators have to know, which are plain functions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) kernels: Kernels,
+    /// Threads of a recurrent node; 0 is as many as rayon has.
+    pub(crate) threads: usize,
+}
+
+/// The property of a model under construction that holds them.
+const PROPERTY: &str = "rnnpack.settings";
+
+impl Settings {
+    /// rnnpack's kernels on the calling thread.
+    pub(crate) const DEFAULT: Settings = Settings { kernels: Kernels::Rnnpack, threads: 1 };
+
+    /// Hands them to the builders of a model's operators.
+    pub(crate) fn hand_to(self, template: &mut InferenceModel) {
+        let kernels = [Kernels::Rnnpack, Kernels::Reference64, Kernels::Tract];
+        let kernels = kernels.iter().position(|&k| k == self.kernels).unwrap_or_default();
+        let property = tensor1(&[kernels as i64, self.threads as i64]);
+        template.properties.insert(PROPERTY.into(), property.into_arc_tensor());
+    }
+
+    /// Those of the model under construction; the default where there is no loader.
+    pub(crate) fn of(template: &InferenceModel) -> TractResult<Settings> {
+        let Some(property) = template.properties.get(PROPERTY) else { return Ok(Settings::DEFAULT) };
+        let [kernels, threads] = property.try_as_plain_ram()?.as_slice::<i64>()? else {
+            bail!("no settings")
+        };
+        let kernels = if *kernels == 1 { Kernels::Reference64 } else { Kernels::Rnnpack };
+        Ok(Settings { kernels, threads: *threads as usize })
+    }
+}
