@@ -36,8 +36,8 @@ impl PassShape {
 pub(crate) trait Epilogue: Copy {
     /// The panels of the pass.
     const SHAPE: PassShape;
-    /// Buffers of [`Lanes::states`] that it reads or writes, counted from the first; with a second pass, also what that
-    /// one multiplies with R.
+    /// Buffers of [`Lanes::states`] that the pass reads or writes, counted from the first. The second pass of a cell
+    /// multiplies the second of them with R.
     const STATES: usize;
     /// The epilogue stands behind each tile's loop, which hands it the sums as values. Else the sums of a tile take a detour
     /// through level 1 to an epilogue that stands once: 1 to 3% slower at H = 256, and 20 times less code.

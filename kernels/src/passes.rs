@@ -12,7 +12,7 @@ pub(crate) trait Passes: Copy {
     /// How each pass lays out its panels.
     const SHAPES: &'static [PassShape];
     /// State buffers beside the two of h: an LSTM's c, a GRU's z and r ⊙ h between its passes. The first pass multiplies h
-    /// with R, the second what the first left in the last of these.
+    /// with R, the second pass the second of these.
     const STATES: usize;
 
     /// Hands each pass to the visitor.
