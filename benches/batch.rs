@@ -4,26 +4,24 @@
 mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use support::{Forward, Prepared, case, flops, id};
+use rnnpack::Threads;
+use support::{Prepared, case, flops, id};
 
 const SHAPES: [[usize; 4]; 5] =
     [[50, 4, 256, 256], [50, 16, 256, 256], [50, 64, 256, 256], [25, 128, 256, 256], [200, 8, 40, 32]];
 
-const THREADS: [(&str, usize, Forward); 2] = [
-    ("threads=1", 1, |layer, sequence, state, scratch| layer.forward_parallel(sequence, state, scratch, 1)),
-    ("threads=2", 2, |layer, sequence, state, scratch| layer.forward_parallel(sequence, state, scratch, 2)),
-];
+const THREADS: [(&str, usize); 2] = [("threads=1", 1), ("threads=2", 2)];
 
 fn batches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("batch");
     for shape in SHAPES {
         let case = case(shape);
         group.throughput(flops(&case));
-        for (name, threads, forward) in THREADS {
+        for (name, threads) in THREADS {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut prepared = None;
             group.bench_function(id(name, shape), |bencher| {
-                let prepared = prepared.get_or_insert_with(|| Prepared::new(&case, forward));
+                let prepared = prepared.get_or_insert_with(|| Prepared::new(&case, Threads::AtMost(threads)));
                 pool.install(|| bencher.iter(|| prepared.run()));
             });
         }

@@ -4,7 +4,7 @@
 mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rnnpack::Layer;
+use rnnpack::Threads;
 use support::{Prepared, case, flops, id};
 
 /// From one step of a stream to batches, from audio effects to language models.
@@ -33,7 +33,7 @@ fn sequences(criterion: &mut Criterion) {
         // Prepared when it is selected.
         let mut prepared = None;
         group.bench_function(id("forward", shape), |bencher| {
-            let prepared = prepared.get_or_insert_with(|| Prepared::new(&case, Layer::forward));
+            let prepared = prepared.get_or_insert_with(|| Prepared::new(&case, Threads::Caller));
             bencher.iter(|| prepared.run());
         });
     }

@@ -4,9 +4,7 @@
 pub(crate) use rnnpack_dev::{Case, Contents, Output};
 
 use criterion::{BenchmarkId, Throughput};
-use rnnpack::{
-    Cell, Dims, Direction, Error, Layer, Layout, Scratch, Sequence, Shape, State, Variant, View, ViewMut,
-};
+use rnnpack::{Cell, Dims, Direction, Layer, Scratch, Sequence, Shape, State, Threads, Variant};
 use rnnpack_dev::bound::Bounded;
 
 /// One direction of a call, `[T, B, I, H]`.
@@ -25,9 +23,6 @@ pub(crate) fn flops(case: &Case) -> Throughput {
     Throughput::Elements((8 * hidden * (input + hidden) * case.time * case.batch) as u64)
 }
 
-/// A way to run a layer.
-pub(crate) type Forward = fn(&Layer, Sequence<'_>, &mut State, &mut Scratch) -> Result<(), Error>;
-
 /// A call, ready to be repeated: on the widest instruction set, or the one that `RNNPACK_ISA` forces.
 pub(crate) struct Prepared {
     case: Case,
@@ -36,19 +31,19 @@ pub(crate) struct Prepared {
     state: State,
     y: Vec<f32>,
     scratch: Scratch,
-    forward: Forward,
+    threads: Threads,
 }
 
 impl Prepared {
     /// # Panics
     /// Where the result is wrong.
-    pub(crate) fn new(case: &Case, forward: Forward) -> Prepared {
+    pub(crate) fn new(case: &Case, threads: Threads) -> Prepared {
         let contents = case.contents();
         let layer = Layer::new(&contents.weights()).unwrap();
         let state = contents.state(&layer, case.batch);
         let y = vec![0.0; case.y_dims().checked_len().unwrap()];
         let scratch = Scratch::new();
-        let mut prepared = Prepared { case: case.clone(), contents, layer, state, y, scratch, forward };
+        let mut prepared = Prepared { case: case.clone(), contents, layer, state, y, scratch, threads };
         prepared.run();
         let (y, state) = (prepared.y.clone(), &prepared.state);
         let output = Output::new(y, state);
@@ -58,12 +53,8 @@ impl Prepared {
 
     /// Runs the sequence, going on from the state that it left.
     pub(crate) fn run(&mut self) {
-        let sequence = Sequence {
-            x: View::new(&self.contents.x, self.case.x_dims(), Layout::TimeMajor).unwrap(),
-            lens: None,
-            y: Some(ViewMut::new(&mut self.y, self.case.y_dims(), Layout::TimeMajor).unwrap()),
-        };
-        (self.forward)(&self.layer, sequence, &mut self.state, &mut self.scratch).unwrap();
+        let sequence = Sequence::dense(&self.contents.x, &mut self.y).threads(self.threads);
+        self.layer.forward(sequence, &mut self.state, &mut self.scratch).unwrap();
     }
 }
 

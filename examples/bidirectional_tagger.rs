@@ -8,10 +8,7 @@
 //! The weights and the words' embeddings are random, in place of trained ones: the tags mean nothing.
 
 use anyhow::{Result, ensure};
-use rnnpack::{
-    Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Sequence, Shape, Stack,
-    StackScratch, View, ViewMut,
-};
+use rnnpack::{Layer, LayerWeights, Sequence, Stack};
 
 const EMBEDDING: usize = 8;
 const HIDDEN: usize = 12;
@@ -32,9 +29,7 @@ impl Tagger {
             // Two directions: W [2, 4·H, I], R [2, 4·H, H], B [2, 8·H].
             let (w, r) = (random(2 * 4 * HIDDEN * input), random(2 * 4 * HIDDEN * HIDDEN));
             let b = random(2 * 8 * HIDDEN);
-            let shape = Shape { input, hidden: HIDDEN, direction: Direction::Bidirectional };
-            let tensors = LayerTensors { w: &w, r: &r, b: Some(&b), p: None };
-            Ok(Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors)?)?)
+            Ok(LayerWeights::lstm(input, HIDDEN).bidirectional().w(&w).r(&r).b(&b).pack()?)
         };
         // The second layer reads both directions of the first.
         let lstm = Stack::new(vec![layer(EMBEDDING)?, layer(2 * HIDDEN)?])?;
@@ -45,16 +40,9 @@ impl Tagger {
     /// which is not read.
     fn scores(&self, x: &[f32], time: usize, lens: &[i32]) -> Result<Vec<Vec<[f32; TAGS.len()]>>> {
         let batch = lens.len();
-        let x_dims = Dims { time, directions: 1, batch, width: EMBEDDING };
-        let y_dims = Dims { time, directions: 2, batch, width: HIDDEN };
         // Batch-major: [B, T, D, H], so that the two directions of a word stand side by side.
         let mut y = vec![0.0; batch * time * 2 * HIDDEN];
-        let sequence = Sequence {
-            x: View::new(x, x_dims, Layout::BatchMajor)?,
-            lens: Some(lens),
-            y: Some(ViewMut::new(&mut y, y_dims, Layout::BatchMajor)?),
-        };
-        self.lstm.forward(sequence, &mut self.lstm.new_state(batch)?, &mut StackScratch::new())?;
+        self.lstm.stream(batch)?.run(Sequence::dense(x, &mut y).lens(lens).batch_major())?;
         let words = |(sentence, &len): (&[f32], &i32)| {
             let (words, padding) = sentence.split_at(len as usize * 2 * HIDDEN);
             ensure!(padding.iter().all(|&v| v == 0.0), "the output beyond a sentence is not zero");

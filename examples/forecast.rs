@@ -16,10 +16,7 @@
 //! trained ones, and what is shown here holds for any. A claim that did not hold would be an error.
 
 use anyhow::{Result, ensure};
-use rnnpack::{
-    Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Scratch, Sequence, Shape,
-    View,
-};
+use rnnpack::{Layer, LayerWeights, Sequence};
 
 const SERIES: usize = 3;
 const HISTORY: usize = 24;
@@ -51,25 +48,21 @@ impl Model {
         let mut random = |len: usize| -> Vec<f32> { (0..len).map(|_| rng.f32() - 0.5).collect() };
         let input = series * FEATURES;
         let (w, r, b) = (random(4 * HIDDEN * input), random(4 * HIDDEN * HIDDEN), random(8 * HIDDEN));
-        let shape = Shape { input, hidden: HIDDEN, direction: Direction::Forward };
-        let tensors = LayerTensors { w: &w, r: &r, b: Some(&b), p: None };
-        let lstm = Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors)?)?;
+        let lstm = LayerWeights::lstm(input, HIDDEN).w(&w).r(&r).b(&b).pack()?;
         Ok(Model { lstm, head: random(series * HIDDEN) })
     }
 
     /// Reads `x` `[HISTORY, batch, I]` and goes on for HORIZON steps: `[HORIZON, batch, outputs]`.
     fn forecast(&self, x: &[f32], batch: usize) -> Result<Vec<f32>> {
-        let (mut state, mut scratch) = (self.lstm.new_state(batch)?, Scratch::new());
-        let dims = Dims { time: HISTORY, directions: 1, batch, width: self.lstm.shape().input };
-        let x = View::new(x, dims, Layout::TimeMajor)?;
-        self.lstm.forward(Sequence { x, lens: None, y: None }, &mut state, &mut scratch)?;
-        let (mut forecast, mut h) = (Vec::new(), state.h().to_vec());
+        let mut stream = self.lstm.stream(batch)?;
+        stream.run(Sequence::input(x))?;
+        let (mut forecast, mut h) = (Vec::new(), stream.state().h().to_vec());
         for _ in 0..HORIZON {
             let rows = h.chunks_exact(HIDDEN);
             let outputs: Vec<f32> =
                 rows.flat_map(|h| self.head.chunks_exact(HIDDEN).map(move |w| dot(w, h))).collect();
             let x: Vec<f32> = outputs.iter().flat_map(|&v| [v, 0.0]).collect();
-            self.lstm.step(&x, &mut state, &mut h, &mut scratch)?;
+            stream.step(&x, &mut h)?;
             forecast.extend(outputs);
         }
         Ok(forecast)

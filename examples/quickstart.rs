@@ -7,7 +7,7 @@
 //! A whole number behind `--` is another seed for the weights and the inputs.
 
 use anyhow::Context;
-use rnnpack::{Cell, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Scratch, Shape};
+use rnnpack::LayerWeights;
 
 const INPUT: usize = 10;
 const HIDDEN: usize = 20;
@@ -23,22 +23,19 @@ fn main() -> anyhow::Result<()> {
     let mut random = |len: usize| -> Vec<f32> { (0..len).map(|_| rng.f32() - 0.5).collect() };
 
     // The tensors as ONNX has them: W [D, 4·H, I], R [D, 4·H, H], B [D, 8·H]. A trained model's go here;
-    // `LayerWeights::pytorch` takes those of a PyTorch layer under their names.
+    // `Stack::pytorch` takes those of a PyTorch model under their names.
     let (w, r) = (random(4 * HIDDEN * INPUT), random(4 * HIDDEN * HIDDEN));
     let b = random(8 * HIDDEN);
-    let shape = Shape { input: INPUT, hidden: HIDDEN, direction: Direction::Forward };
-    let tensors = LayerTensors { w: &w, r: &r, b: Some(&b), p: None };
-    let lstm = Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors)?)?;
+    let lstm = LayerWeights::lstm(INPUT, HIDDEN).w(&w).r(&r).b(&b).pack()?;
     let (linear_weights, linear_bias) = (random(OUTPUT * HIDDEN), random(OUTPUT));
 
     // One stream: its state starts at zero and is carried from step to step.
     let batch = 1;
-    let mut state = lstm.new_state(batch)?;
-    let mut scratch = Scratch::new();
+    let mut stream = lstm.stream(batch)?;
     let mut hidden = vec![0.0; batch * HIDDEN];
     for step in 0..STEPS {
         let x = random(batch * INPUT);
-        lstm.step(&x, &mut state, &mut hidden, &mut scratch)?;
+        stream.step(&x, &mut hidden)?;
         let output = linear(&linear_weights, &linear_bias, &hidden);
         println!("step {step}");
         println!("  output {}", text(&output));

@@ -1,3 +1,5 @@
+//! What the crate refuses.
+
 use std::fmt;
 
 /// Everything that the crate refuses, and why.
@@ -24,6 +26,49 @@ pub enum Error {
     },
     /// A stack without layers.
     EmptyStack,
+    /// A buffer has another number of elements than its shape calls for.
+    Elements {
+        /// Which buffer: `x`, `y`, a weight tensor of ONNX (`W`, `R`, `B`, `P`) or of PyTorch (`weight_ih_l0`).
+        buffer: String,
+        /// Elements that it has.
+        got: usize,
+        /// Elements that its shape calls for.
+        expected: usize,
+        /// Its shape, such as `[T, B, I] = [4, 2, 3]`.
+        shape: String,
+    },
+    /// A dense buffer does not hold a whole number of time steps.
+    Steps {
+        /// Which buffer.
+        buffer: &'static str,
+        /// Elements that it has.
+        got: usize,
+        /// Elements of a time step.
+        step: usize,
+        /// Its shape, such as `[T, B, I] = [T, 2, 3]`.
+        shape: String,
+    },
+    /// The number of time steps of a dense x cannot be told: its rows have no elements (I = 0), and there is no y.
+    UnknownTime,
+    /// A layout of dense tensors was asked of views, whose strides are their layout.
+    ViewLayout {
+        /// The method of [`Sequence`](crate::Sequence).
+        option: &'static str,
+    },
+    /// A state has no such batch row.
+    Row {
+        /// The row.
+        row: usize,
+        /// Rows of the state.
+        batch: usize,
+    },
+    /// Weights were to be packed without a tensor that every layer has.
+    MissingTensor {
+        /// `W` or `R`.
+        tensor: &'static str,
+    },
+    /// Tensors under PyTorch's names are not those of a layer or a stack.
+    PyTorch(PyTorchError),
 }
 
 impl fmt::Display for Error {
@@ -41,6 +86,21 @@ impl fmt::Display for Error {
                 write!(f, "layer {layer} takes {input} inputs, but the layer below it gives {output} outputs")
             }
             Error::EmptyStack => f.write_str("a stack needs at least one layer"),
+            Error::Elements { buffer, got, expected, shape } => {
+                write!(f, "{buffer} has {got} elements where {shape} calls for {expected}")
+            }
+            Error::Steps { buffer, got, step, shape } => {
+                write!(f, "{buffer} has {got} elements where {shape} calls for a multiple of {step}")
+            }
+            Error::UnknownTime => f.write_str(
+                "the time steps of x cannot be told where I = 0 and there is no y: give a view, which has its extents",
+            ),
+            Error::ViewLayout { option } => {
+                write!(f, "`{option}` is about dense tensors: the strides of a view are its layout")
+            }
+            Error::Row { row, batch } => write!(f, "row {row} is out of range: the state has {batch} rows"),
+            Error::MissingTensor { tensor } => write!(f, "the weights lack {tensor}"),
+            Error::PyTorch(e) => e.fmt(f),
         }
     }
 }
@@ -48,7 +108,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            // Display printed the kernels' own words.
+            // They are printed as they are, so that what is behind this error is what is behind them.
             Error::Kernel(e) => e.source(),
             _ => None,
         }
@@ -59,4 +119,72 @@ impl From<rnnpack_kernels::Error> for Error {
     fn from(e: rnnpack_kernels::Error) -> Error {
         Error::Kernel(e)
     }
+}
+
+/// Why tensors under PyTorch's names are not those of a layer or a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PyTorchError {
+    /// A GRU with `linear_before_reset = 0`, which PyTorch does not have.
+    ResetBefore,
+    /// A tensor that must be there is not. A layer has both of its biases in every direction, or none at all.
+    Missing {
+        /// Its name.
+        tensor: String,
+    },
+    /// A tensor that is there belongs to another network.
+    Unexpected {
+        /// Its name.
+        tensor: String,
+        /// What the network is.
+        but: &'static str,
+    },
+    /// A tensor has a number of elements that no size gives.
+    NoSize {
+        /// Its name.
+        tensor: String,
+        /// Elements that it has.
+        got: usize,
+        /// What it should be, such as `[4·H, H]`.
+        shape: String,
+    },
+    /// A weight is NaN or infinite.
+    NotFinite {
+        /// The tensor's name.
+        tensor: String,
+        /// The first such element.
+        index: usize,
+    },
+}
+
+impl fmt::Display for PyTorchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PyTorchError::ResetBefore => f.write_str(
+                "PyTorch has no GRU with linear_before_reset = 0: take `Cell::pytorch_gru()`, or, for PyTorch's order \
+                 of gates alone, `LayerWeights::new` with `GateOrder::PyTorch`",
+            ),
+            PyTorchError::Missing { tensor } => write!(f, "{tensor} is missing"),
+            PyTorchError::Unexpected { tensor, but } => write!(f, "{tensor} is there, but {but}"),
+            PyTorchError::NoSize { tensor, got, shape } => {
+                write!(f, "{tensor} has {got} elements, which fit no {shape}")
+            }
+            PyTorchError::NotFinite { tensor, index } => write!(f, "{tensor}[{index}] is NaN or infinite"),
+        }
+    }
+}
+
+impl std::error::Error for PyTorchError {}
+
+impl From<PyTorchError> for Error {
+    fn from(e: PyTorchError) -> Error {
+        Error::PyTorch(e)
+    }
+}
+
+/// A shape in words: `[T, B] = [4, 2]`.
+pub(crate) fn axes<const N: usize>(axes: [(&str, usize); N]) -> String {
+    let names = axes.map(|(name, _)| name).join(", ");
+    let extents = axes.map(|(_, extent)| extent.to_string()).join(", ");
+    format!("[{names}] = [{extents}]")
 }

@@ -5,32 +5,41 @@
 //! threads, in any chunks of time, and on every instruction set with fused multiply-adds.
 //!
 //! ```
-//! use rnnpack::{Cell, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Scratch, Shape};
+//! use rnnpack::{LayerWeights, Sequence, Threads};
 //!
 //! # fn main() -> Result<(), rnnpack::Error> {
-//! // ONNX's tensors: W [D, 4·H, I], R [D, 4·H, H], B [D, 8·H].
-//! let shape = Shape { input: 3, hidden: 5, direction: Direction::Forward };
-//! let (w, r, b) = (vec![0.1; 4 * 5 * 3], vec![-0.1; 4 * 5 * 5], vec![0.0; 8 * 5]);
-//! let tensors = LayerTensors { w: &w, r: &r, b: Some(&b), p: None };
-//! let lstm = Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors)?)?;
+//! # let (w, r, b) = (vec![0.1; 4 * 5 * 3], vec![-0.1; 4 * 5 * 5], vec![0.0; 8 * 5]);
+//! // ONNX's tensors: W [D, 4·H, I], R [D, 4·H, H], B [D, 8·H]. Packed once, shared by any number of streams and threads.
+//! let lstm = LayerWeights::lstm(3, 5).w(&w).r(&r).b(&b).pack()?;
 //!
-//! // A stream, one step at a time; no step allocates after the first.
-//! let (mut state, mut scratch) = (lstm.new_state(1)?, Scratch::new());
-//! let mut h = [0.0; 5];
-//! for x in [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]] {
-//!     lstm.step(&x, &mut state, &mut h, &mut scratch)?;
-//! }
-//! assert_eq!(state.h(), h);
+//! // A stream, or a batch of them, owns its state. No call allocates after the first of its size.
+//! let batch = 2;
+//! let mut s = lstm.stream(batch)?;
+//!
+//! // One step: x [B, I], h [B, H].
+//! let (x, mut h) = ([1.0; 2 * 3], [0.0; 2 * 5]);
+//! s.step(&x, &mut h)?;
+//!
+//! // Many: x [T, B, I], y [T, D, B, H]; T follows from x.
+//! let (x, mut y) = (vec![1.0; 7 * 2 * 3], vec![0.0; 7 * 2 * 5]);
+//! s.forward(&x, &mut y)?;
+//!
+//! // Sequences of different lengths, batch-major, on several threads.
+//! let l = [7, 4];
+//! s.run(Sequence::dense(&x, &mut y).lens(&l).batch_major().threads(Threads::Pool))?;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! | to | see |
 //! |---|---|
-//! | run a sequence, or one step of a stream | [`Layer::forward`], [`Layer::step`] |
-//! | share the rows of a batch out over threads | `Layer::forward_parallel` (feature `rayon`) |
+//! | put weights together | [`LayerWeights::lstm`], [`gru`](LayerWeights::gru), [`rnn`](LayerWeights::rnn), [`of`](LayerWeights::of) |
+//! | take weights from PyTorch | [`Stack::pytorch`], [`LayerWeights::pytorch`] |
+//! | run a stream, step by step or in chunks | [`Layer::stream`], [`Stream`] |
+//! | say more about a call: lengths, layouts, strides, threads | [`Sequence`], [`Threads`] |
+//! | begin, copy and reorder streams of a batch | [`State::reset_row`], [`State::copy_row`], [`State::gather`] |
+//! | keep state and scratch yourself | [`Layer::forward`], [`Layer::step`] |
 //! | put layers on top of each other | [`Stack`] |
-//! | take weights from PyTorch | [`LayerWeights::pytorch`] |
 //! | compute in f64 | `LayerF64` (feature `f64`) |
 //! | take the layers of an ONNX file | the crate `rnnpack-onnx` |
 //! | run a whole ONNX model, or put the layers of your own tract program on these kernels | the crate `rnnpack-tract` |
@@ -51,33 +60,47 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "rayon")]
 mod batch;
+mod builder;
 mod error;
 mod layer;
+mod network;
 mod plan;
+mod pytorch;
+mod rows;
+mod scratch;
+mod sequence;
 mod shape;
 mod stack;
+mod stack_state;
 mod state;
+mod stream;
 #[cfg(feature = "f64")]
 mod unfused;
 mod weights;
 
-pub use error::Error;
-pub use layer::{Layer, Sequence};
+pub use builder::LayerBuilder;
+pub use error::{Error, PyTorchError};
+pub use layer::Layer;
+pub use network::{Network, NetworkState};
 pub use plan::{ISA_VARIABLE, Plan, Planner};
+pub use pytorch::PyTorchTensors;
 pub use rnnpack_kernels::Error as KernelError;
 pub use rnnpack_kernels::{Activation, Cell, GruCell, LstmCell, RnnCell};
 pub use rnnpack_kernels::{
     Dims, Direction, Element, GateOrder, Layout, Strides, Target, Variant, View, ViewMut,
 };
 pub use rnnpack_kernels::{activation, bytes, compare, probe, reference};
+pub use scratch::Scratch;
+pub use sequence::{Sequence, Threads};
 pub use shape::Shape;
-pub use stack::{Stack, StackScratch, StackState};
-pub use state::{Scratch, State};
+pub use stack::Stack;
+pub use stack_state::{StackScratch, StackState};
+pub use state::State;
+pub use stream::{Stream, StreamWith};
 #[cfg(feature = "f64")]
 pub use unfused::{LayerF64, Number, ScratchF64, UnfusedLayer, UnfusedScratch};
-pub use weights::{LayerTensors, LayerWeights, PyTorchTensors};
+pub use weights::{LayerTensors, LayerWeights};
 
 /// The code of the README, compiled and run.
 #[cfg(doctest)]

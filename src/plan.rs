@@ -1,3 +1,5 @@
+//! Decides how a layer is computed on this machine.
+
 use crate::{Error, Shape};
 use rnnpack_kernels::blocking::{Blocking, Caches};
 use rnnpack_kernels::{Cell, Variant};
@@ -28,6 +30,7 @@ pub struct Planner {
 
 /// How a layer is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Plan {
     /// The instruction set, and with it the lane width.
     pub variant: Variant,

@@ -1,3 +1,5 @@
+//! The sizes of a layer.
+
 use rnnpack_kernels::Direction;
 
 /// The sizes of a layer.

@@ -1,46 +1,33 @@
-use crate::{Dims, Error, Layer, Layout, Scratch, Sequence, State, Strides, View, ViewMut};
+//! Layers on top of each other.
+
+use crate::sequence::Views;
+use crate::{Error, Layer, Sequence, Shape, StackScratch, StackState};
+use rnnpack_kernels::{Dims, Layout, View, ViewMut};
+use std::sync::Arc;
 
 /// Layers on top of each other: the output of one is the input of the next, directions concatenated.
 ///
+/// It is a handle: a clone shares the layers.
+///
 /// ```
-/// use rnnpack::{Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout};
-/// use rnnpack::{Sequence, Shape, Stack, StackScratch, View, ViewMut};
+/// use rnnpack::{Cell, LayerWeights, Stack};
 ///
 /// # fn main() -> Result<(), rnnpack::Error> {
-/// let layer = |input, hidden, direction: Direction| {
-///     let rows = direction.count() * 4 * hidden;
-///     let (w, r) = (vec![0.1; rows * input], vec![0.1; rows * hidden]);
-///     let tensors = LayerTensors { w: &w, r: &r, b: None, p: None };
-///     let shape = Shape { input, hidden, direction };
-///     Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors)?)
-/// };
-/// // The second layer reads both directions of the first: 2 · 4 inputs.
-/// let stack = Stack::new(vec![layer(3, 4, Direction::Bidirectional)?, layer(8, 2, Direction::Forward)?])?;
+/// let weights = vec![0.1; 2 * 4 * 4 * 8];
+/// let below = LayerWeights::lstm(3, 4).bidirectional().w(&weights[..96]).r(&weights[..128]).pack()?;
+/// let above = LayerWeights::lstm(8, 2).w(&weights[..64]).r(&weights[..16]).pack()?; // 8: both directions
+/// let stack = Stack::new(vec![below, above])?;
 ///
+/// let mut s = stack.stream(1)?;
 /// let (x, mut y) = ([1.0; 5 * 3], [0.0; 5 * 2]);
-/// let x_dims = Dims { time: 5, directions: 1, batch: 1, width: 3 };
-/// let x = View::new(&x, x_dims, Layout::TimeMajor)?;
-/// let y = Some(ViewMut::new(&mut y, Dims { width: 2, ..x_dims }, Layout::TimeMajor)?);
-/// stack.forward(Sequence { x, lens: None, y }, &mut stack.new_state(1)?, &mut StackScratch::new())?;
+/// s.forward(&x, &mut y)?;
+/// s.step(&x[..3], &mut y[..2])?;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone, Debug)]
 pub struct Stack {
-    layers: Vec<Layer>,
-}
-
-/// The states of a stack's layers, first layer first.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StackState {
-    layers: Vec<State>,
-}
-
-/// Working memory of a stack, grown by the largest call and reused.
-#[derive(Default)]
-pub struct StackScratch {
-    layer: Scratch,
-    /// What the layers below and above write, `[T, B, D·H]`, in turn.
-    between: [Vec<f32>; 2],
+    layers: Arc<[Layer]>,
 }
 
 impl Stack {
@@ -58,12 +45,18 @@ impl Stack {
                 return Err(Error::Stack { layer: below + 1, input, output });
             }
         }
-        Ok(Stack { layers })
+        Ok(Stack { layers: layers.into() })
     }
 
     /// The layers, first one first.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
+    }
+
+    /// The sizes of the whole: inputs of the first layer, hidden units and direction of the last one.
+    fn shape(&self) -> Shape {
+        let (first, top) = (self.layers[0].shape(), self.layers[self.layers.len() - 1].shape());
+        Shape { input: first.input, ..top }
     }
 
     /// Zero states for `batch` rows.
@@ -75,52 +68,40 @@ impl Stack {
         Ok(StackState { layers })
     }
 
-    /// Runs all layers over a sequence, on the calling thread. `sequence.y` is the last layer's output.
+    /// Runs all layers over a sequence, one after the other. The sequence's y is the last layer's output, and its threads
+    /// share out the rows of every layer.
     ///
     /// # Errors
-    /// As [`Layer::forward`]. Layers below the one that fails have advanced their states; a failure that depends on
-    /// the call's shapes comes before the first layer runs.
+    /// As [`Layer::forward`]. What the shapes of the call get wrong is refused before the first layer runs; where memory cannot
+    /// be had, layers below have advanced their states.
     pub fn forward(
         &self,
         sequence: Sequence<'_>,
         state: &mut StackState,
         scratch: &mut StackScratch,
     ) -> Result<(), Error> {
-        self.run(sequence, state, scratch, Layer::forward)
+        self.run(sequence.views_of(self.shape(), state.batch())?, state, scratch)
     }
 
-    /// As [`Stack::forward`], every layer with its rows shared out, see [`Layer::forward_parallel`].
+    /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state of the
+    /// last layer.
     ///
     /// # Errors
     /// As [`Stack::forward`].
-    #[cfg(feature = "rayon")]
-    pub fn forward_parallel(
+    pub fn step(
         &self,
-        sequence: Sequence<'_>,
+        x: &[f32],
         state: &mut StackState,
+        y: &mut [f32],
         scratch: &mut StackScratch,
-        threads: usize,
     ) -> Result<(), Error> {
-        self.run(
-            sequence,
-            state,
-            scratch,
-            |layer: &Layer, sequence, state: &mut State, scratch: &mut Scratch| {
-                layer.forward_parallel(sequence, state, scratch, threads)
-            },
-        )
+        self.run(Views::one_step(self.shape(), state.batch(), x, y)?, state, scratch)
     }
 
-    fn run(
-        &self,
-        sequence: Sequence<'_>,
-        state: &mut StackState,
-        scratch: &mut StackScratch,
-        forward: impl Fn(&Layer, Sequence<'_>, &mut State, &mut Scratch) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let Sequence { x, lens, mut y } = sequence;
+    fn run(&self, views: Views<'_>, state: &mut StackState, scratch: &mut StackScratch) -> Result<(), Error> {
+        self.check(&views, state)?;
+        let Views { x, lens, mut y, threads } = views;
         let Dims { time, batch, .. } = x.dims();
-        self.check(x, lens, y.as_ref(), state)?;
         let [even, odd] = &mut scratch.between;
         let last = self.layers.len() - 1;
         for (i, (layer, state)) in self.layers.iter().zip(&mut state.layers).enumerate() {
@@ -132,19 +113,13 @@ impl Stack {
                 _ => View::new(below, Dims { time, directions: 1, batch, width }, Layout::TimeMajor)?,
             };
             let y = if i == last { y.take() } else { Some(concatenated(layer, above, time, batch)?) };
-            forward(layer, Sequence { x, lens, y }, state, &mut scratch.layer)?;
+            layer.forward_views(Views { x, lens, y, threads }, state, &mut scratch.layer)?;
         }
         Ok(())
     }
 
     /// What any of the layers would refuse.
-    fn check(
-        &self,
-        x: View<'_>,
-        lens: Option<&[i32]>,
-        y: Option<&ViewMut<'_>>,
-        state: &StackState,
-    ) -> Result<(), Error> {
+    fn check(&self, Views { x, lens, y, .. }: &Views<'_>, state: &StackState) -> Result<(), Error> {
         use rnnpack_kernels::Error::Extent;
         let (expected, got) = (self.layers.len(), state.layers.len());
         if expected != got {
@@ -158,16 +133,11 @@ impl Stack {
         let h = batch.saturating_mul(first.hidden);
         let cell = self.layers[0].cell();
         let c = if cell.has_cell_state() { h } else { 0 };
-        rnnpack_kernels::check_inputs(
-            cell,
-            rnnpack_kernels::Sizes::new(first.input, first.hidden),
-            x,
-            lens,
-            [h, c],
-        )?;
-        let top = self.layers[self.layers.len() - 1].shape();
-        let expected = Dims { time, directions: top.direction.count(), batch, width: top.hidden };
-        y.map_or(Ok(()), |y| Ok(rnnpack_kernels::check_output(y, expected)?))
+        let sizes = rnnpack_kernels::Sizes::new(first.input, first.hidden);
+        rnnpack_kernels::check_inputs(cell, sizes, *x, *lens, [h, c])?;
+        let Shape { hidden, direction, .. } = self.shape();
+        let expected = Dims { time, directions: direction.count(), batch, width: hidden };
+        y.as_ref().map_or(Ok(()), |y| Ok(rnnpack_kernels::check_output(y, expected)?))
     }
 }
 
@@ -187,30 +157,5 @@ fn concatenated<'a>(
     buffer.try_reserve_exact(floats.saturating_sub(buffer.len())).map_err(|_| Memory { what, floats })?;
     buffer.resize(floats, 0.0);
     let dims = Dims { time, directions: shape.direction.count(), batch, width: shape.hidden };
-    let strides = Strides { time: batch * row, direction: shape.hidden, batch: row };
-    Ok(ViewMut::strided(buffer, dims, strides)?)
-}
-
-impl StackState {
-    /// The states, first layer first.
-    pub fn layers(&self) -> &[State] {
-        &self.layers
-    }
-
-    /// The states, first layer first, to write.
-    pub fn layers_mut(&mut self) -> &mut [State] {
-        &mut self.layers
-    }
-
-    /// Back to zeros: the start of a new stream.
-    pub fn reset(&mut self) {
-        self.layers.iter_mut().for_each(State::reset);
-    }
-}
-
-impl StackScratch {
-    /// Empty; memory comes with the first call.
-    pub fn new() -> StackScratch {
-        StackScratch::default()
-    }
+    Ok(ViewMut::strided(buffer, dims, dims.concatenated(Layout::TimeMajor)?)?)
 }

@@ -1,3 +1,5 @@
+//! The state of a stream, and what can be done to its batch rows.
+
 use crate::{Error, Shape};
 use rnnpack_kernels::{Cell, Element};
 
@@ -7,11 +9,9 @@ use rnnpack_kernels::{Cell, Element};
 /// call starts from what is here and leaves the final state here.
 ///
 /// ```
-/// # use rnnpack::{Cell, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Scratch, Shape};
+/// # use rnnpack::{LayerWeights, Scratch};
 /// # fn main() -> Result<(), rnnpack::Error> {
-/// # let shape = Shape { input: 1, hidden: 2, direction: Direction::Forward };
-/// # let tensors = LayerTensors { w: &[0.5; 8], r: &[0.5; 16], b: None, p: None };
-/// # let lstm = Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors)?)?;
+/// # let lstm = LayerWeights::lstm(1, 2).w(&[0.5; 8]).r(&[0.5; 16]).pack()?;
 /// let (mut state, mut scratch, mut h) = (lstm.new_state(1)?, Scratch::new(), [0.0; 2]);
 /// lstm.step(&[1.0], &mut state, &mut h, &mut scratch)?;
 /// let saved = state.clone(); // both streams go on from here
@@ -37,6 +37,10 @@ impl<F: Element> State<F> {
     /// # Errors
     /// [`Error::Kernel`] where it does not fit into memory.
     pub fn zeros(cell: &Cell, shape: Shape, batch: usize) -> Result<State<F>, Error> {
+        State::with_cells(shape, batch, cell.has_cell_state())
+    }
+
+    fn with_cells(shape: Shape, batch: usize, has_cell_state: bool) -> Result<State<F>, Error> {
         use rnnpack_kernels::Error::{Memory, Overflow};
         let what = "state";
         let floats = shape.output().checked_mul(batch).ok_or(Overflow { what })?;
@@ -46,14 +50,18 @@ impl<F: Element> State<F> {
             v.resize(floats, F::default());
             Ok::<_, Error>(v)
         };
-        let cells = if cell.has_cell_state() { floats } else { 0 };
+        let cells = if has_cell_state { floats } else { 0 };
         Ok(State { shape, batch, h: zeros(floats)?, c: zeros(cells)? })
     }
 
     /// Whether it is the state of `batch` rows of a layer of this shape and kind of cell.
     pub(crate) fn check(&self, cell: &Cell, shape: Shape, batch: usize) -> Result<(), Error> {
+        let cells = if cell.has_cell_state() { self.h.len() } else { 0 };
+        self.check_extents(shape, batch, cells)
+    }
+
+    fn check_extents(&self, shape: Shape, batch: usize, cell_states: usize) -> Result<(), Error> {
         use rnnpack_kernels::Error::Extent;
-        let cell_states = if cell.has_cell_state() { self.h.len() } else { 0 };
         let extents = [
             ("the state's hidden size", shape.hidden, self.shape.hidden),
             ("the state's directions", shape.direction.count(), self.shape.direction.count()),
@@ -101,26 +109,105 @@ impl<F: Element> State<F> {
         self.h.fill(F::default());
         self.c.fill(F::default());
     }
-}
 
-/// Working memory of forward calls, for any layer and shape. It grows to the largest call and is then reused, so that
-/// no later call of that size allocates. One thread uses it at a time.
-#[derive(Default)]
-pub struct Scratch {
-    /// One for every share of a parallel call; the first serves serial ones.
-    pub(crate) shares: Vec<rnnpack_kernels::Scratch>,
-}
-
-impl Scratch {
-    /// Empty; memory comes with the first call.
-    pub fn new() -> Scratch {
-        Scratch::default()
+    /// Batch row `row` back to zeros in every direction: the start of a new stream there.
+    ///
+    /// # Errors
+    /// [`Error::Row`] where there is no such row.
+    pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
+        self.check_row(row)?;
+        let places = self.row_places(row);
+        for part in [&mut self.h, &mut self.c] {
+            places.clone().for_each(|place| place.of_mut(part).fill(F::default()));
+        }
+        Ok(())
     }
 
-    pub(crate) fn shares(&mut self, count: usize) -> &mut [rnnpack_kernels::Scratch] {
-        if self.shares.len() < count {
-            self.shares.resize_with(count, rnnpack_kernels::Scratch::new);
+    /// Batch row `to` becomes row `from_row` of `from`, a state of the same layer, or of one of the same sizes.
+    ///
+    /// ```
+    /// # use rnnpack::LayerWeights;
+    /// # fn main() -> Result<(), rnnpack::Error> {
+    /// # let lstm = LayerWeights::lstm(1, 2).w(&[0.5; 8]).r(&[0.5; 16]).pack()?;
+    /// // A stream joins a batch of three as row 1.
+    /// let (mut alone, mut batch) = (lstm.new_state(1)?, lstm.new_state(3)?);
+    /// alone.h_mut().fill(0.5);
+    /// batch.copy_row(&alone, 0, 1)?;
+    /// assert_eq!(batch.h(), [0.0, 0.0, 0.5, 0.5, 0.0, 0.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Row`] where there is no such row, [`Error::Kernel`] where the states are of layers of other sizes. Nothing was
+    /// written then.
+    pub fn copy_row(&mut self, from: &State<F>, from_row: usize, to: usize) -> Result<(), Error> {
+        self.check_copy(from, from_row, to)?;
+        let places = from.row_places(from_row).zip(self.row_places(to));
+        for (from, part) in [(&from.h, &mut self.h), (&from.c, &mut self.c)] {
+            places.clone().for_each(|(place, to)| to.of_mut(part).copy_from_slice(place.of(from)));
         }
-        &mut self.shares[..count]
+        Ok(())
+    }
+
+    /// What [`State::copy_row`] refuses.
+    pub(crate) fn check_copy(&self, from: &State<F>, from_row: usize, to: usize) -> Result<(), Error> {
+        self.check_row(to)?;
+        from.check_row(from_row)?;
+        let cells = if self.c.is_empty() { 0 } else { from.h.len() };
+        from.check_extents(self.shape, from.batch, cells)
+    }
+
+    /// A state of these batch rows, in this order; a row may come several times, or not at all.
+    ///
+    /// ```
+    /// # use rnnpack::LayerWeights;
+    /// # fn main() -> Result<(), rnnpack::Error> {
+    /// # let lstm = LayerWeights::lstm(1, 2).w(&[0.5; 8]).r(&[0.5; 16]).pack()?;
+    /// // Beam search: the first beam has died, the last one forks.
+    /// let mut beams = lstm.new_state(3)?;
+    /// beams.h_mut().copy_from_slice(&[1.0, 1.0, 2.0, 2.0, 3.0, 3.0]);
+    /// beams = beams.gather(&[1, 2, 2])?;
+    /// assert_eq!(beams.h(), [2.0, 2.0, 3.0, 3.0, 3.0, 3.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Row`] where there is no such row, [`Error::Kernel`] where the new state does not fit into memory.
+    pub fn gather(&self, rows: &[usize]) -> Result<State<F>, Error> {
+        rows.iter().try_for_each(|&row| self.check_row(row))?;
+        let mut gathered = State::with_cells(self.shape, rows.len(), !self.c.is_empty())?;
+        for (to, &from) in rows.iter().enumerate() {
+            gathered.copy_row(self, from, to)?;
+        }
+        Ok(gathered)
+    }
+
+    pub(crate) fn check_row(&self, row: usize) -> Result<(), Error> {
+        if row < self.batch { Ok(()) } else { Err(Error::Row { row, batch: self.batch }) }
+    }
+
+    /// Where row `row` of each direction lies in h, and in c where there is one.
+    fn row_places(&self, row: usize) -> impl Iterator<Item = Place> + Clone + use<F> {
+        let (batch, hidden) = (self.batch, self.shape.hidden);
+        (0..self.shape.direction.count()).map(move |d| Place { start: (d * batch + row) * hidden, hidden })
+    }
+}
+
+/// A row of h or c.
+struct Place {
+    start: usize,
+    hidden: usize,
+}
+
+impl Place {
+    /// The row; empty where the cell has no such state.
+    fn of<F>(self, part: &[F]) -> &[F] {
+        part.get(self.start..self.start + self.hidden).unwrap_or_default()
+    }
+
+    fn of_mut<F>(self, part: &mut [F]) -> &mut [F] {
+        part.get_mut(self.start..self.start + self.hidden).unwrap_or_default()
     }
 }

@@ -11,12 +11,15 @@ mod scratch;
 pub use number::Number;
 pub use scratch::UnfusedScratch;
 
-use crate::layer::Rows;
+use crate::rows::Rows;
+use crate::sequence::Views;
 use crate::{Error, LayerWeights, Sequence, Shape, State};
 use direction_call::DirectionCall;
 use matrices::Matrices;
 use rnnpack_kernels::{Cell, Dims, zero_padding};
 use scratch::Division;
+use std::fmt;
+use std::sync::Arc;
 
 /// An LSTM, GRU or RNN layer of f32 or f64 over the products of `matrixmultiply`, forward, reverse or bidirectional.
 ///
@@ -24,11 +27,22 @@ use scratch::Division;
 /// promise of one answer: a blocked product adds its terms in an order that depends on the sizes, so that a row's
 /// result may depend, in the last bits, on the batch around it and on the chunks of a sequence.
 ///
-/// It is immutable: one layer serves any number of streams and threads, each with its own [`State`] and
-/// [`UnfusedScratch`].
+/// It is a handle: a clone shares the weights, which never change. One layer serves any number of streams and threads, each
+/// with its own [`State`] and [`UnfusedScratch`].
+#[derive(Clone)]
 pub struct UnfusedLayer<F> {
     shape: Shape,
-    directions: Vec<Matrices<F>>,
+    directions: Arc<[Matrices<F>]>,
+}
+
+impl<F> fmt::Debug for UnfusedLayer<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cells: Vec<&Cell> = self.directions.iter().map(|matrices| &matrices.cell).collect();
+        f.debug_struct("UnfusedLayer")
+            .field("shape", &self.shape)
+            .field("cells", &cells)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A layer of doubles: every product by `dgemm`, activations by the standard library.
@@ -70,18 +84,41 @@ impl<F: Number> UnfusedLayer<F> {
         State::zeros(self.cell(), self.shape, batch)
     }
 
-    /// Runs the layer over a sequence, on the calling thread. The scratch does not grow after a call of the same size.
+    /// Runs the layer over a sequence, on the calling thread whatever threads it may take. The scratch does not grow after a
+    /// call of the same size.
     ///
     /// # Errors
-    /// [`Error::Kernel`] names the extent, length or `sequence_lens` entry that does not fit; nothing was written then. It
-    /// also tells of working memory that cannot be had; one of two directions may have run then.
+    /// Those of [`Layer::forward`](crate::Layer::forward).
     pub fn forward(
         &self,
         sequence: Sequence<'_, F>,
         state: &mut State<F>,
         scratch: &mut UnfusedScratch<F>,
     ) -> Result<(), Error> {
-        let Rows { x, lens, mut y, h, c } = Rows::new(self.cell(), self.shape, sequence, state)?;
+        self.run(sequence.views_of(self.shape, state.batch())?, state, scratch)
+    }
+
+    /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state.
+    ///
+    /// # Errors
+    /// As [`UnfusedLayer::forward`].
+    pub fn step(
+        &self,
+        x: &[F],
+        state: &mut State<F>,
+        y: &mut [F],
+        scratch: &mut UnfusedScratch<F>,
+    ) -> Result<(), Error> {
+        self.run(Views::one_step(self.shape, state.batch(), x, y)?, state, scratch)
+    }
+
+    fn run(
+        &self,
+        views: Views<'_, F>,
+        state: &mut State<F>,
+        scratch: &mut UnfusedScratch<F>,
+    ) -> Result<(), Error> {
+        let Rows { x, lens, mut y, h, c } = Rows::new(self.cell(), self.shape, views, state)?;
         let Dims { time, batch, .. } = x.dims();
         let division = Division::new(self.shape, self.widest(), [time, batch])?;
         scratch.prepare([time, batch], lens, division)?;
@@ -97,20 +134,6 @@ impl<F: Number> UnfusedLayer<F> {
             call.store([h, c]);
         }
         Ok(())
-    }
-
-    /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state.
-    ///
-    /// # Errors
-    /// As [`UnfusedLayer::forward`].
-    pub fn step(
-        &self,
-        x: &[F],
-        state: &mut State<F>,
-        y: &mut [F],
-        scratch: &mut UnfusedScratch<F>,
-    ) -> Result<(), Error> {
-        self.forward(Sequence::one_step(self.shape, state.batch, x, y)?, state, scratch)
     }
 
     /// Sums of gates of a step and row, in the direction that has most.

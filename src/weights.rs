@@ -1,3 +1,6 @@
+//! The weights of a layer, checked.
+
+use crate::error::axes;
 use crate::{Error, Shape};
 use rnnpack_kernels::{Cell, Element, GateOrder, Target, Tensors, Weights};
 
@@ -17,15 +20,8 @@ pub struct LayerTensors<'a, F = f32> {
 
 /// The weights of a layer, checked: sizes agree and every element is finite.
 ///
-/// ```
-/// use rnnpack::{Cell, Direction, GateOrder, LayerTensors, LayerWeights, Shape};
-///
-/// let shape = Shape { input: 3, hidden: 5, direction: Direction::Forward };
-/// let (w, r) = (vec![0.1; 4 * 5 * 3], vec![0.1; 4 * 5 * 4]); // R should be [1, 20, 5]
-/// let tensors = LayerTensors { w: &w, r: &r, b: None, p: None };
-/// let error = LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors).unwrap_err();
-/// assert_eq!(error.to_string(), "R has 80 elements where the shapes call for 100");
-/// ```
+/// [`lstm`](LayerWeights::lstm), [`gru`](LayerWeights::gru), [`rnn`](LayerWeights::rnn) and [`of`](LayerWeights::of) begin a
+/// [`LayerBuilder`](crate::LayerBuilder), [`pytorch`](LayerWeights::pytorch) takes PyTorch's tensors.
 #[derive(Clone, Debug)]
 pub struct LayerWeights<'a, F = f32> {
     shape: Shape,
@@ -36,8 +32,8 @@ impl<'a, F: Element> LayerWeights<'a, F> {
     /// Weights in tensors as ONNX has them, of one cell in every direction; `order` says how the gates follow each other.
     ///
     /// # Errors
-    /// [`Error::Kernel`]: H is 0, a length disagrees with the shape, a product overflows, an element or an option of the
-    /// cell is NaN or infinite, or P is given to a cell without peepholes.
+    /// [`Error::Elements`] where a length disagrees with the shape, or P is given to a cell without peepholes.
+    /// [`Error::Kernel`] where H is 0, a product overflows, an element or an option of the cell is NaN or infinite.
     pub fn new(
         cell: Cell,
         shape: Shape,
@@ -72,13 +68,21 @@ impl<'a, F: Element> LayerWeights<'a, F> {
         if hidden == 0 {
             return Err(Zero { what: "hidden_size" }.into());
         }
-        let split =
-            |what, data: &'a [F], rows: usize, columns| Part::new(what, data, count, [rows, hidden, columns]);
-        let w = split("W", tensors.w, gates, input)?;
-        let r = split("R", tensors.r, gates, hidden)?;
-        let b = tensors.b.map(|b| split("B", b, 2 * gates, 1)).transpose()?;
+        let sizes = |rows: usize, columns| [count, rows, hidden, columns];
+        let w =
+            Part::new("W", tensors.w, sizes(gates, input), || layer_axes(shape, gates, Some(("I", input))))?;
+        let r = Part::new("R", tensors.r, sizes(gates, hidden), || {
+            layer_axes(shape, gates, Some(("H", hidden)))
+        })?;
+        let b =
+            tensors.b.map(|b| Part::new("B", b, sizes(2 * gates, 1), || layer_axes(shape, 2 * gates, None)));
+        let b = b.transpose()?;
         let peepholes = if cells[0].has_cell_state() { 3 } else { 0 };
-        let p = tensors.p.map(|p| split("P", p, peepholes, 1)).transpose()?;
+        let of_p = || match peepholes {
+            0 => format!("the shape of peepholes, which a {} has not,", cells[0].op()),
+            rows => layer_axes(shape, rows, None),
+        };
+        let p = tensors.p.map(|p| Part::new("P", p, sizes(peepholes, 1), of_p)).transpose()?;
         let one = |(d, &cell): (usize, &Cell)| {
             let (wb, rb) = b.as_ref().map(|b| b.of(d).split_at(gates * hidden)).unzip();
             let tensors = Tensors { w: w.of(d), r: r.of(d), wb, rb, p: p.as_ref().map(|p| p.of(d)) };
@@ -92,6 +96,11 @@ impl<'a, F: Element> LayerWeights<'a, F> {
             Weights::new(cell, [input, hidden], order, tensors).map_err(|e| in_whole(e, place))
         };
         Ok(LayerWeights { shape, directions: cells.iter().enumerate().map(one).collect::<Result<_, _>>()? })
+    }
+
+    /// Weights that were checked, direction by direction.
+    pub(crate) fn checked(shape: Shape, directions: Vec<Weights<'a, F>>) -> LayerWeights<'a, F> {
+        LayerWeights { shape, directions }
     }
 
     /// The layer's sizes.
@@ -110,6 +119,13 @@ impl<'a, F: Element> LayerWeights<'a, F> {
     }
 }
 
+/// The shape of a tensor of a layer: `rows`·H, and the columns where it has some.
+fn layer_axes(Shape { hidden, direction, .. }: Shape, rows: usize, columns: Option<(&str, usize)>) -> String {
+    let (d, name) = (("D", direction.count()), format!("{rows}·H"));
+    let rows = (&*name, rows.saturating_mul(hidden));
+    columns.map_or_else(|| axes([d, rows]), |columns| axes([d, rows, columns]))
+}
+
 /// A tensor whose outer axis is the direction.
 struct Part<'a, F> {
     data: &'a [F],
@@ -117,18 +133,21 @@ struct Part<'a, F> {
 }
 
 impl<'a, F> Part<'a, F> {
+    /// `sizes` are D, and three factors of the elements of a direction.
     fn new(
         what: &'static str,
         data: &'a [F],
-        count: usize,
-        [rows, hidden, columns]: [usize; 3],
+        sizes: [usize; 4],
+        shape: impl FnOnce() -> String,
     ) -> Result<Part<'a, F>, Error> {
-        use rnnpack_kernels::Error::{Length, Overflow};
-        let len =
-            rows.checked_mul(hidden).and_then(|rows| rows.checked_mul(columns)).ok_or(Overflow { what })?;
-        let expected = len.checked_mul(count).ok_or(Overflow { what })?;
-        let got = data.len();
-        if got != expected { Err(Length { what, expected, got }.into()) } else { Ok(Part { data, len }) }
+        let [count, sizes @ ..] = sizes;
+        let overflow = rnnpack_kernels::Error::Overflow { what };
+        let len = sizes.into_iter().try_fold(1, usize::checked_mul).ok_or(overflow.clone())?;
+        let (got, expected) = (data.len(), len.checked_mul(count).ok_or(overflow)?);
+        match got == expected {
+            true => Ok(Part { data, len }),
+            false => Err(Error::Elements { buffer: what.into(), got, expected, shape: shape() }),
+        }
     }
 
     fn of(&self, d: usize) -> &'a [F] {
@@ -165,59 +184,4 @@ impl<'a> LayerWeights<'a> {
     pub fn to_bytes(&self, target: Target) -> Result<Vec<u8>, Error> {
         Ok(rnnpack_kernels::bytes::pack(target, self.shape.direction, &self.directions)?)
     }
-
-    /// The tensors of one layer of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN`, one [`PyTorchTensors`] per direction.
-    /// PyTorch's GRU is [`Cell::gru`] with `linear_before_reset`.
-    ///
-    /// ```
-    /// use rnnpack::{Cell, Direction, Layer, LayerWeights, PyTorchTensors, Shape};
-    ///
-    /// # fn main() -> Result<(), rnnpack::Error> {
-    /// // nn.GRU(3, 5): the entries of its state_dict, row by row.
-    /// let (weight_ih, weight_hh) = (vec![0.1; 3 * 5 * 3], vec![0.1; 3 * 5 * 5]);
-    /// let (bias_ih, bias_hh) = (vec![0.1; 3 * 5], vec![0.1; 3 * 5]);
-    /// let tensors = PyTorchTensors {
-    ///     weight_ih: &weight_ih,
-    ///     weight_hh: &weight_hh,
-    ///     bias_ih: Some(&bias_ih),
-    ///     bias_hh: Some(&bias_hh),
-    /// };
-    /// let shape = Shape { input: 3, hidden: 5, direction: Direction::Forward };
-    /// let gru = Layer::new(&LayerWeights::pytorch(Cell::gru(true), shape, &[tensors])?)?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`LayerWeights::new`].
-    pub fn pytorch(
-        cell: Cell,
-        shape: Shape,
-        directions: &[PyTorchTensors<'a>],
-    ) -> Result<LayerWeights<'a>, Error> {
-        let expected = shape.direction.count();
-        if directions.len() != expected {
-            let (what, got) = ("the number of directions", directions.len());
-            return Err(rnnpack_kernels::Error::Extent { what, expected, got }.into());
-        }
-        let checked = |t: &PyTorchTensors<'a>| {
-            let tensors = Tensors { w: t.weight_ih, r: t.weight_hh, wb: t.bias_ih, rb: t.bias_hh, p: None };
-            Weights::new(cell, [shape.input, shape.hidden], GateOrder::PyTorch, tensors)
-        };
-        Ok(LayerWeights { shape, directions: directions.iter().map(checked).collect::<Result<_, _>>()? })
-    }
-}
-
-/// One direction of a layer of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN`, under PyTorch's names. G is the cell's number
-/// of gates.
-#[derive(Clone, Copy, Debug)]
-pub struct PyTorchTensors<'a> {
-    /// `weight_ih_l*`, `[G·H, I]`.
-    pub weight_ih: &'a [f32],
-    /// `weight_hh_l*`, `[G·H, H]`.
-    pub weight_hh: &'a [f32],
-    /// `bias_ih_l*`, `[G·H]`.
-    pub bias_ih: Option<&'a [f32]>,
-    /// `bias_hh_l*`, `[G·H]`.
-    pub bias_hh: Option<&'a [f32]>,
 }

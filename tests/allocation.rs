@@ -1,10 +1,10 @@
-//! On the serial path a call allocates nothing after the first one of its size. (The batch path hands its shares to
-//! rayon, which may allocate for its own purposes.)
+//! On the calling thread a call allocates nothing after the first one of its size. (With several threads it hands its
+//! shares to rayon, which may allocate for its own purposes.)
 
 use allocation_counter::measure;
 use rnnpack::{
-    Cell, Direction, Layer, Layout, Scratch, Sequence, Shape, Stack, StackScratch, State, Variant, View,
-    ViewMut,
+    Cell, Direction, Layer, Layout, Network, Scratch, Sequence, Shape, Stack, StackScratch, State, Stream,
+    Variant, View,
 };
 use rnnpack_dev::forms::forms;
 use rnnpack_dev::{Case, Contents, embedded};
@@ -17,11 +17,7 @@ fn forward(
     y: &mut [f32],
     scratch: &mut Scratch,
 ) {
-    let sequence = Sequence {
-        x: View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap(),
-        lens: case.lens.as_deref(),
-        y: Some(ViewMut::new(y, case.y_dims(), Layout::TimeMajor).unwrap()),
-    };
+    let sequence = Sequence::dense(&contents.x, y).optional_lens(case.lens.as_deref());
     layer.forward(sequence, state, scratch).unwrap();
 }
 
@@ -146,10 +142,92 @@ fn a_stack_does_not_allocate_after_the_first_call() {
         let mut scratch = StackScratch::new();
         let mut call = || {
             let x = View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap();
-            stack.forward(Sequence { x, lens: None, y: None }, &mut state, &mut scratch).unwrap();
+            stack.forward(Sequence::views(x, None), &mut state, &mut scratch).unwrap();
         };
         assert!(measure(&mut call).count_total > 0);
         let later = measure(|| (0..3).for_each(|_| call()));
         assert_eq!(later.count_total, 0, "{depth} layers");
     }
+}
+
+/// Calls of a stream, with its own scratch and with a lent one.
+fn calls<N: Network<Number = f32>>(
+    stream: &mut Stream<N>,
+    [x, y]: [usize; 2],
+    lens: &[i32],
+    scratch: &mut N::Scratch,
+) {
+    let (inputs, mut outputs) = (vec![0.5; lens.len() * x], vec![0.0; lens.len() * y]);
+    let time = inputs.len() / (stream.batch() * x);
+    let mut call = |scratch: Option<&mut N::Scratch>| {
+        let (step, outputs) = (stream.batch(), &mut outputs[..]);
+        match scratch {
+            Some(scratch) => {
+                let mut s = stream.with(scratch);
+                s.step(&inputs[..step * x], &mut outputs[..step * y]).unwrap();
+                s.forward(&inputs, outputs).unwrap();
+                s.run(Sequence::dense(&inputs, outputs).lens(&lens[..step]).batch_major()).unwrap();
+            }
+            None => {
+                stream.step(&inputs[..step * x], &mut outputs[..step * y]).unwrap();
+                stream.forward(&inputs, outputs).unwrap();
+                stream.run(Sequence::dense(&inputs, outputs).lens(&lens[..step]).concatenated()).unwrap();
+                stream.run(Sequence::input(&inputs)).unwrap();
+                stream.reset_row(0).unwrap();
+            }
+        }
+    };
+    assert!(lens.iter().all(|&len| len as usize <= time));
+    call(None);
+    call(Some(scratch));
+    let later = measure(|| {
+        for _ in 0..3 {
+            call(None);
+            call(Some(scratch));
+        }
+    });
+    assert_eq!(later.count_total, 0, "{:?}", stream.network());
+}
+
+#[test]
+fn streams_do_not_allocate_after_the_first_calls() {
+    let lens = [4, 0, 2, 3, 1, 4, 4, 3, 2, 1, 0, 4]; // 12 rows of x and y: 3 batch rows in 4 steps
+    for (cell, direction) in forms().into_iter().flat_map(|cell| DIRECTIONS.map(|d| (cell, d))) {
+        let contents = Case::new(cell, shape(direction), 1, 1, 1).contents();
+        let layer = Layer::new(&contents.weights()).unwrap();
+        let above = Shape { input: layer.shape().output(), hidden: 11, direction };
+        let above = Layer::new(&Case::new(cell, above, 1, 1, 1).contents().weights()).unwrap();
+        let widths = [layer.shape().input, layer.shape().output()];
+        calls(&mut layer.stream(3).unwrap(), widths, &lens, &mut Scratch::new());
+        let widths = [layer.shape().input, above.shape().output()];
+        let stack = Stack::new(vec![layer, above]).unwrap();
+        calls(&mut stack.stream(3).unwrap(), widths, &lens, &mut StackScratch::new());
+    }
+}
+
+#[test]
+fn ten_thousand_streams_on_one_scratch_take_60_mb() {
+    let shape = Shape { input: 20, hidden: 20, direction: Direction::Forward };
+    let case = Case::new(Cell::lstm(), shape, 100, 1, 5);
+    let contents = case.contents();
+    let layer = Layer::new(&contents.weights()).unwrap();
+    let mut y = vec![0.0; 100 * 20];
+    let mut streams = Vec::new();
+    let all = measure(|| {
+        let mut scratch = Scratch::new();
+        for _ in 0..10_000 {
+            let mut stream = layer.stream(1).unwrap();
+            stream.with(&mut scratch).forward(&contents.x, &mut y).unwrap();
+            streams.push(stream);
+        }
+    });
+    assert!(all.bytes_max <= 60_000_000, "{} bytes", all.bytes_max);
+    // The counter counts: with a scratch of its own a stream takes the gates of its steps too.
+    let mut own = None;
+    let one = measure(|| {
+        let mut stream = layer.stream(1).unwrap();
+        stream.forward(&contents.x, &mut y).unwrap();
+        own = Some(stream);
+    });
+    assert!(one.bytes_max > 6_000, "{} bytes", one.bytes_max);
 }

@@ -3,7 +3,7 @@
 use rnnpack::{
     Activation, Cell, Dims, Direction, Error, GateOrder, GruCell, Layer, LayerTensors, LayerWeights, Layout,
     LstmCell, Planner, PyTorchTensors, RnnCell, Scratch, Sequence, Shape, Stack, StackScratch, State,
-    Strides, Variant, View, ViewMut,
+    Strides, Threads, Variant, View, ViewMut,
 };
 use rnnpack_dev::forms::forms;
 use rnnpack_dev::{Case, Contents, SENTINEL};
@@ -49,17 +49,15 @@ fn refused(x_dims: Dims, y_dims: Dims, lens: Option<&[i32]>, mut state: State) -
     let before = state.clone();
     let x = x(x_dims);
     let mut y = vec![SENTINEL; y_dims.checked_len().unwrap()];
-    let sequence = || Sequence { x: View::new(&x, x_dims, Layout::TimeMajor).unwrap(), lens, y: None };
-    let with_y = Sequence { y: Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()), ..sequence() };
     let layer = layer();
-    let result = words(layer.forward(with_y, &mut state, &mut Scratch::new()));
-    #[cfg(feature = "rayon")]
-    {
-        let with_y =
-            Sequence { y: Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()), ..sequence() };
-        let parallel = layer.forward_parallel(with_y, &mut state, &mut Scratch::new(), 2);
-        assert_eq!(words(parallel), result, "the batch path refuses in other words");
-    }
+    let mut results = [Threads::Caller, Threads::AtMost(2)].map(|threads| {
+        let view = ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap();
+        let sequence = Sequence::views(View::new(&x, x_dims, Layout::TimeMajor).unwrap(), Some(view));
+        let sequence = sequence.optional_lens(lens).threads(threads);
+        words(layer.forward(sequence, &mut state, &mut Scratch::new()))
+    });
+    let result = std::mem::take(&mut results[0]);
+    assert_eq!(results[1], result, "several threads refuse in other words");
     assert!(y.iter().all(|y| y.to_bits() == SENTINEL.to_bits()), "Y was written");
     assert_eq!(state, before, "the state was written");
     result
@@ -86,18 +84,21 @@ fn weights_of_wrong_lengths_are_refused_by_name() {
     let contents = contents();
     let (w, r, b) = (&contents.w[..], &contents.r[..], contents.b.as_deref().unwrap());
     let refused = |w, r, b| words(lstm(SHAPE, w, r, Some(b)));
-    assert_eq!(refused(&w[1..], r, b), "W has 119 elements where the shapes call for 120");
-    assert_eq!(refused(w, &r[..100], b), "R has 100 elements where the shapes call for 200");
-    assert_eq!(refused(w, r, &b[..40]), "B has 40 elements where the shapes call for 80");
-    assert_eq!(refused(w, r, &[]), "B has 0 elements where the shapes call for 80");
+    assert_eq!(refused(&w[1..], r, b), "W has 119 elements where [D, 4·H, I] = [2, 20, 3] calls for 120");
+    assert_eq!(refused(w, &r[..100], b), "R has 100 elements where [D, 4·H, H] = [2, 20, 5] calls for 200");
+    assert_eq!(refused(w, r, &b[..40]), "B has 40 elements where [D, 8·H] = [2, 40] calls for 80");
+    assert_eq!(refused(w, r, &[]), "B has 0 elements where [D, 8·H] = [2, 40] calls for 80");
 }
 
 #[test]
 fn weights_of_another_operator_are_refused() {
     let contents = contents();
     let refused = |cell| words(LayerWeights::new(cell, SHAPE, GateOrder::Onnx, contents.tensors()));
-    assert_eq!(refused(Cell::gru(true)), "W has 120 elements where the shapes call for 90");
-    assert_eq!(refused(Cell::rnn(Activation::Tanh)), "W has 120 elements where the shapes call for 30");
+    assert_eq!(refused(Cell::gru(true)), "W has 120 elements where [D, 3·H, I] = [2, 15, 3] calls for 90");
+    assert_eq!(
+        refused(Cell::rnn(Activation::Tanh)),
+        "W has 120 elements where [D, 1·H, I] = [2, 5, 3] calls for 30"
+    );
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn pytorch_weights_that_do_not_fit_are_refused_by_name() {
     assert_eq!(one, "the number of directions is 1, expected 2");
     let short = PyTorchTensors { bias_hh: Some(&zeros[..19]), ..good };
     let refused = words(LayerWeights::pytorch(Cell::lstm(), SHAPE, &[good, short]));
-    assert_eq!(refused, "Rb has 19 elements where the shapes call for 20");
+    assert_eq!(refused, "bias_hh_reverse has 19 elements where [G·H] = [20] calls for 20");
 }
 
 /// What a layer of these cells says about its weights: zeros in the lengths that fit, and these peepholes.
@@ -131,13 +132,17 @@ fn peepholes_that_do_not_fit_are_refused() {
     let lstm = [Cell::lstm(); 2];
     assert!(of_cells(&lstm, Some(30)).is_ok());
     for len in [0, 15, 29, 31, 40] {
-        let expected = format!("P has {len} elements where the shapes call for 30");
+        let expected = format!("P has {len} elements where [D, 3·H] = [2, 15] calls for 30");
         assert_eq!(words(of_cells(&lstm, Some(len))), expected);
     }
     for cell in [Cell::gru(false), Cell::gru(true), Cell::rnn(Activation::Tanh)] {
         assert!(of_cells(&[cell; 2], None).is_ok());
         let refused = words(of_cells(&[cell; 2], Some(30)));
-        assert_eq!(refused, "P has 30 elements where the shapes call for 0", "{}", cell.op());
+        let none = format!(
+            "P has 30 elements where the shape of peepholes, which a {} has not, calls for 0",
+            cell.op()
+        );
+        assert_eq!(refused, none);
     }
 }
 
@@ -314,9 +319,9 @@ fn a_step_takes_exactly_its_rows() {
         assert_eq!(state, before, "the state was written");
         result
     };
-    assert_eq!(refused(5, 20), "tensor data has 5 elements where the shapes call for 6");
-    assert_eq!(refused(9, 20), "tensor data has 9 elements where the shapes call for 6");
-    assert_eq!(refused(6, 10), "tensor data has 10 elements where the shapes call for 20");
+    assert_eq!(refused(5, 20), "x has 5 elements where [B, I] = [2, 3] calls for 6");
+    assert_eq!(refused(9, 20), "x has 9 elements where [B, I] = [2, 3] calls for 6");
+    assert_eq!(refused(6, 10), "y has 10 elements where [D, B, H] = [2, 2, 5] calls for 20");
 }
 
 #[test]
@@ -360,7 +365,7 @@ fn empty_tensors_may_have_any_strides() {
     let layer = Layer::new(&contents.weights()).unwrap();
     let mut state = contents.state(&layer, case.batch);
     let x = View::strided(&[], case.x_dims(), any).unwrap();
-    layer.forward(Sequence { x, lens: None, y: None }, &mut state, &mut Scratch::new()).unwrap();
+    layer.forward(Sequence::views(x, None), &mut state, &mut Scratch::new()).unwrap();
     let expected = rnnpack_dev::expected::<f32>(&case, &contents);
     assert_eq!((state.h().len(), x.row(3, 0, 1)), (expected.h.len(), &[][..]));
 
@@ -399,11 +404,11 @@ fn a_stack_refuses_before_its_first_layer_runs() {
         state.layers_mut()[0].h_mut().fill(0.5);
         let before = state.clone();
         let mut y = vec![SENTINEL; y_dims.checked_len().unwrap()];
-        let sequence = Sequence {
-            x: View::new(&x, X_DIMS, Layout::TimeMajor).unwrap(),
-            lens,
-            y: Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()),
-        };
+        let sequence = Sequence::views(
+            View::new(&x, X_DIMS, Layout::TimeMajor).unwrap(),
+            Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()),
+        );
+        let sequence = sequence.optional_lens(lens);
         let result = words(stack.forward(sequence, &mut state, &mut StackScratch::new()));
         assert!(y.iter().all(|y| y.to_bits() == SENTINEL.to_bits()), "Y was written");
         assert_eq!(state, before, "a state was written");

@@ -109,7 +109,7 @@ impl Case {
         let (dims, strides) = (self.y_dims(), self.strides(self.y_dims(), 1));
         let mut y = vec![F::rounded(UNTOUCHED); reach(dims, strides)];
         let view = ViewMut::strided(&mut y, dims, strides).unwrap();
-        let sequence = Sequence { x: self.x(contents), lens: self.lens.as_deref(), y: Some(view) };
+        let sequence = Sequence::views(self.x(contents), Some(view)).optional_lens(self.lens.as_deref());
         layer.forward(sequence, &mut state, scratch).unwrap();
         let written = View::strided(&y, dims, strides).unwrap();
         let untouched = y.iter().filter(|&&y| y == F::rounded(UNTOUCHED)).count();
@@ -334,22 +334,18 @@ fn refused(x_dims: Dims, y_dims: Dims, lens: Option<&[i32]>, of: Shape, batch: u
     let mut state: State<f64> = other.layer(&other.contents()).new_state(batch).unwrap();
     state.h_mut().fill(0.5);
     let before = state.clone();
-    let sequence = Sequence {
-        x: View::new(&x, x_dims, Layout::TimeMajor).unwrap(),
-        lens,
-        y: Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()),
-    };
+    let view = View::new(&x, x_dims, Layout::TimeMajor).unwrap();
+    let sequence = Sequence::views(view, Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()));
+    let sequence = sequence.optional_lens(lens);
     let words = layer.forward(sequence, &mut state, &mut ScratchF64::new()).unwrap_err().to_string();
     assert!(y.iter().all(|&y| y == UNTOUCHED) && state == before, "something was written");
 
     let kernels = Layer::new(&ours.weights(&ours.contents::<f32>())).unwrap();
     let mut state = Layer::new(&other.weights(&other.contents::<f32>())).unwrap().new_state(batch).unwrap();
     let (x, mut y) = (vec![1.0; x.len()], vec![0.0; y.len()]);
-    let sequence = Sequence {
-        x: View::new(&x, x_dims, Layout::TimeMajor).unwrap(),
-        lens,
-        y: Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()),
-    };
+    let view = View::new(&x, x_dims, Layout::TimeMajor).unwrap();
+    let sequence = Sequence::views(view, Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()));
+    let sequence = sequence.optional_lens(lens);
     let theirs = kernels.forward(sequence, &mut state, &mut Scratch::new()).unwrap_err().to_string();
     assert_eq!(words, theirs);
     words
@@ -419,7 +415,7 @@ fn later_calls_allocate_nothing_but_what_products_take() {
         let mut y = vec![0.0; 90];
         let mut call = || {
             let y = ViewMut::new(&mut y, case.y_dims(), Layout::TimeMajor).unwrap();
-            let sequence = Sequence { x: case.x(&contents), lens: case.lens.as_deref(), y: Some(y) };
+            let sequence = Sequence::views(case.x(&contents), Some(y)).optional_lens(case.lens.as_deref());
             layer.forward(sequence, &mut state, &mut scratch).unwrap();
         };
         call();

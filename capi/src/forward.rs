@@ -1,7 +1,7 @@
 use crate::lent::{self, Lent};
-use crate::state::{Stream, parts, read_into, write_from};
+use crate::state::{Memory, parts, read_into, write_from};
 use crate::{Failure, LayerHandle, RNNPACK_SHAPE, StateHandle, Status, status};
-use rnnpack::{Dims, Layout, Sequence, Strides, View, ViewMut};
+use rnnpack::{Dims, Layout, Sequence, Strides, Threads, View, ViewMut};
 
 /// Layout: x is [T, B, I], y is [T, D, B, H].
 pub const RNNPACK_TIME_MAJOR: i32 = 0;
@@ -71,13 +71,6 @@ pub struct ForwardDesc {
     pub state_count: usize,
 }
 
-/// How the steps of a call are computed.
-#[derive(Clone, Copy)]
-enum Threads {
-    None,
-    Pool,
-}
-
 impl ForwardDesc {
     /// One step: x is dense [B, I], y is dense [D, B, H].
     fn one_step(batch: usize, (x, x_count): (*const f32, usize), (y, y_count): (*mut f32, usize)) -> Self {
@@ -90,8 +83,8 @@ impl ForwardDesc {
     ///
     /// # Safety
     /// The contract: what the call points to.
-    unsafe fn run(&self, LayerHandle { layer }: &LayerHandle, stream: &mut Stream) -> Result<(), Failure> {
-        let threads = lent::choice(self.threads, "threads", &[Threads::None, Threads::Pool])?;
+    unsafe fn run(&self, LayerHandle { layer }: &LayerHandle, memory: &mut Memory) -> Result<(), Failure> {
+        let threads = lent::choice(self.threads, "threads", &[Threads::Caller, Threads::Pool])?;
         let layout = lent::choice(self.layout, "layout", &[Layout::TimeMajor, Layout::BatchMajor])?;
         let shape = layer.shape();
         let directions = shape.direction.count();
@@ -100,7 +93,7 @@ impl ForwardDesc {
         let x = Lent::new(self.x, self.x_count, "x")?;
         let y = Lent::optional(self.y, self.y_count, "y")?;
         let lens = Lent::optional(self.lens, self.lens_count, "lens")?;
-        let [initial, last] = self.states(stream)?;
+        let [initial, last] = self.states(memory)?;
         self.check_overlap(x, y, lens, [initial, last].map(|of| of.map(|part| part.map(Lent::span))))?;
         // SAFETY: by the contract; `check_overlap` holds y apart from what else the call reads and writes.
         let (x, y, lens) = unsafe {
@@ -108,14 +101,10 @@ impl ForwardDesc {
             let y = y.map(|y| self.output(y, of_y, layout)).transpose()?;
             (x, y, lens.map(|lens| lens.slice()))
         };
-        let Stream { state, scratch } = stream;
+        let Memory { state, scratch } = memory;
         // SAFETY: by the contract.
         unsafe { write_from(initial, state)? };
-        let sequence = Sequence { x, lens, y };
-        match threads {
-            Threads::None => layer.forward(sequence, state, scratch)?,
-            Threads::Pool => layer.forward_parallel(sequence, state, scratch, 0)?,
-        }
+        layer.forward(Sequence::views(x, y).optional_lens(lens).threads(threads), state, scratch)?;
         // SAFETY: by the contract.
         unsafe { read_into(last, state) }
     }
@@ -144,11 +133,11 @@ impl ForwardDesc {
     }
 
     /// The caller's initial and final states.
-    fn states(&self, stream: &Stream) -> Result<[[Option<Lent<f32>>; 2]; 2], Failure> {
+    fn states(&self, memory: &Memory) -> Result<[[Option<Lent<f32>>; 2]; 2], Failure> {
         let count = |given: bool| if given { self.state_count } else { 0 };
         let both = |h: *const f32, c: *const f32, [of_h, of_c]: [&'static str; 2]| {
             let of_c = (c, count(!c.is_null()), of_c);
-            parts(&stream.state, [(h, count(!h.is_null()), of_h), of_c])
+            parts(&memory.state, [(h, count(!h.is_null()), of_h), of_c])
         };
         let initial = both(self.initial_h, self.initial_c, ["initial_h", "initial_c"])?;
         Ok([initial, both(self.final_h, self.final_c, ["final_h", "final_c"])?])
@@ -215,8 +204,8 @@ pub unsafe extern "C" fn rnnpack_forward(
     // SAFETY: by the contract.
     status::run(|| unsafe {
         let layer = lent::handle(layer, "layer")?;
-        let mut stream = lent::handle(state, "state")?.lock_for(layer)?;
-        lent::read(desc, "desc")?.run(layer, &mut stream)
+        let mut memory = lent::handle(state, "state")?.lock_for(layer)?;
+        lent::read(desc, "desc")?.run(layer, &mut memory)
     })
 }
 
@@ -240,8 +229,8 @@ pub unsafe extern "C" fn rnnpack_step(
     // SAFETY: by the contract.
     status::run(|| unsafe {
         let layer = lent::handle(layer, "layer")?;
-        let mut stream = lent::handle(state, "state")?.lock_for(layer)?;
-        let batch = stream.state.batch();
-        ForwardDesc::one_step(batch, (x, x_count), (y, y_count)).run(layer, &mut stream)
+        let mut memory = lent::handle(state, "state")?.lock_for(layer)?;
+        let batch = memory.state.batch();
+        ForwardDesc::one_step(batch, (x, x_count), (y, y_count)).run(layer, &mut memory)
     })
 }

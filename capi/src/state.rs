@@ -12,19 +12,19 @@ pub struct StateHandle {
     op: &'static str,
     directions: Direction,
     hidden: usize,
-    stream: UnsafeCell<Stream>,
+    memory: UnsafeCell<Memory>,
 }
 
 /// What a [`StateHandle`] guards.
-pub(crate) struct Stream {
+pub(crate) struct Memory {
     pub(crate) state: State,
     pub(crate) scratch: Scratch,
 }
 
-// SAFETY: the stream is reached through `Guard` alone, of which there is one at a time.
+// SAFETY: the memory is reached through `Guard` alone, of which there is one at a time.
 unsafe impl Sync for StateHandle {}
 
-/// The one user of a state's stream.
+/// The one user of a state's memory.
 pub(crate) struct Guard<'a>(&'a StateHandle);
 
 impl StateHandle {
@@ -35,18 +35,18 @@ impl StateHandle {
             error => error.into(),
         })?;
         let shape = layer.shape();
-        let stream = UnsafeCell::new(Stream { state, scratch: Scratch::new() });
+        let memory = UnsafeCell::new(Memory { state, scratch: Scratch::new() });
         let busy = AtomicBool::new(false);
         Ok(StateHandle {
             busy,
             op: layer.cell().op(),
             directions: shape.direction,
             hidden: shape.hidden,
-            stream,
+            memory,
         })
     }
 
-    /// Its stream, for a call of `layer`, unless another call uses it.
+    /// Its memory, for a call of `layer`, unless another call uses it.
     pub(crate) fn lock_for(&self, LayerHandle { layer }: &LayerHandle) -> Result<Guard<'_>, Failure> {
         let guard = self.lock()?;
         match layer.cell().op() {
@@ -57,7 +57,7 @@ impl StateHandle {
         }
     }
 
-    /// Its stream, unless another call uses it.
+    /// Its memory, unless another call uses it.
     pub(crate) fn lock(&self) -> Result<Guard<'_>, Failure> {
         match self.busy.swap(true, Ordering::Acquire) {
             false => Ok(Guard(self)),
@@ -67,17 +67,17 @@ impl StateHandle {
 }
 
 impl Deref for Guard<'_> {
-    type Target = Stream;
-    fn deref(&self) -> &Stream {
+    type Target = Memory;
+    fn deref(&self) -> &Memory {
         // SAFETY: `busy` is set, by this guard, which is the only one.
-        unsafe { &*self.0.stream.get() }
+        unsafe { &*self.0.memory.get() }
     }
 }
 
 impl DerefMut for Guard<'_> {
-    fn deref_mut(&mut self) -> &mut Stream {
+    fn deref_mut(&mut self) -> &mut Memory {
         // SAFETY: as in `deref`; `&mut self` makes the access unique.
-        unsafe { &mut *self.0.stream.get() }
+        unsafe { &mut *self.0.memory.get() }
     }
 }
 
@@ -133,8 +133,8 @@ pub unsafe extern "C" fn rnnpack_state_copy(state: *const StateHandle, to: *mut 
             return from.lock().map(drop);
         }
         let (source, mut target) = (from.lock()?, to.lock()?);
-        let sizes = |handle: &StateHandle, stream: &Stream| {
-            (handle.op, handle.directions.count(), stream.state.batch(), handle.hidden)
+        let sizes = |handle: &StateHandle, memory: &Memory| {
+            (handle.op, handle.directions.count(), memory.state.batch(), handle.hidden)
         };
         if sizes(from, &source) != sizes(to, &target) {
             return Err(Failure::new(RNNPACK_SHAPE, "the two states differ in their sizes or operators"));
@@ -162,10 +162,10 @@ pub unsafe extern "C" fn rnnpack_state_read(
 ) -> Status {
     // SAFETY: by the contract.
     status::run(|| unsafe {
-        let stream = lent::handle(state, "state")?.lock()?;
-        let [h, c] = parts(&stream.state, [(h.cast_const(), h_count, "h"), (c, c_count, "c")])?;
+        let memory = lent::handle(state, "state")?.lock()?;
+        let [h, c] = parts(&memory.state, [(h.cast_const(), h_count, "h"), (c, c_count, "c")])?;
         h.map_or(Ok(()), |h| c.map_or(Ok(()), |c| h.span().apart_from([Some(c.span())])))?;
-        read_into([h, c], &stream.state)
+        read_into([h, c], &memory.state)
     })
 }
 
@@ -186,9 +186,9 @@ pub unsafe extern "C" fn rnnpack_state_write(
 ) -> Status {
     // SAFETY: by the contract.
     status::run(|| unsafe {
-        let mut stream = lent::handle(state, "state")?.lock()?;
-        let parts = parts(&stream.state, [(h, h_count, "h"), (c, c_count, "c")])?;
-        write_from(parts, &mut stream.state)
+        let mut memory = lent::handle(state, "state")?.lock()?;
+        let parts = parts(&memory.state, [(h, h_count, "h"), (c, c_count, "c")])?;
+        write_from(parts, &mut memory.state)
     })
 }
 

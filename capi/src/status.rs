@@ -90,6 +90,7 @@ fn status_of(error: &rnnpack::Error) -> Status {
             Kernel::Memory { .. } => RNNPACK_MEMORY,
             _ => RNNPACK_SHAPE,
         },
+        rnnpack::Error::Elements { .. } => RNNPACK_SHAPE,
         rnnpack::Error::UnknownIsa { .. } => RNNPACK_NO_ISA,
         _ => RNNPACK_INTERNAL,
     }

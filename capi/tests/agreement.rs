@@ -2,7 +2,7 @@
 
 mod support;
 
-use rnnpack::{Cell, Dims, Direction, GateOrder, Layout, Scratch, Sequence, Shape, State, View, ViewMut};
+use rnnpack::{Cell, Direction, GateOrder, Scratch, Sequence, Shape, State};
 use rnnpack_capi::*;
 use std::ffi::{CStr, CString};
 use std::ptr::null_mut;
@@ -20,16 +20,13 @@ struct Expected {
 
 impl Expected {
     fn new(case: &Case, x: &[f32], lens: Option<&[i32]>, initial: &[f32]) -> Expected {
-        let (layer, Shape { input, hidden, direction }) = (case.expected(), case.shape);
-        let dims = Dims { time: TIME, directions: 1, batch: BATCH, width: input };
-        let of_y = Dims { directions: direction.count(), width: hidden, ..dims };
-        let mut y = vec![0.0; of_y.checked_len().unwrap()];
+        let (layer, Shape { hidden, direction, .. }) = (case.expected(), case.shape);
+        let mut y = vec![0.0; TIME * BATCH * direction.count() * hidden];
         let mut state = layer.new_state(BATCH).unwrap();
         state.h_mut().copy_from_slice(initial);
         let cells = state.c().len();
         state.c_mut().copy_from_slice(&initial[..cells]);
-        let x = View::new(x, dims, Layout::TimeMajor).unwrap();
-        let sequence = Sequence { x, lens, y: Some(ViewMut::new(&mut y, of_y, Layout::TimeMajor).unwrap()) };
+        let sequence = Sequence::dense(x, &mut y).optional_lens(lens);
         layer.forward(sequence, &mut state, &mut Scratch::new()).unwrap();
         Expected { y, state }
     }

@@ -6,7 +6,7 @@ use rnnpack::compare::within;
 use rnnpack::reference::{self, Real};
 use rnnpack::{
     Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Planner, Scratch, Sequence,
-    Shape, State, Variant, View, ViewMut,
+    Shape, State, Variant, View,
 };
 
 /// A layer and a call of it: everything that its result depends on.
@@ -240,11 +240,7 @@ pub fn run(layer: &Layer, case: &Case, contents: &Contents) -> Output<f32> {
 pub fn run_with(layer: &Layer, case: &Case, contents: &Contents, scratch: &mut Scratch) -> Output<f32> {
     let mut state = contents.state(layer, case.batch);
     let mut y = vec![SENTINEL; case.y_dims().checked_len().unwrap()];
-    let sequence = Sequence {
-        x: View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap(),
-        lens: case.lens.as_deref(),
-        y: Some(ViewMut::new(&mut y, case.y_dims(), Layout::TimeMajor).unwrap()),
-    };
+    let sequence = Sequence::dense(&contents.x, &mut y).optional_lens(case.lens.as_deref());
     layer.forward(sequence, &mut state, scratch).unwrap();
     Output::new(y, &state)
 }

@@ -13,7 +13,7 @@
 //!
 //! Numbers have 4 bytes, but for the length, in the byte order of the machine that packed; `byte order` is `0x01020304`
 //! there. What does not exist (a clip, a parameter, the rest of a name) is zero. Activations count as in the list of
-//! [`Activation`]; flags are 1 for `input_forget` or `linear_before_reset` and 2 for peepholes. The sections of weights
+//! [`Activation`](crate::Activation); flags are 1 for `input_forget` or `linear_before_reset` and 2 for peepholes. The sections of weights
 //! are [panels](crate::PackedWeights) of f32, each on a 64-byte boundary, with zeros between them; their sizes follow from the
 //! header.
 //!

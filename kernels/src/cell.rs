@@ -102,6 +102,11 @@ impl Cell {
         Cell::Gru(GruCell { linear_before_reset, ..GruCell::default() })
     }
 
+    /// PyTorch's GRU, which cuDNN and Keras (`reset_after`) have too: `linear_before_reset`.
+    pub fn pytorch_gru() -> Cell {
+        Cell::gru(true)
+    }
+
     /// An RNN with this activation.
     pub fn rnn(activation: Activation) -> Cell {
         Cell::Rnn(RnnCell { activation, clip: None })

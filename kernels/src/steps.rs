@@ -27,19 +27,19 @@ use crate::product::F32;
 /// The block must keep its invariant, and `keep` have room for every row of it at every step of its sequence.
 pub(crate) unsafe fn run<K: Keep>(block: Block<'_>, keep: K) {
     let packed = block.packed;
-    visit(packed.cell(), packed.has_peepholes(), Run { block, keep })
+    visit(packed.cell(), packed.has_peepholes(), Dispatch { block, keep })
 }
 
-struct Run<'a, K> {
+struct Dispatch<'a, K> {
     block: Block<'a>,
     keep: K,
 }
 
-impl<K: Keep> Visitor for Run<'_, K> {
+impl<K: Keep> Visitor for Dispatch<'_, K> {
     type Output = ();
 
     fn visit<P: Passes>(self, passes: P) {
-        let Run { block, keep } = self;
+        let Dispatch { block, keep } = self;
         block.packed.variant().dispatch(Steps { block, passes, keep })
     }
 }

@@ -5,7 +5,7 @@ use crate::{Behaviour, check};
 use libtest_mimic::Failed;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rnnpack::{Dims, Direction, Layer, Layout, Scratch, Sequence, Strides, Variant, View, ViewMut};
+use rnnpack::{Dims, Direction, Layer, Layout, Scratch, Sequence, Strides, Threads, Variant, View, ViewMut};
 use rnnpack_dev::numbers::Numbers;
 use rnnpack_dev::{Case, Contents, Output, SENTINEL, embedded, run, run_with};
 use rnnpack_kernels::blocking::Blocking;
@@ -49,11 +49,11 @@ fn tensors_may_lie_anywhere(variant: Variant) -> Result<(), Failed> {
         let x = of_x.scatter(&contents.x, x_dims);
         let mut y = of_y.scatter(&vec![SENTINEL; y_dims.checked_len().unwrap()], y_dims);
         let mut state = contents.state(&layer, case.batch);
-        let sequence = Sequence {
-            x: View::strided(&x, x_dims, of_x.strides(x_dims)).unwrap(),
-            lens: case.lens.as_deref(),
-            y: Some(ViewMut::strided(&mut y, y_dims, of_y.strides(y_dims)).unwrap()),
-        };
+        let sequence = Sequence::views(
+            View::strided(&x, x_dims, of_x.strides(x_dims)).unwrap(),
+            Some(ViewMut::strided(&mut y, y_dims, of_y.strides(y_dims)).unwrap()),
+        )
+        .optional_lens(case.lens.as_deref());
         layer.forward(sequence, &mut state, &mut Scratch::new()).unwrap();
         let y = of_y.gather(&y, y_dims)?;
         let output = Output::new(y, &state);
@@ -66,7 +66,7 @@ fn layouts_agree(variant: Variant) -> Result<(), Failed> {
     check(variant, cases(), |case| {
         let contents = case.contents();
         let layer = contents.layer(variant);
-        let (input, [x_dims, y_dims]) = (case.shape.input, [case.x_dims(), case.y_dims()]);
+        let (input, y_dims) = (case.shape.input, case.y_dims());
         let Dims { directions, width, .. } = y_dims;
         let mut x = vec![0.0; contents.x.len()];
         for t in 0..case.time {
@@ -77,11 +77,7 @@ fn layouts_agree(variant: Variant) -> Result<(), Failed> {
         }
         let mut y = vec![SENTINEL; y_dims.checked_len().unwrap()];
         let mut state = contents.state(&layer, case.batch);
-        let sequence = Sequence {
-            x: View::new(&x, x_dims, Layout::BatchMajor).unwrap(),
-            lens: case.lens.as_deref(),
-            y: Some(ViewMut::new(&mut y, y_dims, Layout::BatchMajor).unwrap()),
-        };
+        let sequence = Sequence::dense(&x, &mut y).batch_major().optional_lens(case.lens.as_deref());
         layer.forward(sequence, &mut state, &mut Scratch::new()).unwrap();
         let mut time_major = vec![];
         for t in 0..case.time {
@@ -108,11 +104,10 @@ fn input_rows_may_overlap(variant: Variant) -> Result<(), Failed> {
         let layer = contents.layer(variant);
         let mut state = contents.state(&layer, 1);
         let mut y = vec![SENTINEL; case.time * case.shape.hidden];
-        let sequence = Sequence {
-            x: View::strided(&signal, case.x_dims(), Strides { time: 1, direction: 0, batch: 0 }).unwrap(),
-            lens: None,
-            y: Some(ViewMut::new(&mut y, case.y_dims(), Layout::TimeMajor).unwrap()),
-        };
+        let sequence = Sequence::views(
+            View::strided(&signal, case.x_dims(), Strides { time: 1, direction: 0, batch: 0 }).unwrap(),
+            Some(ViewMut::new(&mut y, case.y_dims(), Layout::TimeMajor).unwrap()),
+        );
         layer.forward(sequence, &mut state, &mut Scratch::new()).unwrap();
         let output = Output::new(y, &state);
         output.difference(&run(&layer, &case, &contents))
@@ -126,7 +121,7 @@ fn without_y_the_final_state_is_the_same(variant: Variant) -> Result<(), Failed>
         let whole = run(&layer, &case, &contents);
         let mut state = contents.state(&layer, case.batch);
         let x = View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap();
-        let sequence = Sequence { x, lens: case.lens.as_deref(), y: None };
+        let sequence = Sequence::views(x, None).optional_lens(case.lens.as_deref());
         layer.forward(sequence, &mut state, &mut Scratch::new()).unwrap();
         Output::new(whole.y.clone(), &state).difference(&whole)
     })
@@ -204,14 +199,11 @@ fn chunks_of_time_change_no_bit(variant: Variant) -> Result<(), Failed> {
             let time = end - start;
             let within = |&len: &i32| (len - start as i32).clamp(0, time as i32);
             let lens: Option<Vec<i32>> = case.lens.as_ref().map(|lens| lens.iter().map(within).collect());
-            let (x_dims, y_dims) = (Dims { time, ..case.x_dims() }, Dims { time, ..case.y_dims() });
-            let sequence = Sequence {
-                x: View::new(&contents.x[start * input..end * input], x_dims, Layout::TimeMajor).unwrap(),
-                lens: lens.as_deref(),
-                y: Some(
-                    ViewMut::new(&mut y[start * hidden..end * hidden], y_dims, Layout::TimeMajor).unwrap(),
-                ),
-            };
+            let sequence = Sequence::dense(
+                &contents.x[start * input..end * input],
+                &mut y[start * hidden..end * hidden],
+            )
+            .optional_lens(lens.as_deref());
             layer.forward(sequence, &mut state, &mut scratch).unwrap();
         }
         Output::new(y, &state).difference(&whole)
@@ -267,25 +259,23 @@ fn used_scratch_changes_no_bit(variant: Variant) -> Result<(), Failed> {
 fn threads_change_no_bit(variant: Variant) -> Result<(), Failed> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     let large = (33..=70usize, 20..=60usize);
-    check(
-        variant,
-        (cases(), large, 0..=5usize, any::<bool>()),
-        |(mut case, (input, time), threads, with_y)| {
-            (case.shape.input, case.shape.hidden, case.time) = (input, case.shape.hidden + 32, time);
-            let contents = case.contents();
-            let layer = contents.layer(variant);
-            let whole = run(&layer, &case, &contents);
-            let mut state = contents.state(&layer, case.batch);
-            let mut y = vec![SENTINEL; whole.y.len()];
-            let sequence = Sequence {
-                x: View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap(),
-                lens: case.lens.as_deref(),
-                y: with_y.then(|| ViewMut::new(&mut y, case.y_dims(), Layout::TimeMajor).unwrap()),
-            };
-            let mut scratch = Scratch::new();
-            pool.install(|| layer.forward_parallel(sequence, &mut state, &mut scratch, threads)).unwrap();
-            let y = if with_y { y } else { whole.y.clone() };
-            Output::new(y, &state).difference(&whole)
-        },
-    )
+    let threads = prop_oneof![1 => Just(Threads::Pool), 5 => (0..=5usize).prop_map(Threads::AtMost)];
+    check(variant, (cases(), large, threads, any::<bool>()), |(mut case, (input, time), threads, with_y)| {
+        (case.shape.input, case.shape.hidden, case.time) = (input, case.shape.hidden + 32, time);
+        let contents = case.contents();
+        let layer = contents.layer(variant);
+        let whole = run(&layer, &case, &contents);
+        let mut state = contents.state(&layer, case.batch);
+        let mut y = vec![SENTINEL; whole.y.len()];
+        let sequence = Sequence::views(
+            View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap(),
+            with_y.then(|| ViewMut::new(&mut y, case.y_dims(), Layout::TimeMajor).unwrap()),
+        )
+        .optional_lens(case.lens.as_deref())
+        .threads(threads);
+        let mut scratch = Scratch::new();
+        pool.install(|| layer.forward(sequence, &mut state, &mut scratch)).unwrap();
+        let y = if with_y { y } else { whole.y.clone() };
+        Output::new(y, &state).difference(&whole)
+    })
 }

@@ -6,8 +6,8 @@ use libtest_mimic::Failed;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rnnpack::{
-    Activation, Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout, LstmCell,
-    PyTorchTensors, Sequence, Shape, Stack, StackScratch, StackState, Variant, View, ViewMut,
+    Activation, Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, LstmCell,
+    PyTorchTensors, Sequence, Shape, Stack, StackScratch, Threads, Variant,
 };
 use rnnpack_dev::bound::Bounded;
 use rnnpack_dev::options::{bounded_activations, cells, lstms};
@@ -59,6 +59,9 @@ fn gate_orders_agree(variant: Variant) -> Result<(), Failed> {
 fn pytorch_tensors_are_onnx_tensors_in_parts(variant: Variant) -> Result<(), Failed> {
     check(variant, cases_of(plain_cells(), any_direction()), |mut case| {
         case.peepholes = false;
+        if let Cell::Gru(_) = case.cells[0] {
+            case.cells = [Cell::pytorch_gru(); 2];
+        }
         let contents = case.contents();
         let (w, r, b) = permuted(&contents);
         let count = case.shape.direction.count();
@@ -206,27 +209,16 @@ fn a_stack_computes_its_layers_one_by_one(variant: Variant) -> Result<(), Failed
 
         let stack = Stack::new(layers()).unwrap();
         let top = &by_hand[by_hand.len() - 1];
-        let (case, y_dims) = (&cases[0], cases[cases.len() - 1].y_dims());
-        type Forward =
-            fn(&Stack, Sequence<'_>, &mut StackState, &mut StackScratch) -> Result<(), rnnpack::Error>;
-        let ways: &[Forward] = &[
-            Stack::forward,
-            #[cfg(feature = "rayon")]
-            |stack, sequence, state, scratch| stack.forward_parallel(sequence, state, scratch, 2),
-        ];
-        for forward in ways {
+        let case = &cases[0];
+        for threads in [Threads::Caller, Threads::AtMost(2)] {
             let mut state = stack.new_state(case.batch).unwrap();
             for (state, contents) in state.layers_mut().iter_mut().zip(&contents) {
                 state.h_mut().copy_from_slice(&contents.h);
                 state.c_mut().copy_from_slice(&contents.c);
             }
             let mut y = vec![SENTINEL; top.y.len()];
-            let sequence = Sequence {
-                x: View::new(&contents[0].x, case.x_dims(), Layout::TimeMajor).unwrap(),
-                lens: case.lens.as_deref(),
-                y: Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor).unwrap()),
-            };
-            forward(&stack, sequence, &mut state, &mut StackScratch::new()).unwrap();
+            let sequence = Sequence::dense(&contents[0].x, &mut y).optional_lens(case.lens.as_deref());
+            stack.forward(sequence.threads(threads), &mut state, &mut StackScratch::new()).unwrap();
             for (i, (state, expected)) in state.layers().iter().zip(&by_hand).enumerate() {
                 let y = if i + 1 == by_hand.len() { y.clone() } else { expected.y.clone() };
                 let output = Output::new(y, state);

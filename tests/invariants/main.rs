@@ -8,6 +8,7 @@ mod calls;
 mod cases;
 mod cells;
 mod exact;
+mod streams;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use proptest::prelude::*;
@@ -24,7 +25,7 @@ type Behaviour = fn(Variant) -> Result<(), Failed>;
 static CASES: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
 
 fn main() -> ExitCode {
-    let behaviours = [exact::BEHAVIOURS, calls::BEHAVIOURS, cells::BEHAVIOURS].concat();
+    let behaviours = [exact::BEHAVIOURS, calls::BEHAVIOURS, cells::BEHAVIOURS, streams::BEHAVIOURS].concat();
     let mut trials = vec![];
     for &isa in Variant::COMPILED {
         let variant = Variant::by_name(isa);

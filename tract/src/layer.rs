@@ -2,7 +2,9 @@
 
 use crate::round::odd_f32;
 use crate::settings::Kernels;
-use rnnpack::{Cell, Dims, Error, LayerF64, Scratch, ScratchF64, Sequence, Shape, State, reference};
+use rnnpack::{
+    Cell, Dims, Error, LayerF64, Scratch, ScratchF64, Sequence, Shape, State, View, ViewMut, reference,
+};
 use rnnpack_onnx::{DType, NodeWeights};
 use tract_onnx::tract_hir::internal::*;
 
@@ -85,29 +87,28 @@ impl Float for f64 {
     }
 }
 
-pub(crate) fn forward(
-    layer: &rnnpack::Layer,
-    sequence: Sequence<'_>,
-    state: &mut State,
-    scratch: &mut Scratch,
-    threads: usize,
-) -> Result<(), Error> {
-    if threads == 1 {
-        return layer.forward(sequence, state, scratch);
+/// The tensors of a call, beside the states.
+pub(crate) struct Call<'a, F> {
+    pub(crate) x: View<'a, F>,
+    pub(crate) lens: Option<&'a [i32]>,
+    pub(crate) y: Option<ViewMut<'a, F>>,
+}
+
+impl<'a, F: rnnpack::Element> Call<'a, F> {
+    pub(crate) fn sequence(self) -> Sequence<'a, F> {
+        Sequence::views(self.x, self.y).optional_lens(self.lens)
     }
-    layer.forward_parallel(sequence, state, scratch, threads)
 }
 
 /// The layer by the f64 reference: the state is widened, and results are rounded at the end.
 pub(crate) fn forward_f64<F: Float>(
     weights: &NodeWeights,
-    sequence: Sequence<'_, F>,
+    Call { x, lens, mut y }: Call<'_, F>,
     state: &mut State<F>,
 ) -> Result<(), Error>
 where
     f64: From<F>,
 {
-    let Sequence { x, lens, mut y } = sequence;
     let Dims { time, batch, .. } = x.dims();
     let Shape { hidden, direction, .. } = weights.shape();
     let half = matches!(weights.dtype(), DType::F16 | DType::BF16);

@@ -2,11 +2,11 @@
 
 use crate::convert;
 use crate::kept::Kept;
-use crate::layer::{Body, Float, Layer, forward, forward_f64};
+use crate::layer::{Body, Call, Float, Layer, forward_f64};
 use crate::memory::{Memory, Packed, Part};
 use crate::recurrent_spec::{InputSlots, Spec};
 use half::{bf16, f16};
-use rnnpack::{Dims, Error, Layout, Sequence, Shape, State, View, ViewMut};
+use rnnpack::{Dims, Error, Layout, Shape, State, Threads, View, ViewMut};
 use rnnpack_onnx::{DType, Error as OnnxError, NodeWeights};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
@@ -140,21 +140,23 @@ impl Recurrent {
             self.spec.check_type(name, inputs[slot].datum_type(), layer.datum())?;
         }
         let Memory { single, double, .. } = memory;
-        let threads = self.spec.computed.threads;
+        let threads = match self.spec.computed.threads {
+            0 => Threads::Pool,
+            most => Threads::AtMost(most),
+        };
         match &layer.body {
-            Body::Single(body) => self.run_in(&layer, inputs, single, |sequence, state, scratch| {
-                forward(body, sequence, state, scratch, threads)
+            Body::Single(body) => self.run_in(&layer, inputs, single, |call, state, scratch| {
+                body.forward(call.sequence().threads(threads), state, scratch)
             }),
-            Body::Double(body) => self.run_in(&layer, inputs, double, |sequence, state, scratch| {
-                body.forward(sequence, state, scratch)
+            Body::Double(body) => self.run_in(&layer, inputs, double, |call, state, scratch| {
+                body.forward(call.sequence(), state, scratch)
             }),
             Body::Reference(weights) if weights.is_f64() => {
-                self.run_in(&layer, inputs, double, |sequence, state, _| {
-                    forward_f64(weights, sequence, state)
-                })
+                self.run_in(&layer, inputs, double, |call, state, _| forward_f64(weights, call, state))
             }
-            Body::Reference(weights) => self
-                .run_in(&layer, inputs, single, |sequence, state, _| forward_f64(weights, sequence, state)),
+            Body::Reference(weights) => {
+                self.run_in(&layer, inputs, single, |call, state, _| forward_f64(weights, call, state))
+            }
         }
     }
 
@@ -164,7 +166,7 @@ impl Recurrent {
         layer: &Layer,
         inputs: &TVec<TValue>,
         memory: &mut Part<F>,
-        forward: impl FnOnce(Sequence<'_, F>, &mut State<F>, &mut F::Scratch) -> Result<(), Error>,
+        forward: impl FnOnce(Call<'_, F>, &mut State<F>, &mut F::Scratch) -> Result<(), Error>,
     ) -> TractResult<TVec<TValue>> {
         let x_shape: [usize; 3] = inputs[0].shape().try_into()?;
         let (axes, layout) = (self.spec.axes(), self.spec.node.layout);
@@ -187,8 +189,7 @@ impl Recurrent {
             Some(data) => Some(ViewMut::new(data.as_slice_mut()?, out, layout).map_err(|e| self.fail(e))?),
             None => None,
         };
-        let sequence = Sequence { x, lens, y: y_view };
-        forward(sequence, state, scratch).map_err(|e| self.fail(e))?;
+        forward(Call { x, lens, y: y_view }, state, scratch).map_err(|e| self.fail(e))?;
         self.results(layer, y, state)
     }
 

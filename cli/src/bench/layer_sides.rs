@@ -7,36 +7,29 @@ use super::layer_data::LayerData;
 use super::tract::TractLayer;
 use crate::report;
 use anyhow::{Context, Result};
-use rnnpack::{
-    Dims, Error, Layer, LayerWeights, Layout, Scratch, Sequence, State, UnfusedLayer, UnfusedScratch, View,
-    ViewMut, compare,
-};
+use rnnpack::{Layer, LayerWeights, Network, Sequence, Stream, Threads, UnfusedLayer, compare};
 
 const UNFUSED: &str = "matrixmultiply, unfused";
 
-/// A layer of this crate. `forward` has the layer and its scratch.
-struct Ours<'a, F> {
+/// A layer of this crate.
+struct Ours<'a, N: Network<Number = f32>> {
     data: &'a LayerData,
-    state: State,
+    stream: Stream<N>,
+    threads: Threads,
     y: Vec<f32>,
-    forward: F,
 }
 
-impl<'a, F: FnMut(Sequence<'_>, &mut State) -> Result<(), Error> + 'a> Ours<'a, F> {
-    fn side(data: &'a LayerData, state: State, forward: F) -> Result<Box<dyn Competitor + 'a>> {
-        Ok(Box::new(Ours { data, state, y: zeros(data.y_len)?, forward }))
+impl<'a, N: Network<Number = f32> + 'a> Ours<'a, N> {
+    fn side(data: &'a LayerData, layer: N, threads: Threads) -> Result<Box<dyn Competitor + 'a>> {
+        let stream = Stream::new(layer, data.batch)?;
+        Ok(Box::new(Ours { data, stream, threads, y: zeros(data.y_len)? }))
     }
 }
 
-impl<F: FnMut(Sequence<'_>, &mut State) -> Result<(), Error>> Competitor for Ours<'_, F> {
+impl<N: Network<Number = f32>> Competitor for Ours<'_, N> {
     fn call(&mut self) -> Result<()> {
-        let LayerData { time, batch, shape, x, .. } = self.data;
-        let x_dims = Dims { time: *time, directions: 1, batch: *batch, width: shape.input };
-        let y_dims = Dims { directions: shape.direction.count(), width: shape.hidden, ..x_dims };
-        let x = View::new(x, x_dims, Layout::TimeMajor)?;
-        let y = Some(ViewMut::new(&mut self.y, y_dims, Layout::TimeMajor)?);
-        self.state.reset();
-        Ok((self.forward)(Sequence { x, lens: None, y }, &mut self.state)?)
+        self.stream.reset();
+        Ok(self.stream.run(Sequence::dense(&self.data.x, &mut self.y).threads(self.threads))?)
     }
 
     fn output(&self) -> Result<&[f32]> {
@@ -58,19 +51,12 @@ pub(crate) fn competitors<'a>(
     args: &Args,
     data: &'a LayerData,
     weights: &LayerWeights<'_>,
-    layer: &'a Layer,
+    layer: &Layer,
 ) -> Result<(Vec<Named<'a>>, Option<String>)> {
-    let state = || layer.new_state(data.batch);
-    let fused = |threads: usize| {
-        let mut scratch = Scratch::new();
-        Ours::side(data, state()?, move |sequence, state| match threads {
-            1 => layer.forward(sequence, state, &mut scratch),
-            n => layer.forward_parallel(sequence, state, &mut scratch, n),
-        })
-    };
-    let mut all: Vec<Named<'a>> = vec![(OURS, fused(args.threads.into())?)];
+    let fused = |threads| Ours::side(data, layer.clone(), threads);
+    let mut all: Vec<Named<'a>> = vec![(OURS, fused(Threads::AtMost(args.threads.into()))?)];
     if args.threads > 1 {
-        all.push((ONE_THREAD, fused(1)?));
+        all.push((ONE_THREAD, fused(Threads::Caller)?));
     }
     let mut left_out = None;
     if !args.no_tract {
@@ -79,10 +65,7 @@ pub(crate) fn competitors<'a>(
             Err(e) => left_out = Some(report::error(&e)),
         }
     }
-    let (unfused, mut scratch) = (UnfusedLayer::<f32>::new(weights)?, UnfusedScratch::new());
-    let forward =
-        move |sequence: Sequence<'_>, state: &mut State| unfused.forward(sequence, state, &mut scratch);
-    all.push((UNFUSED, Ours::side(data, state()?, forward)?));
+    all.push((UNFUSED, Ours::side(data, UnfusedLayer::<f32>::new(weights)?, Threads::Caller)?));
     Ok((all, left_out))
 }
 

@@ -6,8 +6,8 @@ use crate::inputs::{Feeds, GeneratedArgs, GivenArgs};
 use crate::model::load;
 use anyhow::{Context, Result, bail};
 use rnnpack::{
-    Activation, Cell, Dims, Direction, Element, Error, GateOrder, Layer, LayerF64, LayerTensors,
-    LayerWeights, Layout, Scratch, ScratchF64, Sequence, State, View, ViewMut,
+    Activation, Cell, Direction, GateOrder, Layer, LayerF64, LayerTensors, LayerWeights, Network, Sequence,
+    Stream, Threads,
 };
 use rnnpack_tract::Kernels;
 use std::path::{Path, PathBuf};
@@ -205,13 +205,9 @@ impl Work {
 fn layer_f32(cell: &str, shape: [usize; 4], threads: usize) -> Result<Prepared> {
     let data = data(cell, shape)?;
     let layer = Layer::new(&data.weights()?)?;
-    let (state, mut scratch) = (layer.new_state(data.batch)?, Scratch::new());
     let work = Work::new(&data, layer.plan().recurrent_bytes(layer.cell(), data.shape.hidden), 4);
-    let forward = move |sequence: Sequence<'_>, state: &mut State| match threads {
-        1 => layer.forward(sequence, state, &mut scratch),
-        n => layer.forward_parallel(sequence, state, &mut scratch, n),
-    };
-    Ok(Prepared { call: calls(&data, data.x.clone(), state, forward), work: Some(work) })
+    let stream = layer.stream(data.batch)?;
+    Ok(Prepared { call: calls(&data, data.x.clone(), stream, Threads::AtMost(threads)), work: Some(work) })
 }
 
 fn layer_f64(cell: &str, shape: [usize; 4]) -> Result<Prepared> {
@@ -220,29 +216,24 @@ fn layer_f64(cell: &str, shape: [usize; 4]) -> Result<Prepared> {
     let (w, r, b, x) = (wide(&data.w), wide(&data.r), wide(&data.b), wide(&data.x));
     let tensors = LayerTensors { w: &w, r: &r, b: Some(&b), p: None };
     let layer = LayerF64::new(&LayerWeights::new(data.cell, data.shape, GateOrder::Onnx, tensors)?)?;
-    let (state, mut scratch) = (layer.new_state(data.batch)?, ScratchF64::new());
     let work = Work::new(&data, r.len() * size_of::<f64>(), 8);
-    let forward = move |sequence: Sequence<'_, f64>, state: &mut State<f64>| {
-        layer.forward(sequence, state, &mut scratch)
-    };
-    Ok(Prepared { call: calls(&data, x, state, forward), work: Some(work) })
+    Ok(Prepared { call: calls(&data, x, layer.stream(data.batch)?, Threads::Caller), work: Some(work) })
 }
 
 /// Calls of a layer over `x`, each from a zero state.
-fn calls<F: Element>(
+fn calls<N: Network + 'static>(
     data: &LayerData,
-    x: Vec<F>,
-    mut state: State<F>,
-    mut forward: impl FnMut(Sequence<'_, F>, &mut State<F>) -> Result<(), Error> + 'static,
+    x: Vec<N::Number>,
+    mut stream: Stream<N>,
+    threads: Threads,
 ) -> Box<dyn FnMut() -> Result<()>> {
-    let x_dims = Dims { time: data.time, directions: 1, batch: data.batch, width: data.shape.input };
-    let y_dims = Dims { directions: data.shape.direction.count(), width: data.shape.hidden, ..x_dims };
-    let mut y = vec![F::default(); data.y_len];
+    let (time, mut y) = (data.time, vec![N::Number::default(); data.y_len]);
     Box::new(move || {
-        state.reset();
-        let x = View::new(&x, x_dims, Layout::TimeMajor)?;
-        let y = Some(ViewMut::new(&mut y, y_dims, Layout::TimeMajor)?);
-        Ok(forward(Sequence { x, lens: None, y }, &mut state)?)
+        stream.reset();
+        match time {
+            1 => Ok(stream.step(&x, &mut y)?),
+            _ => Ok(stream.run(Sequence::dense(&x, &mut y).threads(threads))?),
+        }
     })
 }
 

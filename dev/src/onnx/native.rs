@@ -2,7 +2,7 @@
 
 use super::conformance::stored;
 use super::recurrent_nodes_with;
-use rnnpack::{Dims, Layout, Scratch, ScratchF64, Sequence, Shape, State, View, ViewMut};
+use rnnpack::{Dims, Layout, Network, Sequence, Shape, State, View, ViewMut};
 use rnnpack_onnx::{DType, Error, RecurrentNode, Tensor};
 
 /// Whether the input of this name is a weight in the models of the tests.
@@ -29,20 +29,10 @@ impl Call<'_> {
     fn run(&self, node: &RecurrentNode) -> Result<[Tensor; 3], Error> {
         if node.dtype == Some(DType::F64) {
             let layer = node.pack_f64()?;
-            let scratch = &mut ScratchF64::default();
-            self.forward(
-                layer.shape(),
-                |batch| layer.new_state(batch),
-                |s, state| layer.forward(s, state, scratch),
-            )
+            self.forward(&layer, layer.shape())
         } else {
             let layer = node.pack()?;
-            let scratch = &mut Scratch::new();
-            self.forward(
-                layer.shape(),
-                |batch| layer.new_state(batch),
-                |s, state| layer.forward(s, state, scratch),
-            )
+            self.forward(&layer, layer.shape())
         }
     }
 
@@ -54,12 +44,11 @@ impl Call<'_> {
         Some((wide.dims().to_vec(), wide.as_slice().unwrap().to_vec()))
     }
 
-    fn forward<F: rnnpack_onnx::Element + rnnpack::Element>(
-        &self,
-        shape: Shape,
-        new_state: impl FnOnce(usize) -> Result<State<F>, rnnpack::Error>,
-        forward: impl FnOnce(Sequence<'_, F>, &mut State<F>) -> Result<(), rnnpack::Error>,
-    ) -> Result<[Tensor; 3], Error> {
+    fn forward<F, N>(&self, network: &N, shape: Shape) -> Result<[Tensor; 3], Error>
+    where
+        F: rnnpack_onnx::Element + rnnpack::Element,
+        N: Network<Number = F, State = State<F>>,
+    {
         let (x_dims, x) = self.values::<F>("X").unwrap();
         let [time, batch] = match self.layout {
             Layout::TimeMajor => [x_dims[0], x_dims[1]],
@@ -67,7 +56,7 @@ impl Call<'_> {
         };
         let dims = Dims { time, directions: 1, batch, width: x_dims[2] };
         let out = Dims { directions: shape.direction.count(), width: shape.hidden, ..dims };
-        let mut state = new_state(batch).map_err(layer)?;
+        let mut state = network.new_state(batch).map_err(layer)?;
         if let Some((_, h)) = self.values("initial_h") {
             state.h_mut().copy_from_slice(&self.swap([batch, out.directions, out.width], &h));
         }
@@ -76,12 +65,10 @@ impl Call<'_> {
         }
         let lens = self.values("sequence_lens").map(|(_, lens)| lens);
         let mut y = vec![F::default(); out.checked_len().unwrap()];
-        let sequence = Sequence {
-            x: View::new(&x, dims, self.layout).map_err(|e| layer(e.into()))?,
-            lens: lens.as_deref(),
-            y: Some(ViewMut::new(&mut y, out, self.layout).map_err(|e| layer(e.into()))?),
-        };
-        forward(sequence, &mut state).map_err(layer)?;
+        let x = View::new(&x, dims, self.layout).map_err(|e| layer(e.into()))?;
+        let y_view = ViewMut::new(&mut y, out, self.layout).map_err(|e| layer(e.into()))?;
+        let sequence = Sequence::views(x, Some(y_view)).optional_lens(lens.as_deref());
+        network.forward(sequence, &mut state, &mut N::Scratch::default()).map_err(layer)?;
         let y_dims = match self.layout {
             Layout::TimeMajor => [time, out.directions, batch, out.width],
             Layout::BatchMajor => [batch, time, out.directions, out.width],

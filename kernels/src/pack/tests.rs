@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::activation::Activation;
+use crate::product::Packing;
 use crate::weights::{GateOrder, Tensors};
 
 #[test]

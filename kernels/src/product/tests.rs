@@ -76,7 +76,7 @@ fn every_operation_of_the_product_of_f32_is_that_of_plain_numbers() {
 fn the_largest_tile_of_f32_fits_into_the_registers_and_a_larger_one_does_not() {
     assert_eq!([rows(16), rows(32)], [3, 6]);
     for registers in 16..=64 {
-        let fits = |rows: usize| 4 * rows + rows + 1 <= registers;
+        let fits = |rows: usize| [4 * rows, rows, 1].iter().sum::<usize>() <= registers;
         let rows = rows(registers);
         assert!(fits(rows) && (rows == 6 || !fits(rows + 1)), "{registers}");
     }

@@ -67,6 +67,17 @@ impl Dims {
             },
         })
     }
+
+    /// The strides of a dense tensor whose directions stand side by side in a row, as PyTorch's and Keras' outputs have
+    /// them: `[T, B, D·width]`, or `[B, T, D·width]` batch-major, which is the memory of `[B, T, D, width]`.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where the product of the extents overflows.
+    pub fn concatenated(self, layout: Layout) -> Result<Strides, Error> {
+        let row = Dims { directions: 1, width: self.directions.saturating_mul(self.width), ..self };
+        self.checked_len().ok_or(Error::Overflow { what: "tensor" })?;
+        Ok(Strides { direction: self.width, ..row.dense(layout)? })
+    }
 }
 
 impl Strides {

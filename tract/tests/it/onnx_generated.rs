@@ -576,11 +576,11 @@ macro_rules! direct {
                 }
                 let mut y = vec![<$number>::NAN; out.checked_len().unwrap()];
                 let x = values(get("X").unwrap());
-                let sequence = Sequence {
-                    x: View::new(&x, dims, self.layout).unwrap(),
-                    lens: get("lens").map(|l| l.as_slice().unwrap()),
-                    y: Some(ViewMut::new(&mut y, out, self.layout).unwrap()),
-                };
+                let sequence = Sequence::views(
+                    View::new(&x, dims, self.layout).unwrap(),
+                    Some(ViewMut::new(&mut y, out, self.layout).unwrap()),
+                );
+                let sequence = sequence.optional_lens(get("lens").map(|l| l.as_slice().unwrap()));
                 layer.forward(sequence, &mut state, &mut $scratch::new()).unwrap();
                 let (h_n, c_n) = (state.h().to_vec(), state.c().to_vec());
                 let mut all = vec![y, outer(&h_n, [d, batch, h], time_major)];

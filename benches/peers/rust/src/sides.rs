@@ -4,7 +4,7 @@ use crate::layer::{Layer, Op, Sizes};
 use anyhow::{Context, Result, anyhow};
 use candle_core::{DType, Device};
 use candle_nn::{RNN, VarBuilder, rnn};
-use rnnpack::{Layout, Scratch, Sequence, State, View, ViewMut};
+use rnnpack::{Sequence, Threads};
 use rten_tensor::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,38 +30,24 @@ pub(crate) const SIDES: [(&str, New); 4] = [
 ];
 
 struct Ours {
-    layer: rnnpack::Layer,
-    dims: [rnnpack::Dims; 2],
+    stream: rnnpack::Stream,
     threads: usize,
     x: Vec<f32>,
     y: Vec<f32>,
-    state: State,
-    scratch: Scratch,
 }
 
 impl Ours {
     fn new(layer: &Layer, threads: usize) -> Result<Ours> {
         let Sizes { time, batch, hidden, .. } = layer.sizes;
-        let packed = rnnpack::Layer::new(&layer.weights()?)?;
-        let state = packed.new_state(batch)?;
-        let (dims, y) = ([layer.x_dims(), layer.y_dims()], vec![0.0; time * batch * hidden]);
-        let (x, scratch) = (layer.x.clone(), Scratch::new());
-        Ok(Ours { layer: packed, dims, threads, x, y, state, scratch })
+        let stream = rnnpack::Layer::new(&layer.weights()?)?.stream(batch)?;
+        Ok(Ours { stream, threads, x: layer.x.clone(), y: vec![0.0; time * batch * hidden] })
     }
 }
 
 impl Side for Ours {
     fn call(&mut self) -> Result<()> {
-        let [x_dims, y_dims] = self.dims;
-        let x = View::new(&self.x, x_dims, Layout::TimeMajor)?;
-        let y = Some(ViewMut::new(&mut self.y, y_dims, Layout::TimeMajor)?);
-        let sequence = Sequence { x, lens: None, y };
-        self.state.reset();
-        match self.threads {
-            1 => self.layer.forward(sequence, &mut self.state, &mut self.scratch)?,
-            n => self.layer.forward_parallel(sequence, &mut self.state, &mut self.scratch, n)?,
-        }
-        Ok(())
+        self.stream.reset();
+        Ok(self.stream.run(Sequence::dense(&self.x, &mut self.y).threads(Threads::AtMost(self.threads)))?)
     }
 
     fn output(&self) -> Result<Vec<f32>> {

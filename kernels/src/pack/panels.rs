@@ -1,0 +1,224 @@
+//! Panels of one direction, for a product and a number of lanes.
+
+use crate::aligned::{AlignedBuf, Section};
+use crate::cell::Cell;
+use crate::epilogue::PassShape;
+use crate::error::Error;
+use crate::passes::Constants;
+use crate::product::{F32, Packing};
+use crate::sizes::Sizes;
+use crate::weights::Weights;
+use alloc::vec::Vec;
+use wide::bytemuck::{Pod, cast_slice};
+
+/// The weights of one direction, packed for a product and a number of lanes.
+///
+/// # Invariant
+/// `passes` and `states` are those of the cell, `row` covers the panels of each pass, and `constants` holds three rows.
+pub(crate) struct WeightPanels<P: Packing> {
+    cell: Cell,
+    peepholes: bool,
+    sizes: Sizes,
+    states: usize,
+    row: usize,
+    passes: Vec<PassPanels<P>>,
+    constants: Section,
+}
+
+/// The weights of one pass.
+///
+/// # Invariant
+/// With Q panels of V vectors of L lanes, `bias` holds `Q·V·L` f32, and `w` and `r` as many groups of weights for each group
+/// of I and of P k.
+pub(crate) struct PassPanels<P: Packing> {
+    pub(crate) shape: PassShape,
+    pub(crate) panels: usize,
+    pub(crate) w: Section<P::Weight>,
+    pub(crate) r: Section<P::Weight>,
+    pub(crate) bias: Section,
+}
+
+/// Where the sections of packed weights come from.
+pub(crate) trait Sections {
+    /// The next section, in the order of [`WeightPanels::sections`]: `len` elements.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    fn next<E: Pod + Send + Sync>(&mut self, what: &'static str, len: usize) -> Result<Section<E>, Error>;
+}
+
+/// Sections of zeros, to fill.
+struct Zeroed;
+
+impl Sections for Zeroed {
+    fn next<E: Pod + Send + Sync>(&mut self, what: &'static str, len: usize) -> Result<Section<E>, Error> {
+        AlignedBuf::zeroed(len).map(Section::from).ok_or(Error::Memory { what, floats: len })
+    }
+}
+
+/// The gate whose recurrent sum starts from its own bias.
+fn separate_gate(shapes: &[PassShape]) -> Option<usize> {
+    shapes.iter().find(|pass| pass.separate_recurrent_bias).and_then(|pass| pass.gates.last().copied())
+}
+
+impl<P: Packing> WeightPanels<P> {
+    /// Packs the weights for `lanes`.
+    ///
+    /// # Errors
+    /// As [`PackedWeights::new`].
+    pub(crate) fn new(lanes: usize, weights: &Weights<'_>) -> Result<WeightPanels<P>, Error> {
+        let (cell, sizes) = (*weights.cell(), weights.sizes());
+        let peepholes = weights.peepholes(0).is_some();
+        let mut panels = WeightPanels::<P>::over(&mut Zeroed, cell, peepholes, lanes, sizes)?;
+        panels.passes.iter_mut().for_each(|pass| pass.fill(lanes, weights));
+        let separate = separate_gate(Constants::of(&cell, peepholes).shapes);
+        let (row, constants) = (panels.row, panels.constants.owned());
+        for unit in 0..sizes.hidden {
+            if let Some(peepholes) = weights.peepholes(unit) {
+                (0..3).for_each(|gate| constants[gate * row + unit] = peepholes[gate]);
+            } else if let Some(gate) = separate {
+                constants[unit] = weights.rb(gate, unit);
+            }
+        }
+        Ok(panels)
+    }
+
+    /// Panels over given sections.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where a section is too large, and those of `sections`.
+    pub(crate) fn over(
+        sections: &mut impl Sections,
+        cell: Cell,
+        peepholes: bool,
+        lanes: usize,
+        sizes: Sizes,
+    ) -> Result<WeightPanels<P>, Error> {
+        let Constants { shapes, states } = Constants::of(&cell, peepholes);
+        let mut pass = |&shape: &PassShape| PassPanels::over(sections, shape, lanes, sizes);
+        let passes: Vec<PassPanels<P>> = shapes.iter().map(&mut pass).collect::<Result<_, _>>()?;
+        let padded =
+            |pass: &PassPanels<P>| pass.panels.saturating_mul(pass.shape.units).saturating_mul(lanes);
+        let row = passes.iter().map(padded).max().unwrap_or(0);
+        let what = "packed constants";
+        let constants = sections.next(what, row.checked_mul(3).ok_or(Error::Overflow { what })?)?;
+        Ok(WeightPanels { cell, peepholes, sizes, states, row, passes, constants })
+    }
+
+    /// The bytes of all that is stored: W, R and the bias of each pass, and the constants.
+    pub(crate) fn sections(&self) -> impl Iterator<Item = &[u8]> {
+        self.passes.iter().flat_map(PassPanels::sections).chain([cast_slice(&self.constants)])
+    }
+
+    pub(crate) fn cell(&self) -> &Cell {
+        &self.cell
+    }
+
+    pub(crate) fn has_peepholes(&self) -> bool {
+        self.peepholes
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    /// State buffers beside the two of h; see [`Passes::STATES`](crate::passes::Passes::STATES).
+    pub(crate) fn states(&self) -> usize {
+        self.states
+    }
+
+    /// f32 of a row of c, padded to whole panels of every pass.
+    pub(crate) fn row(&self) -> usize {
+        self.row
+    }
+
+    /// f32 of a row of h, padded likewise.
+    pub(crate) fn h_row(&self) -> usize {
+        self.row.max(self.sizes.recurrent)
+    }
+
+    pub(crate) fn passes(&self) -> &[PassPanels<P>] {
+        &self.passes
+    }
+
+    /// Three rows: an LSTM's peepholes of i, o and f; or, first, the separate recurrent bias.
+    pub(crate) fn constants(&self) -> &[f32] {
+        &self.constants
+    }
+}
+
+impl<P: Packing> PassPanels<P> {
+    fn over(
+        sections: &mut impl Sections,
+        shape: PassShape,
+        lanes: usize,
+        sizes: Sizes,
+    ) -> Result<PassPanels<P>, Error> {
+        let panels = shape.panels(lanes, sizes.hidden);
+        let vectors = panels.checked_mul(lanes * shape.vectors());
+        let vectors = vectors.ok_or(Error::Overflow { what: "packed weights" })?;
+        let matrix = |what, depth: usize| {
+            let weights = P::groups(depth).checked_mul(P::GROUP).and_then(|k| k.checked_mul(vectors));
+            weights.ok_or(Error::Overflow { what })
+        };
+        let (w, r, bias) = ("packed W", "packed R", "packed bias");
+        Ok(PassPanels {
+            shape,
+            panels,
+            w: sections.next(w, matrix(w, sizes.input)?)?,
+            r: sections.next(r, matrix(r, sizes.recurrent)?)?,
+            bias: sections.next(bias, vectors)?,
+        })
+    }
+
+    /// The bytes of W, R and the bias.
+    fn sections(&self) -> [&[u8]; 3] {
+        [cast_slice(&self.w), cast_slice(&self.r), cast_slice(&self.bias)]
+    }
+
+    /// Puts the weights of the pass's gates in their places.
+    fn fill(&mut self, lanes: usize, weights: &Weights<'_>) {
+        let shape = self.shape;
+        for unit in 0..weights.hidden() {
+            for (index, &gate) in shape.gates.iter().enumerate() {
+                let column = Column { shape, lanes, unit, gate: index };
+                column.scatter::<P>(self.w.owned(), weights.w_row(gate, unit));
+                column.scatter::<P>(self.r.owned(), weights.r_row(gate, unit));
+                let separate = shape.separate_recurrent_bias && index + 1 == shape.gates.len();
+                let rb = if separate { 0.0 } else { weights.rb(gate, unit) };
+                let bias = column.start::<F32>(1);
+                self.bias.owned()[bias] = weights.wb(gate, unit) + rb;
+            }
+        }
+    }
+}
+
+/// The weights of one gate of a hidden unit: a lane of a panel.
+struct Column {
+    shape: PassShape,
+    lanes: usize,
+    unit: usize,
+    /// As the pass numbers its gates.
+    gate: usize,
+}
+
+impl Column {
+    /// Where the first element stands in a matrix with `depth` columns.
+    fn start<P: Packing>(&self, depth: usize) -> usize {
+        let (vector, lane) = (self.unit / self.lanes, self.unit % self.lanes);
+        let (panel, unit) = (vector / self.shape.units, vector % self.shape.units);
+        let groups = panel * P::groups(depth);
+        let vector = groups * self.shape.vectors() + self.gate * self.shape.units + unit;
+        (vector * self.lanes + lane) * P::GROUP
+    }
+
+    fn scatter<P: Packing>(&self, packed: &mut [P::Weight], row: &[f32]) {
+        let Some(column) = packed.get_mut(self.start::<P>(row.len())..) else { return };
+        let groups = column.chunks_mut(self.shape.vectors() * self.lanes * P::GROUP);
+        for (to, from) in groups.zip(row.chunks(P::GROUP)) {
+            for (to, &weight) in to.iter_mut().zip(from) {
+                *to = P::weight(weight);
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Weights and layers in one line.
+
+use crate::{Error, Layer, LayerTensors, LayerWeights, Shape};
+use rnnpack_kernels::{Cell, Direction, Element, GateOrder, GruCell, RnnCell};
+
+/// The weights of a layer as they are put together: a cell, sizes, a direction, an order of gates, and tensors.
+///
+/// Where nothing else is said the layer reads forward and its gates are in ONNX's order. W and R are needed, B and P are not.
+/// D is the number of directions, G the cell's number of gates (4 of an LSTM, 3 of a GRU, 1 of an RNN).
+///
+/// ```
+/// use rnnpack::{Cell, GateOrder, LayerWeights, LstmCell};
+///
+/// # fn main() -> Result<(), rnnpack::Error> {
+/// let (w, r, b) = (vec![0.1; 4 * 5 * 3], vec![-0.1; 4 * 5 * 5], vec![0.0; 8 * 5]);
+/// let lstm = LayerWeights::lstm(3, 5).w(&w).r(&r).b(&b).pack()?;
+///
+/// let clipped = Cell::Lstm(LstmCell { clip: Some(3.0), ..LstmCell::default() });
+/// let clipped = LayerWeights::of(clipped, 3, 5).reverse().gate_order(GateOrder::PyTorch).w(&w).r(&r).pack()?;
+/// assert_eq!(clipped.shape().output(), lstm.shape().output());
+///
+/// let error = LayerWeights::lstm(3, 5).w(&w).r(&r[1..]).pack().unwrap_err();
+/// assert_eq!(error.to_string(), "R has 99 elements where [D, 4·H, H] = [1, 20, 5] calls for 100");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "`build` makes the weights, `pack` the layer"]
+pub struct LayerBuilder<'a, F = f32> {
+    cell: Cell,
+    shape: Shape,
+    order: GateOrder,
+    w: Option<&'a [F]>,
+    r: Option<&'a [F]>,
+    b: Option<&'a [F]>,
+    p: Option<&'a [F]>,
+}
+
+impl<'a, F: Element> LayerWeights<'a, F> {
+    /// Begins an LSTM with ONNX's default options, of I inputs and H hidden units.
+    pub fn lstm(input: usize, hidden: usize) -> LayerBuilder<'a, F> {
+        LayerWeights::of(Cell::lstm(), input, hidden)
+    }
+
+    /// Begins a GRU with ONNX's default options, of I inputs and H hidden units: `linear_before_reset` is 0.
+    /// PyTorch's is [`Cell::pytorch_gru`].
+    pub fn gru(input: usize, hidden: usize) -> LayerBuilder<'a, F> {
+        LayerWeights::of(Cell::Gru(GruCell::default()), input, hidden)
+    }
+
+    /// Begins an RNN with ONNX's default options (tanh), of I inputs and H hidden units.
+    pub fn rnn(input: usize, hidden: usize) -> LayerBuilder<'a, F> {
+        LayerWeights::of(Cell::Rnn(RnnCell::default()), input, hidden)
+    }
+
+    /// Begins a layer of any cell, the same in every direction, of I inputs and H hidden units.
+    /// [`LayerWeights::per_direction`] takes cells that differ.
+    pub fn of(cell: Cell, input: usize, hidden: usize) -> LayerBuilder<'a, F> {
+        let shape = Shape { input, hidden, direction: Direction::Forward };
+        LayerBuilder { cell, shape, order: GateOrder::Onnx, w: None, r: None, b: None, p: None }
+    }
+}
+
+impl<'a, F: Element> LayerBuilder<'a, F> {
+    /// Which way the layer reads.
+    pub fn direction(mut self, direction: Direction) -> Self {
+        self.shape.direction = direction;
+        self
+    }
+
+    /// The layer reads in both directions. Its output is `[T, 2, B, H]`, as ONNX has it; PyTorch's `[T, B, 2·H]` is written
+    /// by a sequence that is [`concatenated`](crate::Sequence::concatenated).
+    pub fn bidirectional(self) -> Self {
+        self.direction(Direction::Bidirectional)
+    }
+
+    /// The layer reads every sequence from its last step to its first.
+    pub fn reverse(self) -> Self {
+        self.direction(Direction::Reverse)
+    }
+
+    /// How the gates follow each other in W, R and B.
+    pub fn gate_order(self, order: GateOrder) -> Self {
+        LayerBuilder { order, ..self }
+    }
+
+    /// W, `[D, G·H, I]`.
+    pub fn w(self, w: &'a [F]) -> Self {
+        LayerBuilder { w: Some(w), ..self }
+    }
+
+    /// R, `[D, G·H, H]`.
+    pub fn r(self, r: &'a [F]) -> Self {
+        LayerBuilder { r: Some(r), ..self }
+    }
+
+    /// B, `[D, 2·G·H]`: Wb of all gates, then Rb.
+    pub fn b(self, b: &'a [F]) -> Self {
+        LayerBuilder { b: Some(b), ..self }
+    }
+
+    /// P, the peepholes of an LSTM, `[D, 3·H]`: of the gates input, output and forget, in this order always.
+    pub fn p(self, p: &'a [F]) -> Self {
+        LayerBuilder { p: Some(p), ..self }
+    }
+
+    /// The weights, checked.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`] without W or R; those of [`LayerWeights::new`].
+    pub fn build(self) -> Result<LayerWeights<'a, F>, Error> {
+        let LayerBuilder { cell, shape, order, w, r, b, p } = self;
+        let given = |tensor, data: Option<&'a [F]>| data.ok_or(Error::MissingTensor { tensor });
+        LayerWeights::new(cell, shape, order, LayerTensors { w: given("W", w)?, r: given("R", r)?, b, p })
+    }
+}
+
+impl LayerBuilder<'_> {
+    /// The layer, packed for this machine.
+    ///
+    /// # Errors
+    /// Those of [`LayerBuilder::build`] and of [`Layer::new`].
+    pub fn pack(self) -> Result<Layer, Error> {
+        Layer::new(&self.build()?)
+    }
+}

@@ -1,0 +1,31 @@
+//! Working memory of forward calls.
+
+use std::fmt;
+
+/// Working memory of forward calls, for any layer and shape. It grows to the largest call and is then reused, so that
+/// no later call of that size allocates. One thread uses it at a time.
+#[derive(Default)]
+pub struct Scratch {
+    /// One for every share of a call on several threads; the first serves the others.
+    shares: Vec<rnnpack_kernels::Scratch>,
+}
+
+impl Scratch {
+    /// Empty; memory comes with the first call.
+    pub fn new() -> Scratch {
+        Scratch::default()
+    }
+
+    pub(crate) fn shares(&mut self, count: usize) -> &mut [rnnpack_kernels::Scratch] {
+        if self.shares.len() < count {
+            self.shares.resize_with(count, rnnpack_kernels::Scratch::new);
+        }
+        &mut self.shares[..count]
+    }
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scratch").field("shares", &self.shares.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,80 @@
+//! State and scratch of a stack.
+
+use crate::{Error, Scratch, State};
+
+/// The states of a stack's layers, first layer first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StackState {
+    pub(crate) layers: Vec<State>,
+}
+
+impl StackState {
+    /// The states, first layer first.
+    pub fn layers(&self) -> &[State] {
+        &self.layers
+    }
+
+    /// The states, first layer first, to write.
+    pub fn layers_mut(&mut self) -> &mut [State] {
+        &mut self.layers
+    }
+
+    /// Batch rows B.
+    pub fn batch(&self) -> usize {
+        self.layers.first().map_or(0, State::batch)
+    }
+
+    /// Back to zeros: the start of new streams.
+    pub fn reset(&mut self) {
+        self.layers.iter_mut().for_each(State::reset);
+    }
+
+    /// As [`State::reset_row`], in every layer.
+    ///
+    /// # Errors
+    /// [`Error::Row`] where a layer's state has no such row; nothing was written then.
+    pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
+        self.layers.iter().try_for_each(|state| state.check_row(row))?;
+        self.layers.iter_mut().try_for_each(|state| state.reset_row(row))
+    }
+
+    /// As [`State::copy_row`], in every layer.
+    ///
+    /// # Errors
+    /// Those of [`State::copy_row`], and [`Error::Kernel`] for another number of layers; nothing was written then.
+    pub fn copy_row(&mut self, from: &StackState, from_row: usize, to: usize) -> Result<(), Error> {
+        let (expected, got) = (self.layers.len(), from.layers.len());
+        if expected != got {
+            let what = "the number of the state's layers";
+            return Err(rnnpack_kernels::Error::Extent { what, expected, got }.into());
+        }
+        let pairs = self.layers.iter().zip(&from.layers);
+        pairs.into_iter().try_for_each(|(state, from)| state.check_copy(from, from_row, to))?;
+        let pairs = self.layers.iter_mut().zip(&from.layers);
+        pairs.into_iter().try_for_each(|(state, from)| state.copy_row(from, from_row, to))
+    }
+
+    /// As [`State::gather`], in every layer.
+    ///
+    /// # Errors
+    /// Those of [`State::gather`].
+    pub fn gather(&self, rows: &[usize]) -> Result<StackState, Error> {
+        let layers = self.layers.iter().map(|state| state.gather(rows)).collect::<Result<_, _>>()?;
+        Ok(StackState { layers })
+    }
+}
+
+/// Working memory of a stack, grown by the largest call and reused.
+#[derive(Debug, Default)]
+pub struct StackScratch {
+    pub(crate) layer: Scratch,
+    /// What the layers below and above write, `[T, B, D·H]`, in turn.
+    pub(crate) between: [Vec<f32>; 2],
+}
+
+impl StackScratch {
+    /// Empty; memory comes with the first call.
+    pub fn new() -> StackScratch {
+        StackScratch::default()
+    }
+}
