@@ -34,10 +34,10 @@ pub(crate) struct Args {
 /// A node and what packing it gave.
 struct Line {
     node: RecurrentNode,
-    packed: Result<Packed, String>,
+    packed: Result<PackedLayer, String>,
 }
 
-struct Packed {
+struct PackedLayer {
     bytes: usize,
     /// Of one stream.
     state_bytes: usize,
@@ -48,11 +48,11 @@ struct Packed {
     plan: String,
 }
 
-impl Packed {
-    fn new(node: &RecurrentNode) -> Result<Packed> {
+impl PackedLayer {
+    fn new(node: &RecurrentNode) -> Result<PackedLayer> {
         if node.dtype == Some(DType::F64) {
             let layer = node.pack_f64()?;
-            return Ok(Packed {
+            return Ok(PackedLayer {
                 bytes: layer.packed_bytes(),
                 state_bytes: layer.new_state(1)?.bytes(),
                 scratch_bytes: None,
@@ -61,7 +61,7 @@ impl Packed {
             });
         }
         let layer = node.pack()?;
-        Ok(Packed {
+        Ok(PackedLayer {
             bytes: layer.packed_bytes(),
             state_bytes: layer.new_state(1)?.bytes(),
             scratch_bytes: Some(layer.scratch_bytes(1, 1)?),
@@ -88,7 +88,7 @@ pub(crate) fn inspect(args: &Args, json: bool) -> Result<Outcome> {
 
 impl Line {
     fn new(node: RecurrentNode) -> Line {
-        let packed = Packed::new(&node).map_err(|e| e.to_string());
+        let packed = PackedLayer::new(&node).map_err(|e| e.to_string());
         Line { node, packed }
     }
 

@@ -11,8 +11,8 @@ use rnnpack_dev::bound::Bounded;
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::compare::within;
 use rnnpack_kernels::{
-    Call, Cell, Dims, Error, PackedWeights, Scratch, Strides, Tensors, Variant, View, ViewMut, Weights, forward,
-    reference,
+    Call, Cell, Dims, Error, PackedWeights, Scratch, Strides, Tensors, Variant, View, ViewMut, Weights,
+    forward, reference,
 };
 
 const SENTINEL: f32 = f32::from_bits(0x7fc0_5e27);
@@ -73,7 +73,12 @@ impl<'a> Operands<'a> {
     }
 
     /// Steps `first` to `end` on the kernels, from and to the state `[h, c]` and into rows of Y with gaps behind them.
-    fn run(&self, packed: &PackedWeights, [first, end]: [usize; 2], results: &mut Results) -> Result<(), Error> {
+    fn run(
+        &self,
+        packed: &PackedWeights,
+        [first, end]: [usize; 2],
+        results: &mut Results,
+    ) -> Result<(), Error> {
         let Case { hidden, time, batch, reverse, blocking, .. } = *self.case;
         let lens = self.case.lens.as_ref().map(|lens| {
             let whole = [first, end] == [0, time];

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 ///
 /// # Errors
 /// [`Error::Tensor`] and [`Error::Name`].
-pub fn check(model: &Model) -> Result<(), Error> {
+pub fn check_model(model: &Model) -> Result<(), Error> {
     let graph = model.graph()?;
     walk(graph, "main".to_string(), None, &mut |scope| {
         check_tensors(scope.graph)?;

@@ -5,7 +5,7 @@ use crate::extent::Extent;
 use crate::fold::{Folder, NotConstant, NotConstantKind};
 use crate::node::{NodeDescription, RecurrentNode};
 use crate::scope::Scope;
-use crate::spec::{NodeSpec, Reader, Settings};
+use crate::spec::{NodeSpec, Reader, ShapeAttributes};
 use crate::stored::dtype_name;
 use crate::tensor::DType;
 use crate::weights::{INPUTS, NodeWeights, Weight, check_dtype};
@@ -155,7 +155,11 @@ fn declared_size(reader: &Reader<'_>, scope: &Scope<'_>, index: usize) -> Option
 }
 
 /// T and B as the file declares them for X.
-fn sequence_extents(reader: &Reader<'_>, scope: &Scope<'_>, settings: Option<Settings>) -> [Extent; 2] {
+fn sequence_extents(
+    reader: &Reader<'_>,
+    scope: &Scope<'_>,
+    settings: Option<ShapeAttributes>,
+) -> [Extent; 2] {
     let declared = reader.input(0).and_then(|x| scope.declared(x)).and_then(|t| t.shape.as_ref());
     match (declared.map(|shape| shape.dim.as_slice()), settings.map(|s| s.layout)) {
         (Some([t, b, _]), Some(Layout::TimeMajor)) | (Some([b, t, _]), Some(Layout::BatchMajor)) => {

@@ -5,7 +5,7 @@
 
 use crate::attribute::{Attributes, BadAttribute};
 use crate::brief::Name;
-use crate::moves::Call;
+use crate::moves::Move;
 use crate::proto;
 use crate::scope::{Origin, Scope};
 use crate::tensor::{Element, Tensor};
@@ -164,7 +164,7 @@ impl<'b> Folder<'b> {
             name => self.value(scope, name, depth + 1).map(Some),
         };
         let inputs = node.input.iter().map(&mut input).collect::<Result<_, _>>()?;
-        let call = Call { node, inputs, opset: self.opset };
+        let call = Move { node, inputs, opset: self.opset };
         if call.output_bytes() > self.budget {
             return unfolded("too many bytes of constant expressions".into());
         }

@@ -20,7 +20,7 @@
 //!
 //! # For runtimes
 //!
-//! A crate that runs whole models decodes a file once with [`proto::decode`], checks it with [`check`], lists the recurrent
+//! A crate that runs whole models decodes a file once with [`proto::decode`], checks it with [`check_model`], lists the recurrent
 //! nodes with [`nodes_of`], and reads a node whose weights come later with [`NodeSpec`] and [`NodeWeights`]. `rnnpack-tract`
 //! is one.
 #![forbid(unsafe_code)]
@@ -48,7 +48,7 @@ mod weights;
 
 pub use attribute::{AttributeValue, BadAttribute};
 pub use cells::CellAttributes;
-pub use check::check;
+pub use check::check_model;
 pub use compare::TensorMismatch;
 pub use error::Error;
 pub use extent::Extent;

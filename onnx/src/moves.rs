@@ -7,13 +7,13 @@ use crate::tensor::{Tensor, element_count};
 use std::sync::Arc;
 
 /// A node that moves elements, with its inputs evaluated.
-pub(crate) struct Call<'n> {
+pub(crate) struct Move<'n> {
     pub(crate) node: &'n proto::Node,
     pub(crate) inputs: Vec<Option<Arc<Tensor>>>,
     pub(crate) opset: i64,
 }
 
-impl Call<'_> {
+impl Move<'_> {
     /// A bound of the bytes of the result: no operator here makes more than its inputs hold together.
     pub(crate) fn output_bytes(&self) -> usize {
         self.inputs.iter().flatten().map(|t| t.bytes()).sum()

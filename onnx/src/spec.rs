@@ -52,7 +52,7 @@ impl NodeSpec {
 
 /// What the attributes of a recurrent node say about its shape.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Settings {
+pub(crate) struct ShapeAttributes {
     pub(crate) direction: Direction,
     pub(crate) layout: Layout,
     pub(crate) hidden: Option<usize>,
@@ -68,7 +68,7 @@ pub(crate) struct Reader<'n> {
 
 impl<'n> Reader<'n> {
     /// Checks the operator's version and arity, and reads the attributes that say which way and how large.
-    pub(crate) fn settings(&self) -> Result<(Settings, Attributes<'n>), Error> {
+    pub(crate) fn settings(&self) -> Result<(ShapeAttributes, Attributes<'n>), Error> {
         self.check_operator()?;
         let read = || -> Result<_, BadAttribute> {
             let attributes = Attributes::read(self.node, &self.op.attributes(self.opset))?;
@@ -79,8 +79,12 @@ impl<'n> Reader<'n> {
     }
 
     /// Reads what a step computes, for each direction.
-    pub(crate) fn spec(&self, settings: &Settings, attributes: &Attributes<'n>) -> Result<NodeSpec, Error> {
-        let &Settings { direction, layout, hidden } = settings;
+    pub(crate) fn spec(
+        &self,
+        settings: &ShapeAttributes,
+        attributes: &Attributes<'n>,
+    ) -> Result<NodeSpec, Error> {
+        let &ShapeAttributes { direction, layout, hidden } = settings;
         let cells = cells::read(self.op, direction.count(), attributes)
             .map_err(|e| self.bad_attribute(&e.attribute, &e.reason))?;
         let (name, op, opset) = (self.name.to_string(), self.op, self.opset);
@@ -151,7 +155,7 @@ impl<'n> Reader<'n> {
 }
 
 /// Reads the attributes that every recurrent operator has.
-fn shape_settings(attributes: &Attributes<'_>) -> Result<Settings, BadAttribute> {
+fn shape_settings(attributes: &Attributes<'_>) -> Result<ShapeAttributes, BadAttribute> {
     let direction = match attributes.text("direction")? {
         None | Some("forward") => Direction::Forward,
         Some("reverse") => Direction::Reverse,
@@ -170,5 +174,5 @@ fn shape_settings(attributes: &Attributes<'_>) -> Result<Settings, BadAttribute>
             _ => return bad("hidden_size", format!("{h} is no size")),
         },
     };
-    Ok(Settings { direction, layout, hidden })
+    Ok(ShapeAttributes { direction, layout, hidden })
 }

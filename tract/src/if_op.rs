@@ -42,7 +42,7 @@ pub(crate) fn build(
     node: &pb::NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let reader = NodeReader { node, op: "If" };
-    reader.check(ctx, 1, &BRANCHES)?;
+    reader.check_node(ctx, 1, &BRANCHES)?;
     if node.input.len() != 1 {
         return Err(reader.refuse(format!("it has {} inputs, not one condition", node.input.len())));
     }
@@ -349,15 +349,15 @@ impl EvalOp for Choice {
     not_out_of_plan!();
 
     fn state(&self, _: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
-        Kept::state(Memory::default())
+        Kept::state(ChoiceMemory::default())
     }
 }
 
 /// What an `If` keeps from one call to the next.
 #[derive(Debug, Clone, Default)]
-struct Memory([BodyMemory; 2]);
+struct ChoiceMemory([BodyMemory; 2]);
 
-impl OpState for Memory {
+impl OpState for ChoiceMemory {
     fn eval(&mut self, ctx: &EvalContext, op: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let op = op.downcast_ref::<Choice>().context("memory of another operator")?;
         let taken = taken(&op.node, &inputs[0])?;

@@ -9,41 +9,41 @@ use rnnpack_onnx::{DType, NodeWeights};
 use tract_onnx::tract_hir::internal::*;
 
 /// A layer that can be run, and the element type of its node.
-pub(crate) struct Layer {
-    pub(crate) body: Body,
+pub(crate) struct NodeLayer {
+    pub(crate) body: Implementation,
     pub(crate) dtype: DType,
 }
 
-pub(crate) enum Body {
+pub(crate) enum Implementation {
     Single(rnnpack::Layer),
     Double(LayerF64),
     Reference(NodeWeights),
 }
 
-impl Layer {
-    pub(crate) fn new(weights: NodeWeights, kernels: Kernels) -> Result<Layer, Error> {
+impl NodeLayer {
+    pub(crate) fn new(weights: NodeWeights, kernels: Kernels) -> Result<NodeLayer, Error> {
         let dtype = weights.dtype();
         let body = match kernels {
-            Kernels::Reference64 => Body::Reference(weights),
-            _ if weights.is_f64() => Body::Double(LayerF64::new(&weights.view()?)?),
-            _ => Body::Single(rnnpack::Layer::new(&weights.view()?)?),
+            Kernels::Reference64 => Implementation::Reference(weights),
+            _ if weights.is_f64() => Implementation::Double(LayerF64::new(&weights.view()?)?),
+            _ => Implementation::Single(rnnpack::Layer::new(&weights.view()?)?),
         };
-        Ok(Layer { body, dtype })
+        Ok(NodeLayer { body, dtype })
     }
 
     pub(crate) fn shape(&self) -> Shape {
         match &self.body {
-            Body::Single(layer) => layer.shape(),
-            Body::Double(layer) => layer.shape(),
-            Body::Reference(weights) => weights.shape(),
+            Implementation::Single(layer) => layer.shape(),
+            Implementation::Double(layer) => layer.shape(),
+            Implementation::Reference(weights) => weights.shape(),
         }
     }
 
     pub(crate) fn cell(&self) -> &Cell {
         match &self.body {
-            Body::Single(layer) => layer.cell(),
-            Body::Double(layer) => layer.cell(),
-            Body::Reference(weights) => &weights.cells()[0],
+            Implementation::Single(layer) => layer.cell(),
+            Implementation::Double(layer) => layer.cell(),
+            Implementation::Reference(weights) => &weights.cells()[0],
         }
     }
 
@@ -57,7 +57,7 @@ impl Layer {
     }
 }
 
-impl std::fmt::Debug for Layer {
+impl std::fmt::Debug for NodeLayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {:?}", self.dtype, self.shape())
     }

@@ -100,7 +100,7 @@ impl Loader {
     /// shape does not fit, the bytes are no proper model, or tract refuses it.
     pub fn load(&self, bytes: &[u8]) -> Result<Model, Error> {
         let mut model = proto::decode(bytes)?;
-        rnnpack_onnx::check(&model)?;
+        rnnpack_onnx::check_model(&model)?;
         prepare::screen(model.graph()?)?;
         let bindings: Vec<(&str, &Tensor)> = self.bindings.iter().map(|(n, t)| (n.as_str(), t)).collect();
         let nodes = nodes_of(&model, &bindings)?;
@@ -125,7 +125,7 @@ impl Loader {
     /// so by tract's constant propagation, and are else packed when the node runs.
     fn check_node(&self, node: &NodeDescription) -> Result<(), OnnxError> {
         if self.kernels == Kernels::Tract {
-            own_operator::check(node)?;
+            own_operator::check_right(node)?;
         }
         node.refusal().filter(|_| !node.awaits_weights()).map_or(Ok(()), |e| Err(e.clone()))
     }

@@ -34,7 +34,7 @@ pub(crate) fn build_loop(
     node: &pb::NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let reader = NodeReader { node, op: "Loop" };
-    reader.check(ctx, 1, &["body"])?;
+    reader.check_node(ctx, 1, &["body"])?;
     let graph = reader.graph("body")?;
     let carried = node.input.len().saturating_sub(2);
     let mut slots = optional_inputs(node);
@@ -73,7 +73,7 @@ pub(crate) fn build_scan(
         ));
     }
     let known = [&["body", "num_scan_inputs"], &AXES[..], &DIRECTIONS[..]].concat();
-    reader.check(ctx, 9, &known)?;
+    reader.check_node(ctx, 9, &known)?;
     let graph = reader.graph("body")?;
     let number = reader.attribute("num_scan_inputs", AttributeType::Int)?.map_or(0, |a| a.i);
     let scanned = usize::try_from(number).ok().filter(|n| (1..=node.input.len()).contains(n));

@@ -1,19 +1,19 @@
 //! What a recurrent node keeps from one call to the next.
 
-use crate::layer::{Float, Layer};
+use crate::layer::{Float, NodeLayer};
 use rnnpack::{Error, Shape, State};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
 
 /// What a node keeps from one call to the next: memory, and the weights that it packed last.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct LayerMemory {
     pub(crate) single: Part<f32>,
     pub(crate) double: Part<f64>,
-    pub(crate) packed: Option<Packed>,
+    pub(crate) packed: Option<PackedWeights>,
 }
 
-/// Memory of a layer that computes in `F`.
+/// LayerMemory of a layer that computes in `F`.
 pub(crate) struct Part<F: Float> {
     state: Option<(Shape, State<F>)>,
     scratch: F::Scratch,
@@ -29,7 +29,7 @@ impl<F: Float> Part<F> {
     /// The state at zeros for `batch` rows of `layer`, and the scratch.
     pub(crate) fn start(
         &mut self,
-        layer: &Layer,
+        layer: &NodeLayer,
         batch: usize,
     ) -> Result<(&mut State<F>, &mut F::Scratch), Error> {
         let shape = layer.shape();
@@ -45,13 +45,13 @@ impl<F: Float> Part<F> {
 }
 
 /// Weights that are no constants, as they were packed last.
-pub(crate) struct Packed {
+pub(crate) struct PackedWeights {
     /// The tensors, which cannot change while they are held.
     pub(crate) from: [Option<Arc<Tensor>>; 4],
-    pub(crate) layer: Arc<Layer>,
+    pub(crate) layer: Arc<NodeLayer>,
 }
 
-impl Packed {
+impl PackedWeights {
     /// Whether the layer is the one of these weights.
     pub(crate) fn is_of(&self, weights: &[Option<Arc<Tensor>>; 4]) -> bool {
         self.from.iter().zip(weights).all(|pair| match pair {
@@ -70,14 +70,14 @@ fn same_contents(a: &Tensor, b: &Tensor) -> bool {
         && a.as_bytes() == b.as_bytes()
 }
 
-impl Clone for Memory {
+impl Clone for LayerMemory {
     /// Another node's memory: there is nothing in it to copy.
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
-impl std::fmt::Debug for Memory {
+impl std::fmt::Debug for LayerMemory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("memory of a layer")
     }

@@ -4,7 +4,7 @@ use rnnpack::{Cell, Direction, LstmCell};
 use rnnpack_onnx::{Error, NodeDescription, RecurrentOp};
 
 /// Refuses a node that tract's own operator would compute wrongly, naming what it ignores.
-pub(crate) fn check(node: &NodeDescription) -> Result<(), Error> {
+pub(crate) fn check_right(node: &NodeDescription) -> Result<(), Error> {
     let wrong = |attribute: &str, value: String| {
         let reason = format!("{value}: tract's own operator ignores it and would be wrong");
         Err(Error::Attribute { node: node.name.clone(), attribute: attribute.to_string(), reason })

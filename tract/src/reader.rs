@@ -23,7 +23,7 @@ pub(crate) struct NodeReader<'n> {
 
 impl<'n> NodeReader<'n> {
     /// Checks the operator set, which must be `first` or a later one, and the names of the attributes.
-    pub(crate) fn check(&self, ctx: &ParsingContext<'_>, first: i64, known: &[&str]) -> TractResult<()> {
+    pub(crate) fn check_node(&self, ctx: &ParsingContext<'_>, first: i64, known: &[&str]) -> TractResult<()> {
         let (node, version) = (self.node, ctx.onnx_operator_set_version);
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
             return Err(self.refuse("it is not of the standard operator set"));

@@ -2,8 +2,8 @@
 
 use crate::convert;
 use crate::kept::Kept;
-use crate::layer::{Body, Call, Float, Layer, forward_f64};
-use crate::memory::{Memory, Packed, Part};
+use crate::layer::{Call, Float, Implementation, NodeLayer, forward_f64};
+use crate::memory::{LayerMemory, PackedWeights, Part};
 use crate::recurrent_spec::{InputSlots, Spec};
 use half::{bf16, f16};
 use rnnpack::{Dims, Error, Layout, Shape, State, Threads, View, ViewMut};
@@ -25,7 +25,7 @@ const MAX_Y_OF_EMPTY_X: usize = 1 << 28;
 pub(crate) struct Recurrent {
     spec: Arc<Spec>,
     inputs: InputSlots,
-    layer: Option<Arc<Layer>>,
+    layer: Option<Arc<NodeLayer>>,
 }
 
 impl PartialEq for Recurrent {
@@ -102,7 +102,7 @@ impl Recurrent {
     }
 
     /// Packs weights, in the order of [`WEIGHTS`].
-    fn pack(&self, tensors: [Option<&Tensor>; 4]) -> TractResult<Layer> {
+    fn pack(&self, tensors: [Option<&Tensor>; 4]) -> TractResult<NodeLayer> {
         let mut weights = [const { None }; 4];
         for ((weight, tensor), (input, _)) in weights.iter_mut().zip(tensors).zip(WEIGHTS) {
             let Some(tensor) = tensor else { continue };
@@ -112,7 +112,7 @@ impl Recurrent {
             *weight = Some(Arc::new(convert::from_tract(tensor, dtype)?));
         }
         let weights = NodeWeights::new(&self.spec.node, weights).map_err(TractError::new)?;
-        Layer::new(weights, self.spec.computed.kernels).map_err(|e| self.fail(e))
+        NodeLayer::new(weights, self.spec.computed.kernels).map_err(|e| self.fail(e))
     }
 
     fn fail(&self, error: impl Into<Error>) -> TractError {
@@ -120,7 +120,11 @@ impl Recurrent {
     }
 
     /// The layer for a call.
-    fn layer(&self, inputs: &TVec<TValue>, packed: &mut Option<Packed>) -> TractResult<Arc<Layer>> {
+    fn layer(
+        &self,
+        inputs: &TVec<TValue>,
+        packed: &mut Option<PackedWeights>,
+    ) -> TractResult<Arc<NodeLayer>> {
         if let Some(layer) = &self.layer {
             return Ok(layer.clone());
         }
@@ -129,32 +133,32 @@ impl Recurrent {
             Some(packed) if packed.is_of(&from) => packed.layer,
             _ => Arc::new(self.pack(from.each_ref().map(Option::as_deref))?),
         };
-        *packed = Some(Packed { from, layer: layer.clone() });
+        *packed = Some(PackedWeights { from, layer: layer.clone() });
         Ok(layer)
     }
 
-    fn run(&self, inputs: &TVec<TValue>, memory: &mut Memory) -> TractResult<TVec<TValue>> {
+    fn run(&self, inputs: &TVec<TValue>, memory: &mut LayerMemory) -> TractResult<TVec<TValue>> {
         let layer = self.layer(inputs, &mut memory.packed)?;
         for (index, name) in [(0, "X"), (5, "initial_h"), (6, "initial_c")] {
             let Some(slot) = self.inputs[index] else { continue };
             self.spec.check_type(name, inputs[slot].datum_type(), layer.datum())?;
         }
-        let Memory { single, double, .. } = memory;
+        let LayerMemory { single, double, .. } = memory;
         let threads = match self.spec.computed.threads {
             0 => Threads::Pool,
             most => Threads::AtMost(most),
         };
         match &layer.body {
-            Body::Single(body) => self.run_in(&layer, inputs, single, |call, state, scratch| {
+            Implementation::Single(body) => self.run_in(&layer, inputs, single, |call, state, scratch| {
                 body.forward(call.sequence().threads(threads), state, scratch)
             }),
-            Body::Double(body) => self.run_in(&layer, inputs, double, |call, state, scratch| {
+            Implementation::Double(body) => self.run_in(&layer, inputs, double, |call, state, scratch| {
                 body.forward(call.sequence(), state, scratch)
             }),
-            Body::Reference(weights) if weights.is_f64() => {
+            Implementation::Reference(weights) if weights.is_f64() => {
                 self.run_in(&layer, inputs, double, |call, state, _| forward_f64(weights, call, state))
             }
-            Body::Reference(weights) => {
+            Implementation::Reference(weights) => {
                 self.run_in(&layer, inputs, single, |call, state, _| forward_f64(weights, call, state))
             }
         }
@@ -163,7 +167,7 @@ impl Recurrent {
     /// Runs `forward` on the inputs of a call.
     fn run_in<F: Float>(
         &self,
-        layer: &Layer,
+        layer: &NodeLayer,
         inputs: &TVec<TValue>,
         memory: &mut Part<F>,
         forward: impl FnOnce(Call<'_, F>, &mut State<F>, &mut F::Scratch) -> Result<(), Error>,
@@ -239,7 +243,7 @@ impl Recurrent {
     /// The outputs in the order of the node.
     fn results<F: Float>(
         &self,
-        layer: &Layer,
+        layer: &NodeLayer,
         y: Option<Tensor>,
         state: &State<F>,
     ) -> TractResult<TVec<TValue>> {
@@ -287,7 +291,7 @@ fn narrow(mut value: Tensor, dtype: DType) -> TractResult<Tensor> {
     Ok(value)
 }
 
-impl OpState for Memory {
+impl OpState for LayerMemory {
     fn eval(&mut self, _: &EvalContext, op: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let op = op.downcast_ref::<Recurrent>().context("memory of another operator")?;
         op.run(&inputs, self)
@@ -300,11 +304,11 @@ impl OpState for Memory {
 
 impl EvalOp for Recurrent {
     fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
-        self.run(&inputs, &mut Memory::default()).map(Some)
+        self.run(&inputs, &mut LayerMemory::default()).map(Some)
     }
 
     fn state(&self, _: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
-        Kept::state(Memory::default())
+        Kept::state(LayerMemory::default())
     }
 }
 

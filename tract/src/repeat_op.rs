@@ -194,23 +194,23 @@ impl EvalOp for Repeat {
     not_out_of_plan!();
 
     fn state(&self, _: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
-        Kept::state(Memory::default())
+        Kept::state(RepeatMemory::default())
     }
 }
 
 /// What the node keeps from one call to the next.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Memory(BodyMemory);
+pub(crate) struct RepeatMemory(BodyMemory);
 
 #[cfg(test)]
-impl Memory {
+impl RepeatMemory {
     /// The state of the body, after a run of a body that only keeps memory.
     pub(crate) fn body(&self) -> Option<&TypedSimpleState> {
         self.0.state()
     }
 }
 
-impl OpState for Memory {
+impl OpState for RepeatMemory {
     fn eval(&mut self, ctx: &EvalContext, op: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let op = op.downcast_ref::<Repeat>().context("memory of another operator")?;
         op.run(ctx, &inputs, &mut self.0)

@@ -99,7 +99,7 @@ impl Stream {
         let value = |(i, spec): (usize, &ValueSpec)| {
             let value = feeds[i].or_else(|| self.carried.get(&i));
             let value = value.ok_or_else(|| value_error(&spec.name, "the input is missing"))?;
-            spec.check(value, &mut sizes)?;
+            spec.check_value(value, &mut sizes)?;
             Ok(value)
         };
         specs.iter().enumerate().map(value).collect()

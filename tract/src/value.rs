@@ -18,7 +18,11 @@ pub struct ValueSpec {
 
 impl ValueSpec {
     /// Checks a value given for it. `sizes` are those of the named dimensions so far.
-    pub(crate) fn check(&self, value: &Tensor, sizes: &mut HashMap<String, usize>) -> Result<(), OnnxError> {
+    pub(crate) fn check_value(
+        &self,
+        value: &Tensor,
+        sizes: &mut HashMap<String, usize>,
+    ) -> Result<(), OnnxError> {
         if value.dtype() != self.dtype {
             return Err(value_error(&self.name, format!("it is {}, not {}", value.dtype(), self.dtype)));
         }

@@ -51,7 +51,7 @@ pub fn record(args: &Args, places: &Places, json: bool) -> Result<Outcome> {
     console::warn_if_busy();
     machine::catch_interrupts()?;
     let origin = machine::origin(isa, &ledger, places);
-    let run = Run::start(Plan { ledger, seconds: args.seconds, isa }, origin, &records, &cases)?;
+    let run = Recording::start(Method { ledger, seconds: args.seconds, isa }, origin, &records, &cases)?;
     let measured = run.measure(&cases)?;
     let complete = run.done.len() + measured.len() == cases.len();
     report::emit(json, || run.json(&measured, complete), || run.text(&measured))?;
@@ -62,32 +62,32 @@ pub fn record(args: &Args, places: &Places, json: bool) -> Result<Outcome> {
 }
 
 /// How the cases of a run are measured.
-struct Plan {
+struct Method {
     ledger: PathBuf,
     seconds: f64,
     isa: Variant,
 }
 
 /// A run, new or resumed.
-struct Run {
-    plan: Plan,
+struct Recording {
+    method: Method,
     origin: Origin,
     resumed: bool,
     /// Cases that an interrupted run has measured.
     done: BTreeSet<String>,
 }
 
-impl Run {
+impl Recording {
     /// Goes on with the last run of this revision and machine that was interrupted, or starts a new one with its limits.
-    fn start(plan: Plan, origin: Origin, records: &[Record], cases: &[Case]) -> Result<Run> {
-        let seconds = plan.seconds;
+    fn start(method: Method, origin: Origin, records: &[Record], cases: &[Case]) -> Result<Recording> {
+        let seconds = method.seconds;
         let cases: Vec<String> = cases.iter().map(Case::name).collect();
         if let Some((origin, done)) = interrupted(records, &origin, seconds, &cases) {
-            return Ok(Run { plan, origin, resumed: true, done });
+            return Ok(Recording { method, origin, resumed: true, done });
         }
-        let (peak_flops, bandwidth) = machine::limits(plan.isa);
-        ledger::append(&plan.ledger, &origin, Entry::Limits { seconds, cases, peak_flops, bandwidth })?;
-        Ok(Run { plan, origin, resumed: false, done: BTreeSet::new() })
+        let (peak_flops, bandwidth) = machine::limits(method.isa);
+        ledger::append(&method.ledger, &origin, Entry::Limits { seconds, cases, peak_flops, bandwidth })?;
+        Ok(Recording { method, origin, resumed: false, done: BTreeSet::new() })
     }
 
     /// Measures what is left to measure, each case into the ledger at once.
@@ -102,20 +102,20 @@ impl Run {
             }
             bar.set_message(case.name());
             let result = self.time(case)?;
-            ledger::append(&self.plan.ledger, &self.origin, Entry::Case(result.clone()))?;
+            ledger::append(&self.method.ledger, &self.origin, Entry::Case(result.clone()))?;
             measured.push(result);
             bar.inc(1);
         }
         bar.finish_and_clear();
-        ledger::append(&self.plan.ledger, &self.origin, Entry::End)?;
+        ledger::append(&self.method.ledger, &self.origin, Entry::End)?;
         Ok(measured)
     }
 
     fn time(&self, case: &Case) -> Result<Measured> {
         let mut prepared = case.prepare()?;
-        let mut limits = Limits::new(self.plan.isa, prepared.work.map_or(1 << 20, |work| work.r_packed));
+        let mut limits = Limits::new(self.method.isa, prepared.work.map_or(1 << 20, |work| work.r_packed));
         let mut side = [Side::new("", &mut prepared.call)];
-        let timed = interleave(&mut side, Some(&mut limits), self.plan.seconds, &|_, _| ());
+        let timed = interleave(&mut side, Some(&mut limits), self.method.seconds, &|_, _| ());
         timed.with_context(|| format!("cannot time {}", case.name()))?;
         let times = side[0].times();
         let shape = match case.what {

@@ -91,7 +91,10 @@ fn run() -> Result<(), rnnpack_kernels::Error> {
     Ok(())
 }
 
-fn last_hidden_state(packed: &PackedWeights, scratch: &mut Scratch) -> Result<Vec<f32>, rnnpack_kernels::Error> {
+fn last_hidden_state(
+    packed: &PackedWeights,
+    scratch: &mut Scratch,
+) -> Result<Vec<f32>, rnnpack_kernels::Error> {
     let (input, hidden) = (packed.input(), packed.hidden());
     let cells = if packed.cell().has_cell_state() { hidden } else { 0 };
     let (mut h, mut c, mut x) = (vec![0.0; hidden], vec![0.0; cells], vec![0.0; input]);

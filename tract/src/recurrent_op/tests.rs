@@ -1,7 +1,7 @@
 //! Weights that are inputs are packed again only when they change.
 
 use super::*;
-use crate::repeat_op::Memory as LoopMemory;
+use crate::repeat_op::RepeatMemory;
 use crate::{Loader, Model, Stream};
 use prost::Message;
 use rnnpack_onnx as onnx;
@@ -58,12 +58,12 @@ fn model(in_loop: bool) -> Model {
 }
 
 /// The layer that a stream's LSTM has packed.
-fn packed(stream: &Stream) -> Option<Arc<Layer>> {
-    fn found(state: &TypedSimpleState) -> Option<Arc<Layer>> {
+fn packed(stream: &Stream) -> Option<Arc<NodeLayer>> {
+    fn found(state: &TypedSimpleState) -> Option<Arc<NodeLayer>> {
         let kept = state.op_states.iter().flatten().filter_map(|state| state.downcast_ref::<Kept>());
-        kept.map(Kept::memory).find_map(|memory| match memory.downcast_ref::<Memory>() {
+        kept.map(Kept::memory).find_map(|memory| match memory.downcast_ref::<LayerMemory>() {
             Some(memory) => memory.packed.as_ref().map(|p| p.layer.clone()),
-            None => found(memory.downcast_ref::<LoopMemory>()?.body()?),
+            None => found(memory.downcast_ref::<RepeatMemory>()?.body()?),
         })
     }
     found(stream.state.as_ref()?)
@@ -85,7 +85,7 @@ fn weights_are_packed_again_only_when_they_change() {
         let model = model(in_loop);
         let mut stream = model.stream(&[]).unwrap();
         // Layers are kept, so that no two have one address.
-        let mut packings: Vec<Arc<Layer>> = vec![];
+        let mut packings: Vec<Arc<NodeLayer>> = vec![];
         let mut call = |weights: &[onnx::Tensor; 3], x: f32| {
             let x = onnx::Tensor::new(&[2, 1, 3], vec![x; 6]).unwrap();
             let named = WEIGHTS.iter().map(|(name, _)| *name).zip(weights);
