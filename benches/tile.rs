@@ -7,13 +7,19 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rnnpack::{Layout, Variant, View, ViewMut};
 use rnnpack_kernels::blocking::Blocking;
-use rnnpack_kernels::{Call, Packed, Scratch, forward};
+use rnnpack_kernels::{Call, PackedWeights, Scratch, forward};
 use support::{Case, Contents, Output, case, check, flops, id};
 
 /// R of 16 KiB, 256 KiB and 1 MiB: from the first cache level to the second.
 const HIDDEN: [usize; 3] = [32, 128, 256];
 
-fn step(packed: &Packed, case: &Case, contents: &Contents, output: &mut Output<f32>, scratch: &mut Scratch) {
+fn step(
+    packed: &PackedWeights,
+    case: &Case,
+    contents: &Contents,
+    output: &mut Output<f32>,
+    scratch: &mut Scratch,
+) {
     let call = Call {
         x: View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap(),
         y: Some(ViewMut::new(&mut output.y, case.y_dims(), Layout::TimeMajor).unwrap()),
@@ -34,7 +40,7 @@ fn tiles(criterion: &mut Criterion) {
                 let shape = [1, rows, 0, hidden];
                 let case = case(shape);
                 let contents = case.contents();
-                let packed = Packed::new(variant, &contents.weights().directions()[0]).unwrap();
+                let packed = PackedWeights::new(variant, &contents.weights().directions()[0]).unwrap();
                 let (h, c) = (contents.h.clone(), contents.c.clone());
                 let mut output = Output { y: vec![0.0; rows * hidden], h, c };
                 let mut scratch = Scratch::new();

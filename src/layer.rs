@@ -4,7 +4,7 @@ use crate::batch::{fork, shares};
 use crate::rows::Rows;
 use crate::sequence::Views;
 use crate::{Error, LayerWeights, Plan, Planner, Scratch, Sequence, Shape, State};
-use rnnpack_kernels::{Call, Cell, Dims, Packed};
+use rnnpack_kernels::{Call, Cell, Dims, PackedWeights};
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub struct Layer {
 struct Shared {
     shape: Shape,
     plan: Plan,
-    packed: Vec<Packed>,
+    packed: Vec<PackedWeights>,
 }
 
 impl Layer {
@@ -57,7 +57,7 @@ impl Layer {
     /// # Errors
     /// [`Error::Kernel`] where the packed weights do not fit into memory.
     pub fn with_plan(weights: &LayerWeights<'_>, plan: Plan) -> Result<Layer, Error> {
-        let pack = |w| Packed::new(plan.variant, w);
+        let pack = |w| PackedWeights::new(plan.variant, w);
         let packed = weights.directions().iter().map(pack).collect::<Result<_, _>>()?;
         Ok(Layer::of(weights.shape(), plan, packed))
     }
@@ -76,7 +76,7 @@ impl Layer {
         Ok(Layer::of(shape, Plan::on(first.variant()), packed))
     }
 
-    fn of(shape: Shape, plan: Plan, packed: Vec<Packed>) -> Layer {
+    fn of(shape: Shape, plan: Plan, packed: Vec<PackedWeights>) -> Layer {
         Layer { shared: Arc::new(Shared { shape, plan, packed }) }
     }
 
@@ -106,7 +106,7 @@ impl Layer {
 
     /// Bytes of the packed weights.
     pub fn packed_bytes(&self) -> usize {
-        self.shared.packed.iter().map(Packed::bytes).sum()
+        self.shared.packed.iter().map(PackedWeights::bytes).sum()
     }
 
     /// Bytes that a fresh [`Scratch`] allocates for a call of `time` steps and `batch` rows, beside some words of its own.

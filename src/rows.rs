@@ -2,7 +2,7 @@
 
 use crate::sequence::Views;
 use crate::{Error, Shape, State};
-use rnnpack_kernels::{Cell, Dims, Element, View, ViewMut};
+use rnnpack_kernels::{Cell, Dims, Element, Sizes, View, ViewMut};
 
 /// Some batch rows of a call.
 pub(crate) struct Rows<'a, F = f32> {
@@ -30,7 +30,7 @@ impl<'a, F: Element> Rows<'a, F> {
         let cells = if cell.has_cell_state() { batch * hidden } else { 0 };
         let (h0, h1) = state.h.split_at_mut(batch * hidden);
         let (c0, c1) = state.c.split_at_mut(cells);
-        rnnpack_kernels::check(cell, [input, hidden], x, lens, [h0.len(), c0.len()])?;
+        rnnpack_kernels::check_inputs(cell, Sizes::new(input, hidden), x, lens, [h0.len(), c0.len()])?;
         if let Some(y) = &y {
             rnnpack_kernels::check_output(y, Dims { time, directions, batch, width: hidden })?;
         }

@@ -2,7 +2,7 @@
 
 use crate::sequence::Views;
 use crate::{Error, Layer, Sequence, Shape, StackScratch, StackState};
-use rnnpack_kernels::{Dims, Layout, View, ViewMut};
+use rnnpack_kernels::{Dims, Layout, Sizes, View, ViewMut};
 use std::sync::Arc;
 
 /// Layers on top of each other: the output of one is the input of the next, directions concatenated.
@@ -133,7 +133,8 @@ impl Stack {
         let h = batch.saturating_mul(first.hidden);
         let cell = self.layers[0].cell();
         let c = if cell.has_cell_state() { h } else { 0 };
-        rnnpack_kernels::check(cell, [first.input, first.hidden], *x, *lens, [h, c])?;
+        let sizes = Sizes::new(first.input, first.hidden);
+        rnnpack_kernels::check_inputs(cell, sizes, *x, *lens, [h, c])?;
         let Shape { hidden, direction, .. } = self.shape();
         let expected = Dims { time, directions: direction.count(), batch, width: hidden };
         y.as_ref().map_or(Ok(()), |y| Ok(rnnpack_kernels::check_output(y, expected)?))

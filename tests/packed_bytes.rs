@@ -4,7 +4,7 @@ use rnnpack::bytes::{self, BytesError, VERSION};
 use rnnpack::{Activation, Cell, Direction, Layer, LstmCell, Shape, Target, Variant};
 use rnnpack_dev::forms::forms;
 use rnnpack_dev::{Case, embedded};
-use rnnpack_kernels::{Error as KernelError, Packed};
+use rnnpack_kernels::{Error as KernelError, PackedWeights};
 
 /// A small layer of two directions with peepholes, for 4 lanes; the biases end between boundaries.
 fn packed() -> Vec<u8> {
@@ -54,6 +54,12 @@ fn with_word(bytes: Vec<u8>, at: usize, word: u32) -> KernelError {
 
 fn header(what: &'static str) -> KernelError {
     KernelError::Bytes(BytesError::Header { what })
+}
+
+const PADDING: KernelError = KernelError::Bytes(BytesError::Padding);
+
+fn size(missing: bool) -> KernelError {
+    KernelError::Bytes(BytesError::Size { missing })
 }
 
 #[test]
@@ -159,26 +165,42 @@ fn headers_that_are_never_written_are_refused_whatever_their_checksum() {
     // Sizes that are not the weights', and one direction in place of two.
     for (at, word) in [(56, u32::MAX), (60, u32::MAX), (56, 5), (60, 5), (56, 0), (48, 0)] {
         let error = with_word(packed(), at, word);
-        assert!(error == header("size") || word < 6 && error == header("padding"), "{at}, {word}: {error}");
+        let refused = [size(true), size(false)].contains(&error) || word < 6 && error == PADDING;
+        assert!(refused, "{at}, {word}: {error}");
     }
     let option = |what, value: f32| KernelError::Option { what, value };
     assert_eq!(with_word(packed(), 64 + 4, (-1f32).to_bits()), option("clip", -1.0));
     assert_eq!(with_word(packed(), 64 + 8, 11), header("activation"));
     // A parameter that the function does not have, an unknown flag, and what follows the options.
     for at in [64 + 12, 64, 64 + 44, 124, 44] {
-        assert_eq!(with_word(packed(), at, 4), header("padding"), "byte {at}");
+        assert_eq!(with_word(packed(), at, 4), PADDING, "byte {at}");
     }
     let affine = pack(&case(Cell::rnn(Activation::Affine { alpha: 1.0, beta: 0.0 })));
     let infinite = f32::INFINITY;
     assert_eq!(with_word(affine, 64 + 16, infinite.to_bits()), option("activation beta", infinite));
-    assert_eq!(with_word(pack(&case(Cell::gru(true))), 64, 3), header("peepholes"));
+    assert_eq!(with_word(pack(&case(Cell::gru(true))), 64, 3), header("peephole flag"));
     let mut longer = packed();
     longer.resize(longer.len() + 64, 0);
-    assert_eq!(refusal(&forged(longer, 0, &[]), 0), header("size"));
+    assert_eq!(refusal(&forged(longer, 0, &[]), 0), size(false));
     // Between sections: W, R (of 2 k) and the bias have 48 bytes for each k.
     let bias = 3 * 64 + 64 + 128;
     assert_eq!(packed()[bias + 48..bias + 64], [0; 16]);
-    assert_eq!(with_word(packed(), bias + 48, 1), header("padding"));
+    assert_eq!(with_word(packed(), bias + 48, 1), PADDING);
+}
+
+#[test]
+fn what_is_wrong_with_bytes_is_said_in_plain_words() {
+    let words = [
+        (header("direction"), "the header of the packed bytes has an unknown direction"),
+        (PADDING, "packed bytes have non-zero bytes where padding must be zero"),
+        (size(true), "packed bytes end before the weights that their header announces"),
+        (size(false), "packed bytes go on behind the weights that their header announces"),
+        (KernelError::Bytes(BytesError::Magic), "the bytes do not start as packed bytes do"),
+    ];
+    for (error, words) in words {
+        assert_eq!(error.to_string(), words);
+        assert!(std::error::Error::source(&error).is_none(), "{words} would be printed twice");
+    }
 }
 
 #[test]
@@ -187,7 +209,7 @@ fn directions_that_do_not_go_together_are_not_written() {
     let of = |cell, hidden| {
         let shape = Shape { input: 1, hidden, direction: Direction::Forward };
         let contents = Case::new(cell, shape, 1, 1, 0).contents();
-        Packed::new(variant, &contents.weights().directions()[0]).unwrap()
+        PackedWeights::new(variant, &contents.weights().directions()[0]).unwrap()
     };
     let (lstm, gru) = (|hidden| of(Cell::lstm(), hidden), of(Cell::gru(true), 2));
     let refused = [

@@ -8,7 +8,7 @@ use rnnpack::{
 use rnnpack_dev::forms::forms;
 use rnnpack_dev::{Case, Contents, SENTINEL};
 use rnnpack_kernels::blocking::Blocking;
-use rnnpack_kernels::{Call, Packed, Tensors, Weights, forward};
+use rnnpack_kernels::{Call, PackedWeights, Tensors, Weights, forward};
 
 const SHAPE: Shape = Shape { input: 3, hidden: 5, direction: Direction::Bidirectional };
 const DIMS: Dims = Dims { time: 4, directions: 2, batch: 2, width: 5 };
@@ -428,7 +428,8 @@ fn the_kernels_refuse_at_their_own_door() {
         let zeros = vec![0.0; 25 * cell.gates()];
         let tensors = Tensors { w: &zeros[..15 * cell.gates()], r: &zeros, wb: None, rb: None, p: None };
         let packed =
-            Packed::new(variant, &Weights::new(cell, [3, 5], GateOrder::Onnx, tensors).unwrap()).unwrap();
+            PackedWeights::new(variant, &Weights::new(cell, [3, 5], GateOrder::Onnx, tensors).unwrap())
+                .unwrap();
         let refused = |h_len: usize, c_len: usize, y_dims: Dims| {
             let (x, mut h, mut c) = (x(X_DIMS), vec![SENTINEL; h_len], vec![SENTINEL; c_len]);
             let mut y = vec![SENTINEL; y_dims.checked_len().unwrap()];

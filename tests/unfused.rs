@@ -182,7 +182,7 @@ fn take<F: Number>(numbers: &mut Numbers, count: usize, scale: f64) -> Vec<F> {
         0 => [0.0, -0.0, 1e-41][(bits >> 8) as usize % 3],
         _ => ((bits >> 11) as f64 / (1u64 << 52) as f64 - 1.0) * scale,
     };
-    (0..count).map(|_| F::rounded(one(numbers.next()))).collect()
+    (0..count).map(|_| F::rounded(one(numbers.bits()))).collect()
 }
 
 /// Runs the case and compares with the f64 reference; gives the largest bound relative to the largest value. `None`

@@ -117,7 +117,7 @@ pub(crate) fn magnitude(x: f64) -> String {
 }
 
 /// A difference or an error, to two significant digits.
-pub(crate) fn difference(x: f64) -> String {
+pub fn difference(x: f64) -> String {
     if x == 0.0 { "0".to_owned() } else { format!("{x:.1e}") }
 }
 

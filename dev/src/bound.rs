@@ -23,7 +23,9 @@ const LIBRARY: f64 = 8.0 * f64::EPSILON;
 /// once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounded<const FUSED: bool> {
+    /// The value in f64.
     pub value: f64,
+    /// How far the f32 may be from it.
     pub error: f64,
 }
 

@@ -14,25 +14,34 @@ use rnnpack::{
 pub struct Case {
     /// Of direction 0, and of direction 1 if there is one: of one operator.
     pub cells: [Cell; 2],
+    /// The layer's sizes.
     pub shape: Shape,
+    /// Steps T.
     pub time: usize,
+    /// Batch rows B.
     pub batch: usize,
+    /// Whether there is a bias.
     pub bias: bool,
     /// Whether an LSTM has them.
     pub peepholes: bool,
+    /// Whether the initial state is not zero.
     pub initial: bool,
+    /// Lengths of the rows, if they differ.
     pub lens: Option<Vec<i32>>,
     /// How large pre-activations get: small values stay in the linear part of the activations, large ones saturate.
     pub scale: f32,
+    /// Of the contents.
     pub seed: u64,
 }
 
 impl Case {
+    /// A dense call of one cell in every direction, with bias and initial state.
     pub fn new(cell: Cell, shape: Shape, time: usize, batch: usize, seed: u64) -> Case {
         let (cells, bias, peepholes, initial, lens, scale) = ([cell; 2], true, false, true, None, 1.0);
         Case { cells, shape, time, batch, bias, peepholes, initial, lens, scale, seed }
     }
 
+    /// The made-up weights, input and initial state.
     pub fn contents(&self) -> Contents {
         let Shape { input, hidden, direction } = self.shape;
         let (d, [cell, _]) = (direction.count(), self.cells);
@@ -54,10 +63,12 @@ impl Case {
         Contents { cells: self.cells, shape: self.shape, w, r, b, p, x, h, c }
     }
 
+    /// Of x.
     pub fn x_dims(&self) -> Dims {
         Dims { time: self.time, directions: 1, batch: self.batch, width: self.shape.input }
     }
 
+    /// Of y.
     pub fn y_dims(&self) -> Dims {
         let directions = self.shape.direction.count();
         Dims { time: self.time, directions, batch: self.batch, width: self.shape.hidden }
@@ -67,31 +78,44 @@ impl Case {
 /// Weights in ONNX's order, x dense `[T, B, I]`, and the initial state `[D, B, H]`.
 #[derive(Clone, Debug)]
 pub struct Contents {
+    /// Of each direction.
     pub cells: [Cell; 2],
+    /// The layer's sizes.
     pub shape: Shape,
+    /// `W`.
     pub w: Vec<f32>,
+    /// `R`.
     pub r: Vec<f32>,
+    /// `B`.
     pub b: Option<Vec<f32>>,
+    /// `P`.
     pub p: Option<Vec<f32>>,
+    /// The input.
     pub x: Vec<f32>,
+    /// The initial h.
     pub h: Vec<f32>,
+    /// The initial c; empty where the cell has none.
     pub c: Vec<f32>,
 }
 
 impl Contents {
+    /// The weights, checked.
     pub fn weights(&self) -> LayerWeights<'_> {
         let cells = &self.cells[..self.shape.direction.count()];
         LayerWeights::per_direction(cells, self.shape, GateOrder::Onnx, self.tensors()).unwrap()
     }
 
+    /// The tensors.
     pub fn tensors(&self) -> LayerTensors<'_> {
         LayerTensors { w: &self.w, r: &self.r, b: self.b.as_deref(), p: self.p.as_deref() }
     }
 
+    /// The layer on an instruction set.
     pub fn layer(&self, variant: Variant) -> Layer {
         layer(variant, &self.weights())
     }
 
+    /// A state of `layer` at the initial state.
     pub fn state(&self, layer: &Layer, batch: usize) -> State {
         let mut state = layer.new_state(batch).unwrap();
         state.h_mut().copy_from_slice(&self.h);
@@ -118,8 +142,11 @@ pub fn embedded(bytes: &[u8], off: usize) -> &'static [u8] {
 /// Results of a call: Y dense `[T, D, B, H]`, final h and c `[D, B, H]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output<F> {
+    /// Y.
     pub y: Vec<F>,
+    /// The final h.
     pub h: Vec<F>,
+    /// The final c.
     pub c: Vec<F>,
 }
 

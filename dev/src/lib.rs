@@ -1,5 +1,4 @@
 //! What the tests and benches of the workspace share: made-up layers and calls, references with error bounds, models.
-#![allow(missing_docs, reason = "nothing outside the workspace sees it")]
 #![forbid(unsafe_code)]
 
 pub mod bound;

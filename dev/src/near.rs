@@ -33,6 +33,7 @@ const SLACK: f64 = 1.0 + 1e-6;
 /// A value, and what another computation of `BITS` bits may be off from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Near<const BITS: u32> {
+    /// The value in f64.
     pub value: f64,
     /// What operands that are apart come to.
     carried: f64,

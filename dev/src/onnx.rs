@@ -1,7 +1,9 @@
 //! What the ONNX tests share: an encoder for small models, recorded answers, and a source of numbers.
 
 pub mod conformance;
+pub mod hostile;
 pub mod native;
+pub mod one;
 pub mod recorded;
 
 pub use crate::numbers::Numbers;
@@ -42,12 +44,14 @@ impl Msg {
         self.0.push(v as u8);
     }
 
+    /// Adds an integer.
     pub fn int(mut self, field: u32, v: i64) -> Self {
         self.varint(u64::from(field) << 3);
         self.varint(v as u64);
         self
     }
 
+    /// Adds bytes.
     pub fn bytes(mut self, field: u32, v: &[u8]) -> Self {
         self.varint(u64::from(field) << 3 | 2);
         self.varint(v.len() as u64);
@@ -55,14 +59,17 @@ impl Msg {
         self
     }
 
+    /// Adds a text.
     pub fn text(self, field: u32, v: &str) -> Self {
         self.bytes(field, v.as_bytes())
     }
 
+    /// Adds a message.
     pub fn msg(self, field: u32, v: &Msg) -> Self {
         self.bytes(field, &v.0)
     }
 
+    /// Adds a float.
     pub fn float(mut self, field: u32, v: f32) -> Self {
         self.varint(u64::from(field) << 3 | 5);
         self.0.extend_from_slice(&v.to_le_bytes());
@@ -70,12 +77,19 @@ impl Msg {
     }
 }
 
+/// f32 in `TensorProto.DataType`.
 pub const FLOAT: i64 = 1;
+/// i32.
 pub const INT32: i64 = 6;
+/// i64.
 pub const INT64: i64 = 7;
+/// bool.
 pub const BOOL: i64 = 9;
+/// f16.
 pub const FLOAT16: i64 = 10;
+/// f64.
 pub const DOUBLE: i64 = 11;
+/// bf16.
 pub const BFLOAT16: i64 = 16;
 
 /// A stored tensor of element type `dtype` with these bytes.
@@ -104,42 +118,52 @@ pub fn tensor_bool(name: &str, dims: &[usize], data: &[bool]) -> Msg {
     raw(name, dims, BOOL, data.iter().map(|&v| v.into()).collect())
 }
 
+/// An attribute of a type, without a value.
 pub fn attr(name: &str, kind: i64) -> Msg {
     Msg::default().text(1, name).int(20, kind)
 }
 
+/// An attribute of type FLOAT.
 pub fn attr_f(name: &str, v: f32) -> Msg {
     attr(name, 1).float(2, v)
 }
 
+/// Of type INT.
 pub fn attr_i(name: &str, v: i64) -> Msg {
     attr(name, 2).int(3, v)
 }
 
+/// Of type STRING.
 pub fn attr_s(name: &str, v: &str) -> Msg {
     attr(name, 3).text(4, v)
 }
 
+/// Of type TENSOR.
 pub fn attr_t(name: &str, v: &Msg) -> Msg {
     attr(name, 4).msg(5, v)
 }
 
+/// Of type GRAPH.
 pub fn attr_g(name: &str, v: &Msg) -> Msg {
     attr(name, 5).msg(6, v)
 }
 
+/// Of type FLOATS.
 pub fn attr_floats(name: &str, v: &[f32]) -> Msg {
     v.iter().fold(attr(name, 6), |m, &v| m.float(7, v))
 }
 
+/// Of type INTS.
 pub fn attr_ints(name: &str, v: &[i64]) -> Msg {
     v.iter().fold(attr(name, 7), |m, &v| m.int(8, v))
 }
 
+/// Of type STRINGS.
 pub fn attr_strings(name: &str, v: &[&str]) -> Msg {
     v.iter().fold(attr(name, 8), |m, v| m.text(9, v))
 }
 
+/// A node.
 pub fn node(op: &str, name: &str, inputs: &[&str], outputs: &[&str], attrs: &[Msg]) -> Msg {
     let m = inputs.iter().fold(Msg::default(), |m, i| m.text(1, i));
     let m = outputs.iter().fold(m, |m, o| m.text(2, o)).text(3, name).text(4, op);
@@ -149,10 +173,13 @@ pub fn node(op: &str, name: &str, inputs: &[&str], outputs: &[&str], attrs: &[Ms
 /// A declared dimension.
 #[derive(Clone, Copy, Debug)]
 pub enum Dim {
+    /// A size.
     N(usize),
+    /// A name.
     Name(&'static str),
 }
 
+/// A declared tensor.
 pub fn value(name: &str, dtype: i64, dims: &[Dim]) -> Msg {
     let dim = |d: &Dim| match *d {
         Dim::N(n) => Msg::default().int(1, n as i64),
@@ -171,13 +198,18 @@ pub fn untyped(name: &str) -> Msg {
 /// A graph under construction.
 #[derive(Clone, Default)]
 pub struct Graph {
+    /// Its nodes.
     pub nodes: Vec<Msg>,
+    /// Its stored tensors.
     pub stored: Vec<Msg>,
+    /// Its inputs.
     pub inputs: Vec<Msg>,
+    /// Its outputs.
     pub outputs: Vec<Msg>,
 }
 
 impl Graph {
+    /// The message.
     pub fn msg(&self) -> Msg {
         let m = self.nodes.iter().fold(Msg::default(), |m, n| m.msg(1, n)).text(2, "g");
         let m = self.stored.iter().fold(m, |m, t| m.msg(5, t));
@@ -185,11 +217,13 @@ impl Graph {
         self.outputs.iter().fold(m, |m, v| m.msg(12, v))
     }
 
+    /// A model of it, of operator set `opset`.
     pub fn model(&self, opset: i64) -> Vec<u8> {
         model(&self.msg(), opset)
     }
 }
 
+/// A model of a graph, of operator set `opset`.
 pub fn model(graph: &Msg, opset: i64) -> Vec<u8> {
     Msg::default().int(1, 8).msg(7, graph).msg(8, &Msg::default().text(1, "").int(2, opset)).0
 }
@@ -232,15 +266,19 @@ pub fn fields(mut b: &[u8]) -> Vec<(u64, Field<'_>)> {
 /// The value of a protobuf field.
 #[derive(Clone, Copy)]
 pub enum Field<'a> {
+    /// Of wire type 0.
     Int(u64),
+    /// Of another wire type.
     Bytes(&'a [u8]),
 }
 
 impl<'a> Field<'a> {
+    /// The bytes.
     pub fn bytes(self) -> &'a [u8] {
         if let Field::Bytes(b) = self { b } else { panic!("an integer") }
     }
 
+    /// The bytes as text.
     pub fn text(self) -> &'a str {
         std::str::from_utf8(self.bytes()).unwrap()
     }

@@ -48,6 +48,7 @@ fn clips() -> impl Strategy<Value = Option<f32>> + Clone {
     option::weighted(0.3, prop_oneof![0.05f32..3.0, select(vec![1.0, 50.0, f32::MIN_POSITIVE, f32::MAX])])
 }
 
+/// LSTMs with any options, of activations drawn from `of`.
 pub fn lstms(of: impl Strategy<Value = Activation> + Clone) -> impl Strategy<Value = Cell> {
     (uniform3(of), clips(), any::<bool>()).prop_map(|(activations, clip, input_forget)| {
         Cell::Lstm(LstmCell { activations, clip, input_forget })

@@ -13,6 +13,7 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// The strides of a tensor of these dimensions.
     pub fn strides(&self, dims: Dims) -> Strides {
         let extents = [dims.time, dims.directions, dims.batch];
         let mut strides = [0; 3];

@@ -11,7 +11,7 @@ use rnnpack_dev::bound::Bounded;
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::compare::within;
 use rnnpack_kernels::{
-    Call, Cell, Dims, Error, Packed, Scratch, Strides, Tensors, Variant, View, ViewMut, Weights, forward,
+    Call, Cell, Dims, Error, PackedWeights, Scratch, Strides, Tensors, Variant, View, ViewMut, Weights, forward,
     reference,
 };
 
@@ -73,7 +73,7 @@ impl<'a> Operands<'a> {
     }
 
     /// Steps `first` to `end` on the kernels, from and to the state `[h, c]` and into rows of Y with gaps behind them.
-    fn run(&self, packed: &Packed, [first, end]: [usize; 2], results: &mut Results) -> Result<(), Error> {
+    fn run(&self, packed: &PackedWeights, [first, end]: [usize; 2], results: &mut Results) -> Result<(), Error> {
         let Case { hidden, time, batch, reverse, blocking, .. } = *self.case;
         let lens = self.case.lens.as_ref().map(|lens| {
             let whole = [first, end] == [0, time];
@@ -109,7 +109,7 @@ impl<'a> Operands<'a> {
     }
 
     /// One call, whose refusal must be the reference's and write nothing.
-    fn whole(&self, packed: &Packed, expected: Option<&Error>) -> Option<Results> {
+    fn whole(&self, packed: &PackedWeights, expected: Option<&Error>) -> Option<Results> {
         let mut results = self.untouched();
         let result = self.run(packed, [0, self.case.time], &mut results);
         assert_eq!(result.err().as_ref(), expected);
@@ -124,7 +124,7 @@ impl<'a> Operands<'a> {
     }
 
     /// Chunks of time, one call after the other.
-    fn in_chunks(&self, packed: &Packed) -> Results {
+    fn in_chunks(&self, packed: &PackedWeights) -> Results {
         let mut results = self.untouched();
         let chunk = self.case.chunk;
         let starts: Vec<usize> = (0..self.case.time).step_by(chunk).collect();
@@ -140,7 +140,7 @@ impl<'a> Operands<'a> {
     }
 
     /// Every row by itself, with the smallest blocking: what every call must agree with where nothing is fused.
-    fn row_by_row(&self, packed: &Packed) -> Results {
+    fn row_by_row(&self, packed: &PackedWeights) -> Results {
         let Case { hidden, time, batch, .. } = *self.case;
         let mut all = [vec![0.0; time * batch * hidden], vec![], vec![]];
         for b in 0..batch {
@@ -217,7 +217,7 @@ fuzz_target!(|case: Case| {
     let operands = Operands::new(&case, weights, contents);
     let expected = operands.expected::<f32>();
     for variant in Variant::available() {
-        let packed = Packed::new(variant, &weights).unwrap();
+        let packed = PackedWeights::new(variant, &weights).unwrap();
         let Some(results) = operands.whole(&packed, expected.as_ref().err()) else { continue };
         match &expected {
             Ok(expected) if variant.is_fused() => compare(variant, &results, expected),

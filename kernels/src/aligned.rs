@@ -1,8 +1,10 @@
 //! Buffers on cache-line boundaries; large ones on huge pages, where the system has them to give.
 
 use alloc::alloc::{Layout, alloc, dealloc};
+use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
+use wide::bytemuck::Pod;
 
 /// f32 in a cache line.
 pub(crate) const LINE: usize = 16;
@@ -14,25 +16,25 @@ pub(crate) const LINE_BYTES: usize = LINE * size_of::<f32>();
 /// a page walk every 16 k, which the multiply-adds cannot hide once the weights outgrow the TLB.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// An f32 buffer that starts on a 64-byte boundary. It grows on demand, with zeros, and keeps its memory.
+/// A buffer of plain numbers that starts on a 64-byte boundary. It grows on demand, with zeros, and keeps its memory.
 ///
 /// # Invariant
-/// `start` points to `capacity` initialized f32, allocated with [`AlignedBuf::layout`] unless `capacity` is 0;
+/// `start` points to `capacity` initialized elements, allocated with [`AlignedBuf::layout`] unless `capacity` is 0;
 /// `len` is at most `capacity`.
-pub(crate) struct AlignedBuf {
-    start: NonNull<f32>,
+pub(crate) struct AlignedBuf<E = f32> {
+    start: NonNull<E>,
     capacity: usize,
     len: usize,
 }
 
-// SAFETY: the buffer owns its memory, like a `Vec<f32>`.
-unsafe impl Send for AlignedBuf {}
+// SAFETY: the buffer owns its memory, like a `Vec<E>`.
+unsafe impl<E: Send> Send for AlignedBuf<E> {}
 // SAFETY: through a shared reference the memory is only read.
-unsafe impl Sync for AlignedBuf {}
+unsafe impl<E: Sync> Sync for AlignedBuf<E> {}
 
-impl AlignedBuf {
+impl<E: Pod> AlignedBuf<E> {
     /// `len` zeros; `None` where the memory cannot be had.
-    pub(crate) fn zeroed(len: usize) -> Option<AlignedBuf> {
+    pub(crate) fn zeroed(len: usize) -> Option<AlignedBuf<E>> {
         let mut buf = AlignedBuf::default();
         buf.resize(len)?;
         Some(buf)
@@ -42,11 +44,11 @@ impl AlignedBuf {
     /// far; `None`, with nothing changed, where the memory cannot be had.
     pub(crate) fn resize(&mut self, len: usize) -> Option<()> {
         if len > self.capacity {
-            let layout = AlignedBuf::layout(len)?;
-            // SAFETY: the layout's size is not zero, since len > capacity >= 0.
+            let layout = AlignedBuf::<E>::layout(len)?;
+            // SAFETY: the layout's size is not zero, since len > capacity >= 0 and no element has size 0.
             let start = NonNull::new(unsafe { alloc(layout) })?;
             advise(start, layout);
-            // SAFETY: the allocation has that many bytes; all-zero bytes are f32 zeros.
+            // SAFETY: the allocation has that many bytes; all-zero bytes are a valid `Pod`.
             unsafe { start.write_bytes(0, layout.size()) };
             // The old buffer is dropped here.
             *self = AlignedBuf { start: start.cast(), capacity: len, len };
@@ -54,14 +56,17 @@ impl AlignedBuf {
         self.len = len;
         Some(())
     }
+}
 
-    /// Bytes of an allocation for `len` numbers.
+impl<E> AlignedBuf<E> {
+    /// Bytes of an allocation for `len` elements.
     pub(crate) fn bytes(len: usize) -> Option<usize> {
-        len.checked_mul(size_of::<f32>())?.checked_next_multiple_of(LINE_BYTES)
+        const { assert!(size_of::<E>() > 0 && align_of::<E>() <= LINE_BYTES) };
+        len.checked_mul(size_of::<E>())?.checked_next_multiple_of(LINE_BYTES)
     }
 
     fn layout(len: usize) -> Option<Layout> {
-        let bytes = AlignedBuf::bytes(len)?;
+        let bytes = AlignedBuf::<E>::bytes(len)?;
         let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE_BYTES };
         Layout::from_size_align(bytes, align).ok()
     }
@@ -78,75 +83,81 @@ fn advise(start: NonNull<u8>, layout: Layout) {
     let _ = (start, layout);
 }
 
-impl Default for AlignedBuf {
-    fn default() -> AlignedBuf {
+impl<E> Default for AlignedBuf<E> {
+    fn default() -> AlignedBuf<E> {
         AlignedBuf { start: NonNull::dangling(), capacity: 0, len: 0 }
     }
 }
 
-impl Drop for AlignedBuf {
+impl<E> Drop for AlignedBuf<E> {
     fn drop(&mut self) {
-        if let (Some(layout), true) = (AlignedBuf::layout(self.capacity), self.capacity > 0) {
+        if let (Some(layout), true) = (AlignedBuf::<E>::layout(self.capacity), self.capacity > 0) {
             // SAFETY: allocated with this layout (invariant).
             unsafe { dealloc(self.start.as_ptr().cast(), layout) }
         }
     }
 }
 
-impl Deref for AlignedBuf {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        // SAFETY: `len` initialized f32 stand at `start` (invariant).
+impl<E> Deref for AlignedBuf<E> {
+    type Target = [E];
+    fn deref(&self) -> &[E] {
+        // SAFETY: `len` initialized elements stand at `start` (invariant).
         unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
-impl DerefMut for AlignedBuf {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<E> DerefMut for AlignedBuf<E> {
+    fn deref_mut(&mut self) -> &mut [E] {
         // SAFETY: as in `deref`; `&mut self` makes the access unique.
         unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 
-/// Numbers that were allocated, or that the program holds anyway. Reading asks not which.
+impl<E> fmt::Debug for AlignedBuf<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlignedBuf").field("len", &self.len).field("capacity", &self.capacity).finish()
+    }
+}
+
+/// A section of packed weights: allocated, or part of bytes that the program holds anyway. Reading asks not which.
 ///
 /// # Invariant
-/// At `start` stand `len` initialized f32: those of `owner`, which is not resized; or, where it is empty, some that
+/// At `start` stand `len` initialized elements: those of `owner`, which is not resized; or, where it is empty, some that
 /// nothing ever writes or frees.
-pub(crate) struct Floats {
-    start: NonNull<f32>,
+pub(crate) struct Section<E = f32> {
+    start: NonNull<E>,
     len: usize,
-    owner: AlignedBuf,
+    owner: AlignedBuf<E>,
 }
 
 // SAFETY: what is not owned is only read.
-unsafe impl Send for Floats {}
+unsafe impl<E: Send + Sync> Send for Section<E> {}
 // SAFETY: through a shared reference the memory is only read.
-unsafe impl Sync for Floats {}
+unsafe impl<E: Sync> Sync for Section<E> {}
 
-impl Floats {
+impl<E> Section<E> {
     /// What was allocated, to write; nothing else can be.
-    pub(crate) fn owned(&mut self) -> &mut [f32] {
+    pub(crate) fn owned(&mut self) -> &mut [E] {
         &mut self.owner
     }
 }
 
-impl From<AlignedBuf> for Floats {
-    fn from(owner: AlignedBuf) -> Floats {
-        Floats { start: owner.start, len: owner.len, owner }
+impl<E> From<AlignedBuf<E>> for Section<E> {
+    fn from(owner: AlignedBuf<E>) -> Section<E> {
+        Section { start: owner.start, len: owner.len, owner }
     }
 }
 
-impl From<&'static [f32]> for Floats {
-    fn from(floats: &'static [f32]) -> Floats {
-        Floats { start: NonNull::from(floats).cast(), len: floats.len(), owner: AlignedBuf::default() }
+impl<E> From<&'static [E]> for Section<E> {
+    fn from(elements: &'static [E]) -> Section<E> {
+        Section { start: NonNull::from(elements).cast(), len: elements.len(), owner: AlignedBuf::default() }
     }
 }
 
-impl Deref for Floats {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        // SAFETY: `len` initialized f32 stand at `start` (invariant); writing takes `&mut self`.
+impl<E> Deref for Section<E> {
+    type Target = [E];
+    fn deref(&self) -> &[E] {
+        // SAFETY: `len` initialized elements stand at `start` (invariant); writing takes `&mut self`.
         unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
@@ -158,7 +169,7 @@ mod tests {
     #[test]
     fn buffers_are_zeroed_aligned_and_keep_their_memory() {
         for len in [1, 33, HUGE_PAGE / 4, HUGE_PAGE] {
-            let mut buf = AlignedBuf::zeroed(len).unwrap();
+            let mut buf = AlignedBuf::<f32>::zeroed(len).unwrap();
             assert_eq!(buf.len(), len);
             assert!(buf.iter().all(|&x| x == 0.0));
             assert_eq!(buf.as_ptr() as usize % 64, 0);
@@ -172,15 +183,23 @@ mod tests {
 
     #[test]
     fn growing_gives_zeros() {
-        let mut buf = AlignedBuf::zeroed(5).unwrap();
+        let mut buf = AlignedBuf::<f32>::zeroed(5).unwrap();
         buf.fill(7.0);
         buf.resize(100).unwrap();
         assert_eq!(&buf[..], [0.0; 100]);
     }
 
     #[test]
+    fn elements_of_any_size_stand_in_whole_cache_lines() {
+        assert_eq!(AlignedBuf::<u8>::bytes(65), Some(128));
+        assert_eq!(AlignedBuf::<u16>::bytes(32), Some(64));
+        let buf = AlignedBuf::<u16>::zeroed(33).unwrap();
+        assert_eq!((buf.len(), buf.as_ptr() as usize % 64), (33, 0));
+    }
+
+    #[test]
     fn memory_that_cannot_be_had_is_refused() {
-        assert!(AlignedBuf::zeroed(usize::MAX).is_none());
-        assert!(AlignedBuf::zeroed(isize::MAX as usize / 4).is_none());
+        assert!(AlignedBuf::<u8>::zeroed(usize::MAX).is_none());
+        assert!(AlignedBuf::<f32>::zeroed(isize::MAX as usize / 4).is_none());
     }
 }

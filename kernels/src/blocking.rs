@@ -1,6 +1,8 @@
 //! Cache blocking: how many batch rows and time steps the loops take at a time.
 
-use crate::{Cell, Variant};
+use crate::cell::Cell;
+use crate::isa::Variant;
+use crate::passes::Constants;
 
 /// The cache sizes that the blocking comes from, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +39,18 @@ impl Blocking {
         let lanes = variant.lanes();
         let padded = hidden.max(1).div_ceil(lanes).saturating_mul(lanes);
         let tile = variant.tile_rows();
+        let states = Constants::of(cell, false).states;
 
-        let rows_in_l2 = f32s(caches.l2) / 2 / padded.saturating_mul(cell.gates() + 2 + cell.aux());
+        let rows_in_l2 = f32s(caches.l2) / 2 / padded.saturating_mul(cell.gates() + 2 + states);
         let most = rows_in_l2.max(4 * tile);
         let rows = batch.max(1).div_ceil(batch.max(1).div_ceil(most));
         let steps_in_l2 = f32s(caches.l2) / 4 / padded.saturating_mul(cell.gates()).saturating_mul(rows);
         let steps = steps_in_l2.max((4 * tile).div_ceil(rows)).min(time.max(1));
         Blocking { rows, steps }
+    }
+
+    /// Loop extents of at least 1 that are no larger than a call.
+    pub(crate) fn within(self, time: usize, batch: usize) -> Blocking {
+        Blocking { rows: self.rows.clamp(1, batch.max(1)), steps: self.steps.clamp(1, time.max(1)) }
     }
 }

@@ -1,4 +1,9 @@
-use crate::bytes::BytesError;
+//! Why the kernels refuse a call.
+
+mod bytes;
+
+pub(crate) use bytes::BYTES_VERSION;
+pub use bytes::BytesError;
 use core::fmt;
 
 /// Why the kernels refused a call; nothing was computed or written.

@@ -1,6 +1,7 @@
 //! A safe door to `matrixmultiply`, for products that are not the hot path (feature `gemm`).
 
-use crate::{Element, Error};
+use crate::element::Element;
+use crate::error::Error;
 
 /// An element that products are computed with: f32 by `sgemm`, f64 by `dgemm`.
 pub trait GemmElement: Element + sealed::Gemm {}

@@ -3,13 +3,13 @@
 //! All unsafe code of the project is in this crate, behind doors that check sizes, but for the C interface's. Most
 //! programs want the crate `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
 //!
-//! [`Packed`] holds the weights of one direction for one instruction set, a [`Variant`]; [`forward`] runs them over a
+//! [`PackedWeights`] holds the weights of one direction for one instruction set, a [`Variant`]; [`forward`] runs them over a
 //! sequence. [`mod@reference`] is what they are held to: the same operations in the same order, as plainly as they can be
 //! said. On variants with fused multiply-adds the results are equal bit for bit.
 //!
 //! ```
 //! use rnnpack_kernels::blocking::{Blocking, Caches};
-//! use rnnpack_kernels::{Call, Cell, Dims, GateOrder, Layout, Packed, Scratch, Tensors, Variant, View};
+//! use rnnpack_kernels::{Call, Cell, Dims, GateOrder, Layout, PackedWeights, Scratch, Tensors, Variant, View};
 //! use rnnpack_kernels::{Weights, forward, reference};
 //!
 //! # fn main() -> Result<(), rnnpack_kernels::Error> {
@@ -27,7 +27,7 @@
 //!     let (mut h, mut c) = (vec![0.0; batch * hidden], vec![0.0; batch * hidden]);
 //!     let blocking = Blocking::new(weights.cell(), variant, Caches::UNKNOWN, [hidden, time, batch]);
 //!     let call = Call { x, y: None, lens: None, reverse: false, h: &mut h, c: &mut c, blocking };
-//!     forward(&Packed::new(variant, &weights)?, call, &mut Scratch::new())?;
+//!     forward(&PackedWeights::new(variant, &weights)?, call, &mut Scratch::new())?;
 //!     assert!(h == right || !variant.is_fused());
 //! }
 //! # Ok(())
@@ -45,33 +45,49 @@ extern crate alloc;
 
 pub mod activation;
 mod aligned;
+mod block;
 pub mod blocking;
 pub mod bytes;
+mod call;
 mod cell;
-mod check;
+mod checks;
 pub mod compare;
 mod direction;
+mod driver;
+mod element;
+mod epilogue;
 mod error;
 #[cfg(feature = "gemm")]
 pub mod gemm;
 mod isa;
 mod math;
+mod operands;
 mod pack;
+mod passes;
 #[cfg(feature = "std")]
 pub mod probe;
+mod product;
+mod ragged;
 pub mod reference;
-mod sequence;
+mod rows;
+mod scratch;
+mod sizes;
+mod steps;
 mod tile;
 mod view;
 mod weights;
 
 pub use activation::Activation;
+pub use call::{Call, forward};
 pub use cell::{Cell, GruCell, LstmCell, RnnCell};
-pub use check::{check, check_output, zero_padding};
+pub use checks::{check_inputs, check_output, zero_padding};
 pub use direction::Direction;
+pub use element::Element;
 pub use error::Error;
 pub use isa::{Target, Variant};
-pub use pack::{Packed, weight_vectors};
-pub use sequence::{Call, Scratch, forward};
+pub use pack::{PackedWeights, weight_vectors};
+pub use ragged::{Ragged, RaggedRows};
+pub use scratch::Scratch;
+pub use sizes::Sizes;
 pub use view::{Dims, Layout, Strides, View, ViewMut};
-pub use weights::{Element, GateOrder, Tensors, Weights};
+pub use weights::{GateOrder, Tensors, Weights};

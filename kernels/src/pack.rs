@@ -2,7 +2,8 @@
 //!
 //! A *panel* is what one tile needs of W or R: a vector of hidden units for each gate of a pass, and where a pass has few
 //! gates, several vectors of units. W and R are stored as `[panel][k][gate][unit vector][lane]`, the bias as
-//! `[panel][gate][unit vector][lane]`; the hidden size is padded with zeros to whole panels. An LSTM, 16 lanes, H = 20:
+//! `[panel][gate][unit vector][lane]`; the hidden size is padded with zeros to whole panels. A product that takes several k
+//! at once has them beside each other, see [`Packing`]. An LSTM in f32, 16 lanes, H = 20:
 //!
 //! ```text
 //! panel 0, k = 0 │ i₀ … i₁₅ │ o₀ … o₁₅ │ f₀ … f₁₅ │ c₀ … c₁₅ │   4 cache lines
@@ -13,65 +14,91 @@
 //!
 //! An RNN has one gate, so its panel takes four vectors of units: `h₀ … h₁₅ │ h₁₆ … h₃₁ │ h₃₂ … h₄₇ │ h₄₈ … h₆₃`.
 
-use crate::aligned::{AlignedBuf, Floats};
-use crate::cell::PassShape;
+use crate::aligned::{AlignedBuf, Section};
+use crate::cell::Cell;
+use crate::epilogue::PassShape;
+use crate::error::Error;
 use crate::isa::Variant;
-use crate::{Cell, Error, Weights};
+use crate::passes::Constants;
+use crate::product::{F32, Packing};
+use crate::sizes::Sizes;
+use crate::weights::Weights;
 use alloc::vec::Vec;
+use core::fmt;
+use wide::bytemuck::{Pod, cast_slice};
 
 /// Vectors of weights that a step reads for every k: what a row of a batch costs on `variant`.
 pub fn weight_vectors(cell: &Cell, variant: Variant, hidden: usize) -> usize {
     let vectors = |pass: &PassShape| pass.panels(variant.lanes(), hidden).saturating_mul(pass.vectors());
-    cell.passes().iter().map(vectors).sum()
+    Constants::of(cell, false).shapes.iter().map(vectors).sum()
 }
 
 /// The weights of one direction, packed for one variant.
 ///
 /// # Invariant
 /// `panels` are packed for the lanes of `variant`.
-pub struct Packed {
+pub struct PackedWeights {
     variant: Variant,
-    panels: Panels,
+    panels: WeightPanels<F32>,
 }
 
-/// The weights of one direction, packed for a number of lanes.
+/// The weights of one direction, packed for a product and a number of lanes.
 ///
 /// # Invariant
-/// `passes` are those of the cell, `row` covers the panels of each, and `constants` holds three rows.
-pub(crate) struct Panels {
+/// `passes` and `states` are those of the cell, `row` covers the panels of each pass, and `constants` holds three rows.
+pub(crate) struct WeightPanels<P: Packing> {
     cell: Cell,
     peepholes: bool,
-    input: usize,
-    hidden: usize,
+    sizes: Sizes,
+    states: usize,
     row: usize,
-    passes: Vec<PackedPass>,
-    constants: Floats,
+    passes: Vec<PassPanels<P>>,
+    constants: Section,
 }
 
 /// The weights of one pass.
 ///
 /// # Invariant
-/// With P panels of V vectors of L lanes, `w`, `r` and `bias` hold `P·V·L` f32 for each of I, H and 1 k.
-pub(crate) struct PackedPass {
+/// With Q panels of V vectors of L lanes, `bias` holds `Q·V·L` f32, and `w` and `r` as many groups of weights for each group
+/// of I and of P k.
+pub(crate) struct PassPanels<P: Packing> {
     pub(crate) shape: PassShape,
     pub(crate) panels: usize,
-    pub(crate) w: Floats,
-    pub(crate) r: Floats,
-    pub(crate) bias: Floats,
+    pub(crate) w: Section<P::Weight>,
+    pub(crate) r: Section<P::Weight>,
+    pub(crate) bias: Section,
 }
 
-impl Packed {
+/// Where the sections of packed weights come from.
+pub(crate) trait Sections {
+    /// The next section, in the order of [`WeightPanels::sections`]: `len` elements.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    fn next<E: Pod + Send + Sync>(&mut self, what: &'static str, len: usize) -> Result<Section<E>, Error>;
+}
+
+/// Sections of zeros, to fill.
+struct Zeroed;
+
+impl Sections for Zeroed {
+    fn next<E: Pod + Send + Sync>(&mut self, what: &'static str, len: usize) -> Result<Section<E>, Error> {
+        AlignedBuf::zeroed(len).map(Section::from).ok_or(Error::Memory { what, floats: len })
+    }
+}
+
+impl PackedWeights {
     /// Packs the weights for `variant`.
     ///
     /// # Errors
     /// [`Error::Overflow`] and [`Error::Memory`] where the packed weights do not fit into memory.
-    pub fn new(variant: Variant, weights: &Weights<'_>) -> Result<Packed, Error> {
-        Ok(Packed { variant, panels: Panels::new(variant.lanes(), weights)? })
+    pub fn new(variant: Variant, weights: &Weights<'_>) -> Result<PackedWeights, Error> {
+        Ok(PackedWeights { variant, panels: WeightPanels::new(variant.lanes(), weights)? })
     }
 
     /// Panels that are packed for the lanes of `variant`.
-    pub(crate) fn from_panels(variant: Variant, panels: Panels) -> Packed {
-        Packed { variant, panels }
+    pub(crate) fn from_panels(variant: Variant, panels: WeightPanels<F32>) -> PackedWeights {
+        PackedWeights { variant, panels }
     }
 
     /// The variant that the weights are packed for.
@@ -89,99 +116,94 @@ impl Packed {
         self.panels.peepholes
     }
 
+    /// The sizes I, H and P.
+    pub fn sizes(&self) -> Sizes {
+        self.panels.sizes
+    }
+
     /// Input size I.
     pub fn input(&self) -> usize {
-        self.panels.input
+        self.panels.sizes.input
     }
 
     /// Hidden size H.
     pub fn hidden(&self) -> usize {
-        self.panels.hidden
+        self.panels.sizes.hidden
     }
 
     /// Bytes of the packed weights.
     pub fn bytes(&self) -> usize {
-        self.panels.sections().map(size_of_val).sum()
+        self.panels.sections().map(<[u8]>::len).sum()
     }
 
-    pub(crate) fn panels(&self) -> &Panels {
+    pub(crate) fn panels(&self) -> &WeightPanels<F32> {
         &self.panels
     }
+}
 
-    /// f32 of a row of h, padded to whole panels of every pass.
-    pub(crate) fn row(&self) -> usize {
-        self.panels.row
-    }
-
-    pub(crate) fn passes(&self) -> &[PackedPass] {
-        &self.panels.passes
-    }
-
-    /// Three rows: an LSTM's peepholes of i, o and f; or, first, the bias of the sum that stands apart.
-    pub(crate) fn constants(&self) -> &[f32] {
-        &self.panels.constants
+impl fmt::Debug for PackedWeights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PackedWeights")
+            .field("variant", &self.variant)
+            .field("cell", self.cell())
+            .field("peepholes", &self.has_peepholes())
+            .field("sizes", &self.sizes())
+            .finish_non_exhaustive()
     }
 }
 
-/// The gate whose recurrent sum stands apart from its projection.
-fn apart(cell: &Cell) -> Option<usize> {
-    cell.passes().iter().find(|pass| pass.apart).and_then(|pass| pass.gates.last().copied())
+/// The gate whose recurrent sum starts from its own bias.
+fn separate_gate(shapes: &[PassShape]) -> Option<usize> {
+    shapes.iter().find(|pass| pass.separate_recurrent_bias).and_then(|pass| pass.gates.last().copied())
 }
 
-impl Panels {
+impl<P: Packing> WeightPanels<P> {
     /// Packs the weights for `lanes`.
     ///
     /// # Errors
-    /// As [`Packed::new`].
-    pub(crate) fn new(lanes: usize, weights: &Weights<'_>) -> Result<Panels, Error> {
-        let (cell, hidden) = (*weights.cell(), weights.hidden());
-        let zeroed =
-            |what, floats| AlignedBuf::zeroed(floats).map(Floats::from).ok_or(Error::Memory { what, floats });
+    /// As [`PackedWeights::new`].
+    pub(crate) fn new(lanes: usize, weights: &Weights<'_>) -> Result<WeightPanels<P>, Error> {
+        let (cell, sizes) = (*weights.cell(), weights.sizes());
         let peepholes = weights.peepholes(0).is_some();
-        let mut panels = Panels::over(zeroed, cell, peepholes, lanes, [weights.input(), hidden])?;
+        let mut panels = WeightPanels::<P>::over(&mut Zeroed, cell, peepholes, lanes, sizes)?;
         panels.passes.iter_mut().for_each(|pass| pass.fill(lanes, weights));
+        let separate = separate_gate(Constants::of(&cell, peepholes).shapes);
         let (row, constants) = (panels.row, panels.constants.owned());
-        for unit in 0..hidden {
+        for unit in 0..sizes.hidden {
             if let Some(peepholes) = weights.peepholes(unit) {
                 (0..3).for_each(|gate| constants[gate * row + unit] = peepholes[gate]);
-            } else if let Some(gate) = apart(&cell) {
+            } else if let Some(gate) = separate {
                 constants[unit] = weights.rb(gate, unit);
             }
         }
         Ok(panels)
     }
 
-    /// Panels over sections that `section` gives, in the order of [`Panels::sections`], for a name and a number of f32.
+    /// Panels over given sections.
     ///
     /// # Errors
-    /// [`Error::Overflow`] where a section is too large, and those of `section`.
+    /// [`Error::Overflow`] where a section is too large, and those of `sections`.
     pub(crate) fn over(
-        mut section: impl FnMut(&'static str, usize) -> Result<Floats, Error>,
+        sections: &mut impl Sections,
         cell: Cell,
         peepholes: bool,
         lanes: usize,
-        [input, hidden]: [usize; 2],
-    ) -> Result<Panels, Error> {
-        let mut of = |what, rows: usize, columns| {
-            section(what, rows.checked_mul(columns).ok_or(Error::Overflow { what })?)
-        };
-        let pass = |&shape: &PassShape| {
-            let panels = shape.panels(lanes, hidden);
-            let k = panels.checked_mul(lanes * shape.vectors());
-            let k = k.ok_or(Error::Overflow { what: "packed weights" })?;
-            let (w, r) = (of("packed W", k, input)?, of("packed R", k, hidden)?);
-            Ok(PackedPass { shape, panels, w, r, bias: of("packed bias", k, 1)? })
-        };
-        let passes: Vec<PackedPass> = cell.passes().iter().map(pass).collect::<Result<_, Error>>()?;
-        let padded = |pass: &PackedPass| pass.panels.saturating_mul(pass.shape.units).saturating_mul(lanes);
+        sizes: Sizes,
+    ) -> Result<WeightPanels<P>, Error> {
+        let Constants { shapes, states } = Constants::of(&cell, peepholes);
+        let mut pass = |&shape: &PassShape| PassPanels::over(sections, shape, lanes, sizes);
+        let passes: Vec<PassPanels<P>> = shapes.iter().map(&mut pass).collect::<Result<_, _>>()?;
+        let padded =
+            |pass: &PassPanels<P>| pass.panels.saturating_mul(pass.shape.units).saturating_mul(lanes);
         let row = passes.iter().map(padded).max().unwrap_or(0);
-        Ok(Panels { cell, peepholes, input, hidden, row, passes, constants: of("packed constants", row, 3)? })
+        let what = "packed constants";
+        let constants = sections.next(what, row.checked_mul(3).ok_or(Error::Overflow { what })?)?;
+        Ok(WeightPanels { cell, peepholes, sizes, states, row, passes, constants })
     }
 
-    /// All that is stored: W, R and the bias of each pass, and the constants.
-    pub(crate) fn sections(&self) -> impl Iterator<Item = &[f32]> {
-        let of_passes = self.passes.iter().flat_map(|pass| [&pass.w, &pass.r, &pass.bias]);
-        of_passes.chain([&self.constants]).map(|section| &**section)
+    /// The bytes of all that is stored: W, R and the bias of each pass, and the constants.
+    pub(crate) fn sections(&self) -> impl Iterator<Item = &[u8]> {
+        self.passes.iter().flat_map(PassPanels::sections).chain([cast_slice(&self.constants)])
     }
 
     pub(crate) fn cell(&self) -> &Cell {
@@ -192,95 +214,110 @@ impl Panels {
         self.peepholes
     }
 
-    /// I and H.
-    pub(crate) fn sizes(&self) -> [usize; 2] {
-        [self.input, self.hidden]
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    /// State buffers beside the two of h; see [`Passes::STATES`](crate::passes::Passes::STATES).
+    pub(crate) fn states(&self) -> usize {
+        self.states
+    }
+
+    /// f32 of a row of c, padded to whole panels of every pass.
+    pub(crate) fn row(&self) -> usize {
+        self.row
+    }
+
+    /// f32 of a row of h, padded likewise.
+    pub(crate) fn h_row(&self) -> usize {
+        self.row.max(self.sizes.recurrent)
+    }
+
+    pub(crate) fn passes(&self) -> &[PassPanels<P>] {
+        &self.passes
+    }
+
+    /// Three rows: an LSTM's peepholes of i, o and f; or, first, the separate recurrent bias.
+    pub(crate) fn constants(&self) -> &[f32] {
+        &self.constants
     }
 }
 
-impl PackedPass {
+impl<P: Packing> PassPanels<P> {
+    fn over(
+        sections: &mut impl Sections,
+        shape: PassShape,
+        lanes: usize,
+        sizes: Sizes,
+    ) -> Result<PassPanels<P>, Error> {
+        let panels = shape.panels(lanes, sizes.hidden);
+        let vectors = panels.checked_mul(lanes * shape.vectors());
+        let vectors = vectors.ok_or(Error::Overflow { what: "packed weights" })?;
+        let matrix = |what, depth: usize| {
+            let weights = P::groups(depth).checked_mul(P::GROUP).and_then(|k| k.checked_mul(vectors));
+            weights.ok_or(Error::Overflow { what })
+        };
+        let (w, r, bias) = ("packed W", "packed R", "packed bias");
+        Ok(PassPanels {
+            shape,
+            panels,
+            w: sections.next(w, matrix(w, sizes.input)?)?,
+            r: sections.next(r, matrix(r, sizes.recurrent)?)?,
+            bias: sections.next(bias, vectors)?,
+        })
+    }
+
+    /// The bytes of W, R and the bias.
+    fn sections(&self) -> [&[u8]; 3] {
+        [cast_slice(&self.w), cast_slice(&self.r), cast_slice(&self.bias)]
+    }
+
     /// Puts the weights of the pass's gates in their places.
     fn fill(&mut self, lanes: usize, weights: &Weights<'_>) {
         let shape = self.shape;
         for unit in 0..weights.hidden() {
-            for (at, &gate) in shape.gates.iter().enumerate() {
-                let place = Place { shape, lanes, unit, gate: at };
-                place.scatter(self.w.owned(), weights.w_row(gate, unit));
-                place.scatter(self.r.owned(), weights.r_row(gate, unit));
-                let apart = shape.apart && at + 1 == shape.gates.len();
-                let rb = if apart { 0.0 } else { weights.rb(gate, unit) };
-                place.scatter(self.bias.owned(), &[weights.wb(gate, unit) + rb]);
+            for (index, &gate) in shape.gates.iter().enumerate() {
+                let column = Column { shape, lanes, unit, gate: index };
+                column.scatter::<P>(self.w.owned(), weights.w_row(gate, unit));
+                column.scatter::<P>(self.r.owned(), weights.r_row(gate, unit));
+                let separate = shape.separate_recurrent_bias && index + 1 == shape.gates.len();
+                let rb = if separate { 0.0 } else { weights.rb(gate, unit) };
+                let bias = column.start::<F32>(1);
+                self.bias.owned()[bias] = weights.wb(gate, unit) + rb;
             }
         }
     }
 }
 
-/// A gate of a hidden unit, in a pass.
-struct Place {
+/// The weights of one gate of a hidden unit: a lane of a panel.
+struct Column {
     shape: PassShape,
     lanes: usize,
     unit: usize,
+    /// As the pass numbers its gates.
     gate: usize,
 }
 
-impl Place {
-    /// Where element k stands in a matrix with `depth` columns.
-    fn index(&self, depth: usize, k: usize) -> usize {
+impl Column {
+    /// Where the first element stands in a matrix with `depth` columns.
+    fn start<P: Packing>(&self, depth: usize) -> usize {
         let (vector, lane) = (self.unit / self.lanes, self.unit % self.lanes);
-        let (panel, at) = (vector / self.shape.units, vector % self.shape.units);
-        ((panel * depth + k) * self.shape.vectors() + self.gate * self.shape.units + at) * self.lanes + lane
+        let (panel, unit) = (vector / self.shape.units, vector % self.shape.units);
+        let groups = panel * P::groups(depth);
+        let vector = groups * self.shape.vectors() + self.gate * self.shape.units + unit;
+        (vector * self.lanes + lane) * P::GROUP
     }
 
-    fn scatter(&self, packed: &mut [f32], row: &[f32]) {
-        let Some(column) = packed.get_mut(self.index(row.len(), 0)..) else { return };
-        for (to, &value) in column.iter_mut().step_by(self.shape.vectors() * self.lanes).zip(row) {
-            *to = value;
+    fn scatter<P: Packing>(&self, packed: &mut [P::Weight], row: &[f32]) {
+        let Some(column) = packed.get_mut(self.start::<P>(row.len())..) else { return };
+        let groups = column.chunks_mut(self.shape.vectors() * self.lanes * P::GROUP);
+        for (to, from) in groups.zip(row.chunks(P::GROUP)) {
+            for (to, &weight) in to.iter_mut().zip(from) {
+                *to = P::weight(weight);
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Activation, GateOrder, Tensors};
-
-    #[test]
-    fn every_weight_stands_once_in_its_panel_and_padding_is_zero() {
-        let (input, hidden) = (3, 18);
-        for cell in [Cell::lstm(), Cell::gru(false), Cell::gru(true), Cell::rnn(Activation::Tanh)] {
-            let count = cell.gates() * hidden * input;
-            let w: Vec<f32> = (1..=count).map(|x| x as f32).collect();
-            let r = vec![0.5; cell.gates() * hidden * hidden];
-            let tensors = Tensors { w: &w, r: &r, wb: None, rb: None, p: None };
-            let weights = Weights::new(cell, [input, hidden], GateOrder::Onnx, tensors).unwrap();
-            for variant in Variant::available() {
-                let packed = Packed::new(variant, &weights).unwrap();
-                let all = packed.passes().iter().flat_map(|pass| pass.w.iter().copied());
-                assert_eq!(
-                    all.clone().count(),
-                    weight_vectors(&cell, variant, hidden) * variant.lanes() * input
-                );
-                let mut seen: Vec<f32> = all.filter(|&x| x != 0.0).collect();
-                seen.sort_by(f32::total_cmp);
-                assert_eq!(seen, w, "{variant}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_panel_holds_the_gates_of_a_vector_of_units_for_every_k() {
-        let (input, hidden) = (3, 18);
-        let w: Vec<f32> = (1..=4 * hidden * input).map(|x| x as f32).collect();
-        let r = vec![0.5; 4 * hidden * hidden];
-        let tensors = Tensors { w: &w, r: &r, wb: None, rb: None, p: None };
-        let weights = Weights::new(Cell::lstm(), [input, hidden], GateOrder::Onnx, tensors).unwrap();
-        for variant in Variant::available() {
-            let packed = Packed::new(variant, &weights).unwrap();
-            let lanes = variant.lanes();
-            let (panel, lane) = (17 / lanes, 17 % lanes);
-            // Gate 2 (forget), unit 17, k = 1.
-            let at = ((panel * input + 1) * 4 + 2) * lanes + lane;
-            assert_eq!(packed.passes()[0].w[at], w[(2 * hidden + 17) * input + 1]);
-        }
-    }
-}
+mod tests;

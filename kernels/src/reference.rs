@@ -4,8 +4,14 @@
 //! that results must be equal bit for bit; in `f64` it judges accuracy, and computes the layers in double precision. The
 //! equations stand at [`Cell`].
 
+use crate::activation::Activation;
+use crate::cell::{Cell, GruCell, LstmCell, RnnCell};
+use crate::checks::check_inputs;
+use crate::element::Element;
+use crate::error::Error;
+use crate::math;
 use crate::view::{Dims, View};
-use crate::{Activation, Cell, Element, Error, GruCell, LstmCell, RnnCell, Weights, math};
+use crate::weights::Weights;
 use alloc::vec::Vec;
 
 /// The arithmetic of a reference: f32 with the kernels' activations, or f64 with [`Activation::eval64`].
@@ -97,7 +103,7 @@ pub fn forward<E: Element, F: Real + From<E>>(
 ) -> Result<Vec<F>, Error> {
     let Dims { time, batch, .. } = x.dims();
     let hidden = weights.hidden();
-    crate::check(weights.cell(), [weights.input(), hidden], x, lens, [h.len(), c.len()])?;
+    check_inputs(weights.cell(), weights.sizes(), x, lens, [h.len(), c.len()])?;
     let what = "Y of the reference";
     let floats = time.checked_mul(batch).and_then(|rows| rows.checked_mul(hidden));
     let floats = floats.ok_or(Error::Overflow { what })?;

@@ -3,122 +3,16 @@
 //! A tensor is a set of *rows* of `width` consecutive elements (f32 or f64), one for every (time step, direction, batch row).
 //! ONNX's layouts 0 and 1, PyTorch's concatenated directions and slices of larger tensors are all such views.
 
-use crate::{Element, Error};
+mod dims;
+
+pub use dims::{Dims, Layout, Strides};
+
+use crate::element::Element;
+use crate::error::Error;
 use core::marker::PhantomData;
 
-/// The extents of a tensor `[T, D, B, width]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dims {
-    /// Time steps T.
-    pub time: usize,
-    /// Directions D; 1 for a layer's input.
-    pub directions: usize,
-    /// Batch rows B.
-    pub batch: usize,
-    /// Consecutive elements of a row: I for a layer's input, H for its output.
-    pub width: usize,
-}
-
-/// Distances, in elements, between neighbours along each axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Strides {
-    /// From one time step to the next.
-    pub time: usize,
-    /// From one direction to the next.
-    pub direction: usize,
-    /// From one batch row to the next.
-    pub batch: usize,
-}
-
-/// Which of time and batch is the outer axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// ONNX `layout = 0`: X is `[T, B, I]`, Y is `[T, D, B, H]`.
-    TimeMajor,
-    /// ONNX `layout = 1`: X is `[B, T, I]`, Y is `[B, T, D, H]`.
-    BatchMajor,
-}
-
-impl Dims {
-    /// `T · D · B · width`, unless it overflows.
-    pub fn checked_len(self) -> Option<usize> {
-        self.time.checked_mul(self.directions)?.checked_mul(self.batch)?.checked_mul(self.width)
-    }
-
-    /// Whether there are no elements.
-    fn is_empty(self) -> bool {
-        [self.time, self.directions, self.batch, self.width].contains(&0)
-    }
-
-    /// The strides of a dense tensor.
-    ///
-    /// # Errors
-    /// [`Error::Overflow`] where the product of the extents overflows.
-    pub fn dense(self, layout: Layout) -> Result<Strides, Error> {
-        self.checked_len().ok_or(Error::Overflow { what: "tensor" })?;
-        // No product below overflows where the whole does not, except beside an extent of 0, where strides are moot.
-        let w = self.width;
-        Ok(match layout {
-            Layout::TimeMajor => Strides {
-                time: self.directions.saturating_mul(self.batch).saturating_mul(w),
-                direction: self.batch.saturating_mul(w),
-                batch: w,
-            },
-            Layout::BatchMajor => Strides {
-                time: self.directions.saturating_mul(w),
-                direction: w,
-                batch: self.time.saturating_mul(self.directions).saturating_mul(w),
-            },
-        })
-    }
-
-    /// The strides of a dense tensor whose directions stand side by side in a row, as PyTorch's and Keras' outputs have
-    /// them: `[T, B, D·width]`, or `[B, T, D·width]` batch-major, which is the memory of `[B, T, D, width]`.
-    ///
-    /// # Errors
-    /// [`Error::Overflow`] where the product of the extents overflows.
-    pub fn concatenated(self, layout: Layout) -> Result<Strides, Error> {
-        let row = Dims { directions: 1, width: self.directions.saturating_mul(self.width), ..self };
-        self.checked_len().ok_or(Error::Overflow { what: "tensor" })?;
-        Ok(Strides { direction: self.width, ..row.dense(layout)? })
-    }
-}
-
-impl Strides {
-    /// One past the last element that `dims`, which are not empty, reach; `None` on overflow.
-    fn reach(self, dims: Dims) -> Option<usize> {
-        self.axes(dims)
-            .iter()
-            .try_fold(dims.width, |sum, &(extent, stride)| sum.checked_add((extent - 1).checked_mul(stride)?))
-    }
-
-    /// Whether no two rows share an element: sorted by stride, every axis steps over all that lies within it.
-    fn rows_are_disjoint(self, dims: Dims) -> bool {
-        if dims.is_empty() {
-            return true;
-        }
-        let mut axes = self.axes(dims);
-        axes.sort_by_key(|&(_, stride)| stride);
-        let mut span = dims.width;
-        axes.iter().filter(|&&(extent, _)| extent > 1).all(|&(extent, stride)| {
-            let clear = stride >= span;
-            span = span.saturating_add((extent - 1).saturating_mul(stride));
-            clear
-        })
-    }
-
-    fn axes(self, dims: Dims) -> [(usize, usize); 3] {
-        [(dims.time, self.time), (dims.directions, self.direction), (dims.batch, self.batch)]
-    }
-
-    #[inline(always)]
-    fn at(self, t: usize, d: usize, b: usize) -> usize {
-        t * self.time + d * self.direction + b * self.batch
-    }
-}
-
 /// The strides to use: those given, or zeros for a tensor without elements, whose strides mean nothing.
-fn check_reach(len: usize, dims: Dims, strides: Strides) -> Result<Strides, Error> {
+fn reaching_strides(len: usize, dims: Dims, strides: Strides) -> Result<Strides, Error> {
     if dims.is_empty() {
         return Ok(Strides { time: 0, direction: 0, batch: 0 });
     }
@@ -129,7 +23,7 @@ fn check_reach(len: usize, dims: Dims, strides: Strides) -> Result<Strides, Erro
     Ok(strides)
 }
 
-fn check_dense(len: usize, dims: Dims) -> Result<(), Error> {
+fn expect_dense(len: usize, dims: Dims) -> Result<(), Error> {
     let expected = dims.checked_len().ok_or(Error::Overflow { what: "tensor" })?;
     if expected != len {
         return Err(Error::Length { what: "tensor data", expected, got: len });
@@ -166,7 +60,7 @@ impl<'a, F: Element> View<'a, F> {
     /// [`Error::Length`] unless `data` holds exactly the product of the extents, [`Error::Overflow`] where that
     /// product overflows.
     pub fn new(data: &'a [F], dims: Dims, layout: Layout) -> Result<View<'a, F>, Error> {
-        check_dense(data.len(), dims)?;
+        expect_dense(data.len(), dims)?;
         View::strided(data, dims, dims.dense(layout)?)
     }
 
@@ -175,7 +69,7 @@ impl<'a, F: Element> View<'a, F> {
     /// # Errors
     /// [`Error::Length`] where a row would end beyond `data`, [`Error::Overflow`] where its end overflows.
     pub fn strided(data: &'a [F], dims: Dims, strides: Strides) -> Result<View<'a, F>, Error> {
-        let strides = check_reach(data.len(), dims, strides)?;
+        let strides = reaching_strides(data.len(), dims, strides)?;
         Ok(View { data, dims, strides })
     }
 
@@ -190,7 +84,7 @@ impl<'a, F: Element> View<'a, F> {
     /// Where an index is not below its extent.
     pub fn row(&self, t: usize, d: usize, b: usize) -> &'a [F] {
         assert!(t < self.dims.time && d < self.dims.directions && b < self.dims.batch, "row out of range");
-        if self.dims.width == 0 { &[] } else { &self.data[self.strides.at(t, d, b)..][..self.dims.width] }
+        if self.dims.width == 0 { &[] } else { &self.data[self.strides.offset(t, d, b)..][..self.dims.width] }
     }
 
     /// The batch rows `start..end` of the tensor.
@@ -204,14 +98,15 @@ impl<'a, F: Element> View<'a, F> {
         View { data: &self.data[skip..], dims, strides: self.strides }
     }
 
-    /// Where row (t, 0, b) starts in `as_ptr`.
+    /// The address of row (0, 0, b); valid for reading `width` elements where there are such rows. The row of another time
+    /// is [`View::time_stride`] elements away from that of the time before.
     #[inline(always)]
-    pub(crate) fn offset(&self, t: usize, b: usize) -> usize {
-        self.strides.at(t, 0, b)
+    pub(crate) fn first_row(&self, b: usize) -> *const F {
+        self.data.as_ptr().wrapping_add(self.strides.offset(0, 0, b))
     }
 
-    pub(crate) fn as_ptr(&self) -> *const F {
-        self.data.as_ptr()
+    pub(crate) fn time_stride(&self) -> usize {
+        self.strides.time
     }
 }
 
@@ -230,8 +125,7 @@ pub struct ViewMut<'a, F = f32> {
 
 // SAFETY: a `ViewMut` is a unique borrow of its rows of plain numbers, like `&mut [F]`.
 unsafe impl<F: Element> Send for ViewMut<'_, F> {}
-// SAFETY: as above; no public method reaches an element through `&ViewMut`, and the kernels write through one only
-// while they own the view.
+// SAFETY: as above; no method reaches an element through `&ViewMut`.
 unsafe impl<F: Element> Sync for ViewMut<'_, F> {}
 
 impl<'a, F: Element> ViewMut<'a, F> {
@@ -241,7 +135,7 @@ impl<'a, F: Element> ViewMut<'a, F> {
     /// [`Error::Length`] unless `data` holds exactly the product of the extents, [`Error::Overflow`] where that
     /// product overflows.
     pub fn new(data: &'a mut [F], dims: Dims, layout: Layout) -> Result<ViewMut<'a, F>, Error> {
-        check_dense(data.len(), dims)?;
+        expect_dense(data.len(), dims)?;
         ViewMut::strided(data, dims, dims.dense(layout)?)
     }
 
@@ -271,7 +165,7 @@ impl<'a, F: Element> ViewMut<'a, F> {
         dims: Dims,
         strides: Strides,
     ) -> Result<ViewMut<'a, F>, Error> {
-        let strides = check_reach(len, dims, strides)?;
+        let strides = reaching_strides(len, dims, strides)?;
         if !strides.rows_are_disjoint(dims) {
             return Err(Error::Overlap);
         }
@@ -299,7 +193,9 @@ impl<'a, F: Element> ViewMut<'a, F> {
         }
         // SAFETY: the row lies within the borrowed memory and belongs to this view alone (invariant), and the
         // result borrows `self`.
-        unsafe { core::slice::from_raw_parts_mut(self.start.add(self.strides.at(t, d, b)), self.dims.width) }
+        unsafe {
+            core::slice::from_raw_parts_mut(self.start.add(self.strides.offset(t, d, b)), self.dims.width)
+        }
     }
 
     /// The tensor of one direction, `[T, 1, B, width]`.
@@ -331,9 +227,14 @@ impl<'a, F: Element> ViewMut<'a, F> {
         ViewMut { start: unsafe { self.start.add(skip) }, dims, strides: self.strides, borrow: PhantomData }
     }
 
-    /// Pointer to row (t, 0, b); valid for `width` writes where the indices are below their extents.
+    /// The address of row (0, 0, b); valid for writing `width` elements where there are such rows. The row of another time
+    /// is [`ViewMut::time_stride`] elements away from that of the time before.
     #[inline(always)]
-    pub(crate) fn row_ptr(&self, t: usize, b: usize) -> *mut F {
-        self.start.wrapping_add(self.strides.at(t, 0, b))
+    pub(crate) fn first_row(&mut self, b: usize) -> *mut F {
+        self.start.wrapping_add(self.strides.offset(0, 0, b))
+    }
+
+    pub(crate) fn time_stride(&self) -> usize {
+        self.strides.time
     }
 }

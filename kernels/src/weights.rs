@@ -1,9 +1,13 @@
 //! Unpacked weights of one direction.
 
-use crate::{Cell, Error};
+use crate::cell::Cell;
+use crate::element::Element;
+use crate::error::Error;
+use crate::sizes::Sizes;
 
 /// The order of the gates in the weight tensors of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GateOrder {
     /// LSTM: input, output, forget, cell. GRU: update, reset, hidden (Keras' order too).
     Onnx,
@@ -19,24 +23,6 @@ impl GateOrder {
             (GateOrder::PyTorch, Cell::Lstm(_)) => [0, 3, 1, 2],
             (GateOrder::PyTorch, Cell::Gru(_)) => [1, 0, 2, 3],
         }
-    }
-}
-
-/// A number that weights and sequences consist of: f32 or f64.
-pub trait Element: Copy + Default + PartialEq + Send + Sync + core::fmt::Debug + 'static {
-    /// Neither NaN nor infinite.
-    fn is_finite(self) -> bool;
-}
-
-impl Element for f32 {
-    fn is_finite(self) -> bool {
-        f32::is_finite(self)
-    }
-}
-
-impl Element for f64 {
-    fn is_finite(self) -> bool {
-        f64::is_finite(self)
     }
 }
 
@@ -59,8 +45,7 @@ pub struct Tensors<'a, F = f32> {
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a, F = f32> {
     cell: Cell,
-    input: usize,
-    hidden: usize,
+    sizes: Sizes,
     positions: [usize; 4],
     tensors: Tensors<'a, F>,
 }
@@ -81,17 +66,18 @@ impl<'a, F: Element> Weights<'a, F> {
         if hidden == 0 {
             return Err(Error::Zero { what: "hidden_size" });
         }
-        cell.check()?;
+        cell.validate()?;
+        let sizes = Sizes::new(input, hidden);
         let rows = hidden.checked_mul(cell.gates()).ok_or(Error::Overflow { what: "gates * hidden_size" })?;
         let peepholes = if cell.has_cell_state() { hidden.checked_mul(3) } else { Some(0) };
-        check("W", tensors.w, rows.checked_mul(input))?;
-        check("R", tensors.r, rows.checked_mul(hidden))?;
+        expect_tensor("W", tensors.w, rows.checked_mul(sizes.input))?;
+        expect_tensor("R", tensors.r, rows.checked_mul(sizes.recurrent))?;
         for (what, data, expected) in
             [("Wb", tensors.wb, Some(rows)), ("Rb", tensors.rb, Some(rows)), ("P", tensors.p, peepholes)]
         {
-            data.map_or(Ok(()), |data| check(what, data, expected))?;
+            data.map_or(Ok(()), |data| expect_tensor(what, data, expected))?;
         }
-        Ok(Weights { cell, input, hidden, positions: order.positions(&cell), tensors })
+        Ok(Weights { cell, sizes, positions: order.positions(&cell), tensors })
     }
 
     /// What a step computes.
@@ -99,14 +85,19 @@ impl<'a, F: Element> Weights<'a, F> {
         &self.cell
     }
 
+    /// The sizes I, H and P.
+    pub fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
     /// Input size I.
     pub fn input(&self) -> usize {
-        self.input
+        self.sizes.input
     }
 
     /// Hidden size H.
     pub fn hidden(&self) -> usize {
-        self.hidden
+        self.sizes.hidden
     }
 
     /// Row of W, `[I]`. Gates are numbered as ONNX orders them, whatever the source's order.
@@ -114,15 +105,15 @@ impl<'a, F: Element> Weights<'a, F> {
     /// # Panics
     /// Where `gate` or `unit` is out of range.
     pub fn w_row(&self, gate: usize, unit: usize) -> &'a [F] {
-        &self.tensors.w[self.row(gate, unit) * self.input..][..self.input]
+        &self.tensors.w[self.row(gate, unit) * self.sizes.input..][..self.sizes.input]
     }
 
-    /// Row of R, `[H]`.
+    /// Row of R, `[P]`; P = H.
     ///
     /// # Panics
     /// Where `gate` or `unit` is out of range.
     pub fn r_row(&self, gate: usize, unit: usize) -> &'a [F] {
-        &self.tensors.r[self.row(gate, unit) * self.hidden..][..self.hidden]
+        &self.tensors.r[self.row(gate, unit) * self.sizes.recurrent..][..self.sizes.recurrent]
     }
 
     /// The bias of W; 0 where there is none.
@@ -148,17 +139,21 @@ impl<'a, F: Element> Weights<'a, F> {
     /// # Panics
     /// Where `unit` is out of range.
     pub fn peepholes(&self, unit: usize) -> Option<[F; 3]> {
-        assert!(unit < self.hidden, "unit out of range");
-        self.tensors.p.filter(|p| !p.is_empty()).map(|p| [0, 1, 2].map(|gate| p[gate * self.hidden + unit]))
+        assert!(unit < self.sizes.hidden, "unit out of range");
+        self.tensors
+            .p
+            .filter(|p| !p.is_empty())
+            .map(|p| [0, 1, 2].map(|gate| p[gate * self.sizes.hidden + unit]))
     }
 
     fn row(&self, gate: usize, unit: usize) -> usize {
-        assert!(gate < self.cell.gates() && unit < self.hidden, "gate or unit out of range");
-        self.positions[gate] * self.hidden + unit
+        assert!(gate < self.cell.gates() && unit < self.sizes.hidden, "gate or unit out of range");
+        self.positions[gate] * self.sizes.hidden + unit
     }
 }
 
-fn check<F: Element>(what: &'static str, data: &[F], expected: Option<usize>) -> Result<(), Error> {
+/// Whether a tensor has so many elements, all finite.
+fn expect_tensor<F: Element>(what: &'static str, data: &[F], expected: Option<usize>) -> Result<(), Error> {
     let expected = expected.ok_or(Error::Overflow { what })?;
     if data.len() != expected {
         return Err(Error::Length { what, expected, got: data.len() });

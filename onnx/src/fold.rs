@@ -198,10 +198,8 @@ fn constant_node(node: &proto::Node) -> Result<Tensor, String> {
             Some(Ok(Tensor::scalar(v)))
         } else if let Some(v) = a.floats("value_floats")? {
             Some(row(v))
-        } else if let Some(v) = a.ints("value_ints")? {
-            Some(row(v))
         } else {
-            None
+            a.ints("value_ints")?.map(row)
         })
     };
     match constant().map_err(|e| e.to_string())? {

@@ -9,7 +9,7 @@ use rnnpack::{Dims, Direction, Layer, Layout, Scratch, Sequence, Strides, Thread
 use rnnpack_dev::numbers::Numbers;
 use rnnpack_dev::{Case, Contents, Output, SENTINEL, embedded, run, run_with};
 use rnnpack_kernels::blocking::Blocking;
-use rnnpack_kernels::{Call, Packed, forward};
+use rnnpack_kernels::{Call, PackedWeights, forward};
 
 pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("tensors_may_lie_anywhere_and_nothing_beside_y_is_written", tensors_may_lie_anywhere),
@@ -133,7 +133,7 @@ fn blocking_changes_no_bit(variant: Variant) -> Result<(), Failed> {
     check(variant, (one_way_cases(), blockings), |(case, blocking)| {
         let contents = case.contents();
         let whole = run(&contents.layer(variant), &case, &contents);
-        let packed = Packed::new(variant, &contents.weights().directions()[0]).unwrap();
+        let packed = PackedWeights::new(variant, &contents.weights().directions()[0]).unwrap();
         let mut output =
             Output { y: vec![SENTINEL; whole.y.len()], h: contents.h.clone(), c: contents.c.clone() };
         let call = Call {

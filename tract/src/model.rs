@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// for input in model.inputs() {
 ///     println!("{}: {} {:?}", input.name, input.dtype, input.dims);
 /// }
-/// let x = Tensor::new(&[10, 1, 64], vec![0f32; 640]).ok_or("the data do not fit the dimensions")?;
+/// let x = Tensor::new(&[10, 1, 64], vec![0f32; 640])?;
 /// let outputs = model.run(&[("x", &x)])?;
 /// # Ok(())
 /// # }
@@ -78,7 +78,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Onnx`] with [`OnnxError::Value`] for an input that is missing, unknown, given twice, or of
+    /// [`Error::Onnx`] with [`rnnpack_onnx::Error::Value`] for an input that is missing, unknown, given twice, or of
     /// another element type or shape; else what the node that failed says.
     pub fn run(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
         self.stream(&[])?.run(inputs)
@@ -102,7 +102,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Onnx`] with [`OnnxError::Value`] for a name that is no input or output, or is used twice, and
+    /// [`Error::Onnx`] with [`rnnpack_onnx::Error::Value`] for a name that is no input or output, or is used twice, and
     /// for a pair with different element types.
     pub fn stream(&self, carried: &[(&str, &str)]) -> Result<Stream, Error> {
         Stream::new(self.0.clone(), carried)

@@ -8,9 +8,9 @@ use rnnpack_onnx::RecurrentOp;
 ///
 /// The program's own `tract-onnx` must be the version that this crate is built with. A model that `onnx` loads is tract's like
 /// any other: typed, optimized, run and streamed as before. A node that this crate refuses is an error of tract's with
-/// an [`OnnxError`] among its causes.
+/// a [`rnnpack_onnx::Error`] among its causes.
 ///
-/// [`Model`] does more: it also runs `Loop`, takes over `If`, `Scan` and comparisons, checks the extents of products, knows
+/// [`Model`](crate::Model) does more: it also runs `Loop`, takes over `If`, `Scan` and comparisons, checks the extents of products, knows
 /// bfloat16, and checks a file before tract sees it.
 ///
 /// ```no_run

@@ -2,7 +2,7 @@
 
 use tract_onnx::tract_hir::internal::*;
 
-/// What computes the recurrent nodes of a [`Model`].
+/// What computes the recurrent nodes of a [`Model`](crate::Model).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Kernels {
     /// rnnpack's kernels.

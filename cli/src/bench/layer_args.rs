@@ -120,7 +120,7 @@ impl LayerArgs {
                 Cell::Rnn(RnnCell { activation, clip })
             }
         };
-        cell.check()?;
+        cell.validate()?;
         Ok(cell)
     }
 

@@ -5,13 +5,18 @@ use rnnpack_onnx::Tensor;
 
 /// A case: a model of one node, whose inputs are all inputs of the model.
 pub struct Case {
+    /// Its name in the standard.
     pub name: String,
+    /// The file.
     pub model: Vec<u8>,
+    /// The inputs by name.
     pub inputs: Vec<(String, Tensor)>,
+    /// The outputs by name.
     pub outputs: Vec<(String, Tensor)>,
 }
 
 impl Case {
+    /// The input of this name.
     pub fn input(&self, name: &str) -> Option<&Tensor> {
         self.inputs.iter().find(|(n, _)| n == name).map(|(_, t)| t)
     }

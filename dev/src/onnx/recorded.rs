@@ -8,13 +8,16 @@ use rnnpack::compare::Difference;
 use rnnpack_onnx::{DType, Tensor};
 use std::collections::BTreeMap;
 
+/// Tensors by name.
 pub type Values = BTreeMap<String, Tensor>;
 
 /// What goes into the steps of a recording, and what comes out.
 pub struct Recording {
+    /// Inputs and outputs of each step.
     pub steps: Vec<(Values, Values)>,
 }
 
+/// The recording in a file below `tests/fixtures`.
 pub fn recording(path: &str) -> Recording {
     let mut npz = open(path);
     let mut steps = BTreeMap::<usize, (Values, Values)>::new();
@@ -31,8 +34,11 @@ pub fn recording(path: &str) -> Recording {
 /// A model, what goes into it, and what comes out.
 #[derive(Default)]
 pub struct Case {
+    /// The file.
     pub model: Vec<u8>,
+    /// The inputs by name.
     pub inputs: Values,
+    /// The outputs by name.
     pub outputs: Values,
 }
 

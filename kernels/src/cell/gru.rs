@@ -1,7 +1,12 @@
 //! The GRU's epilogues.
 
-use super::{Activations, At, Pass, PassShape};
+use crate::epilogue::{Activations, Epilogue, Keep, Lanes, PassShape};
 use crate::isa::Isa;
+
+/// The gates, as ONNX numbers them.
+const UPDATE: usize = 0;
+const RESET: usize = 1;
+const HIDDEN: usize = 2;
 
 /// `H = z · H₋₁ + (1 - z) · ht`, one product rounded, then one fused multiply-add.
 #[inline(always)]
@@ -9,22 +14,37 @@ fn blend<S: Isa>(s: S, z: S::V, candidate: S::V, before: S::V) -> S::V {
     s.mul_add(z, before, s.mul(s.sub(s.splat(1.0), z), candidate))
 }
 
-/// With `linear_before_reset`: all three gates in one pass, the hidden gate's two sums apart.
+/// With `linear_before_reset`: all three gates in one pass, the hidden gate's two sums separate.
 #[derive(Clone, Copy)]
 pub(crate) struct Gru<A>(pub(crate) A);
 
-impl<A: Activations> Pass for Gru<A> {
-    const SHAPE: PassShape = PassShape { gates: &[0, 1, 2], units: 1, apart: true };
+impl<A: Activations> Epilogue for Gru<A> {
+    const SHAPE: PassShape =
+        PassShape { gates: &[UPDATE, RESET, HIDDEN], units: 1, separate_recurrent_bias: true };
+    const STATES: usize = 0;
     const INLINE: bool = A::INLINE;
 
     /// `ht = g(r · (Rh·h + Rbh) + (Wh·x + Wbh))`
     #[inline(always)]
-    unsafe fn finish<S: Isa>(self, s: S, [z, r, hidden, _]: [S::V; 4], at: At) -> Option<S::V> {
+    unsafe fn finish<S: Isa, K: Keep>(
+        self,
+        s: S,
+        [z, r, hidden, _]: [S::V; 4],
+        lanes: Lanes,
+        keep: K,
+    ) -> Option<S::V> {
         // SAFETY: the caller's promise.
-        let (projected, before) = unsafe { (s.load(at.projected), s.load(at.h)) };
+        let (projected, before) = unsafe { (s.load(lanes.projected), s.load(lanes.h)) };
         let reset = self.0.gate(s, r);
         let candidate = self.0.candidate(s, s.mul_add(reset, hidden, projected));
-        Some(blend(s, self.0.gate(s, z), candidate, before))
+        let update = self.0.gate(s, z);
+        // SAFETY: the caller's promise.
+        unsafe {
+            keep.keep(s, UPDATE, lanes.place, update);
+            keep.keep(s, RESET, lanes.place, reset);
+            keep.keep(s, HIDDEN, lanes.place, candidate);
+        }
+        Some(blend(s, update, candidate, before))
     }
 }
 
@@ -32,17 +52,26 @@ impl<A: Activations> Pass for Gru<A> {
 #[derive(Clone, Copy)]
 pub(crate) struct Gates<A>(pub(crate) A);
 
-impl<A: Activations> Pass for Gates<A> {
-    const SHAPE: PassShape = PassShape { gates: &[0, 1], units: 2, apart: false };
+impl<A: Activations> Epilogue for Gates<A> {
+    const SHAPE: PassShape = PassShape { gates: &[UPDATE, RESET], units: 2, separate_recurrent_bias: false };
+    const STATES: usize = 2;
     const INLINE: bool = A::INLINE;
 
     #[inline(always)]
-    unsafe fn finish<S: Isa>(self, s: S, [z, r, ..]: [S::V; 4], at: At) -> Option<S::V> {
+    unsafe fn finish<S: Isa, K: Keep>(
+        self,
+        s: S,
+        [z, r, ..]: [S::V; 4],
+        lanes: Lanes,
+        keep: K,
+    ) -> Option<S::V> {
         let (update, reset) = (self.0.gate(s, z), self.0.gate(s, r));
         // SAFETY: the caller's promise.
         unsafe {
-            s.store(at.aux[0], update);
-            s.store(at.aux[1], s.mul(reset, s.load(at.h)));
+            s.store(lanes.states[0], update);
+            s.store(lanes.states[1], s.mul(reset, s.load(lanes.h)));
+            keep.keep(s, UPDATE, lanes.place, update);
+            keep.keep(s, RESET, lanes.place, reset);
         }
         None
     }
@@ -52,14 +81,24 @@ impl<A: Activations> Pass for Gates<A> {
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<A>(pub(crate) A);
 
-impl<A: Activations> Pass for Candidate<A> {
-    const SHAPE: PassShape = PassShape { gates: &[2], units: 4, apart: false };
+impl<A: Activations> Epilogue for Candidate<A> {
+    const SHAPE: PassShape = PassShape { gates: &[HIDDEN], units: 4, separate_recurrent_bias: false };
+    const STATES: usize = 2;
     const INLINE: bool = A::INLINE;
 
     #[inline(always)]
-    unsafe fn finish<S: Isa>(self, s: S, [hidden, ..]: [S::V; 4], at: At) -> Option<S::V> {
+    unsafe fn finish<S: Isa, K: Keep>(
+        self,
+        s: S,
+        [hidden, ..]: [S::V; 4],
+        lanes: Lanes,
+        keep: K,
+    ) -> Option<S::V> {
         // SAFETY: the caller's promise.
-        let (update, before) = unsafe { (s.load(at.aux[0]), s.load(at.h)) };
-        Some(blend(s, update, self.0.candidate(s, hidden), before))
+        let (update, before) = unsafe { (s.load(lanes.states[0]), s.load(lanes.h)) };
+        let candidate = self.0.candidate(s, hidden);
+        // SAFETY: the caller's promise.
+        unsafe { keep.keep(s, HIDDEN, lanes.place, candidate) };
+        Some(blend(s, update, candidate, before))
     }
 }

@@ -1,7 +1,13 @@
 //! The LSTM's epilogues.
 
-use super::{Activations, At, Pass, PassShape};
+use crate::epilogue::{Activations, Epilogue, Keep, Lanes, PassShape};
 use crate::isa::Isa;
+
+/// The gates, as ONNX numbers them; of the first three, peepholes stand in this order too.
+const INPUT: usize = 0;
+const OUTPUT: usize = 1;
+const FORGET: usize = 2;
+const CELL: usize = 3;
 
 /// All four gates.
 #[derive(Clone, Copy)]
@@ -10,8 +16,10 @@ pub(crate) struct Lstm<A> {
     pub(crate) peepholes: bool,
 }
 
-impl<A: Activations> Pass for Lstm<A> {
-    const SHAPE: PassShape = PassShape { gates: &[0, 1, 2, 3], units: 1, apart: false };
+impl<A: Activations> Epilogue for Lstm<A> {
+    const SHAPE: PassShape =
+        PassShape { gates: &[INPUT, OUTPUT, FORGET, CELL], units: 1, separate_recurrent_bias: false };
+    const STATES: usize = 1;
     const INLINE: bool = A::INLINE;
 
     /// ```text
@@ -19,33 +27,58 @@ impl<A: Activations> Pass for Lstm<A> {
     /// H = f(o + Po·C) · h(C)
     /// ```
     #[inline(always)]
-    unsafe fn finish<S: Isa>(self, s: S, [i, o, f, g]: [S::V; 4], at: At) -> Option<S::V> {
+    unsafe fn finish<S: Isa, K: Keep>(
+        self,
+        s: S,
+        [i, o, f, g]: [S::V; 4],
+        lanes: Lanes,
+        keep: K,
+    ) -> Option<S::V> {
         // SAFETY: the caller's promise.
-        let before = unsafe { s.load(at.aux[0]) };
-        let input = self.activations.gate(s, self.peep(s, 0, i, before, at));
-        let forget = self.activations.gate(s, self.peep(s, 2, f, before, at));
-        Some(self.emit(s, [input, forget, o, g], before, at))
+        let before = unsafe { s.load(lanes.states[0]) };
+        let input = self.activations.gate(s, self.peep(s, INPUT, i, before, lanes));
+        let forget = self.activations.gate(s, self.peep(s, FORGET, f, before, lanes));
+        // SAFETY: the caller's promise.
+        Some(unsafe { self.emit(s, [input, forget, o, g], before, lanes, keep) })
     }
 }
 
 impl<A: Activations> Lstm<A> {
     /// The sum of a gate, and its peephole.
     #[inline(always)]
-    fn peep<S: Isa>(self, s: S, gate: usize, sum: S::V, cell: S::V, at: At) -> S::V {
+    fn peep<S: Isa>(self, s: S, gate: usize, sum: S::V, cell: S::V, lanes: Lanes) -> S::V {
         if !self.peepholes {
             return sum;
         }
         // SAFETY: the caller of `finish` promises the constants.
-        s.mul_add(unsafe { s.load(at.constants.add(gate * at.row)) }, cell, sum)
+        s.mul_add(unsafe { s.load(lanes.constants.add(gate * lanes.row)) }, cell, sum)
     }
 
     /// From the activated gates i and f and the sums of o and c: writes the cell state, gives the hidden state.
+    ///
+    /// # Safety
+    /// As [`Epilogue::finish`].
     #[inline(always)]
-    fn emit<S: Isa>(self, s: S, [input, forget, o, g]: [S::V; 4], before: S::V, at: At) -> S::V {
-        let cell = s.mul_add(forget, before, s.mul(input, self.activations.candidate(s, g)));
-        // SAFETY: the caller of `finish` promises the buffer.
-        unsafe { s.store(at.aux[0], cell) };
-        let output = self.activations.gate(s, self.peep(s, 1, o, cell, at));
+    unsafe fn emit<S: Isa, K: Keep>(
+        self,
+        s: S,
+        [input, forget, o, g]: [S::V; 4],
+        before: S::V,
+        lanes: Lanes,
+        keep: K,
+    ) -> S::V {
+        let candidate = self.activations.candidate(s, g);
+        let cell = s.mul_add(forget, before, s.mul(input, candidate));
+        // SAFETY: the caller's promise.
+        unsafe { s.store(lanes.states[0], cell) };
+        let output = self.activations.gate(s, self.peep(s, OUTPUT, o, cell, lanes));
+        // SAFETY: the caller's promise.
+        unsafe {
+            keep.keep(s, INPUT, lanes.place, input);
+            keep.keep(s, OUTPUT, lanes.place, output);
+            keep.keep(s, FORGET, lanes.place, forget);
+            keep.keep(s, CELL, lanes.place, candidate);
+        }
         s.mul(output, self.activations.output(s, cell))
     }
 }
@@ -54,15 +87,24 @@ impl<A: Activations> Lstm<A> {
 #[derive(Clone, Copy)]
 pub(crate) struct CoupledLstm<A>(pub(crate) Lstm<A>);
 
-impl<A: Activations> Pass for CoupledLstm<A> {
-    const SHAPE: PassShape = PassShape { gates: &[0, 1, 3], units: 1, apart: false };
+impl<A: Activations> Epilogue for CoupledLstm<A> {
+    const SHAPE: PassShape =
+        PassShape { gates: &[INPUT, OUTPUT, CELL], units: 1, separate_recurrent_bias: false };
+    const STATES: usize = 1;
     const INLINE: bool = A::INLINE;
 
     #[inline(always)]
-    unsafe fn finish<S: Isa>(self, s: S, [i, o, g, _]: [S::V; 4], at: At) -> Option<S::V> {
+    unsafe fn finish<S: Isa, K: Keep>(
+        self,
+        s: S,
+        [i, o, g, _]: [S::V; 4],
+        lanes: Lanes,
+        keep: K,
+    ) -> Option<S::V> {
         // SAFETY: the caller's promise.
-        let before = unsafe { s.load(at.aux[0]) };
-        let input = self.0.activations.gate(s, self.0.peep(s, 0, i, before, at));
-        Some(self.0.emit(s, [input, s.sub(s.splat(1.0), input), o, g], before, at))
+        let before = unsafe { s.load(lanes.states[0]) };
+        let input = self.0.activations.gate(s, self.0.peep(s, INPUT, i, before, lanes));
+        // SAFETY: the caller's promise.
+        Some(unsafe { self.0.emit(s, [input, s.sub(s.splat(1.0), input), o, g], before, lanes, keep) })
     }
 }

@@ -1,6 +1,6 @@
 //! AVX2 with FMA: 8 lanes, 16 registers.
 
-use super::Isa;
+use super::ops::Isa;
 use core::arch::x86_64::*;
 
 /// Proof that the CPU has AVX2 and FMA; made by [`Isa::detect`] alone.
@@ -17,7 +17,7 @@ unsafe impl Isa for Avx2 {
     type V = __m256;
     const NAME: &'static str = "avx2";
     const LANES: usize = 8;
-    const MR: usize = 3;
+    const REGISTERS: usize = 16;
     const FUSED: bool = true;
 
     fn detect() -> Option<Self> {
@@ -39,7 +39,7 @@ unsafe impl Isa for Avx2 {
         unsafe { _mm256_storeu_ps(p, v) }
     }
     #[inline(always)]
-    fn prefetch(self, p: *const f32) {
+    fn prefetch(self, p: *const u8) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }

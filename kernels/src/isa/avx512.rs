@@ -1,6 +1,6 @@
 //! AVX-512 Foundation: 16 lanes, 32 registers.
 
-use super::Isa;
+use super::ops::Isa;
 use core::arch::x86_64::*;
 
 /// Proof that the CPU has AVX-512 F and what that implies; made by [`Isa::detect`] alone.
@@ -17,7 +17,7 @@ unsafe impl Isa for Avx512 {
     type V = __m512;
     const NAME: &'static str = "avx512";
     const LANES: usize = 16;
-    const MR: usize = 6;
+    const REGISTERS: usize = 32;
     const FUSED: bool = true;
 
     fn detect() -> Option<Self> {
@@ -40,7 +40,7 @@ unsafe impl Isa for Avx512 {
         unsafe { _mm512_storeu_ps(p, v) }
     }
     #[inline(always)]
-    fn prefetch(self, p: *const f32) {
+    fn prefetch(self, p: *const u8) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }

@@ -1,6 +1,6 @@
 //! 4 lanes of the crate `wide`: SSE2, NEON, wasm SIMD or plain Rust, chosen when the program is compiled.
 
-use super::Isa;
+use super::ops::Isa;
 use wide::bytemuck::cast;
 use wide::{f32x4, i32x4};
 
@@ -13,8 +13,7 @@ unsafe impl Isa for Portable {
     type V = f32x4;
     const NAME: &'static str = "portable";
     const LANES: usize = 4;
-    // 32 vector registers on AArch64, 16 elsewhere.
-    const MR: usize = if cfg!(target_arch = "aarch64") { 6 } else { 3 };
+    const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 32 } else { 16 };
     // What `wide` fuses `mul_add` on.
     const FUSED: bool = cfg!(any(
         all(target_feature = "sse2", target_feature = "fma"),
@@ -39,7 +38,7 @@ unsafe impl Isa for Portable {
         unsafe { p.cast::<[f32; 4]>().write_unaligned(v.to_array()) }
     }
     #[inline(always)]
-    fn prefetch(self, _: *const f32) {}
+    fn prefetch(self, _: *const u8) {}
     #[inline(always)]
     fn splat(self, x: f32) -> f32x4 {
         f32x4::splat(x)

@@ -1,6 +1,6 @@
 //! One lane, for the naive references and the scalar activations: the meaning of every operation in plain Rust.
 
-use super::Isa;
+use super::ops::Isa;
 use crate::math;
 
 /// Plain Rust; needs nothing of the CPU (a multiply-add rounds once everywhere, by a library call if need be).
@@ -12,7 +12,7 @@ unsafe impl Isa for Scalar {
     type V = f32;
     const NAME: &'static str = "scalar";
     const LANES: usize = 1;
-    const MR: usize = 1;
+    const REGISTERS: usize = 16;
     const FUSED: bool = true;
 
     fn detect() -> Option<Self> {
@@ -33,7 +33,7 @@ unsafe impl Isa for Scalar {
         unsafe { p.write_unaligned(v) }
     }
     #[inline(always)]
-    fn prefetch(self, _: *const f32) {}
+    fn prefetch(self, _: *const u8) {}
     #[inline(always)]
     fn splat(self, x: f32) -> f32 {
         x

@@ -16,7 +16,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::bytes::{Aligned, from_static};
-use rnnpack_kernels::{Call, Dims, Packed, Scratch, View, forward};
+use rnnpack_kernels::{Call, Dims, PackedWeights, Scratch, View, forward};
 
 /// The layer, in the read-only part of the program.
 static LAYER: &Aligned<[u8]> = &Aligned(*include_bytes!(env!("RNNPACK_PACKED_LAYER")));
@@ -91,7 +91,7 @@ fn run() -> Result<(), rnnpack_kernels::Error> {
     Ok(())
 }
 
-fn last_hidden_state(packed: &Packed, scratch: &mut Scratch) -> Result<Vec<f32>, rnnpack_kernels::Error> {
+fn last_hidden_state(packed: &PackedWeights, scratch: &mut Scratch) -> Result<Vec<f32>, rnnpack_kernels::Error> {
     let (input, hidden) = (packed.input(), packed.hidden());
     let cells = if packed.cell().has_cell_state() { hidden } else { 0 };
     let (mut h, mut c, mut x) = (vec![0.0; hidden], vec![0.0; cells], vec![0.0; input]);

@@ -1,6 +1,7 @@
 //! The tests of whole models, in one program: linking tract takes longer than running most of them.
 
 mod examples;
+mod memory;
 mod onnx_bf16;
 mod onnx_bodies;
 mod onnx_generated;

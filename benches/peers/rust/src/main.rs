@@ -4,18 +4,15 @@
 //! by call, as in `rnnpack bench`, whose method this is.
 
 mod layer;
-mod method;
-#[allow(dead_code, reason = "the command uses all of it")]
-#[path = "../../../../src/bin/rnnpack/report.rs"]
-mod report;
 mod sides;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use layer::{Layer, Op, Sizes, largest_difference};
-use method::limits::Limits;
-use method::timing::{Side, Times, interleave, median};
-use report::{Table, micros};
+use rnnpack_cli::limits::Limits;
+use rnnpack_cli::median::median;
+use rnnpack_cli::report::{self, Table, micros};
+use rnnpack_cli::timing::{Side, Times, interleave};
 use std::process::Command;
 
 /// The shapes of the limits and peers of other runtimes.

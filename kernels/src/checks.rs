@@ -1,14 +1,17 @@
 //! What the kernels and the references ask of a call, and the rows of Y that no step reaches.
 
+use crate::cell::Cell;
+use crate::element::Element;
+use crate::error::Error;
+use crate::sizes::Sizes;
 use crate::view::{Dims, View, ViewMut};
-use crate::{Cell, Element, Error};
 
 /// What the kernels ask of Y.
 ///
 /// # Errors
 /// [`Error::Extent`] names the first extent that is not as expected.
 pub fn check_output<F: Element>(y: &ViewMut<'_, F>, expected: Dims) -> Result<(), Error> {
-    check_extents(["Y time", "Y directions", "Y batch", "Y width"], expected, y.dims())
+    expect_extents(["Y time", "Y directions", "Y batch", "Y width"], expected, y.dims())
 }
 
 /// What the kernels and the references ask of the input, its lengths and the state (`state`: elements of h and of c,
@@ -17,18 +20,19 @@ pub fn check_output<F: Element>(y: &ViewMut<'_, F>, expected: Dims) -> Result<()
 /// # Errors
 /// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] name what does not fit, [`Error::Overflow`] a
 /// state that no memory holds.
-pub fn check<F: Element>(
+pub fn check_inputs<F: Element>(
     cell: &Cell,
-    [input, hidden]: [usize; 2],
+    sizes: Sizes,
     x: View<'_, F>,
     lens: Option<&[i32]>,
     state: [usize; 2],
 ) -> Result<(), Error> {
     let Dims { time, batch, .. } = x.dims();
-    let expected = Dims { time, directions: 1, batch, width: input };
-    check_extents(["X time", "X directions", "X batch", "X input size"], expected, x.dims())?;
-    let h = batch.checked_mul(hidden).ok_or(Error::Overflow { what: "state" })?;
-    let c = if cell.has_cell_state() { h } else { 0 };
+    let expected = Dims { time, directions: 1, batch, width: sizes.input };
+    expect_extents(["X time", "X directions", "X batch", "X input size"], expected, x.dims())?;
+    let elements = |width| batch.checked_mul(width).ok_or(Error::Overflow { what: "state" });
+    let h = elements(sizes.recurrent)?;
+    let c = if cell.has_cell_state() { elements(sizes.hidden)? } else { 0 };
     for ((what, expected), got) in [("h", h), ("c", c)].into_iter().zip(state) {
         if got != expected {
             return Err(Error::Length { what, expected, got });
@@ -44,7 +48,8 @@ pub fn check<F: Element>(
     }
 }
 
-fn check_extents(names: [&'static str; 4], expected: Dims, got: Dims) -> Result<(), Error> {
+/// Whether all extents are as expected.
+fn expect_extents(names: [&'static str; 4], expected: Dims, got: Dims) -> Result<(), Error> {
     let list = |d: Dims| [d.time, d.directions, d.batch, d.width];
     for ((what, expected), got) in names.into_iter().zip(list(expected)).zip(list(got)) {
         if expected != got {
@@ -54,7 +59,7 @@ fn check_extents(names: [&'static str; 4], expected: Dims, got: Dims) -> Result<
     Ok(())
 }
 
-/// Zeroes the rows of Y `[T, 1, B, H]` at and beyond the lengths, as [`check`] takes them.
+/// Zeroes the rows of Y `[T, 1, B, H]` at and beyond the lengths, as [`check_inputs`] takes them.
 ///
 /// # Panics
 /// For more lengths than batch rows.

@@ -1,0 +1,100 @@
+//! One direction of a layer over a sequence: what a call is given, and what is checked before anything is computed.
+
+use crate::block::Block;
+use crate::blocking::Blocking;
+use crate::checks::{check_inputs, check_output, zero_padding};
+use crate::epilogue::Discard;
+use crate::error::Error;
+use crate::pack::PackedWeights;
+use crate::ragged::RaggedRows;
+use crate::rows::{RowAddresses, Rows};
+use crate::scratch::{Scratch, ScratchLayout};
+use crate::sizes::Sizes;
+use crate::steps;
+use crate::view::{Dims, View, ViewMut};
+use alloc::vec::Vec;
+use core::ptr;
+
+/// One direction over a block of batch rows.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Input, `[T, 1, B, I]`.
+    pub x: View<'a>,
+    /// Output, `[T, 1, B, H]`, where it is wanted. Rows at and beyond a sequence's length are zeroed.
+    pub y: Option<ViewMut<'a>>,
+    /// Steps of each row, `[B]`, 0 to T; all T where absent.
+    pub lens: Option<&'a [i32]>,
+    /// Read every sequence from its own last step to its first.
+    pub reverse: bool,
+    /// Hidden state `[B, H]`: the initial one before, the final one after.
+    pub h: &'a mut [f32],
+    /// Cell state `[B, H]`, likewise; empty where the cell has none.
+    pub c: &'a mut [f32],
+    /// Loop extents.
+    pub blocking: Blocking,
+}
+
+/// Runs one direction of a layer on packed weights.
+///
+/// # Errors
+/// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] where the call's parts disagree,
+/// [`Error::Overflow`] and [`Error::Memory`] where the working memory does not fit. Nothing was written then.
+pub fn forward(packed: &PackedWeights, call: Call<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+    each_block(
+        packed,
+        call,
+        scratch,
+        // SAFETY: the block keeps its invariant, and nothing is kept.
+        |block| unsafe { steps::run(block, Discard) },
+    )
+}
+
+/// Checks a call, and runs its rows block by block. The blocks keep their invariant.
+fn each_block(
+    packed: &PackedWeights,
+    mut call: Call<'_>,
+    scratch: &mut Scratch,
+    run: impl Fn(Block<'_>),
+) -> Result<(), Error> {
+    let sizes = packed.sizes();
+    check_inputs(packed.cell(), sizes, call.x, call.lens, [call.h.len(), call.c.len()])?;
+    let Dims { time, batch, .. } = call.x.dims();
+    if let Some(y) = &call.y {
+        check_output(y, Dims { time, directions: 1, batch, width: sizes.recurrent })?;
+    }
+    let blocking = call.blocking.within(time, batch);
+    let layout = ScratchLayout::new(packed, blocking)?;
+    scratch.prepare(time, batch, call.lens, layout)?;
+    if let (Some(y), Some(lens)) = (&mut call.y, call.lens) {
+        zero_padding(y, lens);
+    }
+    let Scratch { ragged, addresses, x, floats } = scratch;
+    let rows = locate(&mut call, sizes, ragged.rows(), addresses);
+    for first in (0..batch).step_by(blocking.rows) {
+        let rows = rows.range(first..(first + blocking.rows).min(batch));
+        run(Block { packed, rows, steps: blocking.steps, x, floats, layout });
+    }
+    Ok(())
+}
+
+/// The rows of a call, in the order of `ragged`.
+fn locate<'s>(
+    call: &mut Call<'_>,
+    sizes: Sizes,
+    ragged: RaggedRows<'s>,
+    addresses: &'s mut Vec<RowAddresses>,
+) -> Rows<'s> {
+    let (h, c) = (call.h.as_mut_ptr(), call.c.as_mut_ptr());
+    let has_c = !call.c.is_empty();
+    addresses.extend(ragged.order().iter().map(|&b| RowAddresses {
+        x: call.x.first_row(b),
+        y: call.y.as_mut().map_or(ptr::null_mut(), |y| y.first_row(b)),
+        h: h.wrapping_add(b * sizes.recurrent),
+        c: if has_c { c.wrapping_add(b * sizes.hidden) } else { ptr::null_mut() },
+    }));
+    let y_time = call.y.as_ref().map_or(0, ViewMut::time_stride);
+    Rows { addresses, ragged, x_time: call.x.time_stride(), y_time, reverse: call.reverse }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Passes in disjoint ranges of panels.
+
+use super::super::{each_block, forward};
+use super::{Case, cells};
+use crate::block::Block;
+use crate::driver::{Recurrence, project};
+use crate::epilogue::{Discard, Epilogue};
+use crate::isa::{Isa, Kernel, Variant};
+use crate::operands::{Share, Step, TILE_SUMS};
+use crate::pack::PackedWeights;
+use crate::passes::{PassVisitor, Passes, Visitor, visit};
+use crate::product::F32;
+use crate::scratch::Scratch;
+
+/// Runs a block with every pass in two ranges, which meet at `split` sixths of the panels; the second goes first.
+struct InTwo<'a> {
+    block: Block<'a>,
+    split: usize,
+}
+
+impl Visitor for InTwo<'_> {
+    type Output = ();
+
+    fn visit<P: Passes>(self, passes: P) {
+        let InTwo { block, split } = self;
+        block.packed.variant().dispatch(Run { block, split, passes })
+    }
+}
+
+struct Run<'a, P> {
+    block: Block<'a>,
+    split: usize,
+    passes: P,
+}
+
+impl<P: Passes> Kernel for Run<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, s: S) {
+        let Run { mut block, split, passes } = self;
+        let steps = block.rows.ragged.steps();
+        assert!(steps <= block.steps, "one chunk");
+        block.load_states();
+        let (pairs, rows) = (block.locate_inputs(0..steps), block.rows.ragged.len());
+        let mut sums = [vec![0.0; TILE_SUMS], vec![0.0; TILE_SUMS]];
+        let mut pass = Pass { s, block: &mut block, split, sums: &mut sums, pairs: Some(pairs), step: None };
+        passes.each(&mut pass);
+        pass.pairs = None;
+        for index in 0..steps {
+            pass.step = Some(Step { index, rows, base: index * rows });
+            passes.each(&mut pass);
+        }
+        block.store_states();
+    }
+}
+
+/// A pass in two ranges: the projection of some pairs, or a step.
+struct Pass<'a, 'b, S> {
+    s: S,
+    block: &'a mut Block<'b>,
+    split: usize,
+    sums: &'a mut [Vec<f32>; 2],
+    pairs: Option<usize>,
+    step: Option<Step>,
+}
+
+impl<S: Isa> PassVisitor for Pass<'_, '_, S> {
+    #[inline(always)]
+    fn pass<E: Epilogue>(&mut self, index: usize, epilogue: E) {
+        let operands = &self.block.operands(self.step.map_or(0, |step| step.index), index);
+        let middle = operands.panels * self.split / 6;
+        for (panels, sums) in [middle..operands.panels, 0..middle].into_iter().zip(self.sums.iter_mut()) {
+            if let Some(pairs) = self.pairs {
+                // SAFETY: all pairs were located; the ranges are disjoint.
+                unsafe { project::<S, F32, E>(self.s, operands, pairs, panels.clone()) }
+            }
+            if let Some(step) = self.step {
+                let share = Share { panels, sums: sums.as_mut_ptr() };
+                // SAFETY: all rows run at every step; the ranges are disjoint, and their sums stand in memory of their own.
+                unsafe { Recurrence { epilogue, keep: Discard, operands, step }.run::<S, F32>(self.s, share) }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_in_two_ranges_of_panels_gives_the_bits_of_one_range() {
+    for (cell, variant) in cells().into_iter().flat_map(|cell| Variant::available().map(move |v| (cell, v))) {
+        // One row takes two panels at a time, 7 rows split into tiles of different heights.
+        for (hidden, batch) in [(17, 1), (300, 1), (300, 7), (130, 2)] {
+            let case = Case::new(cell, [5, hidden], [3, batch]);
+            let packed = PackedWeights::new(variant, &case.weights()).unwrap();
+            let mut whole = case.clone();
+            forward(&packed, whole.call(3), &mut Scratch::new()).unwrap();
+            for split in 0..=6 {
+                let mut parts = case.clone();
+                let run =
+                    |block: Block<'_>| visit(packed.cell(), packed.has_peepholes(), InTwo { block, split });
+                each_block(&packed, parts.call(3), &mut Scratch::new(), run).unwrap();
+                let right = parts.results() == whole.results();
+                assert!(right, "{variant}, {cell:?}, H = {hidden}, B = {batch}, split at {split}/6");
+            }
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The loops over the panels and tiles of a pass: projection of the input, and the recurrent product with its epilogues.
+//!
+//! Each takes a range of panels: two threads that take disjoint ranges of a pass write disjoint units.
+
+use crate::epilogue::{Epilogue, Keep};
+use crate::isa::Isa;
+use crate::operands::{Operands, Share, Span, Step, TILE_SUMS, width};
+use crate::product::Product;
+use crate::tile::{Prefetch, Strip, Tile, Vectors, strips, sums, tiles};
+use core::ops::Range;
+
+/// Evaluates a call of a tile function with the rows M, the panels Q and the pass's vectors N as constants, where the ISA
+/// has registers for so many. Two panels go with one row alone.
+macro_rules! with_tile {
+    ($s:ident, $product:ident, $epilogue:ident, $rows:expr, $panels:expr, |$m:ident, $q:ident, $n:ident| $call:expr) => {
+        match $epilogue::SHAPE.vectors() {
+            3 => with_tile!(@ $s, $product, $rows, $panels, $m, $q, $n = 3, $call),
+            4 => with_tile!(@ $s, $product, $rows, $panels, $m, $q, $n = 4, $call),
+            _ => unreachable!("another number of vectors needs an arm of its own"),
+        }
+    };
+    (@ $s:ident, $product:ident, $rows:expr, $panels:expr, $m:ident, $q:ident, $n:ident = $vectors:literal, $call:expr) => {
+        match ($rows, $panels) {
+            (1, 2) => with_tile!(@ $m = 1, $q = 2, $n = $vectors, $call),
+            (1, _) => with_tile!(@ $m = 1, $q = 1, $n = $vectors, $call),
+            (2, _) if <$product as Product<$s>>::ROWS >= 2 => with_tile!(@ $m = 2, $q = 1, $n = $vectors, $call),
+            (3, _) if <$product as Product<$s>>::ROWS >= 3 => with_tile!(@ $m = 3, $q = 1, $n = $vectors, $call),
+            (4, _) if <$product as Product<$s>>::ROWS >= 4 => with_tile!(@ $m = 4, $q = 1, $n = $vectors, $call),
+            (5, _) if <$product as Product<$s>>::ROWS >= 5 => with_tile!(@ $m = 5, $q = 1, $n = $vectors, $call),
+            (6, _) if <$product as Product<$s>>::ROWS >= 6 => with_tile!(@ $m = 6, $q = 1, $n = $vectors, $call),
+            _ => {
+                const { assert!(<$product as Product<$s>>::ROWS <= 6, "a larger tile needs an arm of its own") };
+                unreachable!("tiles have at most ROWS rows")
+            }
+        }
+    };
+    (@ $m:ident = $rows:literal, $q:ident = $panels:literal, $n:ident = $vectors:literal, $call:expr) => {{
+        const $m: usize = $rows;
+        const $q: usize = $panels;
+        const $n: usize = $vectors;
+        $call
+    }};
+}
+
+/// Panels of a tile: with one row, two keep 6 or 8 independent chains in flight.
+fn panels_at_once(rows: usize) -> usize {
+    if rows == 1 { 2 } else { 1 }
+}
+
+/// gates ← bias + W·x for the first `pairs` (step, row) pairs, in some panels.
+///
+/// # Safety
+/// The operands must be of a pass with the epilogue E, `x` hold addresses for `pairs` rows, at most what the gate buffer has
+/// room for; the panels must be below `panels`, and nobody else use their part of the gate buffer.
+#[inline(always)]
+pub(crate) unsafe fn project<S: Isa, P: Product<S>, E: Epilogue>(
+    s: S,
+    o: &Operands<'_, P::Weight, P::Factor>,
+    pairs: usize,
+    panels: Range<usize>,
+) {
+    let group = panels_at_once(pairs);
+    let width = width::<S, P>(E::SHAPE);
+    for panel in panels.clone().step_by(group) {
+        let count = group.min(panels.end - panel);
+        let next = (pairs > 1 && panel + 1 < panels.end).then(|| o.w_panel::<S, P>(E::SHAPE, panel + 1));
+        for strip in strips(pairs, P::ROWS) {
+            let tiles = [strip.before, pairs.div_ceil(P::ROWS)];
+            let prefetch = Prefetch::new(next, width, tiles, P::groups(o.input));
+            // SAFETY: the tiles' rows are below `pairs`, the panels below `panels`; N are the vectors of the pass.
+            unsafe {
+                with_tile!(S, P, E, strip.rows, count, |M, Q, N| {
+                    let tile = o.projection::<S, P, E, M, Q>(panel, prefetch);
+                    project_strip::<S, P, M, Q, N>(
+                        s,
+                        o,
+                        strip,
+                        tile,
+                        o.parked::<S>(E::SHAPE, panel, strip.first),
+                    )
+                })
+            }
+        }
+    }
+}
+
+/// Projects the tiles of a strip, like `tile` but each of its own rows of x, to `to` and behind it: a pair's sums follow
+/// those of the pair before. A function of its own, which all passes share.
+///
+/// # Safety
+/// The tiles must be of a projection by the operands, whose `x` holds an address for each of their rows; the places of the
+/// pairs in the gate buffer must be valid for writing, in each panel.
+unsafe fn project_strip<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
+    s: S,
+    o: &Operands<'_, P::Weight, P::Factor>,
+    strip: Strip,
+    mut tile: Tile<P::Weight, P::Factor, M, Q>,
+    mut to: *mut f32,
+) {
+    s.vectorize(
+        #[inline(always)]
+        move || {
+            let panel = o.pairs * N * S::LANES;
+            for rows in o.x[strip.first..][..strip.tiles * M].chunks_exact(M) {
+                tile.a = core::array::from_fn(|m| rows[m].0);
+                // SAFETY: the caller's promise.
+                unsafe { store(s, sums::<S, P, M, Q, N>(s, &tile), to, panel) }
+                tile.prefetch = tile.prefetch.after(tile.depth);
+                to = to.wrapping_add(M * N * S::LANES);
+            }
+        },
+    )
+}
+
+/// The sums of a tile go to `to`: rows follow each other, panels are `panel` f32 apart.
+///
+/// # Safety
+/// `to` must be valid for writing them.
+#[inline(always)]
+unsafe fn store<S: Isa, const M: usize, const Q: usize, const N: usize>(
+    s: S,
+    sums: Vectors<S::V, M, Q, N>,
+    to: *mut f32,
+    panel: usize,
+) {
+    for (m, sums) in sums.iter().enumerate() {
+        for (q, sums) in sums.iter().enumerate() {
+            for (n, &v) in sums.iter().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { s.store(to.wrapping_add(q * panel + (m * N + n) * S::LANES), v) }
+            }
+        }
+    }
+}
+
+/// Computes a tile, and stores it as [`store`] does. A function of its own, which all passes share.
+///
+/// # Safety
+/// As [`sums`] and [`store`].
+unsafe fn store_sums<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
+    s: S,
+    tile: &Tile<P::Weight, P::Factor, M, Q>,
+    to: *mut f32,
+    panel: usize,
+) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            // SAFETY: the caller's promise.
+            unsafe { store(s, sums::<S, P, M, Q, N>(s, tile), to, panel) }
+        },
+    )
+}
+
+/// The recurrent product of a pass at a step, with its epilogues.
+#[derive(Debug)]
+pub(crate) struct Recurrence<'a, E, K, W, F> {
+    pub(crate) epilogue: E,
+    pub(crate) keep: K,
+    pub(crate) operands: &'a Operands<'a, W, F>,
+    pub(crate) step: Step,
+}
+
+impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
+    /// Some panels of all rows of the step.
+    ///
+    /// # Safety
+    /// The operands must be of a pass with this epilogue, the rows of the step be of the block and running at it, and their
+    /// gates be the pairs from its base on. The share's panels must be below `panels`, and its memory its own; nobody else
+    /// may compute these panels. `keep` must have room for the rows at this step.
+    #[inline(always)]
+    pub(crate) unsafe fn run<S: Isa, P: Product<S, Weight = W, Factor = F>>(&self, s: S, share: Share) {
+        const { assert!(2 * P::ROWS * 4 * S::LANES <= TILE_SUMS, "the sums of a tile need more room") };
+        const {
+            let shape = E::SHAPE;
+            assert!(!shape.separate_recurrent_bias || shape.units == 1, "one vector of units has constants");
+        };
+        let (o, rows, panels) = (self.operands, self.step.rows, share.panels);
+        let group = panels_at_once(rows);
+        let groups = panels.len().div_ceil(group);
+        // Backward on odd steps: what is still in cache from the last step is met first.
+        let order = |i: usize| if self.step.index.is_multiple_of(2) { i } else { groups - 1 - i };
+        for i in 0..groups {
+            let panel = panels.start + group * order(i);
+            let count = group.min(panels.end - panel);
+            let next = (rows > 1 && i + 1 < groups)
+                .then(|| o.r_panel::<S, P>(E::SHAPE, panels.start + order(i + 1)));
+            for (tile, (row, height)) in tiles(rows, P::ROWS).enumerate() {
+                let tiles = [tile, rows.div_ceil(P::ROWS)];
+                let prefetch = Prefetch::new(next, width::<S, P>(E::SHAPE), tiles, P::groups(o.recurrent));
+                let span = Span { row, rows: height, panel, panels: count };
+                // SAFETY: the tile's rows are among those of the step, its panels in the share; N are the pass's vectors.
+                unsafe { self.tile::<S, P>(s, span, prefetch, share.sums) }
+            }
+        }
+    }
+
+    /// A tile of R·h and its epilogues.
+    ///
+    /// # Safety
+    /// As [`Recurrence::run`], for the rows and panels of `span`.
+    #[inline(always)]
+    unsafe fn tile<S: Isa, P: Product<S, Weight = W, Factor = F>>(
+        &self,
+        s: S,
+        span: Span,
+        prefetch: Prefetch<W>,
+        to: *mut f32,
+    ) {
+        let (o, base) = (self.operands, self.step.base);
+        // SAFETY: the caller's promise; N are the vectors of the pass.
+        unsafe {
+            if E::INLINE {
+                with_tile!(S, P, E, span.rows, span.panels, |M, Q, N| {
+                    let tile = o.recurrence::<S, P, E, M, Q>(span, base, prefetch);
+                    self.finish_inline::<S, P, M, Q, N>(s, span, &tile)
+                })
+            } else {
+                with_tile!(S, P, E, span.rows, span.panels, |M, Q, N| {
+                    let tile = o.recurrence::<S, P, E, M, Q>(span, base, prefetch);
+                    store_sums::<S, P, M, Q, N>(s, &tile, to, TILE_SUMS / 2)
+                });
+                self.finish_stored(s, span, to);
+            }
+        }
+    }
+
+    /// The sums of a tile, and its epilogues inline behind them.
+    ///
+    /// # Safety
+    /// `tile` must be what [`Operands::recurrence`] gives for the span, and N the pass's vectors; else as
+    /// [`Recurrence::run`].
+    #[inline(always)]
+    unsafe fn finish_inline<
+        S: Isa,
+        P: Product<S, Weight = W, Factor = F>,
+        const M: usize,
+        const Q: usize,
+        const N: usize,
+    >(
+        &self,
+        s: S,
+        span: Span,
+        tile: &Tile<W, F, M, Q>,
+    ) {
+        // SAFETY: the caller's promise.
+        let sums: Vectors<S::V, M, Q, N> = unsafe { sums::<S, P, M, Q, N>(s, tile) };
+        for (m, sums) in sums.iter().enumerate() {
+            for (q, sums) in sums.iter().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { self.finish(s, [span.row + m, span.panel + q], |n| sums[n]) }
+            }
+        }
+    }
+
+    /// The epilogues of a tile whose sums were stored.
+    ///
+    /// # Safety
+    /// `from` must hold the sums as [`Recurrence::tile`] stores them; else as [`Recurrence::run`].
+    #[inline(always)]
+    unsafe fn finish_stored<S: Isa>(&self, s: S, span: Span, from: *const f32) {
+        for q in 0..span.panels {
+            for m in 0..span.rows {
+                let sums = from.wrapping_add(q * (TILE_SUMS / 2) + m * E::SHAPE.vectors() * S::LANES);
+                // SAFETY: the caller's promise.
+                unsafe { self.finish(s, [span.row + m, span.panel + q], |n| s.load(sums.add(n * S::LANES))) }
+            }
+        }
+    }
+
+    /// The epilogue of one row and panel, from its sums: reads the states, writes what the pass computes, and in the last
+    /// pass the next h and y.
+    ///
+    /// # Safety
+    /// As [`Recurrence::run`], for this row and panel.
+    #[inline(always)]
+    unsafe fn finish<S: Isa>(&self, s: S, [row, panel]: [usize; 2], sum: impl Fn(usize) -> S::V) {
+        let (o, units) = (self.operands, E::SHAPE.units);
+        for u in 0..units {
+            let lanes = o.lanes::<S, E>(self.step, [row, panel], u);
+            let unit = lanes.place.unit;
+            let mut gates = [s.splat(0.0); 4];
+            for (g, gate) in gates.iter_mut().enumerate().take(E::SHAPE.gates.len()) {
+                *gate = sum(g * units + u);
+            }
+            // SAFETY: rows of states and constants hold whole panels, and the pair has all vectors of the pass parked.
+            let Some(h) = (unsafe { self.epilogue.finish(s, gates, lanes, self.keep) }) else { continue };
+            // SAFETY: as above. The row is running, so its y is valid for `recurrent` f32: `left` of them from this unit on.
+            unsafe {
+                let next = o.h_next.add(row * o.h_row + unit);
+                s.store(next, h);
+                let Some(y) = &o.y else { continue };
+                let to = y.y(self.step.index, row).wrapping_add(unit);
+                let left = o.recurrent.saturating_sub(unit);
+                if left >= S::LANES {
+                    s.store(to, h);
+                } else {
+                    // The last panel is padded, y's rows are not.
+                    core::ptr::copy_nonoverlapping(next, to, left);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Why packed bytes are refused.
+
+use crate::aligned::LINE_BYTES;
+use crate::isa::Variant;
+use core::fmt;
+
+/// The version of the format of packed bytes.
+pub(crate) const BYTES_VERSION: u32 = 1;
+
+/// Why bytes are not a packed layer that can run here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BytesError {
+    /// They do not start on a 64-byte boundary; see [`Aligned`](crate::bytes::Aligned).
+    Alignment,
+    /// There are other bytes than the header says, or none for a header.
+    Length {
+        /// Bytes that there should be.
+        expected: u64,
+        /// Bytes that there are.
+        got: usize,
+    },
+    /// They do not start as packed bytes do.
+    Magic,
+    /// They were packed on a machine of the other byte order.
+    ByteOrder,
+    /// They have another version of the format than [`VERSION`](crate::bytes::VERSION).
+    Version {
+        /// Theirs.
+        got: u32,
+    },
+    /// They were altered after they were packed.
+    Checksum {
+        /// What they say.
+        expected: u32,
+        /// What it is.
+        got: u32,
+    },
+    /// They are packed for an instruction set that this machine or this build lacks.
+    Isa {
+        /// Its name.
+        name: &'static str,
+    },
+    /// They are packed for another lane width than their instruction set has here.
+    Lanes {
+        /// Lanes here.
+        expected: usize,
+        /// Lanes that they are packed for.
+        got: u32,
+    },
+    /// A field of the header has a value that this version of the format does not know.
+    Header {
+        /// Which field.
+        what: &'static str,
+    },
+    /// The sizes in the header call for other sections of weights than there are bytes.
+    Size {
+        /// Whether bytes are missing; else there are too many.
+        missing: bool,
+    },
+    /// Bytes that must be zero are not: padding between sections, or fields of the header that the layer does not use.
+    Padding,
+    /// The directions of a layer differ in more than options of their cells.
+    Directions,
+}
+
+impl fmt::Display for BytesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BytesError::Alignment => write!(f, "packed bytes do not start on a {LINE_BYTES}-byte boundary"),
+            BytesError::Length { expected, got } => {
+                write!(f, "packed bytes are {got} bytes long, expected {expected}")
+            }
+            BytesError::Magic => f.write_str("the bytes do not start as packed bytes do"),
+            BytesError::ByteOrder => f.write_str("packed bytes are of a machine of the other byte order"),
+            BytesError::Version { got } => {
+                write!(f, "packed bytes are of version {got}, expected version {BYTES_VERSION}")
+            }
+            BytesError::Checksum { expected, got } => {
+                write!(f, "packed bytes were altered: their checksum is {got:08x}, expected {expected:08x}")
+            }
+            BytesError::Isa { name } => {
+                write!(
+                    f,
+                    "packed bytes are for the instruction set {name:?}, which is not available here; there are"
+                )?;
+                Variant::available().try_for_each(|variant| write!(f, " {variant}"))
+            }
+            BytesError::Lanes { expected, got } => {
+                write!(f, "packed bytes are for {got} lanes, expected {expected}")
+            }
+            BytesError::Header { what } => write!(f, "the header of the packed bytes has an unknown {what}"),
+            BytesError::Size { missing: true } => {
+                f.write_str("packed bytes end before the weights that their header announces")
+            }
+            BytesError::Size { missing: false } => {
+                f.write_str("packed bytes go on behind the weights that their header announces")
+            }
+            BytesError::Padding => f.write_str("packed bytes have non-zero bytes where padding must be zero"),
+            BytesError::Directions => {
+                f.write_str("the directions differ in more than options of their cells")
+            }
+        }
+    }
+}
+
+impl core::error::Error for BytesError {}

@@ -1,0 +1,169 @@
+//! Every operation of every instruction set against the scalar one, lane by lane.
+
+use super::ops::{Isa, Kernel};
+use super::scalar::Scalar;
+use super::variant::Variant;
+
+/// Both zeros, numbers near one, the ends of the subnormals and of all numbers, infinities, quiet and signalling NaN.
+fn special() -> Vec<f32> {
+    let positive = [
+        0x0000_0000,
+        0x0000_0001,
+        0x0000_1234,
+        0x007f_ffff,
+        0x0080_0000,
+        0x3e80_0000,
+        0x3f7f_ffff,
+        0x3f80_0000,
+        0x3f80_0001,
+        0x4b40_007f,
+        0x7f00_0000,
+        0x7f7f_ffff,
+        0x7f80_0000,
+        0x7f80_0001,
+        0x7fc0_0000,
+    ];
+    positive.into_iter().flat_map(|bits: u32| [bits, bits | 1 << 31]).map(f32::from_bits).collect()
+}
+
+/// All triples of special values, and triples of random bits.
+fn arguments() -> Vec<[f32; 3]> {
+    let special = special();
+    let pairs = special.iter().flat_map(|&a| special.iter().map(move |&b| (a, b)));
+    let mut triples: Vec<[f32; 3]> =
+        pairs.flat_map(|(a, b)| special.iter().map(move |&c| [a, b, c])).collect();
+    let mut state = 1u64;
+    let mut random = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        f32::from_bits((state >> 32) as u32)
+    };
+    triples.extend((0..30_000).map(|_| [random(), random(), random()]));
+    triples
+}
+
+/// A multiply-add by the rule of an instruction set.
+fn mul_add<S: Isa>(a: f32, b: f32, c: f32) -> f32 {
+    if S::FUSED { Scalar.mul_add(a, b, c) } else { Scalar.add(Scalar.mul(a, b), c) }
+}
+
+/// Vectors of arguments, one lane for each.
+struct Compare<'a>(&'a [[f32; 3]]);
+
+impl Kernel for Compare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, s: S) {
+        for triples in self.0.chunks_exact(S::LANES) {
+            // One off any boundary of a vector.
+            let column = |i: usize| -> Vec<f32> {
+                [0.0].into_iter().chain(triples.iter().map(|triple| triple[i])).collect()
+            };
+            let columns = [0, 1, 2].map(column);
+            // SAFETY: LANES f32 stand behind the first.
+            let [a, b, c] = columns.each_ref().map(|column| unsafe { s.load(column[1..].as_ptr()) });
+            let compare = Lanes { s, triples };
+            compare.bits("load, store", a, |[a, _, _]| a);
+            compare.bits("splat", s.splat(triples[0][0]), |_| triples[0][0]);
+            compare.bits("shl_23", s.shl_23(a), |[a, _, _]| Scalar.shl_23(a));
+            compare.values("add", s.add(a, b), |[a, b, _]| Scalar.add(a, b));
+            compare.values("sub", s.sub(a, b), |[a, b, _]| Scalar.sub(a, b));
+            compare.values("mul", s.mul(a, b), |[a, b, _]| Scalar.mul(a, b));
+            compare.values("div", s.div(a, b), |[a, b, _]| Scalar.div(a, b));
+            compare.values("min", s.min(a, b), |[a, b, _]| Scalar.min(a, b));
+            compare.values("max", s.max(a, b), |[a, b, _]| Scalar.max(a, b));
+            compare.values("mul_add", s.mul_add(a, b, c), |[a, b, c]| mul_add::<S>(a, b, c));
+        }
+    }
+}
+
+/// Compares the lanes of results with what one lane gives.
+struct Lanes<'a, S> {
+    s: S,
+    triples: &'a [[f32; 3]],
+}
+
+impl<S: Isa> Lanes<'_, S> {
+    /// Equal bits, also of NaN: what moves data.
+    fn bits(&self, name: &str, got: S::V, scalar: impl Fn([f32; 3]) -> f32) {
+        self.each(name, got, scalar, |got, expected| got.to_bits() == expected.to_bits());
+    }
+
+    /// Equal bits, or both NaN, whose payload is not specified.
+    fn values(&self, name: &str, got: S::V, scalar: impl Fn([f32; 3]) -> f32) {
+        let same = |got: f32, expected: f32| {
+            got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan()
+        };
+        self.each(name, got, scalar, same);
+    }
+
+    fn each(&self, name: &str, got: S::V, scalar: impl Fn([f32; 3]) -> f32, same: impl Fn(f32, f32) -> bool) {
+        // A store must not touch what stands beside the vector.
+        let mut lanes = vec![7.0f32; S::LANES + 2];
+        // SAFETY: LANES f32 stand behind the first.
+        unsafe { self.s.store(lanes[1..].as_mut_ptr(), got) };
+        assert_eq!([lanes[0], lanes[S::LANES + 1]], [7.0; 2], "{} of {name} writes beside it", S::NAME);
+        for (&got, &triple) in lanes[1..].iter().zip(self.triples) {
+            let expected = scalar(triple);
+            assert!(
+                same(got, expected),
+                "{} {name} of {triple:?} ({:x?}) is {got} ({:x}), expected {expected} ({:x})",
+                S::NAME,
+                triple.map(f32::to_bits),
+                got.to_bits(),
+                expected.to_bits(),
+            );
+        }
+    }
+}
+
+#[test]
+fn every_operation_of_every_variant_is_the_scalar_one_in_each_lane() {
+    let mut arguments = arguments();
+    // So that no lane count leaves some out.
+    while !arguments.len().is_multiple_of(64) {
+        arguments.push([1.0; 3]);
+    }
+    for variant in Variant::available() {
+        variant.dispatch(Compare(&arguments));
+    }
+}
+
+#[test]
+fn lanes_are_at_most_what_arguments_are_padded_to() {
+    assert!(Variant::available().all(|variant| 64usize.is_multiple_of(variant.lanes())));
+}
+
+#[test]
+fn the_scalar_operations_mean_what_the_trait_says() {
+    let (s, nan) = (Scalar, f32::NAN);
+    assert!(s.min(1.0, nan).is_nan() && s.max(1.0, nan).is_nan());
+    assert_eq!((s.min(nan, 1.0), s.max(nan, 1.0)), (1.0, 1.0));
+    assert_eq!((s.min(2.0, 1.0), s.max(2.0, 1.0)), (1.0, 2.0));
+    // Equal operands give the second, which shows in the sign of zero.
+    assert!(s.min(0.0, -0.0).is_sign_negative() && s.max(-0.0, 0.0).is_sign_positive());
+    assert_eq!(s.shl_23(f32::from_bits(127)), 1.0);
+    // (1 + ε)² - (1 + 2ε) = ε², which a rounded product loses.
+    let x = 1.0 + f32::EPSILON;
+    assert_eq!(s.mul_add(x, x, -(1.0 + 2.0 * f32::EPSILON)), f32::EPSILON * f32::EPSILON);
+    assert_eq!((s.add(1.0, 2.0), s.sub(1.0, 2.0), s.mul(3.0, 2.0), s.div(3.0, 2.0)), (3.0, -1.0, 6.0, 1.5));
+}
+
+/// Asks for addresses that nobody owns.
+struct PrefetchAnything;
+
+impl Kernel for PrefetchAnything {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, s: S) {
+        for address in [0, 1, 0xfff, 1 << 20, usize::MAX] {
+            s.prefetch(core::ptr::without_provenance(address));
+        }
+    }
+}
+
+#[test]
+fn prefetching_takes_any_address() {
+    Variant::available().for_each(|variant| variant.dispatch(PrefetchAnything));
+}

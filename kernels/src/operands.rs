@@ -1,0 +1,187 @@
+//! The addresses that the tiles of one pass of a step work on.
+
+use crate::epilogue::{Epilogue, Lanes, PassShape, Place};
+use crate::isa::Isa;
+use crate::product::Product;
+use crate::rows::{Factors, Rows};
+use crate::tile::{Prefetch, Tile};
+use core::ops::Range;
+
+/// f32 that the sums of a tile take at most, in two halves: 6 rows or 2 panels of 4 vectors of 16 lanes.
+pub(crate) const TILE_SUMS: usize = 2 * 6 * 4 * 16;
+
+/// What a pass of a step works on, over weights W and factors F.
+///
+/// # Invariant
+/// - `w`, `r` and `bias` hold `panels` panels of the pass, packed for the running ISA and the product; `constants` three
+///   rows of `row` f32.
+/// - `x` holds addresses of rows of `input` factors.
+/// - For every row of the block, `factors` holds a row of `recurrent` factors, `factor_row` from the next; `h`, `h_next` and
+///   as many of `states` as the cell has hold whole panels of f32, a row of `h` and `h_next` `h_row` f32 from the next, of
+///   `states` `row`. `factors` is not written while the pass runs.
+/// - `gates` has room for `pairs` (step, row) pairs in each panel.
+/// - `y` is for the rows of the block, of `recurrent` f32 each; see [`Rows`].
+#[derive(Debug)]
+pub(crate) struct Operands<'a, W, F> {
+    pub(crate) w: *const W,
+    pub(crate) r: *const W,
+    pub(crate) bias: *const f32,
+    pub(crate) constants: *const f32,
+    pub(crate) x: &'a [Factors<F>],
+    /// What R is multiplied with: h, or r ⊙ h.
+    pub(crate) factors: *const F,
+    pub(crate) factor_row: usize,
+    pub(crate) h: *const f32,
+    pub(crate) h_next: *mut f32,
+    pub(crate) h_row: usize,
+    pub(crate) states: [*mut f32; 2],
+    pub(crate) row: usize,
+    pub(crate) gates: *mut f32,
+    pub(crate) pairs: usize,
+    /// I
+    pub(crate) input: usize,
+    /// P, the width of a row of h.
+    pub(crate) recurrent: usize,
+    pub(crate) panels: usize,
+    pub(crate) y: Option<Rows<'a>>,
+}
+
+/// What one thread computes of a pass: some panels, with memory of its own.
+#[derive(Debug)]
+pub(crate) struct Share {
+    /// Panels of the pass.
+    pub(crate) panels: Range<usize>,
+    /// Room for [`TILE_SUMS`] f32, which no other thread uses.
+    pub(crate) sums: *mut f32,
+}
+
+/// One step of the rows of a block that run at it: the first ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub(crate) index: usize,
+    pub(crate) rows: usize,
+    /// Their first (step, row) pair in the gate buffer.
+    pub(crate) base: usize,
+}
+
+/// The rows and panels of a tile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) row: usize,
+    pub(crate) rows: usize,
+    pub(crate) panel: usize,
+    pub(crate) panels: usize,
+}
+
+impl<W, F> Operands<'_, W, F> {
+    /// W of a panel.
+    #[inline(always)]
+    pub(crate) fn w_panel<S: Isa, P: Product<S, Weight = W, Factor = F>>(
+        &self,
+        shape: PassShape,
+        panel: usize,
+    ) -> *const W {
+        self.w.wrapping_add(panel * P::groups(self.input) * width::<S, P>(shape))
+    }
+
+    /// R of a panel.
+    #[inline(always)]
+    pub(crate) fn r_panel<S: Isa, P: Product<S, Weight = W, Factor = F>>(
+        &self,
+        shape: PassShape,
+        panel: usize,
+    ) -> *const W {
+        self.r.wrapping_add(panel * P::groups(self.recurrent) * width::<S, P>(shape))
+    }
+
+    /// Where a pair's sums are parked: `gates[panel][pair][vector][lane]`.
+    #[inline(always)]
+    pub(crate) fn parked<S: Isa>(&self, shape: PassShape, panel: usize, pair: usize) -> *mut f32 {
+        self.gates.wrapping_add((panel * self.pairs + pair) * shape.vectors() * S::LANES)
+    }
+
+    /// A tile of bias + W·x over panels from `panel` on, whose rows of x are filled in tile by tile.
+    #[inline(always)]
+    pub(crate) fn projection<
+        S: Isa,
+        P: Product<S, Weight = W, Factor = F>,
+        E: Epilogue,
+        const M: usize,
+        const Q: usize,
+    >(
+        &self,
+        panel: usize,
+        prefetch: Prefetch<W>,
+    ) -> Tile<W, F, M, Q> {
+        let vectors = E::SHAPE.vectors();
+        let bias = |q| self.bias.wrapping_add((panel + q) * vectors * S::LANES);
+        Tile {
+            starts: core::array::from_fn(bias),
+            lasts: core::array::from_fn(|q| bias(q).wrapping_add((vectors - 1) * S::LANES)),
+            rows: [0, 0],
+            a: [core::ptr::null(); M],
+            w: core::array::from_fn(|q| self.w_panel::<S, P>(E::SHAPE, panel + q)),
+            depth: P::groups(self.input),
+            prefetch,
+        }
+    }
+
+    /// A tile of parked sums + R·h.
+    #[inline(always)]
+    pub(crate) fn recurrence<
+        S: Isa,
+        P: Product<S, Weight = W, Factor = F>,
+        E: Epilogue,
+        const M: usize,
+        const Q: usize,
+    >(
+        &self,
+        span: Span,
+        base: usize,
+        prefetch: Prefetch<W>,
+    ) -> Tile<W, F, M, Q> {
+        let row = E::SHAPE.vectors() * S::LANES;
+        let parked = |q| self.parked::<S>(E::SHAPE, span.panel + q, base + span.row).cast_const();
+        let last = |q| match E::SHAPE.separate_recurrent_bias {
+            true => self.constants.wrapping_add((span.panel + q) * S::LANES),
+            false => parked(q).wrapping_add(row - S::LANES),
+        };
+        Tile {
+            starts: core::array::from_fn(parked),
+            lasts: core::array::from_fn(last),
+            rows: [row, if E::SHAPE.separate_recurrent_bias { 0 } else { row }],
+            a: core::array::from_fn(|m| self.factors.wrapping_add((span.row + m) * self.factor_row)),
+            w: core::array::from_fn(|q| self.r_panel::<S, P>(E::SHAPE, span.panel + q)),
+            depth: P::groups(self.recurrent),
+            prefetch,
+        }
+    }
+
+    /// Where the epilogue finds the values of a vector of units.
+    #[inline(always)]
+    pub(crate) fn lanes<S: Isa, E: Epilogue>(
+        &self,
+        step: Step,
+        [row, panel]: [usize; 2],
+        vector: usize,
+    ) -> Lanes {
+        let units = E::SHAPE.units;
+        let unit = (panel * units + vector) * S::LANES;
+        let state = row * self.row + unit;
+        let parked = self.parked::<S>(E::SHAPE, panel, step.base + row);
+        Lanes {
+            h: self.h.wrapping_add(row * self.h_row + unit),
+            states: [self.states[0].wrapping_add(state), self.states[1].wrapping_add(state)],
+            projected: parked.wrapping_add((E::SHAPE.vectors() - units + vector) * S::LANES),
+            constants: self.constants.wrapping_add(unit),
+            row: self.row,
+            place: Place { step: step.index, row, unit },
+        }
+    }
+}
+
+/// Weights of a group of k in a panel.
+#[inline(always)]
+pub(crate) fn width<S: Isa, P: Product<S>>(shape: PassShape) -> usize {
+    shape.vectors() * S::LANES * P::GROUP
+}

@@ -1,0 +1,73 @@
+//! Where packing puts every weight.
+
+use super::*;
+use crate::activation::Activation;
+use crate::weights::{GateOrder, Tensors};
+
+#[test]
+fn every_weight_stands_once_in_its_panel_and_padding_is_zero() {
+    let (input, hidden) = (3, 18);
+    for cell in [Cell::lstm(), Cell::gru(false), Cell::gru(true), Cell::rnn(Activation::Tanh)] {
+        let count = cell.gates() * hidden * input;
+        let w: Vec<f32> = (1..=count).map(|x| x as f32).collect();
+        let r = vec![0.5; cell.gates() * hidden * hidden];
+        let tensors = Tensors { w: &w, r: &r, wb: None, rb: None, p: None };
+        let weights = Weights::new(cell, [input, hidden], GateOrder::Onnx, tensors).unwrap();
+        for variant in Variant::available() {
+            let packed = PackedWeights::new(variant, &weights).unwrap();
+            let all = packed.panels().passes().iter().flat_map(|pass| pass.w.iter().copied());
+            assert_eq!(all.clone().count(), weight_vectors(&cell, variant, hidden) * variant.lanes() * input);
+            let mut seen: Vec<f32> = all.filter(|&x| x != 0.0).collect();
+            seen.sort_by(f32::total_cmp);
+            assert_eq!(seen, w, "{variant}");
+        }
+    }
+}
+
+#[test]
+fn a_panel_holds_the_gates_of_a_vector_of_units_for_every_k() {
+    let (input, hidden) = (3, 18);
+    let w: Vec<f32> = (1..=4 * hidden * input).map(|x| x as f32).collect();
+    let r = vec![0.5; 4 * hidden * hidden];
+    let tensors = Tensors { w: &w, r: &r, wb: None, rb: None, p: None };
+    let weights = Weights::new(Cell::lstm(), [input, hidden], GateOrder::Onnx, tensors).unwrap();
+    for variant in Variant::available() {
+        let packed = PackedWeights::new(variant, &weights).unwrap();
+        let lanes = variant.lanes();
+        let (panel, lane) = (17 / lanes, 17 % lanes);
+        // Gate 2 (forget), unit 17, k = 1.
+        let place = ((panel * input + 1) * 4 + 2) * lanes + lane;
+        assert_eq!(packed.panels().passes()[0].w[place], w[(2 * hidden + 17) * input + 1]);
+    }
+}
+
+/// Pairs of k in bytes: what a product of groups would store.
+#[derive(Clone, Copy)]
+struct Pairs;
+
+impl Packing for Pairs {
+    type Weight = u8;
+    const GROUP: usize = 2;
+
+    fn weight(x: f32) -> u8 {
+        x as u8
+    }
+}
+
+#[test]
+fn the_k_of_a_group_stand_beside_each_other_and_the_last_group_is_padded() {
+    let (input, hidden, lanes) = (3, 5, 4);
+    let w: Vec<f32> = (1..=4 * hidden * input).map(|x| x as f32).collect();
+    let r = vec![0.0; 4 * hidden * hidden];
+    let tensors = Tensors { w: &w, r: &r, wb: None, rb: None, p: None };
+    let weights = Weights::new(Cell::lstm(), [input, hidden], GateOrder::Onnx, tensors).unwrap();
+    let panels = WeightPanels::<Pairs>::new(lanes, &weights).unwrap();
+    let packed = &panels.passes()[0].w;
+    // 2 panels of 2 groups of 4 gates of 4 lanes of 2 k.
+    assert_eq!(packed.len(), 2 * 2 * 4 * 4 * 2);
+    // Gate 2 (forget), unit 4: panel 1, lane 0; the pairs (0, 1) and (2, padding).
+    let row = &w[(2 * hidden + 4) * input..][..input];
+    let of_group = |group: usize| &packed[((2 + group) * 4 + 2) * 4 * 2..][..2];
+    assert_eq!(of_group(0), [row[0] as u8, row[1] as u8]);
+    assert_eq!(of_group(1), [row[2] as u8, 0]);
+}

@@ -1,0 +1,157 @@
+//! The passes of a cell: the one place that leads from a cell to its epilogues.
+//!
+//! Whatever has to know them comes through [`visit`]: packing takes the shapes of the panels, the scratch the number of
+//! state buffers, the driver the epilogues. All three see the same types, on whose constants memory safety rests.
+
+use crate::activation::Activation;
+use crate::cell::{Candidate, Cell, CoupledLstm, Gates, Gru, GruCell, Lstm, LstmCell, Rnn, RnnCell};
+use crate::epilogue::{Any, Epilogue, PassShape, Standard};
+
+/// The passes of a step, in their order.
+pub(crate) trait Passes: Copy {
+    /// How each pass lays out its panels.
+    const SHAPES: &'static [PassShape];
+    /// State buffers beside the two of h: an LSTM's c, a GRU's z and r ⊙ h between its passes. The first pass multiplies h
+    /// with R, the second what the first left in the last of these.
+    const STATES: usize;
+
+    /// Hands each pass to the visitor.
+    fn each<V: PassVisitor>(self, visitor: &mut V);
+}
+
+/// What is done for each pass.
+pub(crate) trait PassVisitor {
+    /// Pass `index` of the cell. Implementations are `#[inline(always)]`.
+    fn pass<E: Epilogue>(&mut self, index: usize, epilogue: E);
+}
+
+impl<A: Epilogue> Passes for (A,) {
+    const SHAPES: &'static [PassShape] = &[A::SHAPE];
+    const STATES: usize = A::STATES;
+
+    #[inline(always)]
+    fn each<V: PassVisitor>(self, visitor: &mut V) {
+        visitor.pass(0, self.0);
+    }
+}
+
+impl<A: Epilogue, B: Epilogue> Passes for (A, B) {
+    const SHAPES: &'static [PassShape] = &[A::SHAPE, B::SHAPE];
+    const STATES: usize = if A::STATES > B::STATES { A::STATES } else { B::STATES };
+
+    #[inline(always)]
+    fn each<V: PassVisitor>(self, visitor: &mut V) {
+        visitor.pass(0, self.0);
+        visitor.pass(1, self.1);
+    }
+}
+
+/// What is done with the passes of a cell.
+pub(crate) trait Visitor {
+    /// What comes of it.
+    type Output;
+    /// Takes the passes.
+    fn visit<P: Passes>(self, passes: P) -> Self::Output;
+}
+
+/// Hands the passes of a cell to the visitor. The default activations have epilogues of their own.
+pub(crate) fn visit<V: Visitor>(cell: &Cell, peepholes: bool, visitor: V) -> V::Output {
+    let any = any(cell);
+    let standard = is_standard(cell) && !peepholes;
+    match cell {
+        Cell::Lstm(LstmCell { input_forget: true, .. }) => {
+            visitor.visit((CoupledLstm(Lstm { activations: any, peepholes }),))
+        }
+        Cell::Lstm(_) if standard => visitor.visit((Lstm { activations: Standard, peepholes: false },)),
+        Cell::Lstm(_) => visitor.visit((Lstm { activations: any, peepholes },)),
+        Cell::Gru(GruCell { linear_before_reset: true, .. }) if standard => visitor.visit((Gru(Standard),)),
+        Cell::Gru(GruCell { linear_before_reset: true, .. }) => visitor.visit((Gru(any),)),
+        Cell::Gru(_) if standard => visitor.visit((Gates(Standard), Candidate(Standard))),
+        Cell::Gru(_) => visitor.visit((Gates(any), Candidate(any))),
+        Cell::Rnn(_) if standard => visitor.visit((Rnn(Standard),)),
+        Cell::Rnn(_) => visitor.visit((Rnn(any),)),
+    }
+}
+
+/// The activations of a cell as its epilogues call them.
+fn any(cell: &Cell) -> Any {
+    let [gate, candidate, output] = match *cell {
+        Cell::Lstm(LstmCell { activations, .. }) => activations,
+        Cell::Gru(GruCell { activations: [f, g], .. }) => [f, g, g],
+        Cell::Rnn(RnnCell { activation, .. }) => [activation; 3],
+    };
+    Any { clip: cell.clip(), gate, candidate, output }
+}
+
+/// Whether the activations are ONNX's defaults, and nothing is clipped: what [`Standard`] computes.
+fn is_standard(cell: &Cell) -> bool {
+    use Activation::{Sigmoid, Tanh};
+    let defaults: &[Activation] = match cell {
+        Cell::Lstm(_) => &[Sigmoid, Tanh, Tanh],
+        Cell::Gru(_) => &[Sigmoid, Tanh],
+        Cell::Rnn(_) => &[Tanh],
+    };
+    cell.clip().is_none() && cell.activations() == defaults
+}
+
+/// What is constant for the passes of a cell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Constants {
+    /// [`Passes::SHAPES`]
+    pub(crate) shapes: &'static [PassShape],
+    /// [`Passes::STATES`]
+    pub(crate) states: usize,
+}
+
+impl Constants {
+    /// Those of a cell.
+    pub(crate) fn of(cell: &Cell, peepholes: bool) -> Constants {
+        struct Look;
+        impl Visitor for Look {
+            type Output = Constants;
+
+            fn visit<P: Passes>(self, _: P) -> Constants {
+                Constants { shapes: P::SHAPES, states: P::STATES }
+            }
+        }
+        visit(cell, peepholes, Look)
+    }
+}
+
+impl Cell {
+    /// The gates that a step computes, as ONNX numbers them: all but the forget gate that `input_forget` derives.
+    pub fn computed_gates(&self) -> impl Iterator<Item = usize> {
+        Constants::of(self, false).shapes.iter().flat_map(|pass| pass.gates).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peepholes_and_activations_change_neither_panels_nor_states() {
+        let cells = [Cell::lstm(), Cell::gru(false), Cell::gru(true), Cell::rnn(Activation::Tanh)];
+        for cell in cells {
+            let clipped = match cell {
+                Cell::Lstm(cell) => Cell::Lstm(LstmCell { clip: Some(1.0), ..cell }),
+                Cell::Gru(cell) => Cell::Gru(GruCell { clip: Some(1.0), ..cell }),
+                Cell::Rnn(cell) => Cell::Rnn(RnnCell { clip: Some(1.0), ..cell }),
+            };
+            assert!(is_standard(&cell) && !is_standard(&clipped));
+            let (a, b) = (Constants::of(&cell, false), Constants::of(&clipped, true));
+            assert_eq!((a.shapes, a.states), (b.shapes, b.states), "{cell:?}");
+        }
+    }
+
+    #[test]
+    fn every_gate_is_computed_once_but_for_the_derived_forget_gate() {
+        for cell in [Cell::lstm(), Cell::gru(false), Cell::gru(true), Cell::rnn(Activation::Tanh)] {
+            let mut gates: Vec<usize> = cell.computed_gates().collect();
+            gates.sort_unstable();
+            assert!(gates.into_iter().eq(0..cell.gates()), "{cell:?}");
+        }
+        let coupled = Cell::Lstm(LstmCell { input_forget: true, ..LstmCell::default() });
+        assert!(coupled.computed_gates().eq([0, 1, 3]));
+    }
+}

@@ -1,0 +1,58 @@
+//! Weights, factors and sums of f32: one multiply-add for every k.
+
+use super::ops::{Packing, Product};
+use crate::isa::Isa;
+
+/// The product of f32.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct F32;
+
+/// The rows M of the largest tile, of 4 vectors: its 4·M accumulators, the M broadcasts of a k and one vector of weights
+/// must fit into the registers, `4·M + M + 1 ≤ registers`. 32 registers hold 6 rows, 16 hold 3. More than 6 are not taken:
+/// their accumulators would hide no more latency, and batches split less evenly.
+pub(crate) const fn rows(registers: usize) -> usize {
+    let most = (registers - 1) / 5;
+    if most < 6 { most } else { 6 }
+}
+
+impl Packing for F32 {
+    type Weight = f32;
+    const GROUP: usize = 1;
+
+    fn weight(x: f32) -> f32 {
+        x
+    }
+}
+
+impl<S: Isa> Product<S> for F32 {
+    type Factor = f32;
+    type Sum = f32;
+    type Weights = S::V;
+    type Factors = S::V;
+    type Sums = S::V;
+    const ROWS: usize = rows(S::REGISTERS);
+
+    #[inline(always)]
+    unsafe fn load(s: S, p: *const f32) -> S::V {
+        // SAFETY: the caller promises LANES readable f32.
+        unsafe { s.load(p) }
+    }
+    #[inline(always)]
+    unsafe fn broadcast(s: S, p: *const f32) -> S::V {
+        // SAFETY: the caller promises a readable f32.
+        s.splat(unsafe { *p })
+    }
+    #[inline(always)]
+    fn multiply_accumulate(s: S, factors: S::V, weights: S::V, sums: S::V) -> S::V {
+        s.mul_add(factors, weights, sums)
+    }
+    #[inline(always)]
+    unsafe fn start(s: S, from: *const f32) -> S::V {
+        // SAFETY: the caller promises LANES readable f32.
+        unsafe { s.load(from) }
+    }
+    #[inline(always)]
+    unsafe fn finish(_: S, sums: S::V, _: *const f32) -> S::V {
+        sums
+    }
+}

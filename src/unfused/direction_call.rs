@@ -1,0 +1,115 @@
+//! One direction of a call of an unfused layer: the loops over its steps.
+
+use super::matrices::Matrices;
+use super::number::Number;
+use super::scratch::{Division, UnfusedScratch};
+use crate::error::Error;
+use rnnpack_kernels::gemm::gemm_bt;
+use rnnpack_kernels::{RaggedRows, View, ViewMut};
+use std::ops::Range;
+
+/// One direction of a call.
+pub(super) struct DirectionCall<'a, F> {
+    matrices: &'a Matrices<F>,
+    x: View<'a, F>,
+    reverse: bool,
+    /// The rows of the batch, longest sequence first.
+    rows: RaggedRows<'a>,
+    /// Steps whose input is projected together: a chunk.
+    chunk: usize,
+    /// Of the chunk, `[step and row, I]`.
+    inputs: &'a mut [F],
+    /// Of the chunk, `[step and row, n·H]`.
+    gates: &'a mut [F],
+    /// `[B, H]`
+    h: &'a mut [F],
+    /// `[B, H]`
+    c: &'a mut [F],
+    /// `[B, H]`
+    beside: &'a mut [F],
+}
+
+impl<'a, F: Number> DirectionCall<'a, F> {
+    pub(super) fn new(
+        matrices: &'a Matrices<F>,
+        x: View<'a, F>,
+        reverse: bool,
+        scratch: &'a mut UnfusedScratch<F>,
+        division: Division,
+    ) -> DirectionCall<'a, F> {
+        let (inputs, rest) = scratch.numbers.split_at_mut(division.inputs);
+        let (gates, rest) = rest.split_at_mut(division.gates);
+        let (h, rest) = rest.split_at_mut(division.state);
+        let (c, rest) = rest.split_at_mut(division.state);
+        let beside = &mut rest[..division.state];
+        let (rows, chunk) = (scratch.ragged.rows(), division.steps);
+        DirectionCall { matrices, x, reverse, rows, chunk, inputs, gates, h, c, beside }
+    }
+
+    /// Runs all steps of all rows.
+    pub(super) fn steps(&mut self, mut y: Option<ViewMut<'_, F>>) -> Result<(), Error> {
+        let (hidden, width) = (self.matrices.hidden, self.matrices.width());
+        let longest = self.rows.steps();
+        for first in (0..longest).step_by(self.chunk) {
+            let end = longest.min(first + self.chunk);
+            self.project(first..end)?;
+            let mut base = 0;
+            for step in first..end {
+                let rows = self.rows.running(step);
+                let states = rows * hidden;
+                let gates = &mut self.gates[base * width..][..rows * width];
+                let (h, c) = (&mut self.h[..states], &mut self.c[..states]);
+                self.matrices.step(gates, h, c, &mut self.beside[..states])?;
+                if let Some(y) = &mut y {
+                    for (i, h) in self.h[..states].chunks_exact(hidden).enumerate() {
+                        y.row_mut(self.rows.time(self.reverse, step, i), 0, self.rows.order()[i])
+                            .copy_from_slice(h);
+                    }
+                }
+                base += rows;
+            }
+        }
+        Ok(())
+    }
+
+    /// The projected sums of the gates, of all rows that run in each of the steps.
+    fn project(&mut self, steps: Range<usize>) -> Result<(), Error> {
+        let Matrices { input, w, bias, .. } = self.matrices;
+        let (input, width) = (*input, bias.len());
+        let mut pairs = 0;
+        for step in steps {
+            for i in 0..self.rows.running(step) {
+                let x = self.x.row(self.rows.time(self.reverse, step, i), 0, self.rows.order()[i]);
+                self.inputs[pairs * input..][..input].copy_from_slice(x);
+                self.gates[pairs * width..][..width].copy_from_slice(bias);
+                pairs += 1;
+            }
+        }
+        let (inputs, gates) = (&self.inputs[..pairs * input], &mut self.gates[..pairs * width]);
+        Ok(gemm_bt([pairs, input, width], inputs, w, gates, width)?)
+    }
+
+    /// Takes over the caller's h and c, `[B, H]`; c is empty where the cell has none.
+    pub(super) fn load(&mut self, from: [&[F]; 2]) {
+        let hidden = self.matrices.hidden;
+        for (to, from) in [&mut *self.h, &mut *self.c].into_iter().zip(from) {
+            for (to, &b) in to.chunks_exact_mut(hidden).zip(self.rows.order()) {
+                if let Some(from) = from.chunks_exact(hidden).nth(b) {
+                    to.copy_from_slice(from);
+                }
+            }
+        }
+    }
+
+    /// Hands h and c back.
+    pub(super) fn store(&self, to: [&mut [F]; 2]) {
+        let hidden = self.matrices.hidden;
+        for (from, to) in [&*self.h, &*self.c].into_iter().zip(to) {
+            for (from, &b) in from.chunks_exact(hidden).zip(self.rows.order()) {
+                if let Some(to) = to.chunks_exact_mut(hidden).nth(b) {
+                    to.copy_from_slice(from);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The working memory of unfused layers, and how it is divided.
+
+use super::number::Number;
+use crate::error::Error;
+use crate::shape::Shape;
+use rnnpack_kernels::Ragged;
+
+/// Numbers that a chunk of steps may take, input and projected input together; one step may take more. Large enough for
+/// a product of full speed at any usual size, small enough (4 MiB of f64) to be kept by every stream.
+const CHUNK: usize = 1 << 19;
+
+/// Working memory of [`UnfusedLayer::forward`](crate::UnfusedLayer::forward), for any layer and shape. It grows to the largest call and is then
+/// reused. `matrixmultiply` has memory of its own beside it, at most some MiB, which it takes and gives back in every
+/// product.
+#[derive(Debug, Default)]
+pub struct UnfusedScratch<F> {
+    /// The rows of the batch, longest sequence first.
+    pub(super) ragged: Ragged,
+    /// As [`Division`] says.
+    pub(super) numbers: Vec<F>,
+}
+
+/// How the numbers of the scratch are divided: inputs, gates, and three states (h, c and the one beside).
+#[derive(Clone, Copy)]
+pub(super) struct Division {
+    /// Steps whose input is projected together.
+    pub(super) steps: usize,
+    /// Inputs of a chunk.
+    pub(super) inputs: usize,
+    /// Sums of a chunk.
+    pub(super) gates: usize,
+    /// A state of all rows.
+    pub(super) state: usize,
+    /// All of it.
+    pub(super) total: usize,
+}
+
+impl Division {
+    pub(super) fn new(
+        Shape { input, hidden, .. }: Shape,
+        width: usize,
+        [time, batch]: [usize; 2],
+    ) -> Result<Division, Error> {
+        let sizes = || {
+            let step = input.checked_add(width)?.checked_mul(batch)?;
+            let steps = (CHUNK / step.max(1)).clamp(1, time.max(1));
+            let pairs = steps.checked_mul(batch)?;
+            let (inputs, gates) = (pairs.checked_mul(input)?, pairs.checked_mul(width)?);
+            let state = batch.checked_mul(hidden)?;
+            let total = state.checked_mul(3)?.checked_add(inputs)?.checked_add(gates)?;
+            Some(Division { steps, inputs, gates, state, total })
+        };
+        Ok(sizes().ok_or(rnnpack_kernels::Error::Overflow { what: "scratch" })?)
+    }
+}
+
+impl<F: Number> UnfusedScratch<F> {
+    /// Empty; memory comes with the first call.
+    pub fn new() -> UnfusedScratch<F> {
+        UnfusedScratch::default()
+    }
+
+    /// Makes room for a call, and sorts its rows.
+    pub(super) fn prepare(
+        &mut self,
+        [time, batch]: [usize; 2],
+        lens: Option<&[i32]>,
+        division: Division,
+    ) -> Result<(), Error> {
+        let memory = |_| rnnpack_kernels::Error::Memory { what: "scratch", floats: division.total };
+        let more = division.total.saturating_sub(self.numbers.len());
+        self.numbers.try_reserve_exact(more).map_err(memory)?;
+        // What an earlier call left is overwritten before it is read.
+        self.numbers.resize(self.numbers.len() + more, F::default());
+        Ok(self.ragged.sort(time, batch, lens)?)
+    }
+}
