@@ -89,7 +89,7 @@ fn a_stack_of_a_state_dict_is_the_stack_of_its_layers() {
 }
 
 fn words(result: Result<Stack, Error>) -> String {
-    result.err().expect("a refusal").to_string()
+    result.expect_err("a refusal").to_string()
 }
 
 /// What two bidirectional layers say to a `state_dict` that was changed.

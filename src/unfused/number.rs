@@ -2,18 +2,10 @@
 
 use rnnpack_kernels::gemm::GemmElement;
 
-/// What an unfused layer computes with: f32 or f64. Cell functions are computed in f64 and rounded.
-///
-/// The trait is sealed: nothing else implements it.
-pub trait Number: GemmElement + Into<f64> + sealed::Number {
+/// What an unfused layer computes with: f32 or f64. Cell functions are computed in f64 and rounded. Nothing else implements it.
+pub trait Number: GemmElement + Into<f64> {
     /// The number nearest to `x`.
     fn rounded(x: f64) -> Self;
-}
-
-mod sealed {
-    pub trait Number {}
-    impl Number for f32 {}
-    impl Number for f64 {}
 }
 
 impl Number for f32 {
