@@ -1,3 +1,5 @@
+//! Forward calls and steps of a stream.
+
 use crate::lent::{self, Lent};
 use crate::state::{Memory, parts, read_into, write_from};
 use crate::{Failure, LayerHandle, RNNPACK_SHAPE, StateHandle, Status, status};

@@ -1,3 +1,5 @@
+//! The instruction sets.
+
 use crate::{Failure, Status, lent, status};
 use rnnpack::{Planner, Variant};
 use std::ffi::{CStr, c_char};

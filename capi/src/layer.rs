@@ -1,3 +1,5 @@
+//! Layers from weights.
+
 use crate::lent::{self, Lent};
 use crate::{Failure, RNNPACK_ARGUMENT, Status, isa, status};
 use rnnpack::{Direction, GateOrder, Layer, LayerTensors, LayerWeights, Shape};

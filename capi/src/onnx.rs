@@ -1,3 +1,5 @@
+//! Layers of an ONNX file.
+
 use crate::layer::{DIRECTIONS, OPS, constant};
 use crate::lent::{self, Lent};
 use crate::{Failure, LayerHandle, RNNPACK_NOT_FOUND, RNNPACK_ONNX, Status, status};

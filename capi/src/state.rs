@@ -1,3 +1,5 @@
+//! States of streams.
+
 use crate::lent::{self, Lent};
 use crate::{Failure, LayerHandle, RNNPACK_BUSY, RNNPACK_MEMORY, RNNPACK_SHAPE, Status, status};
 use rnnpack::{Direction, Error, KernelError, Scratch, State};

@@ -1,3 +1,5 @@
+//! Statuses, and the message of the last failed call.
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::Cell;

@@ -2,11 +2,8 @@
 //! analysed and its nodes become nodes of the graph around it; with another, both branches are optimized and
 //! planned once.
 
-use crate::body::{
-    Body, BodyMemory, NO_CONDITION, changing, closed, condition, may_be_condition, outside_symbols,
-    typed_body,
-};
-use crate::kept::Kept;
+use crate::body::{Body, NO_CONDITION, changing, closed, may_be_condition, outside_symbols, typed_body};
+use crate::choice_op::{Choice, taken};
 use crate::reader::{NodeReader, bad_input, refuse};
 use rnnpack_onnx::Error as OnnxError;
 use std::collections::HashSet;
@@ -76,14 +73,6 @@ pub(crate) fn build(
     let branches = [branch(BRANCHES[0])?, branch(BRANCHES[1])?];
     let outputs = node.output.iter().filter(|o| !o.is_empty()).cloned().collect();
     Ok((Box::new(If { node: node.name.clone(), outputs, branches, seen: None }), used))
-}
-
-/// Which of the branches a condition takes.
-fn taken(node: &str, value: &Tensor) -> TractResult<usize> {
-    match condition(value) {
-        Some(value) => Ok(usize::from(!value)),
-        None => Err(bad_input(node, "cond", NO_CONDITION)),
-    }
 }
 
 /// What holds for a value that is one or the other: an extent that differs, or mentions symbols that are not
@@ -306,85 +295,6 @@ impl InferenceOp for If {
             facts: outputs.collect::<TractResult<_>>()?,
         };
         target.wire_node(&node.name, op, &wires)
-    }
-
-    as_op!();
-}
-
-/// An `If` whose condition is known only when the model runs: the branches for true and for false.
-#[derive(Debug, Clone)]
-pub(crate) struct Choice {
-    node: String,
-    branches: [Body; 2],
-    /// Which input of the node each input of the branch is.
-    inputs: [Vec<usize>; 2],
-    facts: TVec<TypedFact>,
-}
-
-impl PartialEq for Choice {
-    fn eq(&self, _: &Self) -> bool {
-        false
-    }
-}
-
-impl Eq for Choice {}
-
-impl Op for Choice {
-    fn name(&self) -> StaticName {
-        "IfThenElse".into()
-    }
-
-    fn mints_runtime_symbols(&self) -> bool {
-        true
-    }
-
-    fn required_bound_symbols(&self, _: &[&TypedFact]) -> TVec<Symbol> {
-        self.branches.iter().flat_map(Body::symbols).collect()
-    }
-
-    op_as_typed_op!();
-}
-
-impl EvalOp for Choice {
-    not_out_of_plan!();
-
-    fn state(&self, _: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
-        Kept::state(ChoiceMemory::default())
-    }
-}
-
-/// What an `If` keeps from one call to the next.
-#[derive(Debug, Clone, Default)]
-struct ChoiceMemory([BodyMemory; 2]);
-
-impl OpState for ChoiceMemory {
-    fn eval(&mut self, ctx: &EvalContext, op: &dyn Op, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let op = op.downcast_ref::<Choice>().context("memory of another operator")?;
-        let taken = taken(&op.node, &inputs[0])?;
-        let feeds = op.inputs[taken].iter().map(|&i| inputs[i].clone()).collect();
-        self.0[taken].run(&op.branches[taken], ctx, feeds)
-    }
-
-    fn reset_lanes(&mut self, _: &[LaneId]) -> TractResult<()> {
-        Ok(())
-    }
-}
-
-impl TypedOp for Choice {
-    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(self.facts.clone())
-    }
-
-    fn codegen(&self, model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
-        let facts = model.node_input_facts(node.id)?;
-        let mut op = self.clone();
-        for (branch, inputs) in op.branches.iter_mut().zip(&mut op.inputs) {
-            let values: Vec<_> = inputs.iter().map(|&i| facts[i].konst.clone()).collect();
-            let Some((body, left)) = branch.plan(&values)? else { return Ok(None) };
-            *branch = body;
-            *inputs = left.into_iter().map(|i| inputs[i]).collect();
-        }
-        TypedModelPatch::replace_single_op(model, node, &node.inputs, op).map(Some)
     }
 
     as_op!();

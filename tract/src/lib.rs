@@ -11,6 +11,7 @@
 
 mod bf16;
 mod body;
+mod choice_op;
 mod comparison;
 mod convert;
 mod error;
@@ -21,6 +22,7 @@ mod layer;
 mod loaded;
 mod loader;
 mod loop_form;
+mod loop_infer;
 mod loop_op;
 mod memory;
 mod messages;

@@ -39,5 +39,6 @@ fn a_file_is_decoded_once() {
     let file = lstm(512);
     let (_, [total, most, _]) = loading(&file);
     println!("{total:.2} bytes are allocated per byte of the file, {most:.2} at once");
-    assert!(total < 8.0 && most < 5.0, "{total:.2} {most:.2}");
+    // Decoding again would take one more.
+    assert!(total < 6.5 && most < 3.0, "{total:.2} {most:.2}");
 }
