@@ -1,5 +1,6 @@
-//! Calls whose passes are shared out by panels, and calls whose gates are kept.
+//! Calls whose rows lie anywhere, whose passes are shared out by panels, or whose gates are kept.
 
+mod addresses;
 mod gates;
 mod ranges;
 
