@@ -6,7 +6,7 @@ use crate::epilogue::{Epilogue, Keep};
 use crate::isa::Isa;
 use crate::operands::{Operands, Share, Span, Step, TILE_SUMS, width};
 use crate::product::Product;
-use crate::tile::{Prefetch, Strip, Tile, Vectors, strips, sums, tiles};
+use crate::tile::{Prefetch, Strip, Tile, Vectors, each, strips, sums, tiles};
 use core::ops::Range;
 
 /// Evaluates a call of a tile function with the rows M, the panels Q and the pass's vectors N as constants, where the ISA
@@ -102,7 +102,7 @@ unsafe fn project_strip<S: Isa, P: Product<S>, const M: usize, const Q: usize, c
         move || {
             let panel = o.pairs * N * S::LANES;
             for rows in o.x[strip.first..][..strip.tiles * M].chunks_exact(M) {
-                tile.a = core::array::from_fn(|m| rows[m].0);
+                tile.a = each(rows[0].0, |m| rows[m].0);
                 // SAFETY: the caller's promise.
                 unsafe { store(s, sums::<S, P, M, Q, N>(s, &tile), to, panel) }
                 tile.prefetch = tile.prefetch.after(tile.depth);

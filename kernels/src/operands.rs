@@ -4,8 +4,9 @@ use crate::epilogue::{Epilogue, Lanes, PassShape, Place};
 use crate::isa::Isa;
 use crate::product::Product;
 use crate::rows::{Factors, Rows};
-use crate::tile::{Prefetch, Tile};
+use crate::tile::{Prefetch, Tile, each};
 use core::ops::Range;
+use core::ptr::null;
 
 /// f32 that the sums of a tile take at most, in two halves: 6 rows or 2 panels of 4 vectors of 16 lanes.
 pub(crate) const TILE_SUMS: usize = 2 * 6 * 4 * 16;
@@ -116,11 +117,11 @@ impl<W, F> Operands<'_, W, F> {
         let vectors = E::SHAPE.vectors();
         let bias = |q| self.bias.wrapping_add((panel + q) * vectors * S::LANES);
         Tile {
-            starts: core::array::from_fn(bias),
-            lasts: core::array::from_fn(|q| bias(q).wrapping_add((vectors - 1) * S::LANES)),
+            starts: each(null(), bias),
+            lasts: each(null(), |q| bias(q).wrapping_add((vectors - 1) * S::LANES)),
             rows: [0, 0],
-            a: [core::ptr::null(); M],
-            w: core::array::from_fn(|q| self.w_panel::<S, P>(E::SHAPE, panel + q)),
+            a: [null(); M],
+            w: each(null(), |q| self.w_panel::<S, P>(E::SHAPE, panel + q)),
             depth: P::groups(self.input),
             prefetch,
         }
@@ -147,11 +148,11 @@ impl<W, F> Operands<'_, W, F> {
             false => parked(q).wrapping_add(row - S::LANES),
         };
         Tile {
-            starts: core::array::from_fn(parked),
-            lasts: core::array::from_fn(last),
+            starts: each(null(), parked),
+            lasts: each(null(), last),
             rows: [row, if E::SHAPE.separate_recurrent_bias { 0 } else { row }],
-            a: core::array::from_fn(|m| self.factors.wrapping_add((span.row + m) * self.factor_row)),
-            w: core::array::from_fn(|q| self.r_panel::<S, P>(E::SHAPE, span.panel + q)),
+            a: each(null(), |m| self.factors.wrapping_add((span.row + m) * self.factor_row)),
+            w: each(null(), |q| self.r_panel::<S, P>(E::SHAPE, span.panel + q)),
             depth: P::groups(self.recurrent),
             prefetch,
         }

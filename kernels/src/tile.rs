@@ -134,7 +134,7 @@ unsafe fn accumulate<S: Isa, P: Product<S>, const M: usize, const Q: usize, cons
 ) -> Vectors<P::Sums, M, Q, N> {
     // Pointers that the compiler knows nothing of: it would compute them from each other at every k. One by one: it moves an
     // array in larger pieces than it was written in, and such a load waits until the tile before is done and stored.
-    let a = if M > 1 { a.map(core::hint::black_box) } else { a };
+    let a = if M > 1 { each(a[0], |m| core::hint::black_box(a[m])) } else { a };
     // Tiles of several rows are bound by the multiply-adds, whose ports the loop's own instructions take slots of:
     // they do four k a turn. One row is bound by its loads.
     let unroll = if M > 1 { 4 } else { 1 };
@@ -169,10 +169,12 @@ unsafe fn multiply_accumulate<S: Isa, P: Product<S>, const M: usize, const Q: us
     k: usize,
 ) -> Vectors<P::Sums, M, Q, N> {
     // Rows outside, weights inside: the broadcasts of all rows and one weight vector fit beside the accumulators.
-    // SAFETY: within what the caller promises for each row.
-    let a = a.map(
+    // SAFETY: within what the caller promises for each row, here and below.
+    let first = unsafe { P::broadcast(s, a[0].add(k * P::GROUP)) };
+    let a: [P::Factors; M] = each(
+        first,
         #[inline(always)]
-        |a| unsafe { P::broadcast(s, a.add(k * P::GROUP)) },
+        |m| unsafe { P::broadcast(s, a[m].add(k * P::GROUP)) },
     );
     for (q, &w) in w.iter().enumerate() {
         for n in 0..N {
@@ -184,6 +186,19 @@ unsafe fn multiply_accumulate<S: Isa, P: Product<S>, const M: usize, const Q: us
         }
     }
     acc
+}
+
+/// An array of what `of` returns for each index; `fill` is any value. It is `core::array::from_fn` for tiles: those have
+/// hundreds of such arrays, and from_fn would be compiled as four functions for each.
+#[inline(always)]
+pub(crate) fn each<T: Copy, const N: usize>(fill: T, of: impl Fn(usize) -> T) -> [T; N] {
+    let mut all = [fill; N];
+    let mut i = 0;
+    while i < N {
+        all[i] = of(i);
+        i += 1;
+    }
+    all
 }
 
 /// Tiles of one height that follow each other.
