@@ -169,18 +169,17 @@ unsafe fn multiply_accumulate<S: Isa, P: Product<S>, const M: usize, const Q: us
     k: usize,
 ) -> Vectors<P::Sums, M, Q, N> {
     // Rows outside, weights inside: the broadcasts of all rows and one weight vector fit beside the accumulators.
-    // SAFETY: within what the caller promises for each row, here and below.
-    let first = unsafe { P::broadcast(s, a[0].add(k * P::GROUP)) };
-    let a: [P::Factors; M] = each(
-        first,
-        #[inline(always)]
-        |m| unsafe { P::broadcast(s, a[m].add(k * P::GROUP)) },
-    );
+    // SAFETY: within what the caller promises for each row.
+    let mut factors = [unsafe { P::broadcast(s, a[0].add(k * P::GROUP)) }; M];
+    for m in 1..M {
+        // SAFETY: as above.
+        factors[m] = unsafe { P::broadcast(s, a[m].add(k * P::GROUP)) };
+    }
     for (q, &w) in w.iter().enumerate() {
         for n in 0..N {
             // SAFETY: within what the caller promises for w[q].
             let w = unsafe { P::load(s, w.add((k * N + n) * S::LANES * P::GROUP)) };
-            for (acc, &a) in acc.iter_mut().zip(&a) {
+            for (acc, &a) in acc.iter_mut().zip(&factors) {
                 acc[q][n] = P::multiply_accumulate(s, a, w, acc[q][n]);
             }
         }
