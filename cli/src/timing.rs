@@ -85,8 +85,8 @@ impl Times {
     }
 }
 
-/// Lets the sides take turns for `seconds`, with the probes of the limits between them. `progress` is told the part that
-/// is done, and whose turn it is.
+/// Lets the sides take turns for `seconds`, with the probes of the limits between them. `progress` is told the part
+/// that is done, and whose turn it is.
 ///
 /// # Errors
 /// What a side's call says.

@@ -5,15 +5,15 @@ use crate::operator::RecurrentOp;
 use rnnpack::{Activation, Cell, GruCell, LstmCell, RnnCell};
 use std::slice;
 
-/// The attributes of a recurrent operator that say what a step computes. By default all are absent; then the defaults of
-/// the standard apply.
+/// The attributes of a recurrent operator that say what a step computes. By default all are absent; then the defaults
+/// of the standard apply.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CellAttributes<'a> {
-    /// The names of the activation functions: those of the first direction's gates, then those of the second direction's.
-    /// Upper and lower case are equal.
+    /// The names of the activation functions: those of the first direction's gates, then those of the second
+    /// direction's. Upper and lower case are equal.
     pub activations: Option<&'a [&'a str]>,
-    /// The first parameters (alpha), one for each function that has one, in the order of the functions. If there are too
-    /// few, the remaining functions keep their defaults.
+    /// The first parameters (alpha), one for each function that has one, in the order of the functions. If there are
+    /// too few, the remaining functions keep their defaults.
     pub activation_alpha: &'a [f32],
     /// The second parameters (beta), in the same way.
     pub activation_beta: &'a [f32],
@@ -29,8 +29,8 @@ impl CellAttributes<'_> {
     /// The cells, one for each of `directions` directions.
     ///
     /// # Errors
-    /// [`BadAttribute`] if the number of functions is wrong, a function is unknown, a parameter is missing, left over or not
-    /// finite, a clip threshold is not positive and finite, or `op` does not have an attribute that is set.
+    /// [`BadAttribute`] if the number of functions is wrong, a function is unknown, a parameter is missing, left over
+    /// or not finite, a clip threshold is not positive and finite, or `op` does not have an attribute that is set.
     pub fn cells(&self, op: RecurrentOp, directions: usize) -> Result<Vec<Cell>, BadAttribute> {
         let functions = self.functions(op, directions)?;
         let Self { input_forget, linear_before_reset, .. } = *self;
@@ -138,7 +138,8 @@ impl<'n> Parameters<'n> {
         }
     }
 
-    /// The next value for a function. `default` is the default of the function's parameter, `None` if it has no parameter.
+    /// The next value for a function. `default` is the default of the function's parameter, `None` if it has no
+    /// parameter.
     fn next(&mut self, default: Option<f32>) -> Option<f32> {
         default.and_then(|_| self.left.next().copied())
     }

@@ -50,8 +50,8 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// [`TensorMismatch`] if the element types or the dimensions differ, or if an element is NaN or infinite and the other
-    /// tensor does not have the same value there.
+    /// [`TensorMismatch`] if the element types or the dimensions differ, or if an element is NaN or infinite and the
+    /// other tensor does not have the same value there.
     pub fn difference(&self, expected: &Tensor) -> Result<Difference, TensorMismatch> {
         if self.dtype() != expected.dtype() {
             return Err(TensorMismatch::DType { got: self.dtype(), expected: expected.dtype() });

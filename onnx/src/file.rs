@@ -10,8 +10,8 @@ use std::path::Path;
 
 /// The recurrent nodes of an ONNX file, with their weights.
 ///
-/// A node that cannot be packed is listed too; [`NodeDescription::refusal`](crate::NodeDescription::refusal) says why it
-/// cannot. Weights may be stored tensors. They may also be computed from stored tensors by `Constant`, `Identity`,
+/// A node that cannot be packed is listed too; [`NodeDescription::refusal`](crate::NodeDescription::refusal) says why
+/// it cannot. Weights may be stored tensors. They may also be computed from stored tensors by `Constant`, `Identity`,
 /// `Unsqueeze`, `Squeeze`, `Concat`, `Slice`, `Transpose` and `Reshape`. If weights are inputs of the model,
 /// [`File::parse_with`] takes their values. Memory stays within a fixed multiple of the bytes given.
 #[derive(Debug, Clone)]
@@ -42,8 +42,8 @@ impl File {
         File::parse_with(bytes, &[])
     }
 
-    /// Like [`File::parse`], but gives values to some inputs of the model: `bindings` has their names and values. Use it
-    /// for files that take the weights of a layer as inputs.
+    /// Like [`File::parse`], but gives values to some inputs of the model: `bindings` has their names and values. Use
+    /// it for files that take the weights of a layer as inputs.
     ///
     /// # Errors
     /// As [`File::parse`], and [`Error::Value`] for a name that is not an input of the model or is bound twice.
@@ -51,8 +51,8 @@ impl File {
         Ok(File { nodes: nodes_of(&proto::decode(bytes)?, bindings)? })
     }
 
-    /// The recurrent nodes. Those of the main graph come first. Those of the graphs inside nodes follow: the branches of an
-    /// `If`, the bodies of a `Loop` or a `Scan`.
+    /// The recurrent nodes. Those of the main graph come first. Those of the graphs inside nodes follow: the branches
+    /// of an `If`, the bodies of a `Loop` or a `Scan`.
     pub fn nodes(&self) -> &[RecurrentNode] {
         &self.nodes
     }

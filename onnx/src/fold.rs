@@ -65,8 +65,8 @@ fn wrong(reason: String) -> NotConstant {
 }
 
 impl<'b> Folder<'b> {
-    /// A folder for a model of `opset` whose file has `file_bytes` bytes. All results together stay below a fixed multiple
-    /// of the sizes of the file and the bindings.
+    /// A folder for a model of `opset` whose file has `file_bytes` bytes. All results together stay below a fixed
+    /// multiple of the sizes of the file and the bindings.
     pub(crate) fn new(opset: i64, file_bytes: usize, bindings: &'b [(&'b str, &'b Tensor)]) -> Self {
         let bound: usize = bindings.iter().map(|(_, t)| t.data().bytes()).sum();
         let budget = file_bytes.saturating_add(bound).saturating_mul(16).saturating_add(1 << 16);
@@ -172,8 +172,8 @@ impl<'b> Folder<'b> {
     }
 }
 
-/// The message for `name`, which `node` computes, if its value is not known for `reason`. For a long chain of operators,
-/// the message names only the last ones.
+/// The message for `name`, which `node` computes, if its value is not known for `reason`. For a long chain of
+/// operators, the message names only the last ones.
 fn computed_by(name: &str, node: &proto::Node, reason: &str) -> String {
     const LONGEST: usize = 512;
     match reason.len() < LONGEST {

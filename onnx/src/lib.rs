@@ -15,8 +15,8 @@
 //!
 //! `LSTM`, `GRU` and `RNN` of operator sets 1 to 28 are computed as the ONNX standard says, with all their attributes,
 //! inputs and outputs, in f32, f64, f16 and bf16. Anything else is refused with an [`Error`]. It names the node, the
-//! attribute, input or tensor, and its value. Nothing is ignored. `docs/onnx.md` in the repository lists what is computed
-//! and what is refused.
+//! attribute, input or tensor, and its value. Nothing is ignored. `docs/onnx.md` in the repository lists what is
+//! computed and what is refused.
 //!
 //! # For runtimes
 //!

@@ -14,8 +14,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NodeDescription {
-    /// The node's name, unique among the recurrent nodes. A node without a name gets its operator and its index among the
-    /// recurrent nodes (`LSTM_3`). If two nodes have the same name, the second gets a number (`lstm#2`).
+    /// The node's name, unique among the recurrent nodes. A node without a name gets its operator and its index among
+    /// the recurrent nodes (`LSTM_3`). If two nodes have the same name, the second gets a number (`lstm#2`).
     pub name: String,
     /// The operator.
     pub op: RecurrentOp,
@@ -41,8 +41,8 @@ pub struct NodeDescription {
     pub batch: Extent,
     /// All attributes, as the file has them.
     pub attributes: Vec<(String, AttributeValue)>,
-    /// The inputs that are present, by their names in the standard. A layer packed from the node holds only the weights.
-    /// Initial states and `sequence_lens` are given to it when it runs, even if the file stores them.
+    /// The inputs that are present, by their names in the standard. A layer packed from the node holds only the
+    /// weights. Initial states and `sequence_lens` are given to it when it runs, even if the file stores them.
     pub inputs: Vec<&'static str>,
     /// The outputs that are present, by their names in the standard.
     pub outputs: Vec<&'static str>,
@@ -59,8 +59,8 @@ impl NodeDescription {
         self.refusal.as_ref()
     }
 
-    /// Whether the node is refused only because some weights are not constants of the file. They are inputs of a graph, or
-    /// are computed in a way that is not folded. A runtime knows them when the node runs.
+    /// Whether the node is refused only because some weights are not constants of the file. They are inputs of a graph,
+    /// or are computed in a way that is not folded. A runtime knows them when the node runs.
     pub fn awaits_weights(&self) -> bool {
         self.awaits_weights
     }

@@ -1,7 +1,7 @@
 //! The messages of `onnx.proto` that recurrent nodes and a runtime need, with the field numbers of the ONNX standard.
 //!
-//! `prost` protects against hostile bytes: it bounds the nesting depth, checks wire types and UTF-8, and merges repeated
-//! message fields. Decoding takes memory in proportion to the bytes given.
+//! `prost` protects against hostile bytes: it bounds the nesting depth, checks wire types and UTF-8, and merges
+//! repeated message fields. Decoding takes memory in proportion to the bytes given.
 
 use crate::error::Error;
 use prost::Message;

@@ -29,7 +29,8 @@ pub(crate) struct Scope<'m> {
 }
 
 impl<'m> Scope<'m> {
-    /// Indexes `graph`. Refuses what ONNX forbids: empty names, names given twice, and names that a graph around it has.
+    /// Indexes `graph`. Refuses what ONNX forbids: empty names, names given twice, and names that a graph around it
+    /// has.
     pub(crate) fn new(
         graph: &'m proto::Graph,
         path: String,

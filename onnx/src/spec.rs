@@ -32,8 +32,8 @@ impl NodeSpec {
     /// Reads a node of operator set `opset`. Errors call it `name`.
     ///
     /// # Errors
-    /// [`Error::Node`], [`Error::Opset`], [`Error::Attribute`] or [`Error::Input`] for anything that the standard does not
-    /// have.
+    /// [`Error::Node`], [`Error::Opset`], [`Error::Attribute`] or [`Error::Input`] for anything that the standard does
+    /// not have.
     pub fn read(node: &proto::Node, name: &str, op: RecurrentOp, opset: i64) -> Result<NodeSpec, Error> {
         let reader = Reader { node, name, op, opset };
         let (settings, attributes) = reader.settings()?;
@@ -68,7 +68,8 @@ pub(crate) struct Reader<'n> {
 }
 
 impl<'n> Reader<'n> {
-    /// Checks the operator's version and its numbers of inputs and outputs, and reads direction, layout and hidden size.
+    /// Checks the operator's version and its numbers of inputs and outputs, and reads direction, layout and hidden
+    /// size.
     pub(crate) fn settings(&self) -> Result<(ShapeAttributes, Attributes<'n>), Error> {
         self.check_operator()?;
         let read = || -> Result<_, BadAttribute> {

@@ -4,8 +4,8 @@ use crate::brief::List;
 use half::{bf16, f16};
 use std::fmt;
 
-/// Declares each element type once: the variant, its Rust type, its number in `TensorProto.DataType` and its name in the
-/// ONNX standard.
+/// Declares each element type once: the variant, its Rust type, its number in `TensorProto.DataType` and its name in
+/// the ONNX standard.
 macro_rules! element_types {
     ($($variant:ident($ty:ty) = $number:literal, $name:literal;)*) => {
         /// The element type of a [`Tensor`].
@@ -237,8 +237,8 @@ impl Tensor {
         Some(Tensor { dims: self.dims.clone(), data: TensorData::F32(values) })
     }
 
-    /// Rounds a tensor of f32 to `dtype` (f16, bf16 or f32), to nearest, ties to even. `None` if this tensor is not f32, or
-    /// if `dtype` is another type.
+    /// Rounds a tensor of f32 to `dtype` (f16, bf16 or f32), to nearest, ties to even. `None` if this tensor is not
+    /// f32, or if `dtype` is another type.
     ///
     /// ```
     /// use rnnpack_onnx::{DType, Tensor};

@@ -73,8 +73,8 @@ impl NodeWeights {
     /// Checks the weights `W`, `R`, `B` and `P` of a node, in this order. `B` and `P` may be absent.
     ///
     /// # Errors
-    /// [`Error::Input`] if an element type is not one of the operator's or differs from W's, if dimensions do not agree, or
-    /// if an element is NaN or infinite. [`Error::Attribute`] if `hidden_size` differs from R's.
+    /// [`Error::Input`] if an element type is not one of the operator's or differs from W's, if dimensions do not
+    /// agree, or if an element is NaN or infinite. [`Error::Attribute`] if `hidden_size` differs from R's.
     pub fn new(spec: &NodeSpec, tensors: [Option<Arc<Tensor>>; 4]) -> Result<NodeWeights, Error> {
         let weights = tensors.map(|tensor| tensor.map(Weight::new));
         NodeWeights::of(spec, weights.each_ref().map(Option::as_ref))

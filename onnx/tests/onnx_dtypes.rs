@@ -218,7 +218,8 @@ fn half_precision_is_widened_exactly_and_rounded_to_nearest_even() {
                 None => assert!(found.is_nan()),
             }
         }
-        // Between neighbours, up to the largest number: the middle rounds to the even one, other values to the nearer one.
+        // Between neighbours, up to the largest number: the middle rounds to the even one, other values to the nearer
+        // one.
         let last = (0x7fff >> fraction_bits << fraction_bits) - 1;
         let mut between = Vec::new();
         let mut expected = Vec::new();

@@ -1,5 +1,5 @@
-//! Tests the importer against the tables of `docs/onnx.md`: nodes listed as computed are packed, nodes listed as refused
-//! are refused by name, and the tables miss nothing of the standard.
+//! Tests the importer against the tables of `docs/onnx.md`: nodes listed as computed are packed, nodes listed as
+//! refused are refused by name, and the tables miss nothing of the standard.
 
 use rnnpack::{Activation, Cell, Layout};
 use rnnpack_dev::onnx::recurrent_nodes;

@@ -5,8 +5,8 @@
 //! cargo run --release -p rnnpack-tract --example streaming_vad -- speech.wav
 //! ```
 //!
-//! Audio is 16 kHz, mono, 16-bit PCM. Without a file it is generated: silence, noise, a tone, and a synthetic voice. A second
-//! argument is another path of `silero_vad.onnx`.
+//! Audio is 16 kHz, mono, 16-bit PCM. Without a file it is generated: silence, noise, a tone, and a synthetic voice. A
+//! second argument is another path of `silero_vad.onnx`.
 
 use anyhow::{Context, Result, bail, ensure};
 use rnnpack_onnx::Tensor;
@@ -28,8 +28,8 @@ fn main() -> Result<()> {
         Some(path) => read_wav(path).with_context(|| format!("cannot use {path}"))?,
         None => generate(),
     };
-    // The rate is an input of the model. Bound to a number, it is a constant: the `If` nodes that ask for it are decided
-    // now, and the weights of the branch that is taken are packed.
+    // The rate is an input of the model. Bound to a number, it is a constant: the `If` nodes that ask for it are
+    // decided now, and the weights of the branch that is taken are packed.
     let model = Loader::new()
         .bind("sr", Tensor::scalar(RATE as i64))
         .shape("input", &[1, CONTEXT + CHUNK])

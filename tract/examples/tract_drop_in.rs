@@ -11,9 +11,9 @@
 //! +    let model = onnx.model_for_path(path)?;
 //! ```
 //!
-//! and `rnnpack = { version = "0.1", features = ["tract"] }` beside `tract-onnx = "=0.23.9"` among its dependencies. All
-//! else stays. Here both run side by side on a graph of Silero's voice activity detector that takes a sequence of chunks
-//! of audio. Another file of that graph may be given behind `--`.
+//! and `rnnpack = { version = "0.1", features = ["tract"] }` beside `tract-onnx = "=0.23.9"` among its dependencies.
+//! All else stays. Here both run side by side on a graph of Silero's voice activity detector that takes a sequence of
+//! chunks of audio. Another file of that graph may be given behind `--`.
 
 use anyhow::{Context, Result, ensure};
 use rnnpack::compare::difference;

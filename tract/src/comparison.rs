@@ -1,6 +1,6 @@
-//! ONNX `Equal`, `Greater`, `Less` and their like. tract compares the expressions of dimensions when the model is loaded,
-//! where `B` and 1 are different, and so calls them for good; and what it derives from a comparison of the elements of
-//! a `Range` loses their number, and is another comparison where it is `Greater`.
+//! ONNX `Equal`, `Greater`, `Less` and their like. tract compares the expressions of dimensions when the model is
+//! loaded, where `B` and 1 are different, and so calls them for good; and what it derives from a comparison of the
+//! elements of a `Range` loses their number, and is another comparison where it is `Greater`.
 
 use tract_onnx::Onnx;
 use tract_onnx::tract_core::broadcast::multi_broadcast;

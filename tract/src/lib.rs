@@ -5,8 +5,8 @@
 //! | load, run and stream a model | [`Loader`], [`Model`], [`Stream`] |
 //! | put the recurrent nodes of a program's own tract on rnnpack | [`register`] |
 //!
-//! What is not computed as the ONNX standard says is refused with an [`Error`] that names the node and the attribute, input
-//! or tensor; nothing is ignored. `docs/onnx.md` in the repository has the table.
+//! What is not computed as the ONNX standard says is refused with an [`Error`] that names the node and the attribute,
+//! input or tensor; nothing is ignored. `docs/onnx.md` in the repository has the table.
 #![forbid(unsafe_code)]
 
 mod bf16;

@@ -121,8 +121,8 @@ impl Loader {
         Error::caught("load", || self.plan(model, nodes, &bf16))
     }
 
-    /// Refuses a recurrent node that is wrong or would be computed wrongly. Weights that are no constants yet may become
-    /// so by tract's constant propagation, and are else packed when the node runs.
+    /// Refuses a recurrent node that is wrong or would be computed wrongly. Weights that are no constants yet may
+    /// become so by tract's constant propagation, and are else packed when the node runs.
     fn check_node(&self, node: &NodeDescription) -> Result<(), OnnxError> {
         if self.kernels == Kernels::Tract {
             own_operator::check_right(node)?;

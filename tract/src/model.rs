@@ -16,9 +16,9 @@ use std::sync::Arc;
 /// Weights that are known when the model is loaded are packed then. Others are packed when the node runs, and a
 /// [`Stream`] packs them again only when their bits change.
 ///
-/// Values of bfloat16 may be moved about (`Identity`, `Reshape`, `Transpose`, `Squeeze`, `Unsqueeze`, `Flatten`, `Slice`,
-/// `Split`, `Concat`, `Gather`, `Expand`, `Tile`, `Where` and their like), cast, and computed by recurrent nodes; another
-/// operator that takes one is refused.
+/// Values of bfloat16 may be moved about (`Identity`, `Reshape`, `Transpose`, `Squeeze`, `Unsqueeze`, `Flatten`,
+/// `Slice`, `Split`, `Concat`, `Gather`, `Expand`, `Tile`, `Where` and their like), cast, and computed by recurrent
+/// nodes; another operator that takes one is refused.
 ///
 /// ```no_run
 /// use rnnpack_tract::{Model, Tensor};
@@ -59,8 +59,8 @@ impl Model {
         &self.0.outputs
     }
 
-    /// What the file says about its recurrent nodes, also about those of branches that are never taken. Their weights were
-    /// packed, and are not kept beside that.
+    /// What the file says about its recurrent nodes, also about those of branches that are never taken. Their weights
+    /// were packed, and are not kept beside that.
     pub fn recurrent_nodes(&self) -> &[NodeDescription] {
         &self.0.nodes
     }

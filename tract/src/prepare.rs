@@ -14,14 +14,14 @@ const MAX_DIM_PARAM: (usize, usize) = (128, 8);
 /// How deep `Loop` and `Scan` nodes may be nested.
 const MAX_NESTED_LOOPS: usize = 4;
 
-/// Checks what tract does not survive: a permutation that is none, values that are no tensors, expressions of dimensions
-/// and nested loops that it takes too long for.
+/// Checks what tract does not survive: a permutation that is none, values that are no tensors, expressions of
+/// dimensions and nested loops that it takes too long for.
 pub(crate) fn screen(graph: &proto::Graph) -> Result<(), OnnxError> {
     check_graph(graph, 0)
 }
 
-/// Checks a graph inside of `around` loops, whose number is bounded: each is analysed several times in every analysis of
-/// the next.
+/// Checks a graph inside of `around` loops, whose number is bounded: each is analysed several times in every analysis
+/// of the next.
 fn check_graph(graph: &proto::Graph, around: usize) -> Result<(), OnnxError> {
     let mut infos = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
     infos.try_for_each(|info| check_tensor(info).and_then(|()| check_dims(info)))?;

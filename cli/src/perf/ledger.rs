@@ -1,7 +1,7 @@
 //! The ledger: one JSON object a line, appended and never rewritten. docs/performance.md describes the fields.
 //!
-//! Lines stand for themselves: each has its version, run, commit, date and machine, so that files merge line by line and
-//! in any order.
+//! Lines stand for themselves: each has its version, run, commit, date and machine, so that files merge line by line
+//! and in any order.
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -108,8 +108,8 @@ pub struct Measured {
     /// Bytes that a call moves at least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<f64>,
-    /// Per cent of the limit: of the multiply-add peak with a batch, of R's bytes at their bandwidth and the projection at
-    /// the peak with one row. The median over rounds, each with its own probe.
+    /// Per cent of the limit: of the multiply-add peak with a batch, of R's bytes at their bandwidth and the projection
+    /// at the peak with one row. The median over rounds, each with its own probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_percent: Option<f64>,
 }

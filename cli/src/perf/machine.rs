@@ -36,8 +36,8 @@ pub fn isa() -> Result<Variant> {
     Ok(Planner::from_env()?.plan(&rnnpack::Cell::lstm(), shape).variant)
 }
 
-/// The revision that is checked out around this folder, with `+` where its files, other than results, differ from it; none
-/// outside of a repository, and where there is no git.
+/// The revision that is checked out around this folder, with `+` where its files, other than results, differ from it;
+/// none outside of a repository, and where there is no git.
 fn commit(ledger: &Path, places: &Places) -> Option<String> {
     let head = git(&["rev-parse", "--short=12", "HEAD"]).ok()?;
     let mut sources = vec![":/".to_owned()];

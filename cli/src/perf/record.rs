@@ -78,7 +78,8 @@ struct Recording {
 }
 
 impl Recording {
-    /// Goes on with the last run of this revision and machine that was interrupted, or starts a new one with its limits.
+    /// Goes on with the last run of this revision and machine that was interrupted, or starts a new one with its
+    /// limits.
     fn start(method: Method, origin: Origin, records: &[Record], cases: &[Case]) -> Result<Recording> {
         let seconds = method.seconds;
         let cases: Vec<String> = cases.iter().map(Case::name).collect();
@@ -153,7 +154,8 @@ impl Recording {
 }
 
 /// The last run of the same cases for as long each, from the same revision, processor and instruction set, with what it
-/// has measured, if it has no end. Where files differ from the revision, or there is none, nothing is known to be the same.
+/// has measured, if it has no end. Where files differ from the revision, or there is none, nothing is known to be the
+/// same.
 fn interrupted(
     records: &[Record],
     now: &Origin,

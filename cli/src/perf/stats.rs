@@ -1,12 +1,12 @@
 //! Ratios of paired measurements with confidence intervals.
 //!
 //! Two programs are measured in *launches*: both are started, take turns, and end. Turns of one launch share where the
-//! memory of their processes lies, so they are not independent; launches are. Each launch therefore gives one number, the
-//! logarithm of a ratio, and intervals come from resampling launches (a cluster bootstrap). The estimate is the mean of
-//! the middle launches, without a fifth of them at either end: an interruption moves one launch, not the estimate. The
-//! interval is the estimate ± Student's t · the bootstrap's standard error (Efron and Tibshirani, *An Introduction to
-//! the Bootstrap*, chapter 12): with a dozen launches and the small error that many cases allow each, percentiles of the
-//! resampled estimates would be narrower than the truth.
+//! memory of their processes lies, so they are not independent; launches are. Each launch therefore gives one number,
+//! the logarithm of a ratio, and intervals come from resampling launches (a cluster bootstrap). The estimate is the
+//! mean of the middle launches, without a fifth of them at either end: an interruption moves one launch, not the
+//! estimate. The interval is the estimate ± Student's t · the bootstrap's standard error (Efron and Tibshirani, *An
+//! Introduction to the Bootstrap*, chapter 12): with a dozen launches and the small error that many cases allow each,
+//! percentiles of the resampled estimates would be narrower than the truth.
 
 use crate::tensors::Random;
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -76,8 +76,8 @@ impl Comparison {
     }
 }
 
-/// The base against itself: the half width of the interval of its odd turns over its even ones, as a relative difference,
-/// at an error of `alpha`. It is the machine's noise from turn to turn; two processes differ by more.
+/// The base against itself: the half width of the interval of its odd turns over its even ones, as a relative
+/// difference, at an error of `alpha`. It is the machine's noise from turn to turn; two processes differ by more.
 pub(crate) fn own_spread(launches: &[Launch], alpha: f64) -> Option<f64> {
     let own = |launch: &Launch| {
         let pairs = launch.chunks_exact(2).map(|pair| [pair[0][0], pair[1][0]]);

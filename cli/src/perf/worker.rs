@@ -1,7 +1,7 @@
 //! A program under test in `compare`: prepares one case, then times it turn by turn as its parent asks.
 //!
-//! It answers every line of standard input by one of standard output: `turn` by the calls of the turn and the nanoseconds
-//! of its fastest and its median call. It starts with `ready`, and ends with its input.
+//! It answers every line of standard input by one of standard output: `turn` by the calls of the turn and the
+//! nanoseconds of its fastest and its median call. It starts with `ready`, and ends with its input.
 
 use super::suite::Case;
 use crate::timing::{Side, Times};

@@ -286,8 +286,8 @@ fn conditions_that_are_not_one_boolean_are_refused() {
     }
 }
 
-/// Branches in branches with open conditions: v `[N, 2]` twice or -v. What follows an inner `If`, and is not used, tells
-/// tract something of its result, so that it comes back to the `If`.
+/// Branches in branches with open conditions: v `[N, 2]` twice or -v. What follows an inner `If`, and is not used,
+/// tells tract something of its result, so that it comes back to the `If`.
 fn nested(depth: usize, names: &mut usize) -> Graph {
     let mut name = || {
         *names += 1;
