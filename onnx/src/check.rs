@@ -52,7 +52,7 @@ fn check_order<'m>(graph: &'m Graph, known: &mut HashSet<&'m str>) -> Result<(),
         false => Err(Error::Name {
             graph: graph.name.clone(),
             name: name.to_string(),
-            reason: "it is used, but no value has it by then".to_string(),
+            reason: "it is used before a value of this name exists".to_string(),
         }),
     };
     for node in &graph.node {

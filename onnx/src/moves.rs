@@ -289,7 +289,7 @@ fn strides(dims: &[usize]) -> Vec<usize> {
 fn axis_index(axis: i64, rank: usize) -> Result<usize, String> {
     let from_end = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };
     let index = from_end.and_then(|a| usize::try_from(a).ok()).filter(|&a| a < rank);
-    index.ok_or_else(|| format!("axis {axis} of {rank}"))
+    index.ok_or_else(|| format!("axis {axis} is out of range for {rank} dimensions"))
 }
 
 /// For each of `rank` axes, whether it is in `axes`. Refuses an axis that is named twice.
@@ -297,7 +297,7 @@ fn axis_set(axes: &[i64], rank: usize) -> Result<Vec<bool>, String> {
     let mut set = vec![false; rank];
     for &a in axes {
         if std::mem::replace(&mut set[axis_index(a, rank)?], true) {
-            return Err(format!("axis {a} twice"));
+            return Err(format!("axis {a} is given twice"));
         }
     }
     Ok(set)

@@ -135,8 +135,11 @@ fn weights_that_are_not_folded() {
             "`MatMul` node `maker`: this operator is not folded",
         ),
         (one().opset(11).computed("Unsqueeze", &["raw_W"], &[]), "`axes` is missing"),
-        (one().opset(11).computed("Unsqueeze", &["raw_W"], &[axes(&[4])]), "axis 4 of 3"),
-        (one().opset(11).computed("Unsqueeze", &["raw_W"], &[axes(&[0, 0])]), "axis 0 twice"),
+        (
+            one().opset(11).computed("Unsqueeze", &["raw_W"], &[axes(&[4])]),
+            "axis 4 is out of range for 3 dimensions",
+        ),
+        (one().opset(11).computed("Unsqueeze", &["raw_W"], &[axes(&[0, 0])]), "axis 0 is given twice"),
         (one().computed("Unsqueeze", &["raw_W"], &[axes(&[0])]), "not an attribute"),
         (one().opset(11).computed("Squeeze", &["raw_W"], &[axes(&[0])]), "dimension of 8"),
         (one().computed("Transpose", &["raw_W"], &[attr_ints("perm", &[0, 0])]), "no permutation"),

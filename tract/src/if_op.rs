@@ -151,7 +151,7 @@ impl If {
                 return e;
             }
             let name = BRANCHES[branch];
-            refuse(&self.node, "If", format!("no given shape decides its condition, and {name} fails: {e:#}"))
+            refuse(&self.node, "If", format!("its condition is not known at load, and {name} fails: {e:#}"))
         })
     }
 }

@@ -114,7 +114,7 @@ impl Repeat {
         if goes_on || self.form.condition.is_some() || trip.is_some_and(|trip| iteration >= trip) {
             return Ok(());
         }
-        let reason = "the body's condition is false, but the node has no `cond` that would make it count";
+        let reason = "the body's condition is false, but it counts only for a node with `cond`, and there is no `cond`";
         Err(self.form.refuse(format!("{reason} (iteration {})", iteration - 1)))
     }
 
@@ -155,9 +155,8 @@ impl Repeat {
         for dim in self.elements[k].shape.iter() {
             let extent = dim.eval(ctx.symbols).to_usize().map_err(|_| {
                 let value = &self.form.values[self.form.carried.len() + k];
-                self.form.refuse(format!(
-                    "it runs no iteration, and only one would tell the dimensions of `{value}`"
-                ))
+                self.form
+                    .refuse(format!("it runs no iteration, so the dimensions of `{value}` are not known"))
             })?;
             dims.push(extent);
         }

@@ -130,7 +130,7 @@ fn a_condition_of_the_shape_decides_when_the_model_is_loaded() {
         let found = Model::load(&squeezed(Dim::N(columns))).unwrap().run(&[("v", &v)]).unwrap();
         assert_eq!(found[0].1, Tensor::new(dims, vec![2f32; 4 * columns]).unwrap());
     }
-    let reason = "no given shape decides its condition, and then_branch fails";
+    let reason = "its condition is not known at load, and then_branch fails";
     assert_refused(&squeezed(Dim::Name("B")), "if", None, reason);
 }
 
