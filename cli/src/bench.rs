@@ -1,4 +1,4 @@
-//! `rnnpack bench`: times a layer or a whole model beside others, and beside the machine's limits.
+//! `rnnpack bench`: times a layer or a whole model and compares it with others and with the machine's limits.
 
 mod agreement;
 mod args;

@@ -1,9 +1,9 @@
-//! What a cell computes, in words and as JSON.
+//! Describes what a cell computes, as text and as JSON.
 
 use rnnpack::{Cell, GruCell, LstmCell};
 use serde_json::{Value, json};
 
-/// The activations, and the options that are not ONNX's defaults: `Sigmoid, Tanh, Tanh; clip 3; input_forget`.
+/// The activations, and the options that differ from ONNX's defaults: `Sigmoid, Tanh, Tanh; clip 3; input_forget`.
 pub(crate) fn text(cell: &Cell) -> String {
     let activations: Vec<String> = cell.activations().iter().map(ToString::to_string).collect();
     let clip = cell.clip().map(|clip| format!("clip {clip}"));
@@ -21,7 +21,7 @@ pub(crate) fn json(cell: &Cell) -> Value {
     value
 }
 
-/// The attribute of the operator that is a flag, if it has one.
+/// The operator's attribute that is a flag, if it has one, with its value.
 fn flag(cell: &Cell) -> Option<(&'static str, bool)> {
     match *cell {
         Cell::Lstm(LstmCell { input_forget, .. }) => Some(("input_forget", input_forget)),

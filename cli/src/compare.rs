@@ -1,4 +1,4 @@
-//! Differences between two sets of outputs, each of several named tensors.
+//! Compares two sets of outputs, each with several named tensors.
 
 use crate::report::number;
 use crate::tensors::Tensors;
@@ -7,17 +7,17 @@ use rnnpack_onnx::{DType, Tensor};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// How far one output is from what it should be, over all steps.
+/// How far one output is from the expected one, over all steps.
 pub(crate) struct Difference {
     pub(crate) output: String,
-    /// Largest absolute difference; infinite where the tensors do not agree at all, which `mismatch` explains.
+    /// The largest absolute difference. Infinite if the tensors cannot be compared; then `mismatch` says why.
     pub(crate) largest: f64,
-    /// Why the tensors do not agree at all: shapes, types, the places of NaN and infinity, or a missing output.
+    /// Why the tensors cannot be compared: shapes, types, the places of NaN and infinity, or a missing output.
     pub(crate) mismatch: Option<String>,
-    /// Largest finite magnitude of what it should be.
+    /// The largest finite magnitude of the expected output.
     pub(crate) scale: f64,
-    /// What `largest` may be: the bound, or a step of the type where that is more, times the scale; 0 for integers and
-    /// booleans.
+    /// The largest value that `largest` may have: the scale times the bound, or times a step of the type if that is
+    /// more. 0 for integers and booleans.
     pub(crate) allowed: f64,
 }
 
@@ -26,7 +26,7 @@ impl Difference {
         self.largest <= self.allowed
     }
 
-    /// Largest difference over the scale.
+    /// The largest difference divided by the scale.
     pub(crate) fn relative(&self) -> f64 {
         if self.largest == 0.0 { 0.0 } else { self.largest / self.scale }
     }
@@ -44,7 +44,7 @@ impl Difference {
     }
 }
 
-/// Compares the outputs of each step. An output that one side lacks differs infinitely.
+/// Compares the outputs of each step. If one side lacks an output, the difference is infinite.
 pub(crate) fn compare(ours: &[Tensors], expected: &[Tensors], bound: f64) -> Vec<Difference> {
     let names: BTreeSet<&String> = ours.iter().chain(expected).flat_map(Tensors::keys).collect();
     names.into_iter().map(|name| of_output(name, ours, expected, bound)).collect()
@@ -74,8 +74,8 @@ fn of_output(name: &str, ours: &[Tensors], expected: &[Tensors], bound: f64) -> 
     Difference { output: name.to_owned(), largest, mismatch, scale: all.scale, allowed }
 }
 
-/// How far neighbouring numbers of half precision are apart at most, relative to them: what rounding makes of the
-/// smallest difference. 0 of types that are finer than any bound, none of integers and booleans.
+/// The largest relative distance between neighbouring numbers of half precision. Rounding turns the smallest difference
+/// into this. 0 for types that are finer than any bound, `None` for integers and booleans.
 fn step_of(dtype: DType) -> Option<f64> {
     match dtype {
         DType::F32 | DType::F64 => Some(0.0),
@@ -85,7 +85,8 @@ fn step_of(dtype: DType) -> Option<f64> {
     }
 }
 
-/// Recorded answers in half precision are f32: NumPy's archives hold no other.
+/// Compares two tensors. Expected outputs in half precision are stored as f32, because NumPy's archives are read only
+/// so.
 fn of_tensors(ours: &Tensor, expected: &Tensor) -> Result<Elements, String> {
     let wide = (expected.dtype() == DType::F32).then(|| ours.to_f32()).flatten();
     wide.as_ref().unwrap_or(ours).difference(expected).map_err(|e| e.to_string())

@@ -1,4 +1,4 @@
-//! What a whole model is fed with: given by the user, recorded, or generated.
+//! The inputs of a whole model: given by the user, recorded, or generated.
 
 use crate::tensors::{Random, Tensors, read_npy, read_npz};
 use anyhow::{Context, Result, anyhow, bail};
@@ -7,16 +7,16 @@ use rnnpack_tract::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The size of a dimension that neither the file nor the user fixes.
+/// The size of a dimension if neither the file nor the user gives one.
 const DEFAULT_DIM: usize = 4;
 
-/// Inputs that the user gives.
+/// The inputs that the user gives.
 #[derive(clap::Args)]
 pub(crate) struct GivenArgs {
     /// An input's value, or an archive whose keys are input names; may be repeated
     #[arg(long, value_name = "NAME=FILE.npy|FILE.npz")]
     input: Vec<String>,
-    /// An input to make a constant before the model is loaded, such as sr=16000; may be repeated
+    /// Make an input a constant before the model is loaded, such as sr=16000; may be repeated
     #[arg(long, value_name = "NAME=VALUE|NAME=FILE.npy")]
     bind: Vec<String>,
 }
@@ -31,14 +31,13 @@ impl GivenArgs {
     }
 }
 
-/// How inputs that are not given are generated.
+/// How to generate the inputs that are not given.
 #[derive(clap::Args)]
 pub(crate) struct GeneratedArgs {
-    /// Size of a dimension that the model only names, or all dimensions of an input, for generated inputs;
-    /// may be repeated
+    /// For generated inputs: the size of a named dimension, or all dimensions of an input; may be repeated
     #[arg(long, value_name = "DIM=4|INPUT=1x576")]
     pub(crate) dim: Vec<String>,
-    /// Seed of generated values
+    /// Seed for generated values
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 }
@@ -46,33 +45,33 @@ pub(crate) struct GeneratedArgs {
 /// An input as the file declares it.
 struct Declared {
     name: String,
-    /// Unless tensors cannot hold it.
+    /// `None` if tensors cannot hold the type.
     dtype: Option<DType>,
     dims: Option<Vec<Extent>>,
-    /// It is a recurrent node's W, R, B or P, which is packed once where it is a constant.
+    /// Whether it is W, R, B or P of a recurrent node. As a constant, it is packed only once.
     weights: bool,
 }
 
-/// All that is fed to a model in one run of a command.
+/// All inputs of a model for one run of a command.
 pub(crate) struct Feeds {
-    /// Constants at load, which the user asked for.
+    /// The inputs that the user binds as constants at load.
     pub(crate) bound: Tensors,
-    /// Inputs that are weights of recurrent nodes.
+    /// The inputs that are weights of recurrent nodes.
     pub(crate) weights: Vec<String>,
     /// The inputs of one or more consecutive calls.
     pub(crate) steps: Vec<Tensors>,
-    /// What was generated, in words.
+    /// Descriptions of the generated inputs.
     pub(crate) generated: Vec<String>,
 }
 
-/// A recorded stream: inputs and outputs of consecutive calls.
+/// A recorded stream: the inputs and outputs of consecutive calls.
 pub(crate) struct Recorded {
     pub(crate) inputs: Vec<Tensors>,
     pub(crate) outputs: Vec<Tensors>,
 }
 
 impl Feeds {
-    /// Of one call whose inputs are all given.
+    /// The inputs of one call, all given by the user.
     pub(crate) fn given(model: &[u8], args: &GivenArgs) -> Result<Feeds> {
         let declared = declared_inputs(model)?;
         let (bound, step) = given(&declared, args)?;
@@ -86,7 +85,7 @@ impl Feeds {
         Ok(Feeds { bound, weights: weights(&declared), steps: vec![step], generated: Vec::new() })
     }
 
-    /// Of one call whose inputs are generated where they are not given.
+    /// The inputs of one call. Those that are not given are generated.
     pub(crate) fn generated(model: &[u8], args: &GivenArgs, how: &GeneratedArgs) -> Result<Feeds> {
         let declared = declared_inputs(model)?;
         let (bound, mut step) = given(&declared, args)?;
@@ -107,7 +106,7 @@ impl Feeds {
         Ok(Feeds { bound, weights: weights(&declared), steps: vec![step], generated })
     }
 
-    /// Of a recorded stream.
+    /// The inputs of a recorded stream.
     pub(crate) fn recorded(model: &[u8], args: &GivenArgs, recorded: &Recorded) -> Result<Feeds> {
         let declared = declared_inputs(model)?;
         let (bound, given) = given(&declared, args)?;
@@ -124,7 +123,7 @@ impl Feeds {
         Ok(Feeds { bound, weights: weights(&declared), steps, generated: Vec::new() })
     }
 
-    /// `error` of a model that got these, with advice where it got generated inputs that may not fit.
+    /// Adds advice to an error of the model if it may come from generated inputs that do not fit.
     pub(crate) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
         use Error::{Onnx, Panic, Tract};
         use OnnxError::{Input, Value};
@@ -136,13 +135,14 @@ impl Feeds {
             return error;
         }
         let generated = self.generated.join("; ");
-        let advice = "where generated inputs do not fit the model, give --input, --bind or --dim; they were";
+        let advice =
+            "if generated inputs do not fit the model, give --input, --bind or --dim; the generated ones are";
         anyhow!("{error}\n{advice} {generated}")
     }
 }
 
 impl Recorded {
-    /// Reads an archive with the keys `in/<step>/<name>` and `out/<step>/<name>`, steps from 0.
+    /// Reads an archive with the keys `in/<step>/<name>` and `out/<step>/<name>`. Steps start at 0.
     pub(crate) fn read(path: &Path) -> Result<Recorded> {
         let mut steps: BTreeMap<usize, [Tensors; 2]> = BTreeMap::new();
         for (key, tensor) in read_npz(path)? {
@@ -169,7 +169,7 @@ impl Recorded {
         Ok(Recorded { inputs, outputs })
     }
 
-    /// Pairs (input, output) whose values are handed on from every step to the next.
+    /// Pairs (input, output): in every step after the first, the input is the output of the step before.
     pub(crate) fn carried(&self) -> Vec<(String, String)> {
         let next = self.inputs.iter().skip(1).zip(&self.outputs);
         let handed_on = |input: &str, output: &str| {
@@ -184,7 +184,7 @@ impl Recorded {
     }
 }
 
-/// The inputs that a model asks for: those of its main graph without those that have a stored value.
+/// The inputs that a model needs: those of its main graph that have no stored value.
 fn declared_inputs(model: &[u8]) -> Result<Vec<Declared>> {
     let model = proto::decode(model)?;
     let graph = model.graph()?;
@@ -221,7 +221,7 @@ fn missing<'a>(declared: &'a [Declared], a: &Tensors, b: &Tensors) -> impl Itera
     declared.iter().filter(|d| !a.contains_key(&d.name) && !b.contains_key(&d.name))
 }
 
-/// What `--bind` and `--input` give.
+/// The values of `--bind`, then those of `--input`.
 fn given(declared: &[Declared], args: &GivenArgs) -> Result<(Tensors, Tensors)> {
     let (mut bound, mut inputs) = (Tensors::new(), Tensors::new());
     for arg in &args.bind {
@@ -256,15 +256,15 @@ fn given(declared: &[Declared], args: &GivenArgs) -> Result<(Tensors, Tensors)> 
     Ok((bound, inputs))
 }
 
-/// A tensor for an input. NumPy's files hold no half precision as it is read here, so that f32 stands for it where that
-/// changes no value.
+/// Converts a tensor to an input's type. Half precision is not read from NumPy's files. f32 is accepted instead, if the
+/// conversion changes no value.
 fn fitted(declared: &Declared, tensor: Tensor) -> Result<Tensor> {
     let half = declared.dtype.filter(|dtype| matches!(dtype, DType::F16 | DType::BF16));
     let (Some(dtype), DType::F32) = (half, tensor.dtype()) else { return Ok(tensor) };
     let rounded = tensor.round_to(dtype).filter(|rounded| rounded.to_f32().as_ref() == Some(&tensor));
     let name = &declared.name;
     rounded.with_context(|| {
-        format!("input {name:?} is {dtype}: the file has values that are no {dtype}; round them")
+        format!("input {name:?} is {dtype}: the file has values that {dtype} cannot hold; round them")
     })
 }
 
@@ -273,7 +273,7 @@ fn split<'a>(arg: &'a str, option: &str, example: &str) -> Result<(&'a str, &'a 
     parts.with_context(|| format!("{option} {arg:?} is not understood: write it like {example}"))
 }
 
-/// A number as the only element of the input that it is bound to.
+/// A tensor with this number as its only element, for the input that it is bound to.
 fn scalar(declared: &Declared, text: &str) -> Result<Tensor> {
     fn parse<T: std::str::FromStr>(declared: &Declared, text: &str) -> Result<Vec<T>> {
         let value = text.parse::<T>();
@@ -297,17 +297,17 @@ fn scalar(declared: &Declared, text: &str) -> Result<Tensor> {
     Tensor::from_data(vec![1; rank], data).context("a scalar has one element")
 }
 
-/// Numbers, rounded to half precision.
+/// Rounds numbers to half precision.
 fn half(dtype: DType, values: Vec<f32>) -> Result<TensorData> {
     let rounded = Tensor::new(&[values.len()], values).ok().and_then(|t| t.round_to(dtype));
     Ok(rounded.with_context(|| format!("no numbers of {dtype}"))?.data().clone())
 }
 
-/// What `--dim` says.
+/// The parsed values of `--dim`.
 struct DimArgs {
-    /// Sizes by the dimension's name.
+    /// Sizes by the name of the dimension.
     named: BTreeMap<String, usize>,
-    /// All dimensions by the input's name.
+    /// All dimensions by the name of the input.
     inputs: BTreeMap<String, Vec<usize>>,
 }
 
@@ -327,7 +327,7 @@ impl DimArgs {
             } else if let (true, [size]) = (known(name), sizes.as_slice()) {
                 parsed.named.insert(name.to_owned(), *size);
             } else {
-                bail!("--dim {arg}: no input has this name, and no dimension of one size");
+                bail!("--dim {arg}: no input and no dimension has this name; a dimension takes one size");
             }
         }
         Ok(parsed)
@@ -351,8 +351,8 @@ impl DimArgs {
     }
 }
 
-/// Floats uniform in ±1; integers are 1, which is a valid index, length and size more often than any other
-/// number.
+/// Generates a value: floats uniform in ±1, and 1 for all integers, because 1 is most often a valid index, length and
+/// size.
 fn generate(declared: &Declared, dims: &DimArgs, random: &mut Random) -> Result<Tensor> {
     let dims = dims.dims(declared)?;
     let name = &declared.name;

@@ -1,4 +1,4 @@
-//! `rnnpack inspect`: the recurrent nodes of a model.
+//! `rnnpack inspect`: lists the recurrent nodes of a model.
 
 use crate::cell;
 use crate::outcome::Outcome;
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
-Every LSTM, GRU and RNN node is listed, those inside If, Loop and Scan too, with its element type, T \
-steps, B batch rows, I inputs and H hidden units as far as the file tells, the bytes of its weights in \
-the file and packed, those of the state of a stream and of the scratch memory for one step of it, and the \
-instruction set and tile that it runs with here; layers of f64 run on the products of matrixmultiply, \
-whose scratch is not counted. Below are its activations, with options that are not the defaults. A node \
-that cannot be packed is listed with the reason. Where that is weights that are no constants of the \
-file, run and verify pack them when the model runs.
+Lists every LSTM, GRU and RNN node, including those inside If, Loop and Scan. For each it shows the element \
+type; T steps, B batch rows, I inputs and H hidden units, if the file says them; the bytes of its weights in \
+the file and packed, of the state of one stream, and of the scratch memory for one step of it; and the \
+instruction set and tile that it runs with on this machine. Layers of f64 run on the products of \
+matrixmultiply, whose scratch memory is not counted. The lines below the table show each node's activations \
+and the options that are not the defaults. If a node cannot be packed, the reason is shown. If the reason is \
+that weights are not constants of the file, run and verify pack them when the model runs.
 
 Examples:
   rnnpack inspect model.onnx
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     model: PathBuf,
 }
 
-/// A node and what packing it gave.
+/// A node and the result of packing it.
 struct Line {
     node: RecurrentNode,
     packed: Result<PackedLayer, String>,
@@ -39,11 +39,11 @@ struct Line {
 
 struct PackedLayer {
     bytes: usize,
-    /// Of one stream.
+    /// The state of one stream.
     state_bytes: usize,
-    /// For one step of one stream; none where it is another crate's too.
+    /// The scratch for one step of one stream. `None` if another crate also allocates some.
     scratch_bytes: Option<usize>,
-    /// None where the layer runs on the products of another crate.
+    /// `None` if the layer runs on the products of another crate.
     isa: Option<&'static str>,
     plan: String,
 }
@@ -132,7 +132,7 @@ impl Line {
     }
 }
 
-/// A number, the dimension's name, or null.
+/// A dimension as JSON: a number, its name, or null.
 fn extent_json(extent: &Extent) -> Value {
     match extent {
         Extent::Fixed(n) => json!(n),
@@ -195,7 +195,7 @@ fn text(model: &str, lines: &[Line]) -> String {
 }
 
 impl Line {
-    /// What does not fit into the table.
+    /// The lines for a node below the table.
     fn details(&self, index: usize) -> String {
         let node = &self.node;
         let mut out = format!("{index}  {} in {}\n", node.name, node.graph);

@@ -1,6 +1,6 @@
-//! The command `rnnpack`: what a model's recurrent layers are, what they answer, whether that is right, how fast.
+//! The command `rnnpack`: lists a model's recurrent layers, runs them, verifies the results and measures the speed.
 //!
-//! The library exists for the command, and for benches that time by its method: it promises no interface.
+//! The library exists only for the command, and for benches that use its timing. Its interface may change at any time.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -28,9 +28,9 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  done
   1  a verification or a comparison of results failed, or there was nothing to compare
-  2  bad usage or bad input; nothing was computed, or it was not finished
+  2  wrong usage or wrong input; nothing was computed, or it was not finished
 
-RNNPACK_ISA forces an instruction set everywhere, like `bench --isa`.";
+RNNPACK_ISA forces an instruction set for all commands, like `bench --isa`.";
 
 /// Recurrent layers on CPUs: inspect, run, verify, pack and time ONNX models and single layers
 #[derive(Parser)]
@@ -53,7 +53,7 @@ enum Command {
     Perf(perf::Args),
 }
 
-/// Runs the command on the arguments of the program.
+/// Runs the command with the arguments of the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {

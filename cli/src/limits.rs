@@ -1,19 +1,19 @@
-//! What one core of this machine can do at most, measured while the sides are timed.
+//! The measured limits of one core of this machine.
 
 use crate::median::median;
 use rnnpack::{Variant, probe};
 use std::time::Duration;
 
-/// How long the multiply-add peak is measured in one probe.
+/// How long one probe measures the multiply-add peak.
 const PEAK_PROBE: Duration = Duration::from_millis(1);
-/// How long the read bandwidth is measured in one probe: several passes over a buffer of many megabytes.
+/// How long one probe measures the read bandwidth: several passes over a buffer of many megabytes.
 const READ_PROBE: Duration = Duration::from_millis(4);
 
-/// The probes of all rounds. Clocks drift, so what a side reached is related to the probe of its own round.
+/// The probes of all rounds. Clock rates change, so a side's result is compared with the probe of its own round.
 #[derive(Debug)]
 pub struct Limits {
     variant: Variant,
-    /// Bytes of the buffer that the bandwidth is measured with.
+    /// The size in bytes of the buffer for the bandwidth.
     pub bytes: usize,
     /// Peak multiply-add throughput of one thread in each round, in flop/s.
     pub peaks: Vec<f64>,
@@ -22,12 +22,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// No probe yet; the bandwidth is to be that of a buffer of `bytes`.
+    /// Limits without any probe. The bandwidth will be that of a buffer of `bytes`.
     pub fn new(variant: Variant, bytes: usize) -> Limits {
         Limits { variant, bytes, peaks: Vec::new(), bandwidths: Vec::new() }
     }
 
-    /// Measures at the start of a round.
+    /// Measures both limits. Call it at the start of a round.
     pub fn probe(&mut self) {
         self.bandwidths.push(probe::read_bandwidth(self.variant, self.bytes, READ_PROBE));
         self.peaks.push(probe::fma_peak(self.variant, PEAK_PROBE));

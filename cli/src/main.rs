@@ -1,4 +1,4 @@
-//! The command `rnnpack`.
+//! The program `rnnpack`.
 
 fn main() -> std::process::ExitCode {
     rnnpack_cli::main()

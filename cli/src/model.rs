@@ -1,4 +1,4 @@
-//! Loading and running whole models.
+//! Loads and runs whole models.
 
 use crate::inputs::Feeds;
 use crate::tensors::Tensors;
@@ -7,21 +7,21 @@ use rnnpack_onnx::{DType, Tensor};
 use rnnpack_tract::{Kernels, Loader, Model};
 use std::panic;
 
-/// What a loaded model needs in a call is given by name.
+/// A loaded model, with the names of its bound inputs.
 pub(crate) struct Loaded {
     pub(crate) model: Model,
-    /// Inputs that are constants of the model now: those that the user bound and those that had to be.
+    /// The inputs that are constants of the model: bound by the user, or because the model does not load otherwise.
     bound: Vec<String>,
 }
 
-/// Loads a model for given feeds.
+/// Loads a model for these inputs.
 ///
-/// Inputs that are weights become constants, and the shapes of the others are fixed where they are the same
-/// in every call. Where the model does not load so, integer scalars, which may steer its control flow,
-/// become constants too, if they are the same in every call.
+/// Inputs that are weights become constants. If an input has the same shape in every call, the shape is fixed. If the
+/// model does not load this way, it is tried without fixed shapes and with integer scalars as constants: these may
+/// control the model's flow. A scalar must be the same in every call.
 ///
 /// # Errors
-/// What the first of these attempts said, if none succeeds.
+/// If no attempt succeeds, the error of the first one.
 pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize) -> Result<Loaded> {
     let attempt = |shapes: bool, scalars: bool| {
         let mut loader = Loader::new().kernels(kernels).threads(threads);
@@ -54,13 +54,13 @@ fn is_scalar(tensor: &Tensor) -> bool {
     tensor.data().len() == 1 && !matches!(tensor.dtype(), DType::F32 | DType::F64 | DType::F16 | DType::BF16)
 }
 
-/// Whether `test` holds for the input `name` of every call.
+/// Whether `test` is true for the input `name` in every call.
 fn same(feeds: &Feeds, name: &str, test: impl Fn(&Tensor) -> bool) -> bool {
     feeds.steps.iter().all(|step| step.get(name).is_some_and(&test))
 }
 
 impl Loaded {
-    /// The inputs of `step` that are no constants of the model, without those named in `carried`.
+    /// The inputs of `step`, without constants of the model and without the inputs in `carried`.
     pub(crate) fn inputs<'a>(
         &self,
         step: &'a Tensors,
@@ -72,8 +72,8 @@ impl Loaded {
         step.iter().filter(|(name, _)| !left_out(name)).map(|(name, t)| (name.as_str(), t)).collect()
     }
 
-    /// Runs all steps as one stream; the first gets all inputs, later ones are handed those in `carried` by
-    /// the step before.
+    /// Runs all steps as one stream. The first step gets all inputs. In later steps, those in `carried` come from the
+    /// step before.
     pub(crate) fn run(&self, feeds: &Feeds, carried: &[(String, String)]) -> Result<Vec<Tensors>> {
         let pairs: Vec<(&str, &str)> = carried.iter().map(|(i, o)| (i.as_str(), o.as_str())).collect();
         let mut stream = self.model.stream(&pairs)?;
@@ -86,8 +86,7 @@ impl Loaded {
     }
 }
 
-/// Runs `body`, in which tract may panic and the panic is caught, without the panic's message on standard
-/// error.
+/// Runs `body` without messages of panics on standard error. tract may panic in it, and the panic is caught.
 pub(crate) fn quietly<T>(body: impl FnOnce() -> T) -> T {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
@@ -96,17 +95,17 @@ pub(crate) fn quietly<T>(body: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Stack of a thread that loads models: what a main thread usually has, since tract analyses graphs
-/// recursively.
+/// The stack size of a thread that loads models, because tract analyses graphs recursively. It is the usual size of a
+/// main thread's stack.
 const STACK_BYTES: usize = 8 << 20;
 
-/// Runs `body` where rayon has `threads` threads.
+/// Runs `body` in a rayon pool with `threads` threads.
 pub(crate) fn with_threads<T: Send>(threads: usize, body: impl FnOnce() -> T + Send) -> Result<T> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES).build();
     Ok(pool.context("cannot start threads")?.install(body))
 }
 
-/// How `--threads` is read.
+/// The parser for `--threads`.
 pub(crate) fn thread_count() -> impl clap::builder::TypedValueParser<Value = u16> {
     clap::value_parser!(u16).range(1..=1024)
 }

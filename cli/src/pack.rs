@@ -1,4 +1,4 @@
-//! `rnnpack pack`: a recurrent node of a model as packed bytes.
+//! `rnnpack pack`: writes a recurrent node of a model as packed bytes.
 
 use crate::outcome::Outcome;
 use crate::report::{self, bytes};
@@ -9,10 +9,10 @@ use serde_json::json;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
-The layer is packed for one instruction set, which this machine need not have, and written to FILE. A program uses \
-it from there, or built into it and without the standard library, by rnnpack::Layer::from_static or \
-rnnpack_kernels::bytes::from_static: docs/embedded.md. Layers of half precision are packed as f32; those of f64 \
-are not packed.
+The layer is packed for one instruction set, which this machine need not have, and written to FILE. A \
+program uses the bytes, from the file or built in, with rnnpack::Layer::from_static or, without the standard \
+library, rnnpack_kernels::bytes::from_static: see docs/embedded.md. Layers of half precision are packed as \
+f32. Layers of f64 cannot be packed.
 
 Examples:
   rnnpack pack model.onnx --isa portable --output layer.rnnpack
@@ -24,10 +24,10 @@ Examples:
 pub(crate) struct Args {
     /// The ONNX model
     model: PathBuf,
-    /// Name of the node, as inspect lists it; may be left out where there is one
+    /// Name of the node in the list of inspect; not needed if the model has only one
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
-    /// Instruction set to pack for: portable is what NEON, WebAssembly and SSE2 use
+    /// Instruction set to pack for; portable also serves NEON, WebAssembly and SSE2
     #[arg(long, value_name = "NAME")]
     isa: String,
     /// File for the packed bytes
@@ -37,7 +37,7 @@ pub(crate) struct Args {
 
 pub(crate) fn pack(args: &Args, json: bool) -> Result<Outcome> {
     let Some(target) = Target::by_name(&args.isa) else {
-        bail!("instruction set {:?} is none of {}", args.isa, Variant::COMPILED.join(", "));
+        bail!("instruction set {:?} is unknown; known are {}", args.isa, Variant::COMPILED.join(", "));
     };
     let name = args.model.display();
     let file = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
@@ -54,7 +54,7 @@ pub(crate) fn pack(args: &Args, json: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The one node with this name, or the one that there is.
+/// The node with this name, or the only node if no name is given.
 fn find<'a>(nodes: &'a [RecurrentNode], name: Option<&str>) -> Result<&'a RecurrentNode> {
     let found: Vec<&RecurrentNode> =
         nodes.iter().filter(|n| name.is_none_or(|name| n.name == name)).collect();

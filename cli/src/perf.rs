@@ -1,4 +1,4 @@
-//! `rnnpack perf`: keeps track of speed and compares programs.
+//! `rnnpack perf`: tracks speed and compares programs.
 
 pub mod compare;
 pub mod console;
@@ -20,7 +20,7 @@ use clap::Subcommand;
 pub use places::Places;
 pub use suite::names;
 
-/// Keep track of speed: record, compare two programs, report
+/// Track speed: record it, compare two programs, write a report
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -36,10 +36,10 @@ enum Command {
     Worker(worker::Args),
 }
 
-/// Does what the arguments say.
+/// Runs the subcommand in the arguments.
 ///
 /// # Errors
-/// What that says.
+/// The errors of the subcommand.
 pub fn perf(args: &Args, places: &Places, json: bool) -> Result<Outcome> {
     match &args.command {
         Command::Record(args) => record::record(args, places, json),

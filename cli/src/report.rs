@@ -1,4 +1,4 @@
-//! What is printed: tables, units, JSON and the progress bar.
+//! Output: tables, units, JSON and the progress bar.
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-/// A table of plain text; columns of numbers are aligned to the right.
+/// A table of plain text. Each column is aligned to the left or to the right.
 #[derive(Debug)]
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -14,17 +14,17 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these column headings, each with whether it is aligned to the right.
+    /// An empty table. `right` says for each heading whether its column is aligned to the right.
     pub fn new(headings: &[&str], right: &'static [bool]) -> Table {
         Table { rows: vec![headings.iter().map(|&s| s.to_owned()).collect()], right }
     }
 
-    /// Adds a line.
+    /// Adds a row.
     pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
-    /// The lines, each ending in a line feed.
+    /// The text of the table. Each line ends with a line feed.
     pub fn render(&self) -> String {
         let columns = self.rows[0].len();
         let width = |c: usize| self.rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max();
@@ -46,7 +46,7 @@ impl Table {
     }
 }
 
-/// Prints to standard output. A closed pipe is an error like any other, not a panic.
+/// Prints to standard output. A closed pipe is an ordinary error, not a panic.
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
@@ -55,12 +55,12 @@ fn print(text: &str) -> Result<()> {
 /// Prints a report as JSON or as text.
 ///
 /// # Errors
-/// Where standard output cannot be written.
+/// If standard output cannot be written.
 pub fn emit(json: bool, value: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<()> {
     if json { print(&format!("{:#}\n", value())) } else { print(&text()) }
 }
 
-/// A bar over `steps` on standard error while something works; nothing where that is no terminal.
+/// A progress bar over `steps` on standard error. Invisible if that is not a terminal.
 pub fn progress(steps: u64) -> ProgressBar {
     let bar = ProgressBar::new(steps);
     if let Ok(style) = ProgressStyle::with_template("{msg:20} [{bar:40}] {percent:>3}% {elapsed}") {
@@ -69,13 +69,13 @@ pub fn progress(steps: u64) -> ProgressBar {
     bar
 }
 
-/// Shows on a bar of 1000 steps what part is done, and of what.
+/// Shows on a bar of 1000 steps the share that is done, and what is running.
 pub fn show(bar: &ProgressBar, done: f64, what: &'static str) {
     bar.set_message(what);
     bar.set_position((done * 1000.0) as u64);
 }
 
-/// Bytes in the unit that reads best.
+/// Formats a number of bytes in the most readable unit.
 pub(crate) fn bytes(n: usize) -> String {
     match n {
         0..1024 => format!("{n} B"),
@@ -84,7 +84,7 @@ pub(crate) fn bytes(n: usize) -> String {
     }
 }
 
-/// An error with its causes, without those that another one already says.
+/// Formats an error with its causes. A cause is left out if the text before already contains it.
 pub fn error(error: &anyhow::Error) -> String {
     let mut out = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -96,17 +96,17 @@ pub fn error(error: &anyhow::Error) -> String {
     out
 }
 
-/// A count with its noun, which takes an s.
+/// Formats a count with its noun. The plural adds an s.
 pub fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
-/// A number for JSON, which has no infinity: a string stands for it.
+/// A number for JSON. JSON has no infinity and no NaN, so these become strings.
 pub(crate) fn number(x: f64) -> Value {
     if x.is_finite() { json!(x) } else { json!(x.to_string()) }
 }
 
-/// A magnitude, to three significant digits.
+/// Formats a magnitude with about three significant digits.
 pub(crate) fn magnitude(x: f64) -> String {
     match x {
         0.0 => "0".to_owned(),
@@ -116,12 +116,12 @@ pub(crate) fn magnitude(x: f64) -> String {
     }
 }
 
-/// A difference or an error, to two significant digits.
+/// Formats a difference or an error with two significant digits.
 pub fn difference(x: f64) -> String {
     if x == 0.0 { "0".to_owned() } else { format!("{x:.1e}") }
 }
 
-/// Time in microseconds, with as many digits as it deserves.
+/// Formats a time in microseconds, with two decimals if it is below 100.
 pub fn micros(seconds: f64) -> String {
     let us = seconds * 1e6;
     if us < 100.0 { format!("{us:.2}") } else { format!("{us:.0}") }

@@ -1,4 +1,4 @@
-//! `rnnpack run`: a whole model, from files to files.
+//! `rnnpack run`: runs a whole model on input files and writes output files.
 
 use crate::inputs::{Feeds, GivenArgs};
 use crate::model::{load, thread_count};
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
-Every output is written to DIR as <output>.npy, with / and \\ in its name replaced by _. The model runs \
-with its recurrent layers on rnnpack. Inputs that steer the model's control flow are made constants where it \
-does not load otherwise. Tensors in half precision are f32 in files, which holds the same values.
+Every output is written to DIR as <output>.npy. Each / \\ and : in its name becomes _. The recurrent \
+layers of the model run on rnnpack. If the model does not load otherwise, inputs that control its flow become \
+constants. Tensors in half precision are f32 in files, which holds the same values.
 
 Examples:
   rnnpack run model.onnx --input x=x.npy --output out
@@ -29,10 +29,10 @@ pub(crate) struct Args {
     model: PathBuf,
     #[command(flatten)]
     given: GivenArgs,
-    /// Folder for the outputs; made if there is none
+    /// Folder for the outputs; created if there is none
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Threads that recurrent layers share batch rows over
+    /// Threads over which recurrent layers divide batch rows
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = thread_count())]
     threads: u16,
 }
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// A file inside `dir`, whatever the output is called.
+/// The file for an output. It is always directly in `dir`, whatever the name of the output is.
 fn file(dir: &Path, output: &str) -> PathBuf {
     dir.join(format!("{}.npy", output.replace(['/', '\\', ':', '\0'], "_")))
 }

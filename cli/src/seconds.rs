@@ -1,4 +1,4 @@
-//! How long something is timed, as an argument.
+//! Parses an argument that says how long to time something.
 
 use anyhow::{Result, bail};
 

@@ -1,4 +1,4 @@
-//! Tensors in NumPy's files and archives, and generated ones.
+//! Tensors from NumPy's files and archives, and random tensors.
 
 use anyhow::{Context, Result, bail};
 use ndarray::{ArrayD, ArrayViewD};
@@ -12,9 +12,9 @@ use std::path::Path;
 /// Tensors by name.
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
-/// Longer headers than this are not NumPy's: its own take 128 bytes.
+/// The longest accepted header. NumPy's own headers have 128 bytes.
 const MAX_HEADER: usize = 4096;
-/// Archives whose arrays take more than this together are refused.
+/// The largest accepted size of all arrays of an archive together, in bytes.
 const MAX_ARCHIVE: u64 = 8 << 30;
 
 /// Reads a `.npy` file.
@@ -44,7 +44,7 @@ pub(crate) fn read_npz(path: &Path) -> Result<Tensors> {
     read().with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Writes a `.npy` file; half precision as f32, which holds the same values.
+/// Writes a `.npy` file. Half precision is written as f32, which holds the same values.
 pub(crate) fn write_npy(path: &Path, tensor: &Tensor) -> Result<()> {
     let write = || -> Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
@@ -88,14 +88,14 @@ fn decode(bytes: &[u8]) -> Result<Tensor> {
     bail!("its elements are not little-endian f32, f64, i64, i32, i8, u8 or bool: convert it with .astype")
 }
 
-/// Refuses what would make the decoder allocate or recurse without need.
+/// Refuses headers that would make the decoder allocate or recurse too much.
 fn check_header(bytes: &[u8]) -> Result<()> {
     let length = match bytes {
         [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, a, b, ..] => u16::from_le_bytes([*a, *b]).into(),
         [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _, a, b, c, d, ..] => {
             u32::from_le_bytes([*a, *b, *c, *d])
         }
-        _ => bail!("it is no .npy array: save it with numpy.save"),
+        _ => bail!("it is not a .npy array: save it with numpy.save"),
     };
     if length as usize > MAX_HEADER {
         bail!("its header claims {length} bytes, more than {MAX_HEADER}");
@@ -105,10 +105,10 @@ fn check_header(bytes: &[u8]) -> Result<()> {
 
 type Decoder = fn(&[u8]) -> Result<Option<Tensor>>;
 
-/// `None` where the elements are of another type.
+/// `None` if the elements have another type.
 fn decode_as<T: Element + ReadableElement + ViewElement>(bytes: &[u8]) -> Result<Option<Tensor>> {
     let tensor = |dims: &[usize], values: Vec<T>| Ok(Some(Tensor::new(dims, values)?));
-    // The view checks all sizes against the bytes that are there, before anything is allocated.
+    // The view checks all sizes against the available bytes before anything is allocated.
     match ArrayViewD::<T>::view_npy(bytes) {
         Ok(view) => tensor(view.shape(), view.iter().copied().collect()),
         Err(ViewNpyError::MisalignedData) => {
@@ -120,7 +120,7 @@ fn decode_as<T: Element + ReadableElement + ViewElement>(bytes: &[u8]) -> Result
     }
 }
 
-/// Generated values: SplitMix64, the same on every machine.
+/// Random values from SplitMix64, equal on every machine.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -135,7 +135,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `n`, which is far below 2^32.
+    /// A number below `n`. `n` must be far below 2^32.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         ((self.next() >> 32).wrapping_mul(n as u64) >> 32) as usize
     }

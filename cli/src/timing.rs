@@ -1,4 +1,4 @@
-//! Sides that take turns, and the statistics of their calls.
+//! Times sides that take turns, and computes the statistics of their calls.
 
 use crate::limits::Limits;
 use crate::median::median;
@@ -6,9 +6,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// A side times calls for this long in one turn, one call at least.
+/// The length of a turn, in which a side times as many calls as fit, and at least one.
 const TURN: Duration = Duration::from_millis(1);
-/// Turns that every side gets, however long they take.
+/// The least number of turns of every side, however long they take.
 const MIN_TURNS: usize = 3;
 
 /// Something to time.
@@ -16,22 +16,22 @@ pub struct Side<'a> {
     /// Its name.
     pub name: &'static str,
     call: Box<dyn FnMut() -> Result<()> + 'a>,
-    /// Seconds of every timed call.
+    /// The seconds of every timed call.
     samples: Vec<f64>,
-    /// Seconds of the median call of each round.
+    /// The seconds of the median call of each round.
     rounds: Vec<f64>,
 }
 
-/// What a side took.
+/// The timed calls of a side.
 #[derive(Clone, Debug)]
 pub struct Times {
     /// How many calls were timed.
     pub calls: usize,
-    /// Seconds of the fastest call.
+    /// The seconds of the fastest call.
     pub min: f64,
-    /// Seconds of the median call.
+    /// The seconds of the median call.
     pub median: f64,
-    /// Seconds of the median call of each round.
+    /// The seconds of the median call of each round.
     pub rounds: Vec<f64>,
 }
 
@@ -45,15 +45,15 @@ impl std::fmt::Debug for Side<'_> {
 }
 
 impl<'a> Side<'a> {
-    /// A side that makes this call.
+    /// A side that times this call.
     pub fn new(name: &'static str, call: impl FnMut() -> Result<()> + 'a) -> Side<'a> {
         Side { name, call: Box::new(call), samples: Vec::new(), rounds: Vec::new() }
     }
 
-    /// One call that is not timed, then calls for about a millisecond.
+    /// Makes one call that is not timed, then times calls for about a millisecond.
     ///
     /// # Errors
-    /// What the call says.
+    /// The error of the call.
     pub fn turn(&mut self) -> Result<()> {
         (self.call)()?;
         let (start, first) = (Instant::now(), self.samples.len());
@@ -68,7 +68,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// What its calls took.
+    /// The times of its calls.
     pub fn times(&self) -> Times {
         let mut sorted = self.samples.clone();
         sorted.sort_by(f64::total_cmp);
@@ -79,17 +79,17 @@ impl<'a> Side<'a> {
 }
 
 impl Times {
-    /// The calls, the fastest and the median one, in microseconds.
+    /// The name, the number of calls, and the fastest and the median call in microseconds.
     pub fn json(&self, name: &str) -> Value {
         json!({ "name": name, "calls": self.calls, "min_us": self.min * 1e6, "median_us": self.median * 1e6 })
     }
 }
 
-/// Lets the sides take turns for `seconds`, with the probes of the limits between them. `progress` is told the part that
-/// is done, and whose turn it is.
+/// Lets the sides take turns for `seconds`. If `limits` are given, they are probed before each round. Calls `progress`
+/// with the share that is done and the name of the side.
 ///
 /// # Errors
-/// What a side's call says.
+/// The error of a side's call.
 pub fn interleave(
     sides: &mut [Side<'_>],
     mut limits: Option<&mut Limits>,

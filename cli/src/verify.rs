@@ -1,4 +1,4 @@
-//! `rnnpack verify`: a model's answers beside those of others.
+//! `rnnpack verify`: compares a model's outputs with those of others.
 
 use crate::compare::{Difference, compare};
 use crate::inputs::{Feeds, GeneratedArgs, GivenArgs, Recorded};
@@ -12,25 +12,25 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
-The model's outputs with its recurrent layers (LSTM, GRU, RNN) on rnnpack are compared with
+The model runs with its recurrent layers (LSTM, GRU, RNN) on rnnpack. Its outputs are compared with
 
-  f64       the same model with those layers computed by a naive reference in f64,
-  tract     the same model with tract's own operators; it is left out, with the reason, where
-            tract cannot load or run the model or is known to compute a layer wrongly,
+  f64       the same model, with these layers computed by a naive reference in f64;
+  tract     the same model, with tract's own operators; left out, with the reason, if tract
+            cannot load or run the model or is known to compute a layer wrongly;
   recorded  the outputs in the archive of --recorded.
 
-For each output the largest absolute difference counts, over all steps. It passes up to BOUND times the \
-output's largest magnitude. The default of 1e-4 leaves room for what is no error: f32 sums of some \
-thousand terms in another order differ by some 1e-6 of the sum, activations of other libraries by as \
-much, and long streams and the layers around amplify both tenfold. A wrong gate, direction, state or \
-length moves outputs by 1e-2 and more. Outputs in half precision may differ by one step of their type: \
-1e-3 (f16) or 8e-3 (bf16) of that magnitude. Integers and booleans must be equal.
+The largest absolute difference of each output over all steps counts. It passes up to BOUND times the \
+output's largest magnitude. The default of 1e-4 allows differences that are not errors: a f32 sum of some \
+thousand terms in another order differs by about 1e-6 of the sum, activations of other libraries differ as \
+much, and long streams and the layers around can amplify both tenfold. A wrong gate, direction, state or \
+length changes outputs by 1e-2 or more. Outputs in half precision may differ by one step of their type: 1e-3 \
+(f16) or 8e-3 (bf16) of that magnitude. Integers and booleans must be equal.
 
-Inputs that are not given are generated: floats uniform in ±1 from --seed, integers 1, dimensions \
-without a size 4. A recorded stream has the keys in/<step>/<name> and out/<step>/<name>; an input that \
-is always the last step's output is handed on from our own outputs.
+Inputs that are not given are generated: floats uniform in ±1 from --seed, integers 1. A dimension without a \
+size gets the size 4. A recorded stream has the keys in/<step>/<name> and out/<step>/<name>. If an input is \
+always an output of the step before, it gets our own output of that step.
 
-Exit code 0: all comparisons passed, and there was one at least. 1: one failed, or nothing could be \
+Exit codes: 0 all comparisons passed, and there was at least one; 1 a comparison failed, or nothing could be \
 compared.
 
 Examples:
@@ -64,7 +64,7 @@ fn parse_bound(s: &str) -> Result<f64> {
     }
 }
 
-/// What our outputs were compared with, and the differences or why there are none.
+/// A comparison of our outputs with others: the differences, or why there are none.
 struct Comparison {
     with: &'static str,
     result: Result<Vec<Difference>, String>,
@@ -75,7 +75,7 @@ struct Report {
     steps: usize,
     generated: Vec<String>,
     carried: Vec<(String, String)>,
-    /// Recurrent nodes of the model, which rnnpack computes.
+    /// The number of the model's recurrent nodes. rnnpack computes them.
     layers: usize,
     comparisons: Vec<Comparison>,
 }

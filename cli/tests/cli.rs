@@ -1,4 +1,4 @@
-//! The command `rnnpack`: what it prints, its files and its exit codes.
+//! Tests what the command `rnnpack` prints, its files and its exit codes.
 
 use half::{bf16, f16};
 use ndarray_npy::{NpzReader, NpzWriter, read_npy, write_npy};
@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What a run of the command left behind.
+/// The result of a run of the command.
 struct Run {
     code: Option<i32>,
     stdout: String,
@@ -20,7 +20,7 @@ struct Run {
 }
 
 impl Run {
-    /// The JSON object of a run that ended with `code`.
+    /// The JSON output of a run that must have ended with `code`.
     #[track_caller]
     fn json(&self, code: i32) -> Value {
         assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
@@ -51,7 +51,7 @@ fn fixture(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name).display().to_string()
 }
 
-/// An empty folder for the test `name`.
+/// A new empty folder for the test `name`.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}"));
     let _ = fs::remove_dir_all(&folder);
@@ -69,7 +69,7 @@ const DTLN: &str = "dtln/model_1.onnx";
 const DTLN_STREAM: &str = "dtln/model_1.stream.npz";
 const SILERO: &str = "silero_vad/silero_vad.onnx";
 
-/// Writes the inputs of the first recorded step of DTLN; returns `--input` arguments for them.
+/// Writes the inputs of the first recorded step of DTLN. Returns the `--input` arguments for them.
 fn dtln_inputs(folder: &Path) -> Vec<String> {
     let write = |name: &str| {
         let path = folder.join(format!("{name}.npy"));
@@ -101,14 +101,14 @@ fn inspect_lists_nodes_of_all_graphs() {
         assert!(node["graph"].as_str().unwrap().contains("_branch"));
         assert!(node["refusal"].is_null() && node["packed_bytes"].as_u64() >= Some(526_336));
         assert_eq!(node["state_bytes"], 2 * 128 * 4);
-        // h twice, c and the gates.
+        // Two buffers for h, one for c, and the gates.
         assert!(node["scratch_bytes"].as_u64() >= Some((3 + 4) * 128 * 4));
     }
     let text = rnnpack(&["inspect", &fixture(SILERO)]);
     assert!(text.stdout.contains("4 recurrent nodes (LSTM, GRU, RNN), 4 on rnnpack's kernels"));
 }
 
-/// Models of one node with I = 2 and H = 3, whose numbers every element type holds: sixty-fourths up to 1.
+/// Models of one node with I = 2 and H = 3. Every element type can hold its numbers: sixty-fourths up to 1.
 struct OneNode {
     op: &'static str,
     gates: usize,
@@ -124,7 +124,7 @@ impl OneNode {
         OneNode { op, gates, directions: 1, dtype, peepholes: false, attributes: attributes.to_vec() }
     }
 
-    /// Writes the model into `folder`.
+    /// Writes the model into `folder`. Returns its path.
     fn write(&self, folder: &Path, name: &str) -> String {
         let OneNode { op, gates, directions, dtype, .. } = *self;
         let (dims, rows) = ([Dim::Name("T"), Dim::N(2), Dim::N(2)], gates * 3);
@@ -153,7 +153,7 @@ impl OneNode {
     }
 }
 
-/// The bytes of a number in an element type.
+/// The bytes of a number in this element type.
 fn bytes(dtype: i64, x: f64) -> Vec<u8> {
     match dtype {
         FLOAT => (x as f32).to_le_bytes().to_vec(),
@@ -196,7 +196,7 @@ fn pack_refuses_what_it_cannot_name() {
     let silero = fixture(SILERO);
     pack(&silero, &["--isa", "portable"]).refused("there are 4 recurrent nodes; name one with --node");
     pack(&silero, &["--isa", "portable", "--node", "x"]).refused("no recurrent node is called \"x\"");
-    pack(&silero, &["--isa", "sse9"]).refused("instruction set \"sse9\" is none of");
+    pack(&silero, &["--isa", "sse9"]).refused("instruction set \"sse9\" is unknown");
     let doubles = OneNode::new("RNN", DOUBLE, &[]).write(&folder, "doubles");
     pack(&doubles, &["--isa", "portable"]).refused("node `layer`: input `W`: it is f64, not f32");
 }
@@ -216,7 +216,7 @@ fn inspect_describes_every_operator_and_element_type() {
         "activations": ["Sigmoid", "Tanh"], "clip": 0.5, "linear_before_reset": true
     }]);
     assert_eq!(gru["cells"], cell);
-    // W, R and B of the file, without the rows of padding.
+    // W, R and B as in the file, without the padding rows.
     assert!(gru["weight_bytes"] == 4 * 9 * (2 + 3 + 2) && gru["packed_bytes"].as_u64() > Some(4 * 9 * 5));
     assert!(
         gru["isa"].is_string() && text.contains("computes: Sigmoid, Tanh; clip 0.5; linear_before_reset")
@@ -340,7 +340,7 @@ fn run_binds_what_steers_control_flow() {
     }
 }
 
-/// What `run` makes of an input of the model.
+/// The output of `run` for an input of the model.
 fn answer(folder: &Path, model: &str, x: &Array) -> ndarray::ArrayD<f64> {
     let file = |name: &str| folder.join(name);
     write_npy(file("x.npy"), x).unwrap();
@@ -365,7 +365,7 @@ fn run_computes_every_operator_in_every_element_type() {
         };
         let exact = of(DOUBLE, "DOUBLE");
         assert_eq!(exact.shape(), [5, 1, 2, 3]);
-        // Values below 1: f32 sums of some terms, and half a step of the type that is rounded to in the end.
+        // For values below 1: the error of f32 sums of a few terms, plus half a step of the output's type.
         let types = [
             (FLOAT, "FLOAT", 0.0),
             (FLOAT16, "FLOAT16", 2f64.powi(-12)),
@@ -388,7 +388,7 @@ fn run_takes_f32_for_half_precision_where_no_value_changes() {
     let x = folder.join("x.npy");
     write_npy(&x, &Array::from_elem(vec![1, 2, 2], 0.1)).unwrap();
     let (input, out) = (format!("--input=X={}", x.display()), folder.join("out").display().to_string());
-    rnnpack(&["run", &model, &input, "--output", &out]).refused("the file has values that are no f16");
+    rnnpack(&["run", &model, &input, "--output", &out]).refused("the file has values that f16 cannot hold");
 }
 
 #[test]
@@ -405,7 +405,7 @@ fn run_refuses_inputs_that_do_not_fit_and_writes_nothing() {
     run(&format!("--input=input_2={}", file("f64.npy"))).refused("it is f64, not f32");
     write_npy(file("u16.npy"), &ndarray::arr1(&[1u16])).unwrap();
     run(&format!("--input=input_2={}", file("u16.npy"))).refused("convert it with .astype");
-    run(&format!("--input=input_2={}", fixture(DTLN))).refused("it is no .npy array");
+    run(&format!("--input=input_2={}", fixture(DTLN))).refused("it is not a .npy array");
     run("--input=input_2=no-such-file.npy").refused("cannot read no-such-file.npy");
     run(&inputs[0].replace("input_2=", "input_9=")).refused("no input \"input_9\"; it has: input_2, input_3");
     run(&inputs[1]).refused("input \"input_3\" is given twice");
@@ -482,7 +482,7 @@ fn verify_passes_on_recorded_models_of_every_operator() {
     for (model, recorded, nodes, tract) in [
         ("gtcrn/gtcrn_simple.onnx", "gtcrn/gtcrn_simple.stream.npz", 14, true),
         ("arabic_name_romanizer/encoder.onnx", "arabic_name_romanizer/encoder.io.npz", 2, true),
-        // tract knows neither sequence_lens nor Relu.
+        // tract supports neither sequence_lens nor Relu here.
         ("w_g2p_en/recurrent_stack.onnx", "w_g2p_en/recurrent_stack.io.npz", 1, false),
         ("w_nh3pred/recurrent_stack.onnx", "w_nh3pred/recurrent_stack.io.npz", 1, false),
     ] {
@@ -527,7 +527,7 @@ fn verify_generates_inputs_from_a_seed() {
     assert_eq!(first, rnnpack(&args).json(0));
     let other = rnnpack(&[&args[..], &["--seed", "2"]].concat()).json(0);
     assert_ne!(compared(&first, "f64"), compared(&other, "f64"));
-    // No sample rate is 1: the generated one does not fit.
+    // The generated sample rate is 1, which does not fit.
     rnnpack(&["verify", &model]).refused("give --input, --bind or --dim");
     rnnpack(&["verify", &model, "--dim", "nothing=3"]).refused("--dim nothing=3");
     rnnpack(&["verify", &model, "--bound=-1"]).refused("give a number of at least 0");
@@ -624,7 +624,7 @@ fn bench_times_a_layer_beside_the_others() {
 
 #[test]
 fn bench_times_every_cell_beside_those_that_compute_it() {
-    // Gates that a step computes, and whether tract does.
+    // The number of gates that a step computes, and whether tract computes the layer.
     for (options, gates, tract) in [
         (vec!["--op", "gru"], 3.0, true),
         (vec!["--op", "gru", "--linear-before-reset", "--direction", "bidirectional"], 3.0, true),
@@ -644,7 +644,7 @@ fn bench_times_every_cell_beside_those_that_compute_it() {
         let expected = ["rnnpack", "tract", "matrixmultiply, unfused"].into_iter();
         assert!(names.eq(expected.filter(|&name| tract || name != "tract")), "{options:?}: {json}");
         assert_eq!(json["agreement"]["tract_left_out"].is_string(), !tract, "{options:?}");
-        // Two directions read R of one each; what is read is padded to whole vectors.
+        // Each direction reads its own R. The read bytes are padded to whole vectors.
         let r = 4.0 * gates * 7.0 * 7.0;
         assert!(json["limits"]["read_buffer_bytes"].as_f64().unwrap() >= r, "{options:?}");
     }

@@ -1,4 +1,4 @@
-//! `rnnpack perf`: its files, its exit codes, that nothing measured is lost, and that it works in any folder.
+//! Tests the files and exit codes of `rnnpack perf`, in any folder, and that no measurement is lost.
 
 use serde_json::Value;
 use std::fs;
@@ -20,7 +20,7 @@ fn run(args: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-/// An empty folder for the test `name`.
+/// A new empty folder for the test `name`.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("perf-{name}"));
     let _ = fs::remove_dir_all(&folder);
@@ -116,14 +116,14 @@ fn a_program_is_compared_with_itself() {
     let counts = ["--case", CASE, "--launches", "4", "--turns", "3", "--folder", text(&folder), "--json"];
     let (code, stdout, stderr) = run(&[&["compare", this][..], &counts].concat());
     let report: Value = serde_json::from_str(&stdout).unwrap();
-    // By chance, at a known rate, equal programs differ; the exit code says what the report does.
+    // Equal programs may differ by chance, at a known rate. The exit code must agree with the report.
     let slower = report["slower"].as_i64().unwrap();
     assert_eq!(code, Some(i32::from(slower > 0)), "{stdout}{stderr}");
     assert_eq!(report["complete"], Value::Bool(true));
     let median = &report["cases"][0]["median"];
     let of = |key: &str| median[key].as_f64().unwrap();
     assert!(of("low") <= of("ratio") && of("ratio") <= of("high"), "{median}");
-    // What was measured is kept only until the comparison is complete.
+    // The measurements are removed when the comparison is complete.
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
 }
 
@@ -149,19 +149,19 @@ fn an_interrupted_comparison_keeps_what_it_measured_and_goes_on() {
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("interrupted: the same command goes on"), "{stderr}");
+    assert!(stderr.contains("interrupted: run the same command again to continue"), "{stderr}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["complete"], Value::Bool(false));
     let kept = measured();
     assert!(kept >= 4, "{kept} launches were kept");
 
-    // No more are asked for than there are: nothing is measured again.
+    // It asks for fewer launches than there are, so nothing is measured again.
     let output = compare("3").output().unwrap();
     assert!(matches!(output.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(samples(), None);
 }
 
-/// Runs git in `folder`, which is no part of this repository.
+/// Runs git in `folder`, which is outside of this repository.
 fn git(folder: &Path, args: &[&str]) {
     let identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"];
     let out = Command::new("git").arg("-C").arg(folder).args(identity).args(args).output().unwrap();
@@ -186,7 +186,7 @@ fn an_interrupted_recording_goes_on_though_the_ledger_is_part_of_the_repository(
     };
     let first = record();
     assert_eq!(first["complete"], Value::Bool(true));
-    // As it was after two of the four cases.
+    // Restores the ledger as it was after two of the four cases.
     let lines: Vec<String> = fs::read_to_string(&ledger).unwrap().lines().map(str::to_owned).collect();
     fs::write(&ledger, lines[..3].join("\n") + "\n").unwrap();
     let second = record();
@@ -194,7 +194,7 @@ fn an_interrupted_recording_goes_on_though_the_ledger_is_part_of_the_repository(
     assert_eq!(second["cases"].as_array().unwrap().len(), 2);
     assert_eq!(second["origin"], first["origin"]);
 
-    // From a source that differs nothing is gone on with.
+    // If the source differs, no recording is resumed.
     fs::write(&ledger, lines[..3].join("\n") + "\n").unwrap();
     fs::write(folder.join("source.rs"), "changed").unwrap();
     let third = record();
@@ -208,7 +208,7 @@ fn what_cannot_be_compared_recorded_or_reported_is_refused_with_what_to_do() {
     let ledger = folder.join("none.jsonl");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     for (args, message) in [
-        (&["compare", "no-such-thing"][..], "no-such-thing is no program"),
+        (&["compare", "no-such-thing"][..], "no-such-thing is not a program"),
         (&["compare", text(&manifest), "--case", CASE, "--folder", text(&folder)], "cannot start"),
         (
             &["compare", "/bin/true", "--case", CASE, "--folder", text(&folder)],

@@ -4,7 +4,7 @@ use crate::proto::{self, kind};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The value of an attribute of a recurrent node, as the file has it.
+/// The value of an attribute of a recurrent node, as it is in the file.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum AttributeValue {
@@ -12,15 +12,15 @@ pub enum AttributeValue {
     Float(f32),
     /// An integer.
     Int(i64),
-    /// A text; bytes that are no UTF-8 are replaced.
+    /// A text. Bytes that are not UTF-8 are replaced.
     Text(String),
     /// Numbers.
     Floats(Vec<f32>),
     /// Integers.
     Ints(Vec<i64>),
-    /// Texts; bytes that are no UTF-8 are replaced.
+    /// Texts. Bytes that are not UTF-8 are replaced.
     Texts(Vec<String>),
-    /// Anything else, by the name of its type.
+    /// A value of any other type. The string is the name of the type.
     Other(String),
 }
 
@@ -53,12 +53,12 @@ impl From<&proto::Attribute> for AttributeValue {
     }
 }
 
-/// An attribute that cannot be taken as it is.
+/// An attribute that is refused.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BadAttribute {
     /// Its name.
     pub attribute: String,
-    /// Why.
+    /// Why it is refused.
     pub reason: String,
 }
 
@@ -75,11 +75,12 @@ pub(crate) fn bad<T>(attribute: &str, reason: impl Into<String>) -> Result<T, Ba
     Err(BadAttribute { attribute: attribute.to_string(), reason: reason.into() })
 }
 
-/// The attributes of a node by name, each given once and with a value of its own.
+/// The attributes of a node by name. Each is given only once and has its own value: it refers to no attribute of a
+/// function.
 pub(crate) struct Attributes<'n>(BTreeMap<&'n str, &'n proto::Attribute>);
 
 impl<'n> Attributes<'n> {
-    /// Reads the attributes of `node`; an attribute outside `known` is refused.
+    /// Reads the attributes of `node`. Refuses an attribute that is not in `known`.
     pub(crate) fn read(node: &'n proto::Node, known: &[&str]) -> Result<Self, BadAttribute> {
         let mut map = BTreeMap::new();
         for a in &node.attribute {
@@ -110,7 +111,7 @@ impl<'n> Attributes<'n> {
         Ok(self.typed(name, kind::INT)?.map(|a| a.i))
     }
 
-    /// An integer that is 0 or 1, and 0 where it is absent.
+    /// An integer that must be 0 or 1. Absent means 0.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, BadAttribute> {
         match self.int(name)? {
             None | Some(0) => Ok(false),

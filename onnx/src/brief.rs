@@ -1,8 +1,8 @@
-//! Names and lists of a file as messages tell them: in part where they are long, so that no message is.
+//! Formats names and lists of a file for messages, and shortens long ones.
 
 use std::fmt;
 
-/// A name in backquotes, cut after 64 characters.
+/// A name in backquotes, cut after 64 characters so that messages stay short.
 pub(crate) struct Name<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Name<'_> {
@@ -14,7 +14,7 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// A list in brackets, cut after 8 entries.
+/// A list in brackets, cut after 8 entries so that messages stay short.
 pub(crate) struct List<'a, T>(pub(crate) &'a [T]);
 
 impl<T: fmt::Debug> fmt::Display for List<'_, T> {

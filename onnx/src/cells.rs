@@ -1,34 +1,36 @@
-//! The attributes that say what a step of a recurrent node computes, read into cells.
+//! Turns the attributes that say what a step of a recurrent node computes into cells.
 
 use crate::attribute::{Attributes, BadAttribute, bad};
 use crate::operator::RecurrentOp;
 use rnnpack::{Activation, Cell, GruCell, LstmCell, RnnCell};
 use std::slice;
 
-/// The attributes of a recurrent operator that say what a step computes. By default all are absent, which means what the
-/// standard says of each.
+/// The attributes of a recurrent operator that say what a step computes. By default all are absent; then the defaults
+/// of the standard apply.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CellAttributes<'a> {
-    /// The functions of each gate and, outermost, direction, by name; upper and lower case are the same.
+    /// The names of the activation functions: those of the first direction's gates, then those of the second
+    /// direction's. Upper and lower case are equal.
     pub activations: Option<&'a [&'a str]>,
-    /// The first parameters of the functions that have one, in their order; where there are too few, defaults follow.
+    /// The first parameters (alpha), one for each function that has one, in the order of the functions. If there are
+    /// too few, the remaining functions keep their defaults.
     pub activation_alpha: &'a [f32],
-    /// The second parameters, likewise.
+    /// The second parameters (beta), in the same way.
     pub activation_beta: &'a [f32],
-    /// Arguments of activations are clipped to ± this.
+    /// The arguments of activations are clipped to the range ± this.
     pub clip: Option<f32>,
-    /// Couples the gates of an LSTM.
+    /// Whether the input and forget gates of an LSTM are coupled.
     pub input_forget: bool,
-    /// The reset gate of a GRU acts on a product.
+    /// Whether the reset gate of a GRU is applied after the product with `R`.
     pub linear_before_reset: bool,
 }
 
 impl CellAttributes<'_> {
-    /// The cell of each of `directions` directions.
+    /// The cells, one for each of `directions` directions.
     ///
     /// # Errors
-    /// [`BadAttribute`] for the wrong number of functions, an unknown one, a parameter that is missing, left over or not
-    /// finite, a threshold that is not positive and finite, and an attribute that `op` does not have.
+    /// [`BadAttribute`] if the number of functions is wrong, a function is unknown, a parameter is missing, left over
+    /// or not finite, a clip threshold is not positive and finite, or `op` does not have an attribute that is set.
     pub fn cells(&self, op: RecurrentOp, directions: usize) -> Result<Vec<Cell>, BadAttribute> {
         let functions = self.functions(op, directions)?;
         let Self { input_forget, linear_before_reset, .. } = *self;
@@ -56,7 +58,7 @@ impl CellAttributes<'_> {
         })
     }
 
-    /// The activation functions of all directions with their parameters, in the order of the attribute.
+    /// The activation functions of all directions, with their parameters, in the order of the attribute `activations`.
     fn functions(&self, op: RecurrentOp, directions: usize) -> Result<Vec<Activation>, BadAttribute> {
         let default = op.activations();
         let expected = default.len().saturating_mul(directions);
@@ -98,7 +100,7 @@ impl CellAttributes<'_> {
     }
 }
 
-/// The cell of each of `directions` directions of a node.
+/// Reads the cells of a node, one for each of `directions` directions.
 pub(crate) fn read(
     op: RecurrentOp,
     directions: usize,
@@ -116,13 +118,13 @@ pub(crate) fn read(
     cell.cells(op, directions)
 }
 
-/// Whether `given` is the attribute's default of `RNN`, which has two functions whatever the direction is.
+/// Whether `given` is the default of the attribute of `RNN`. It has two functions for every direction.
 fn is_default_of_rnn(op: RecurrentOp, given: &[&str]) -> bool {
     op == RecurrentOp::Rnn && given.len() == 2 && given.iter().all(|name| name.eq_ignore_ascii_case("Tanh"))
 }
 
-/// The values of `activation_alpha` or `activation_beta`. They are handed out in the order of the functions, each
-/// to the next function that has such a parameter; a function for which none is left keeps its default.
+/// The values of `activation_alpha` or `activation_beta`. Each goes to the next function that has such a parameter. If
+/// no value is left, a function keeps its default.
 struct Parameters<'n> {
     attribute: &'static str,
     left: slice::Iter<'n, f32>,
@@ -136,12 +138,13 @@ impl<'n> Parameters<'n> {
         }
     }
 
-    /// The next value, for a function whose parameter has the value `default` if it has one.
+    /// The next value for a function. `default` is the default of the function's parameter, `None` if it has no
+    /// parameter.
     fn next(&mut self, default: Option<f32>) -> Option<f32> {
         default.and_then(|_| self.left.next().copied())
     }
 
-    /// Refuses values that no function took.
+    /// Refuses values that are left over.
     fn end(self) -> Result<(), BadAttribute> {
         match self.left.as_slice() {
             [] => Ok(()),

@@ -1,4 +1,4 @@
-//! Whether a model is whole and its values are made before they are used, for runtimes that take it for granted.
+//! Checks a whole model for runtimes that assume that it is complete and in order.
 
 use crate::error::Error;
 use crate::proto::{Graph, Model};
@@ -7,11 +7,13 @@ use crate::stored::check_stored;
 use crate::walk::walk;
 use std::collections::HashSet;
 
-/// Checks a model beyond its recurrent nodes: that every stored tensor is in the file and has the data that its dimensions
-/// ask for, and that every name stands for one value, which is made before it is used.
+/// Checks a model beyond its recurrent nodes:
+///
+/// - every stored tensor is in the file and has exactly the data for its dimensions;
+/// - every name belongs to only one value, and that value is produced before it is used.
 ///
 /// # Errors
-/// [`Error::Tensor`] and [`Error::Name`].
+/// [`Error::Malformed`] if the model has no graph, [`Error::Tensor`] and [`Error::Name`].
 pub fn check_model(model: &Model) -> Result<(), Error> {
     let graph = model.graph()?;
     walk(graph, "main".to_string(), None, &mut |scope| {
@@ -21,7 +23,7 @@ pub fn check_model(model: &Model) -> Result<(), Error> {
     check_order(graph, &mut HashSet::new())
 }
 
-/// Checks the tensors that a graph and the attributes of its nodes hold.
+/// Checks the tensors of a graph and those in the attributes of its nodes.
 fn check_tensors(graph: &Graph) -> Result<(), Error> {
     let held = graph.node.iter().flat_map(|n| &n.attribute);
     let held = held.flat_map(|a| a.t.as_deref().into_iter().chain(&a.tensors));
@@ -39,8 +41,7 @@ fn check_outputs(scope: &Scope<'_>) -> Result<(), Error> {
     }
 }
 
-/// Checks that every value of `graph` is made before it is used. `known` are the values of the graphs around
-/// it.
+/// Checks that every value of `graph` is produced before it is used. `known` has the values of the graphs around it.
 fn check_order<'m>(graph: &'m Graph, known: &mut HashSet<&'m str>) -> Result<(), Error> {
     let stored = graph.initializer.iter().map(|t| t.name.as_str());
     let mut made: Vec<&str> = stored.chain(graph.input.iter().map(|i| i.name.as_str())).collect();
@@ -51,7 +52,7 @@ fn check_order<'m>(graph: &'m Graph, known: &mut HashSet<&'m str>) -> Result<(),
         false => Err(Error::Name {
             graph: graph.name.clone(),
             name: name.to_string(),
-            reason: "it is used, but no value has it by then".to_string(),
+            reason: "it is used before a value of this name exists".to_string(),
         }),
     };
     for node in &graph.node {

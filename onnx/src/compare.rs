@@ -1,28 +1,28 @@
-//! How far two tensors are apart.
+//! Compares two tensors.
 
 use crate::tensor::{DType, Tensor, TensorData};
 use rnnpack::compare::{Difference, Mismatch, difference};
 use std::fmt;
 
-/// Why two tensors do not agree, whatever tolerance there is.
+/// Why two tensors do not agree under any tolerance.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum TensorMismatch {
-    /// They have different element types.
+    /// The element types differ.
     DType {
-        /// That of the result.
+        /// The element type of the result.
         got: DType,
-        /// That it should have.
+        /// The expected element type.
         expected: DType,
     },
-    /// They have different dimensions.
+    /// The dimensions differ.
     Dims {
-        /// Those of the result.
+        /// The dimensions of the result.
         got: Vec<usize>,
-        /// Those that it should have.
+        /// The expected dimensions.
         expected: Vec<usize>,
     },
-    /// Their elements do not agree.
+    /// The elements do not agree.
     Elements(Mismatch),
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for TensorMismatch {
 impl std::error::Error for TensorMismatch {}
 
 impl Tensor {
-    /// How far this tensor is from `expected`. Floats are compared in f64, integers exactly; of booleans, true is 1.
+    /// How far this tensor is from `expected`. Floats are compared in f64, integers exactly, booleans as 0 and 1.
     ///
     /// ```
     /// use rnnpack_onnx::Tensor;
@@ -50,8 +50,8 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// [`TensorMismatch`] for another element type or other dimensions, and where one side is NaN or infinite and the other
-    /// is not the same.
+    /// [`TensorMismatch`] if the element types or the dimensions differ, or if an element is NaN or infinite and the
+    /// other tensor does not have the same value there.
     pub fn difference(&self, expected: &Tensor) -> Result<Difference, TensorMismatch> {
         if self.dtype() != expected.dtype() {
             return Err(TensorMismatch::DType { got: self.dtype(), expected: expected.dtype() });
@@ -64,7 +64,7 @@ impl Tensor {
     }
 }
 
-/// The difference of elements of one type.
+/// The difference of elements of the same type.
 fn elements(got: &TensorData, expected: &TensorData) -> Result<Difference, Mismatch> {
     use TensorData::{BF16, Bool, F16, F32, F64, I8, I32, I64, U8};
     let bits = |v: &[bool]| v.iter().map(|&b| u8::from(b)).collect::<Vec<u8>>();
@@ -83,7 +83,8 @@ fn elements(got: &TensorData, expected: &TensorData) -> Result<Difference, Misma
     }
 }
 
-/// The difference of integers that f64 may not hold: of the exact differences, rounded, which is 0 of equal ones alone.
+/// The difference of i64, which f64 may not hold. It takes the exact differences and rounds them to f64. A rounded
+/// difference is 0 only if the integers are equal.
 fn difference_i64(got: &[i64], expected: &[i64]) -> Result<Difference, Mismatch> {
     let apart: Vec<f64> =
         got.iter().zip(expected).map(|(&a, &b)| (i128::from(a) - i128::from(b)) as f64).collect();

@@ -1,4 +1,4 @@
-//! The description of a recurrent node, and the verdict on its weights.
+//! Describes a recurrent node and decides whether a layer can be built from it.
 
 use crate::error::Error;
 use crate::extent::Extent;
@@ -11,13 +11,13 @@ use crate::tensor::DType;
 use crate::weights::{INPUTS, NodeWeights, Weight, check_dtype};
 use rnnpack::Layout;
 
-/// The weights of a node, where they are constants; in the order of [`INPUTS`].
+/// The weights of a node that are constants, in the order of [`INPUTS`].
 struct Constants([Option<Result<Weight, NotConstant>>; 4]);
 
 impl Constants {
     fn read(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Folder<'_>) -> Self {
         let read = |(input, index): (&str, usize)| {
-            // An operator without peepholes has no input of that number.
+            // An operator without peepholes has no input with this index.
             let known = reader.op.inputs().get(index) == Some(&input);
             reader.input(index).filter(|_| known).map(|value| folder.weight(scope, value))
         };
@@ -28,19 +28,19 @@ impl Constants {
         self.0.each_ref().map(|w| w.as_ref()?.as_ref().ok())
     }
 
-    /// The last dimension of `W` or `R`.
+    /// The last dimension of `W` (0) or `R` (1), if it is a constant with three dimensions.
     fn last_dim(&self, i: usize) -> Option<usize> {
         let weight = self.known()[i]?;
         weight.dims().last().copied().filter(|_| weight.dims().len() == 3)
     }
 
-    /// Whether some weight is no constant here, and none is wrong.
+    /// Whether some weights are not constants here, and none is wrong.
     fn only_not_constant(&self) -> bool {
         let mut errors = self.0.iter().flatten().filter_map(|w| w.as_ref().err()).peekable();
         errors.peek().is_some() && errors.all(|e| e.kind != NotConstantKind::Wrong)
     }
 
-    /// All weights that are there, when all are constants.
+    /// All weights that are present, if all of them are constants.
     fn all(&self, spec: &NodeSpec) -> Result<[Option<&Weight>; 4], Error> {
         for (weight, (input, _)) in self.0.iter().zip(INPUTS) {
             if let Some(Err(e)) = weight {
@@ -51,19 +51,19 @@ impl Constants {
     }
 }
 
-/// Whether a layer can be made of a node, and whether only constants are missing.
+/// Whether a layer can be built from a node, and if not, whether only constants are missing.
 struct Verdict {
     weights: Result<NodeWeights, Error>,
     awaits_weights: bool,
 }
 
 impl Verdict {
-    /// A node that is refused whatever its weights are.
+    /// The verdict on a node that is refused for any weights.
     fn refused(error: Error) -> Verdict {
         Verdict { weights: Err(error), awaits_weights: false }
     }
 
-    /// The verdict on a node whose attributes were read.
+    /// The verdict on a node whose attributes were read without error.
     fn on(spec: &NodeSpec, constants: &Constants) -> Verdict {
         let weights = constants.all(spec).and_then(|all| NodeWeights::of(spec, all));
         Verdict { weights, awaits_weights: constants.only_not_constant() }
@@ -121,8 +121,8 @@ fn declared_dtype(reader: &Reader<'_>, scope: &Scope<'_>) -> Option<DType> {
     numbers.next().and_then(DType::from_number)
 }
 
-/// Checks the element types that the file declares or stores: `dtype`, which the operator must have, and INT32 of
-/// `sequence_lens`.
+/// Checks the element types that the file declares or stores. The operator must have `dtype`, and `sequence_lens` must
+/// be INT32.
 fn check_types(
     spec: &NodeSpec,
     reader: &Reader<'_>,
@@ -143,7 +143,7 @@ fn check_types(
     Ok(())
 }
 
-/// The last of three dimensions that the file declares for an input: I of X and W, H of R.
+/// The last of the three dimensions that the file declares for an input: I for X and W, H for R.
 fn declared_size(reader: &Reader<'_>, scope: &Scope<'_>, index: usize) -> Option<usize> {
     match scope.declared(reader.input(index)?)?.shape.as_ref()?.dim.as_slice() {
         [_, _, last] => match Extent::from(last) {
@@ -154,7 +154,7 @@ fn declared_size(reader: &Reader<'_>, scope: &Scope<'_>, index: usize) -> Option
     }
 }
 
-/// T and B as the file declares them for X.
+/// T and B, as the file declares them for X.
 fn sequence_extents(
     reader: &Reader<'_>,
     scope: &Scope<'_>,

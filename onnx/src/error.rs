@@ -1,43 +1,43 @@
-//! What a model is refused for.
+//! The error type: why a model is refused.
 
 use crate::brief::List;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why an ONNX model, one of its nodes or a value given to it is refused.
+/// Why an ONNX model, one of its nodes, or a value given to it is refused.
 ///
-/// Every variant names the thing it is about; `reason` is a sentence fragment for people.
+/// Every variant names what it is about. `reason` is a sentence fragment for people.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes are no ONNX model: truncated, not protobuf, nested too deeply, or without a graph.
+    /// The bytes are not an ONNX model: they are truncated, not protobuf, nested too deeply, or have no graph.
     Malformed {
         /// What is wrong with the bytes.
         reason: String,
     },
-    /// The operator set is missing, declared twice, or one in which the operator is not known.
+    /// The operator set is missing or declared twice, or it is a version in which the operator is not known.
     Opset {
-        /// What needs it: a node, or the model.
+        /// The node or model that needs the operator set.
         subject: String,
-        /// The version that the model declares, if it does.
+        /// The version, if the model declares one.
         version: Option<i64>,
-        /// What is wrong with it.
+        /// What is wrong with the operator set.
         reason: String,
     },
-    /// A value, node or graph name breaks the rules of ONNX.
+    /// The name of a value, node or graph breaks the rules of ONNX.
     Name {
-        /// The graph that holds it.
+        /// The graph that contains the name.
         graph: String,
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the name.
         reason: String,
     },
     /// A whole node is refused.
     Node {
         /// The node.
         node: String,
-        /// Its operator, with the domain when that is not the standard one.
+        /// Its operator. The domain is included if it is not the standard one.
         op: String,
         /// Why it is refused.
         reason: String,
@@ -55,9 +55,9 @@ pub enum Error {
     Input {
         /// The node.
         node: String,
-        /// The input as the ONNX standard calls it (`W`, `initial_h`).
+        /// The input, by its name in the ONNX standard (`W`, `initial_h`).
         input: String,
-        /// Why it is refused, with the dimension or the producing operator.
+        /// Why it is refused, with the dimension or with the operator that produces the input.
         reason: String,
     },
     /// A tensor stored in the file is refused.
@@ -67,11 +67,11 @@ pub enum Error {
         /// Why it is refused.
         reason: String,
     },
-    /// A layer that was read correctly is refused by the kernels, at packing or while it runs.
+    /// The layer was read correctly, but the kernels refuse it when it is packed or when it runs.
     Layer {
         /// The node.
         node: String,
-        /// What the layer said.
+        /// The error of the layer.
         source: Arc<rnnpack::Error>,
     },
     /// A value given to a whole model (a feed, a binding, a declared shape) does not fit it.
@@ -81,18 +81,18 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
-    /// A file has no recurrent node of a name that is asked for.
+    /// The file has no recurrent node with the requested name.
     NoNode {
-        /// The name.
+        /// The requested name.
         node: String,
-        /// The names of the recurrent nodes that there are.
+        /// The names of the file's recurrent nodes.
         known: Vec<String>,
     },
-    /// The file of a model cannot be read.
+    /// The model's file cannot be read.
     File {
         /// The path.
         path: String,
-        /// What the system said.
+        /// The error message of the operating system.
         reason: String,
     },
 }
@@ -125,7 +125,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            // Display printed the layer's own words.
+            // Display already printed the layer's error.
             Self::Layer { source, .. } => source.source(),
             _ => None,
         }
@@ -145,7 +145,7 @@ impl Error {
         }
     }
 
-    /// What a layer says, with the node that it was made of.
+    /// The error of a layer, together with the node that the layer was built from.
     pub fn of_layer(node: &str, error: rnnpack::Error) -> Error {
         Error::Layer { node: node.to_string(), source: Arc::new(error) }
     }

@@ -1,4 +1,4 @@
-//! Dimensions, as far as a file tells them.
+//! The size of a dimension, if the file says it.
 
 use crate::proto::{self, DimensionValue};
 use std::fmt;
@@ -8,9 +8,9 @@ use std::fmt;
 pub enum Extent {
     /// Its size.
     Fixed(usize),
-    /// A name that stands for a size known only when the model runs.
+    /// A name for a size that is known only when the model runs.
     Named(String),
-    /// Nothing, or a name of more than 128 bytes.
+    /// The file says nothing, or gives a name of more than 128 bytes.
     Unknown,
 }
 

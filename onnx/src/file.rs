@@ -1,4 +1,4 @@
-//! A file, its recurrent nodes and their layers.
+//! An ONNX file, its recurrent nodes and their layers.
 
 use crate::error::Error;
 use crate::node::RecurrentNode;
@@ -10,10 +10,10 @@ use std::path::Path;
 
 /// The recurrent nodes of an ONNX file, with their weights.
 ///
-/// A node that cannot be packed is listed all the same; [`NodeDescription::refusal`](crate::NodeDescription::refusal) says
-/// why. Weights may be stored tensors or be computed from those by `Constant`, `Identity`, `Unsqueeze`, `Squeeze`,
-/// `Concat`, `Slice`, `Transpose` and `Reshape`; weights that are inputs of the model are given to [`File::parse_with`].
-/// Memory stays within a fixed multiple of the bytes given.
+/// A node that cannot be packed is listed too; [`NodeDescription::refusal`](crate::NodeDescription::refusal) says why
+/// it cannot. Weights may be stored tensors. They may also be computed from stored tensors by `Constant`, `Identity`,
+/// `Unsqueeze`, `Squeeze`, `Concat`, `Slice`, `Transpose` and `Reshape`. If weights are inputs of the model,
+/// [`File::parse_with`] takes their values. Memory stays within a fixed multiple of the bytes given.
 #[derive(Debug, Clone)]
 pub struct File {
     nodes: Vec<RecurrentNode>,
@@ -23,7 +23,7 @@ impl File {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// [`Error::File`] where it cannot be read, and those of [`File::parse`].
+    /// [`Error::File`] if the file cannot be read, and the errors of [`File::parse`].
     pub fn open(path: impl AsRef<Path>) -> Result<File, Error> {
         let path = path.as_ref();
         let bytes = std::fs::read(path)
@@ -31,39 +31,41 @@ impl File {
         File::parse(&bytes)
     }
 
-    /// Reads the bytes of a file.
+    /// Reads a file that is already in memory.
     ///
     /// # Errors
-    /// The bytes are no ONNX model, its operator sets are not declared properly, a name is empty or given twice, or a
-    /// model-local function holds a recurrent node.
+    /// - [`Error::Malformed`]: the bytes are not an ONNX model.
+    /// - [`Error::Opset`]: the standard operator set is missing or declared twice.
+    /// - [`Error::Name`]: a name is empty or used twice.
+    /// - [`Error::Node`]: a model-local function contains a recurrent node.
     pub fn parse(bytes: &[u8]) -> Result<File, Error> {
         File::parse_with(bytes, &[])
     }
 
-    /// [`File::parse`] of a model some of whose inputs have the given values, for files that take the weights of a layer as
-    /// inputs.
+    /// Like [`File::parse`], but gives values to some inputs of the model: `bindings` has their names and values. Use
+    /// it for files that take the weights of a layer as inputs.
     ///
     /// # Errors
-    /// As [`File::parse`], and [`Error::Value`] for a name that is no input of the model or is bound twice.
+    /// As [`File::parse`], and [`Error::Value`] for a name that is not an input of the model or is bound twice.
     pub fn parse_with(bytes: &[u8], bindings: &[(&str, &Tensor)]) -> Result<File, Error> {
         Ok(File { nodes: nodes_of(&proto::decode(bytes)?, bindings)? })
     }
 
-    /// The recurrent nodes, those of the main graph first, then those of the graphs in its nodes (the branches of an `If`,
-    /// the bodies of a `Loop` or a `Scan`).
+    /// The recurrent nodes. Those of the main graph come first. Those of the graphs inside nodes follow: the branches
+    /// of an `If`, the bodies of a `Loop` or a `Scan`.
     pub fn nodes(&self) -> &[RecurrentNode] {
         &self.nodes
     }
 
-    /// The recurrent nodes, to keep.
+    /// Returns the recurrent nodes by value.
     pub fn into_nodes(self) -> Vec<RecurrentNode> {
         self.nodes
     }
 
-    /// The recurrent node of this name.
+    /// The recurrent node with this name.
     ///
     /// # Errors
-    /// [`Error::NoNode`] where there is none.
+    /// [`Error::NoNode`] if the file has no such node.
     pub fn node(&self, name: &str) -> Result<&RecurrentNode, Error> {
         self.nodes.iter().find(|node| node.name == name).ok_or_else(|| Error::NoNode {
             node: name.to_string(),
@@ -71,10 +73,10 @@ impl File {
         })
     }
 
-    /// The layer of the node of this name, packed for this machine; of a node of f64, see [`RecurrentNode::pack_f64`].
+    /// Packs the layer of the node with this name for this machine. For a node of f64, use [`RecurrentNode::pack_f64`].
     ///
     /// # Errors
-    /// Those of [`File::node`] and [`RecurrentNode::pack`].
+    /// The errors of [`File::node`] and of [`RecurrentNode::pack`].
     pub fn layer(&self, name: &str) -> Result<Layer, Error> {
         self.node(name)?.pack()
     }

@@ -1,7 +1,7 @@
-//! The value of a constant expression: what a file stores, or computes from that by moving elements about.
+//! Evaluates constant expressions: values that a file stores, or computes from stored values by moving elements.
 //!
-//! Exporters store an LSTM's weights once and build `W`, `R` and `B` from them with `Unsqueeze`, `Slice`,
-//! `Concat` and their like. Only operators that copy elements are folded, so that folding rounds nothing.
+//! Exporters store an LSTM's weights once and build `W`, `R` and `B` from them with `Unsqueeze`, `Slice`, `Concat` and
+//! similar operators. Only operators that copy elements are folded, so folding never rounds.
 
 use crate::attribute::{Attributes, BadAttribute};
 use crate::brief::Name;
@@ -13,47 +13,47 @@ use crate::weights::Weight;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// How many operators deep an expression may be.
+/// The largest number of operators in a chain.
 const MAX_DEPTH: usize = 64;
 
 /// The operators that are folded.
 const FOLDED: [&str; 8] =
     ["Constant", "Identity", "Unsqueeze", "Squeeze", "Concat", "Slice", "Transpose", "Reshape"];
 
-/// Folds the constant expressions of one model, each once.
+/// Folds the constant expressions of one model. Each is folded once.
 pub(crate) struct Folder<'b> {
     opset: i64,
-    /// Values of inputs of the main graph.
+    /// Values for inputs of the main graph.
     bindings: &'b [(&'b str, &'b Tensor)],
-    /// By graph (its address) and name of the value.
+    /// Key: the address of the graph and the name of the value.
     known: HashMap<(usize, String), Folded>,
-    /// By the address of a tensor in `known`.
+    /// Key: the address of a tensor in `known`.
     weights: HashMap<usize, Result<Weight, NotConstant>>,
-    /// The bytes of results that may still be made.
+    /// How many more bytes of results may be created.
     budget: usize,
 }
 
-/// Why there is no constant.
+/// Why a value is not a constant.
 #[derive(Debug, Clone)]
 pub(crate) struct NotConstant {
-    /// A sentence about the value.
+    /// A sentence fragment about the value.
     pub(crate) reason: String,
-    /// What it is instead.
+    /// What the value is instead.
     pub(crate) kind: NotConstantKind,
 }
 
-/// What a value is that is no constant.
+/// The kinds of values that are not constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotConstantKind {
-    /// Computed in a way that is not folded here.
+    /// It is computed in a way that is not folded here.
     Unfolded,
-    /// An input of a graph, or computed from one.
+    /// It is an input of a graph, or computed from one.
     Input,
-    /// Nothing: the file is wrong.
+    /// It is no value: the file is wrong.
     Wrong,
 }
 
-/// A constant, or why there is none.
+/// A constant, or why the value is not one.
 pub(crate) type Folded = Result<Arc<Tensor>, NotConstant>;
 
 fn unfolded<T>(reason: String) -> Result<T, NotConstant> {
@@ -65,15 +65,15 @@ fn wrong(reason: String) -> NotConstant {
 }
 
 impl<'b> Folder<'b> {
-    /// A folder for a model of `opset` whose file has `file_bytes` bytes. All results together stay below
-    /// a fixed multiple of the sizes of the file and the bindings.
+    /// A folder for a model of `opset` whose file has `file_bytes` bytes. All results together stay below a fixed
+    /// multiple of the sizes of the file and the bindings.
     pub(crate) fn new(opset: i64, file_bytes: usize, bindings: &'b [(&'b str, &'b Tensor)]) -> Self {
         let bound: usize = bindings.iter().map(|(_, t)| t.data().bytes()).sum();
         let budget = file_bytes.saturating_add(bound).saturating_mul(16).saturating_add(1 << 16);
         Self { opset, bindings, known: HashMap::new(), weights: HashMap::new(), budget }
     }
 
-    /// The value of `name` as seen in `scope`, as a weight.
+    /// The value that `name` has in `scope`, as a weight.
     pub(crate) fn weight(&mut self, scope: &Scope<'_>, name: &str) -> Result<Weight, NotConstant> {
         let tensor = self.value(scope, name, 0)?;
         let address = Arc::as_ptr(&tensor).addr();
@@ -86,7 +86,7 @@ impl<'b> Folder<'b> {
         weight
     }
 
-    /// Takes `bytes` of a result for `name` out of the budget.
+    /// Subtracts the `bytes` of a result from the budget.
     fn spend(&mut self, name: &str, bytes: usize) -> Result<(), NotConstant> {
         match self.budget.checked_sub(bytes) {
             Some(left) => self.budget = left,
@@ -95,7 +95,7 @@ impl<'b> Folder<'b> {
         Ok(())
     }
 
-    /// The value of `name` as seen in `scope`, `depth` operators below a weight.
+    /// The value that `name` has in `scope`. `depth` is the number of operators between it and a weight.
     fn value(&mut self, scope: &Scope<'_>, name: &str, depth: usize) -> Folded {
         let Some((scope, origin)) = scope.find(name) else {
             return Err(wrong(format!("there is no value {}", Name(name))));
@@ -172,8 +172,8 @@ impl<'b> Folder<'b> {
     }
 }
 
-/// What is told of `name`, which `node` computes, where its own value is not there for `reason`. Of a chain of operators,
-/// the last ones are told.
+/// The message for `name`, which `node` computes, if its value is not known for `reason`. For a long chain of
+/// operators, the message names only the last ones.
 fn computed_by(name: &str, node: &proto::Node, reason: &str) -> String {
     const LONGEST: usize = 512;
     match reason.len() < LONGEST {

@@ -1,4 +1,4 @@
-//! The recurrent nodes of ONNX files as layers of rnnpack, with nothing but a small parser: no runtime.
+//! Reads the recurrent nodes of ONNX files as layers of rnnpack. It contains only a small parser, no runtime.
 //!
 //! ```no_run
 //! use rnnpack_onnx::File;
@@ -13,16 +13,19 @@
 //! # }
 //! ```
 //!
-//! `LSTM`, `GRU` and `RNN` of the operator sets 1 to 28 are computed with all their attributes, inputs and outputs, in f32,
-//! f64, f16 and bf16, as the ONNX standard says. What is not computed is refused with an [`Error`] that names the
-//! node and the attribute, input or tensor, with its value; nothing is ignored. `docs/onnx.md` in the repository has the
-//! table of both.
+//! `LSTM`, `GRU` and `RNN` of operator sets 1 to 28 are computed as the ONNX standard says, with all their attributes,
+//! inputs and outputs, in f32, f64, f16 and bf16. Anything else is refused with an [`Error`]. It names the node, the
+//! attribute, input or tensor, and its value. Nothing is ignored. `docs/onnx.md` in the repository lists what is
+//! computed and what is refused.
 //!
 //! # For runtimes
 //!
-//! A crate that runs whole models decodes a file once with [`proto::decode`], checks it with [`check_model`], lists the recurrent
-//! nodes with [`nodes_of`], and reads a node whose weights come later with [`NodeSpec`] and [`NodeWeights`]. `rnnpack-tract`
-//! is one.
+//! A crate that runs whole models, such as `rnnpack-tract`, uses these functions:
+//!
+//! 1. [`proto::decode`] decodes a file, once.
+//! 2. [`check_model`] checks the decoded model.
+//! 3. [`nodes_of`] lists the recurrent nodes.
+//! 4. [`NodeSpec`] and [`NodeWeights`] read a node whose weights are known only later.
 #![forbid(unsafe_code)]
 
 mod attribute;

@@ -1,4 +1,4 @@
-//! Operators that move the elements of constants about, and compute none.
+//! Operators that move elements of constants and compute nothing.
 
 use crate::attribute::Attributes;
 use crate::brief::List;
@@ -6,7 +6,7 @@ use crate::proto;
 use crate::tensor::{Tensor, element_count};
 use std::sync::Arc;
 
-/// A node that moves elements, with its inputs evaluated.
+/// A node that moves elements, with its evaluated inputs.
 pub(crate) struct Move<'n> {
     pub(crate) node: &'n proto::Node,
     pub(crate) inputs: Vec<Option<Arc<Tensor>>>,
@@ -14,7 +14,7 @@ pub(crate) struct Move<'n> {
 }
 
 impl Move<'_> {
-    /// A bound of the bytes of the result: no operator here makes more than its inputs hold together.
+    /// An upper bound for the bytes of the result: the bytes of all inputs. No operator here returns more.
     pub(crate) fn output_bytes(&self) -> usize {
         self.inputs.iter().flatten().map(|t| t.bytes()).sum()
     }
@@ -48,7 +48,7 @@ impl Move<'_> {
         self.inputs.first().and_then(|t| t.as_deref()).ok_or_else(|| "its first input is missing".into())
     }
 
-    /// The integers of input `index`, when it is there.
+    /// The integers of input `index`, if it is present.
     fn ints_input(&self, index: usize) -> Result<Option<Vec<i64>>, String> {
         let Some(t) = self.inputs.get(index).and_then(|t| t.as_deref()) else {
             return Ok(None);
@@ -63,7 +63,7 @@ impl Move<'_> {
         }
     }
 
-    /// Integers that are the attribute `name` before operator set `since`, and input `index` from it on.
+    /// Integers that are the attribute `name` before operator set `since`, and the input `index` from that set on.
     fn ints(&self, name: &str, since: i64, index: usize) -> Result<Option<Vec<i64>>, String> {
         if self.opset >= since {
             self.attributes(&[])?;
@@ -202,7 +202,7 @@ fn data_is_empty(dims: &[usize]) -> bool {
     dims.contains(&0)
 }
 
-/// One axis of a strided view: `len` elements from `start`, `step` apart, both counted in elements.
+/// One axis of a strided view: `len` elements. The first is at `start`, and neighbours are `step` elements apart.
 struct Axis {
     len: usize,
     start: usize,
@@ -210,7 +210,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// `Slice` of an axis of `len` elements that are `stride` apart.
+    /// The result of `Slice` on an axis of `len` elements. Neighbours are `stride` elements apart.
     fn cut(len: usize, stride: usize, start: i64, end: i64, step: i64) -> Result<Axis, String> {
         if step == 0 {
             return Err("`steps` has a 0".into());
@@ -228,7 +228,7 @@ impl Axis {
         if count == 0 {
             return Ok(Axis { len: 0, start: 0, step: 0 });
         }
-        // With at most one element the step is never taken, and may be too large to multiply.
+        // With one element, the step is never used. It may be too large to multiply.
         let step = if count == 1 { 0 } else { step as isize * stride as isize };
         Ok(Axis { len: count as usize, start: first as usize * stride, step })
     }
@@ -252,7 +252,7 @@ fn reshaped(data: &Tensor, dims: Vec<usize>) -> Result<Tensor, String> {
     Tensor::from_data(dims, data.data().clone()).map_err(|e| e.to_string())
 }
 
-/// The dimensions that `Reshape` asks for: 0 copies a dimension unless `allow_zero`, one -1 is what is left.
+/// The dimensions for `Reshape`: 0 copies a dimension unless `allow_zero`, and one -1 takes the remaining elements.
 fn reshape_dims(data: &Tensor, shape: &[i64], allow_zero: bool) -> Option<Vec<usize>> {
     let mut open = None;
     let mut dims = Vec::with_capacity(shape.len());
@@ -289,15 +289,15 @@ fn strides(dims: &[usize]) -> Vec<usize> {
 fn axis_index(axis: i64, rank: usize) -> Result<usize, String> {
     let from_end = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };
     let index = from_end.and_then(|a| usize::try_from(a).ok()).filter(|&a| a < rank);
-    index.ok_or_else(|| format!("axis {axis} of {rank}"))
+    index.ok_or_else(|| format!("axis {axis} is out of range for {rank} dimensions"))
 }
 
-/// Which of `rank` axes are in `axes`; each may be named once.
+/// For each of `rank` axes, whether it is in `axes`. Refuses an axis that is named twice.
 fn axis_set(axes: &[i64], rank: usize) -> Result<Vec<bool>, String> {
     let mut set = vec![false; rank];
     for &a in axes {
         if std::mem::replace(&mut set[axis_index(a, rank)?], true) {
-            return Err(format!("axis {a} twice"));
+            return Err(format!("axis {a} is given twice"));
         }
     }
     Ok(set)

@@ -1,4 +1,4 @@
-//! Recurrent nodes: what a file says about each, and the layer that can be made of it.
+//! Recurrent nodes: what a file says about each, and the layer that can be built from it.
 
 use crate::attribute::AttributeValue;
 use crate::error::Error;
@@ -14,59 +14,59 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NodeDescription {
-    /// The node's name. One without a name is called by its operator and its place among the recurrent nodes
-    /// (`LSTM_3`), and of two with one name the second gets a number (`lstm#2`), so that names are unique.
+    /// The node's name, unique among the recurrent nodes. A node without a name gets its operator and its index among
+    /// the recurrent nodes (`LSTM_3`). If two nodes have the same name, the second gets a number (`lstm#2`).
     pub name: String,
     /// The operator.
     pub op: RecurrentOp,
-    /// Where its graph is: `main`, or a path such as `main/If_0.then_branch`.
+    /// The path of its graph: `main`, or for example `main/If_0.then_branch`.
     pub graph: Arc<str>,
     /// The version of the standard operator set that the model declares.
     pub opset: i64,
-    /// The direction, unless the attribute cannot be read.
+    /// The direction, or `None` if the attribute cannot be read.
     pub direction: Option<Direction>,
-    /// The layout of X and Y, unless the attribute cannot be read.
+    /// The layout of X and Y, or `None` if the attribute cannot be read.
     pub layout: Option<Layout>,
-    /// What each direction computes; nothing where an attribute is refused.
+    /// What each direction computes. Empty if an attribute is refused.
     pub cells: Vec<Cell>,
-    /// The element type: of W, or else what the file declares for W or X.
+    /// The element type of W, or else the type that the file declares for W or X.
     pub dtype: Option<DType>,
-    /// Input size I, from W or the shapes that the file declares.
+    /// Input size I, from W or from the shapes that the file declares.
     pub input: Option<usize>,
-    /// Hidden size H, from R, the attribute or the shapes that the file declares.
+    /// Hidden size H, from R, from the attribute, or from the shapes that the file declares.
     pub hidden: Option<usize>,
-    /// Steps T, as far as the file tells.
+    /// Number of steps T, if the file says it.
     pub time: Extent,
-    /// Batch rows B, as far as the file tells.
+    /// Number of batch rows B, if the file says it.
     pub batch: Extent,
-    /// All attributes as the file has them.
+    /// All attributes, as the file has them.
     pub attributes: Vec<(String, AttributeValue)>,
-    /// The inputs that are present, as the standard calls them. A layer packed from the node holds the weights alone:
-    /// initial states and `sequence_lens`, stored ones too, are given to it when it runs.
+    /// The inputs that are present, by their names in the standard. A layer packed from the node holds only the
+    /// weights. Initial states and `sequence_lens` are given to it when it runs, even if the file stores them.
     pub inputs: Vec<&'static str>,
-    /// The outputs that are present, as the standard calls them.
+    /// The outputs that are present, by their names in the standard.
     pub outputs: Vec<&'static str>,
-    /// Bytes of `W`, `R`, `B` and `P` together as they are stored, 0 for those that are no constants.
+    /// Bytes of `W`, `R`, `B` and `P` together, as they are stored. Inputs that are not constants count as 0.
     pub weight_bytes: usize,
     pub(crate) refusal: Option<Error>,
     pub(crate) awaits_weights: bool,
 }
 
 impl NodeDescription {
-    /// Why no layer can be made of the node from this file; `None` where [`RecurrentNode::pack`] makes one, or
-    /// [`RecurrentNode::pack_f64`] where the element type is f64.
+    /// Why no layer can be built from the node with this file alone. `None` if [`RecurrentNode::pack`] can build one
+    /// ([`RecurrentNode::pack_f64`] if the element type is f64).
     pub fn refusal(&self) -> Option<&Error> {
         self.refusal.as_ref()
     }
 
-    /// Whether the only refusal is that some weights are no constants of the file: they are inputs of a graph, or are
-    /// computed in a way that is not folded. A runtime knows them when the node runs.
+    /// Whether the node is refused only because some weights are not constants of the file. They are inputs of a graph,
+    /// or are computed in a way that is not folded. A runtime knows them when the node runs.
     pub fn awaits_weights(&self) -> bool {
         self.awaits_weights
     }
 }
 
-/// A recurrent node of a file: its description, which it can be used as, and its weights where they can be packed.
+/// A recurrent node of a file: its description (by `Deref`), and its weights if they can be packed.
 #[derive(Debug, Clone)]
 pub struct RecurrentNode {
     pub(crate) description: NodeDescription,
@@ -82,23 +82,23 @@ impl Deref for RecurrentNode {
 }
 
 impl RecurrentNode {
-    /// The description alone: the weights are dropped.
+    /// Returns the description and drops the weights.
     pub fn into_description(self) -> NodeDescription {
         self.description
     }
 
-    /// The layer's weights, of a node of f32, f16 or bf16. Half precision is widened, which is exact.
+    /// The layer's weights, for a node of f32, f16 or bf16. Half precision is widened to f32, which is exact.
     ///
     /// # Errors
-    /// What [`NodeDescription::refusal`] says, and [`Error::Input`] for a node of f64.
+    /// The error of [`NodeDescription::refusal`], and [`Error::Input`] for a node of f64.
     pub fn weights(&self) -> Result<LayerWeights<'_>, Error> {
         self.weights_of(false)
     }
 
-    /// The layer's weights, of a node of f64.
+    /// The layer's weights, for a node of f64.
     ///
     /// # Errors
-    /// What [`NodeDescription::refusal`] says, and [`Error::Input`] for a node of another element type.
+    /// The error of [`NodeDescription::refusal`], and [`Error::Input`] for a node of another element type.
     pub fn weights_f64(&self) -> Result<LayerWeights<'_, f64>, Error> {
         self.weights_of(true)
     }
@@ -113,18 +113,18 @@ impl RecurrentNode {
         weights.view().map_err(|e| Error::of_layer(&self.name, e))
     }
 
-    /// Packs the layer for this machine, of a node of f32, f16 or bf16.
+    /// Packs the layer for this machine, for a node of f32, f16 or bf16.
     ///
     /// # Errors
-    /// Those of [`RecurrentNode::weights`] and of [`Layer::new`].
+    /// The errors of [`RecurrentNode::weights`] and of [`Layer::new`].
     pub fn pack(&self) -> Result<Layer, Error> {
         Layer::new(&self.weights()?).map_err(|e| Error::of_layer(&self.name, e))
     }
 
-    /// Packs the layer, of a node of f64.
+    /// Packs the layer, for a node of f64.
     ///
     /// # Errors
-    /// Those of [`RecurrentNode::weights_f64`] and of [`LayerF64::new`].
+    /// The errors of [`RecurrentNode::weights_f64`] and of [`LayerF64::new`].
     pub fn pack_f64(&self) -> Result<LayerF64, Error> {
         LayerF64::new(&self.weights_f64()?).map_err(|e| Error::of_layer(&self.name, e))
     }

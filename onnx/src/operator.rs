@@ -1,9 +1,9 @@
-//! The recurrent operators of the standard: names, inputs, outputs, attributes and element types.
+//! The recurrent operators of the standard: their names, inputs, outputs, attributes and element types.
 
 use crate::tensor::DType;
 use std::fmt;
 
-/// The first and the last version of the standard operator set whose recurrent operators are known here.
+/// The versions of the standard operator set whose recurrent operators this crate knows.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
 
 /// A recurrent operator of ONNX.
@@ -18,7 +18,7 @@ pub enum RecurrentOp {
 }
 
 impl RecurrentOp {
-    /// The operator of this name in the ONNX standard.
+    /// The operator with this name in the ONNX standard, if it is a recurrent one.
     pub fn from_type(op_type: &str) -> Option<Self> {
         [Self::Lstm, Self::Gru, Self::Rnn].into_iter().find(|op| op.name() == op_type)
     }
@@ -32,7 +32,7 @@ impl RecurrentOp {
         }
     }
 
-    /// The gates, each H rows of `W` and `R`.
+    /// The number of gates. Each gate has H rows of `W` and of `R`.
     pub fn gates(self) -> usize {
         match self {
             Self::Lstm => 4,
@@ -41,7 +41,7 @@ impl RecurrentOp {
         }
     }
 
-    /// The activations of one direction unless `activations` is given.
+    /// The activations of one direction if the attribute `activations` is absent.
     pub fn activations(self) -> &'static [&'static str] {
         match self {
             Self::Lstm => &["Sigmoid", "Tanh", "Tanh"],
@@ -50,25 +50,25 @@ impl RecurrentOp {
         }
     }
 
-    /// The element types of the operator in operator set `opset`.
+    /// The element types that the operator has in operator set `opset`.
     pub fn dtypes(opset: i64) -> &'static [DType] {
         const DTYPES: [DType; 4] = [DType::F32, DType::F64, DType::F16, DType::BF16];
         if opset < 22 { &DTYPES[..3] } else { &DTYPES }
     }
 
-    /// The inputs by their names in the ONNX standard, in its order.
+    /// The names of the inputs in the ONNX standard, in its order.
     pub fn inputs(self) -> &'static [&'static str] {
         const NAMES: [&str; 8] = ["X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"];
         if self == Self::Lstm { &NAMES } else { &NAMES[..6] }
     }
 
-    /// The outputs, likewise.
+    /// The names of the outputs in the ONNX standard, in its order.
     pub fn outputs(self) -> &'static [&'static str] {
         const NAMES: [&str; 3] = ["Y", "Y_h", "Y_c"];
         if self == Self::Lstm { &NAMES } else { &NAMES[..2] }
     }
 
-    /// The attributes of the operator in operator set `opset`.
+    /// The attributes that the operator has in operator set `opset`.
     pub(crate) fn attributes(self, opset: i64) -> Vec<&'static str> {
         let mut known = vec!["activation_alpha", "activation_beta", "activations", "clip", "direction"];
         known.push("hidden_size");

@@ -1,8 +1,7 @@
-//! The messages of `onnx.proto`, as far as recurrent nodes and a runtime need them, by the field numbers of the ONNX
-//! standard.
+//! The messages of `onnx.proto` that recurrent nodes and a runtime need, with the field numbers of the ONNX standard.
 //!
-//! `prost` gives what hostile bytes need: a bounded nesting depth, wire types and UTF-8 checked, repeated
-//! message fields merged. Decoding takes memory in proportion to the bytes given.
+//! `prost` protects against hostile bytes: it bounds the nesting depth, checks wire types and UTF-8, and merges
+//! repeated message fields. Decoding takes memory in proportion to the bytes given.
 
 use crate::error::Error;
 use prost::Message;
@@ -24,7 +23,7 @@ pub struct Model {
 /// `OperatorSetIdProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct OpsetId {
-    /// Its domain; empty is the standard one.
+    /// Its domain. Empty means the standard one.
     #[prost(string, tag = "1")]
     pub domain: String,
     /// Its version.
@@ -46,7 +45,7 @@ pub struct Function {
 /// `GraphProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Graph {
-    /// The nodes, in an order in which they can be computed.
+    /// The nodes, sorted so that each comes after the nodes that it depends on.
     #[prost(message, repeated, tag = "1")]
     pub node: Vec<Node>,
     /// Its name.
@@ -72,13 +71,13 @@ pub struct Graph {
 /// `NodeProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Node {
-    /// The values that it takes; empty where an optional one is absent.
+    /// The names of its input values. An absent optional input is empty.
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
-    /// The values that it gives; empty where an optional one is absent.
+    /// The names of its output values. An absent optional output is empty.
     #[prost(string, repeated, tag = "2")]
     pub output: Vec<String>,
-    /// Its name; empty where it has none.
+    /// Its name, or empty.
     #[prost(string, tag = "3")]
     pub name: String,
     /// The operator.
@@ -87,7 +86,7 @@ pub struct Node {
     /// The attributes.
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<Attribute>,
-    /// Its domain; empty is the standard one.
+    /// Its domain. Empty means the standard one.
     #[prost(string, tag = "7")]
     pub domain: String,
 }
@@ -128,15 +127,15 @@ pub struct Attribute {
     /// The values of GRAPHS.
     #[prost(message, repeated, tag = "11")]
     pub graphs: Vec<Graph>,
-    /// Its type, by the number in `AttributeType`.
+    /// Its type, as a number of `AttributeType`.
     #[prost(int32, tag = "20")]
     pub kind: i32,
-    /// The attribute of a function that it refers to.
+    /// The attribute of a function that this one refers to.
     #[prost(string, tag = "21")]
     pub ref_attr_name: String,
 }
 
-/// `AttributeProto.AttributeType`, the kinds that recurrent nodes and the folded operators use.
+/// `AttributeProto.AttributeType`: the kinds that recurrent nodes and the folded operators use.
 pub(crate) mod kind {
     pub(crate) const FLOAT: i32 = 1;
     pub(crate) const INT: i32 = 2;
@@ -146,7 +145,7 @@ pub(crate) mod kind {
     pub(crate) const INTS: i32 = 7;
     pub(crate) const STRINGS: i32 = 8;
 
-    /// The name that the standard gives to an attribute type.
+    /// The name of an attribute type in the standard.
     pub(crate) fn name(kind: i32) -> String {
         const NAMES: [&str; 9] =
             ["UNDEFINED", "FLOAT", "INT", "STRING", "TENSOR", "GRAPH", "FLOATS", "INTS", "STRINGS"];
@@ -163,7 +162,7 @@ pub struct Tensor {
     /// The dimensions.
     #[prost(int64, repeated, tag = "1")]
     pub dims: Vec<i64>,
-    /// The element type, by its number in `TensorProto.DataType`.
+    /// The element type, as a number of `TensorProto.DataType`.
     #[prost(int32, tag = "2")]
     pub data_type: i32,
     /// Elements of FLOAT and COMPLEX64.
@@ -181,7 +180,7 @@ pub struct Tensor {
     /// Its name.
     #[prost(string, tag = "8")]
     pub name: String,
-    /// Elements of any type but STRING, little-endian.
+    /// Elements of any type except STRING, little-endian.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
     /// Elements of DOUBLE and COMPLEX128.
@@ -190,22 +189,22 @@ pub struct Tensor {
     /// Elements of UINT32 and UINT64.
     #[prost(uint64, repeated, tag = "11")]
     pub uint64_data: Vec<u64>,
-    /// Where the elements are, if not in this file.
+    /// Where the elements are, if they are not in this file.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<Entry>,
-    /// Whether the elements are in this file (0).
+    /// 0 if the elements are in this file.
     #[prost(int32, tag = "14")]
     pub data_location: i32,
 }
 
-/// A message of which only the presence counts here, such as `StringStringEntryProto`.
+/// A message whose content is not read, only its presence, such as `StringStringEntryProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Entry {}
 
-/// `SparseTensorProto`, of which only the name of its values counts here.
+/// `SparseTensorProto`. Only the name of its values is read.
 #[derive(Clone, PartialEq, Message)]
 pub struct SparseTensor {
-    /// The values, whose name is the name of the tensor.
+    /// The values. Their name is the name of the tensor.
     #[prost(message, optional, boxed, tag = "1")]
     pub values: Option<Box<Tensor>>,
 }
@@ -221,22 +220,22 @@ pub struct ValueInfo {
     pub r#type: Option<Type>,
 }
 
-/// `TypeProto`; only tensors are read. Of the other types only the presence counts here.
+/// `TypeProto`. Only tensor types are read; of the other types, only the presence.
 #[derive(Clone, PartialEq, Message)]
 pub struct Type {
-    /// Of a tensor.
+    /// The type of a tensor.
     #[prost(message, optional, tag = "1")]
     pub tensor_type: Option<TensorType>,
-    /// Of a sequence.
+    /// The type of a sequence.
     #[prost(message, optional, tag = "4")]
     pub sequence_type: Option<Entry>,
-    /// Of a map.
+    /// The type of a map.
     #[prost(message, optional, tag = "5")]
     pub map_type: Option<Entry>,
-    /// Of a sparse tensor.
+    /// The type of a sparse tensor.
     #[prost(message, optional, tag = "8")]
     pub sparse_tensor_type: Option<Entry>,
-    /// Of an optional value.
+    /// The type of an optional value.
     #[prost(message, optional, tag = "9")]
     pub optional_type: Option<Entry>,
 }
@@ -244,10 +243,10 @@ pub struct Type {
 /// `TypeProto.Tensor`.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorType {
-    /// The element type, by its number in `TensorProto.DataType`.
+    /// The element type, as a number of `TensorProto.DataType`.
     #[prost(int32, tag = "1")]
     pub elem_type: i32,
-    /// The dimensions, if they are declared.
+    /// The dimensions, if the file declares them.
     #[prost(message, optional, tag = "2")]
     pub shape: Option<Shape>,
 }
@@ -263,12 +262,12 @@ pub struct Shape {
 /// `TensorShapeProto.Dimension`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Dimension {
-    /// What is known of it.
+    /// Its size or its name, if the file declares one.
     #[prost(oneof = "DimensionValue", tags = "1, 2")]
     pub value: Option<DimensionValue>,
 }
 
-/// What is known of a dimension.
+/// What a file declares about a dimension.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum DimensionValue {
     /// Its size.
@@ -279,10 +278,10 @@ pub enum DimensionValue {
     Param(String),
 }
 
-/// Decodes a model. A file is decoded once: who runs it goes on with what this returns.
+/// Decodes a model. A runtime decodes a file once and passes the result on.
 ///
 /// # Errors
-/// [`Error::Malformed`] where the bytes are no model, or one without a graph.
+/// [`Error::Malformed`] if the bytes are not a model, or if the model has no graph.
 pub fn decode(bytes: &[u8]) -> Result<Model, Error> {
     let model = Model::decode(bytes).map_err(|e| malformed(&e.to_string()))?;
     model.graph().map(drop)?;
@@ -297,7 +296,7 @@ impl Model {
     /// The main graph.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for a model without one, which [`decode`] refuses.
+    /// [`Error::Malformed`] if the model has none. [`decode`] refuses such a model.
     pub fn graph(&self) -> Result<&Graph, Error> {
         self.graph.as_ref().ok_or_else(|| malformed("it has no graph"))
     }

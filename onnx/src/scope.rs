@@ -1,4 +1,4 @@
-//! Which value a name stands for, in a graph and in the graphs around it.
+//! Finds the value that a name means, in a graph and in the graphs around it.
 
 use crate::error::Error;
 use crate::proto;
@@ -18,19 +18,19 @@ pub(crate) enum Origin<'m> {
     Node(&'m proto::Node, usize),
 }
 
-/// The values of one graph, and the way to those of the graphs around it.
+/// The values of one graph, with access to those of the graphs around it.
 pub(crate) struct Scope<'m> {
     pub(crate) graph: &'m proto::Graph,
     pub(crate) parent: Option<&'m Scope<'m>>,
-    /// Where the graph is in the model: `main`, `main/if_node.then_branch`.
+    /// The path of the graph in the model: `main`, `main/if_node.then_branch`.
     pub(crate) path: Arc<str>,
     origins: HashMap<&'m str, Origin<'m>>,
     types: HashMap<&'m str, &'m proto::TensorType>,
 }
 
 impl<'m> Scope<'m> {
-    /// Indexes `graph`. Refuses empty names, names given twice, and names of the graphs around it, all of
-    /// which ONNX forbids.
+    /// Indexes `graph`. Refuses what ONNX forbids: empty names, names given twice, and names that a graph around it
+    /// has.
     pub(crate) fn new(
         graph: &'m proto::Graph,
         path: String,
@@ -50,7 +50,7 @@ impl<'m> Scope<'m> {
             if !inputs.insert(input.name.as_str()) {
                 return Err(scope.bad_name(&input.name, "two inputs of the graph have it"));
             }
-            // An initializer may repeat the name of an input, whose default value it then is.
+            // An initializer may have the name of an input. Then it is the input's default value.
             if !scope.origins.contains_key(input.name.as_str()) {
                 scope.define(&input.name, Origin::Input)?;
             }
@@ -80,7 +80,7 @@ impl<'m> Scope<'m> {
         Error::Name { graph: self.path.to_string(), name: name.to_string(), reason: reason.to_string() }
     }
 
-    /// The scope that defines `name`, seen from here, and the origin there.
+    /// The scope that defines `name` as seen from this scope, and the origin of the value there.
     pub(crate) fn find(&self, name: &str) -> Option<(&Scope<'m>, Origin<'m>)> {
         let mut scope = self;
         loop {
@@ -91,7 +91,7 @@ impl<'m> Scope<'m> {
         }
     }
 
-    /// The type that the file declares for `name`, as an input, an output or in the list of value types.
+    /// The type that the file declares for `name`: as an input, as an output or in the list of value types.
     pub(crate) fn declared(&self, name: &str) -> Option<&'m proto::TensorType> {
         let mut scope = self;
         loop {
@@ -102,7 +102,7 @@ impl<'m> Scope<'m> {
         }
     }
 
-    /// The element type of `name`, as declared or stored, by its number in `TensorProto.DataType`.
+    /// The declared or stored element type of `name`, as a number of `TensorProto.DataType`.
     pub(crate) fn elem_type(&self, name: &str) -> Option<i32> {
         let declared = self.declared(name).map(|t| t.elem_type);
         let stored = || match self.find(name)?.1 {

@@ -1,4 +1,4 @@
-//! What a recurrent node computes: its operator and its attributes, read and checked.
+//! What a recurrent node computes: reads and checks its operator and its attributes.
 
 use crate::attribute::{Attributes, BadAttribute, bad};
 use crate::cells;
@@ -7,8 +7,8 @@ use crate::operator::{OPSETS, RecurrentOp};
 use crate::proto;
 use rnnpack::{Cell, Direction, Layout};
 
-/// What a recurrent node computes, whatever its weights are. A runtime that knows weights only when a node runs reads this
-/// first, and packs later: see [`NodeWeights`](crate::NodeWeights).
+/// What a recurrent node computes, without its weights. A runtime that knows the weights only when the node runs reads
+/// this first and packs later: see [`NodeWeights`](crate::NodeWeights).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NodeSpec {
@@ -16,41 +16,42 @@ pub struct NodeSpec {
     pub name: String,
     /// Its operator.
     pub op: RecurrentOp,
-    /// The version of the standard operator set that it is of.
+    /// The version of the standard operator set that the node belongs to.
     pub opset: i64,
     /// Its direction.
     pub direction: Direction,
     /// The layout of X, Y and the states.
     pub layout: Layout,
-    /// The attribute `hidden_size`, where it is given.
+    /// The attribute `hidden_size`, if it is present.
     pub hidden: Option<usize>,
     /// What a step of each direction computes.
     pub cells: Vec<Cell>,
 }
 
 impl NodeSpec {
-    /// Reads a node of operator set `opset`, and calls it `name`.
+    /// Reads a node of operator set `opset`. Errors call it `name`.
     ///
     /// # Errors
-    /// [`Error::Node`], [`Error::Opset`], [`Error::Attribute`] or [`Error::Input`] for what the standard does not have.
+    /// [`Error::Node`], [`Error::Opset`], [`Error::Attribute`] or [`Error::Input`] for anything that the standard does
+    /// not have.
     pub fn read(node: &proto::Node, name: &str, op: RecurrentOp, opset: i64) -> Result<NodeSpec, Error> {
         let reader = Reader { node, name, op, opset };
         let (settings, attributes) = reader.settings()?;
         reader.spec(&settings, &attributes)
     }
 
-    /// The refusal of an input of this node, which is called as the standard calls it.
+    /// The error that refuses an input of this node. `input` is its name in the standard.
     pub fn bad_input(&self, input: &str, reason: &str) -> Error {
         Error::bad_input(&self.name, input, reason)
     }
 
-    /// The refusal of an attribute of this node.
+    /// The error that refuses an attribute of this node.
     pub fn bad_attribute(&self, attribute: &str, reason: &str) -> Error {
         Error::bad_attribute(&self.name, attribute, reason)
     }
 }
 
-/// What the attributes of a recurrent node say about its shape.
+/// The attributes that determine the shapes of a recurrent node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ShapeAttributes {
     pub(crate) direction: Direction,
@@ -58,7 +59,7 @@ pub(crate) struct ShapeAttributes {
     pub(crate) hidden: Option<usize>,
 }
 
-/// A recurrent node, and all that its refusals depend on.
+/// A recurrent node, and what its error messages need.
 pub(crate) struct Reader<'n> {
     pub(crate) node: &'n proto::Node,
     pub(crate) name: &'n str,
@@ -67,7 +68,8 @@ pub(crate) struct Reader<'n> {
 }
 
 impl<'n> Reader<'n> {
-    /// Checks the operator's version and arity, and reads the attributes that say which way and how large.
+    /// Checks the operator's version and its numbers of inputs and outputs, and reads direction, layout and hidden
+    /// size.
     pub(crate) fn settings(&self) -> Result<(ShapeAttributes, Attributes<'n>), Error> {
         self.check_operator()?;
         let read = || -> Result<_, BadAttribute> {
@@ -78,7 +80,7 @@ impl<'n> Reader<'n> {
         read().map_err(|e| self.bad_attribute(&e.attribute, &e.reason))
     }
 
-    /// Reads what a step computes, for each direction.
+    /// Reads what a step of each direction computes.
     pub(crate) fn spec(
         &self,
         settings: &ShapeAttributes,
@@ -119,7 +121,7 @@ impl<'n> Reader<'n> {
         }
     }
 
-    /// `output_sequence`, which operator sets 1 to 6 have: with 1, `Y` is an output that must be there.
+    /// Checks `output_sequence`, an attribute of operator sets 1 to 6: if it is 1, the output `Y` must be present.
     fn check_output_sequence(&self, attributes: &Attributes<'_>) -> Result<(), BadAttribute> {
         match attributes.flag("output_sequence")? && !self.has_output("Y") {
             true => bad("output_sequence", "1, but the node has no output `Y`"),
@@ -127,7 +129,7 @@ impl<'n> Reader<'n> {
         }
     }
 
-    /// The name of the value at input `index`, when the input is present.
+    /// The name of the value at input `index`, if the input is present.
     pub(crate) fn input(&self, index: usize) -> Option<&'n str> {
         self.node.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
     }
@@ -154,7 +156,7 @@ impl<'n> Reader<'n> {
     }
 }
 
-/// Reads the attributes that every recurrent operator has.
+/// Reads the attributes that all recurrent operators have.
 fn shape_settings(attributes: &Attributes<'_>) -> Result<ShapeAttributes, BadAttribute> {
     let direction = match attributes.text("direction")? {
         None | Some("forward") => Direction::Forward,

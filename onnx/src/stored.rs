@@ -1,4 +1,4 @@
-//! Tensors as a file stores them: checked, read and written.
+//! Tensors as a file stores them: checks, reads and writes them.
 
 use crate::brief::List;
 use crate::proto;
@@ -6,7 +6,7 @@ use crate::tensor::{DType, Tensor, TensorData, element_count};
 use half::{bf16, f16};
 
 impl Tensor {
-    /// Reads a tensor of a file. `Err` says what is wrong with it.
+    /// Reads a tensor of a file. The error says what is wrong with it.
     pub(crate) fn from_proto(t: &proto::Tensor) -> Result<Tensor, String> {
         let dims = check_stored(t)?;
         let dtype = DType::from_number(t.data_type)
@@ -15,7 +15,7 @@ impl Tensor {
         Tensor::from_data(dims, data).map_err(|e| e.to_string())
     }
 
-    /// The tensor as a file stores it under `name`.
+    /// The tensor in the form in which a file stores it, with this name.
     pub fn to_proto(&self, name: &str) -> proto::Tensor {
         let dims = self.dims().iter().map(|&d| d as i64).collect();
         let raw_data = match self.data() {
@@ -34,8 +34,8 @@ impl Tensor {
     }
 }
 
-/// Checks that a stored tensor is whole: in this file, dimensions that multiply, and exactly the data that
-/// they ask for. Returns the dimensions.
+/// Checks that a stored tensor is complete: it is in this file, its dimensions do not overflow, and it has exactly the
+/// data for them. Returns the dimensions.
 pub(crate) fn check_stored(t: &proto::Tensor) -> Result<Vec<usize>, String> {
     if t.data_location != 0 || !t.external_data.is_empty() {
         return Err("its data is in an external file, which is not read".into());
@@ -90,7 +90,7 @@ enum Field {
     Uint64,
 }
 
-/// The storage of an element type, by its number in `TensorProto.DataType`.
+/// How the element type with this number of `TensorProto.DataType` is stored.
 fn storage(number: i32) -> Option<Storage> {
     use Field::{Double, Float, Int32, Int64, Str, Uint64};
     let (name, bits, field) = match number {
@@ -124,7 +124,7 @@ fn storage(number: i32) -> Option<Storage> {
 }
 
 impl Storage {
-    /// The bytes of raw data that `count` elements take; `None` for strings unless there are none.
+    /// The bytes of raw data for `count` elements. `None` for strings, except if `count` is 0.
     fn raw_bytes(&self, count: usize) -> Option<usize> {
         match self.bits {
             0 => (count == 0).then_some(0),
@@ -133,7 +133,7 @@ impl Storage {
         }
     }
 
-    /// How many values of the typed field `count` elements take.
+    /// How many values of the typed field `count` elements need.
     fn typed_values(&self, count: usize) -> usize {
         match self.bits {
             4 => count.div_ceil(2),
@@ -143,7 +143,7 @@ impl Storage {
         }
     }
 
-    /// How many values the typed field holds.
+    /// How many values the typed field has.
     fn typed_len(&self, t: &proto::Tensor) -> usize {
         match self.field {
             Field::Float => t.float_data.len(),
@@ -156,7 +156,7 @@ impl Storage {
     }
 }
 
-/// The name that the standard gives to an element type, by its number in `TensorProto.DataType`.
+/// The name in the standard of the element type with this number of `TensorProto.DataType`.
 pub fn dtype_name(number: i32) -> String {
     storage(number).map_or_else(|| format!("element type {number}"), |s| s.name.to_string())
 }
@@ -180,7 +180,7 @@ fn typed_data(t: &proto::Tensor, dtype: DType) -> Result<TensorData, String> {
     })
 }
 
-/// The elements in raw data, which is little-endian and of the right length.
+/// The elements in raw data. It must be little-endian and of the right length.
 fn raw_data(raw: &[u8], dtype: DType) -> TensorData {
     fn read<const N: usize, T>(raw: &[u8], one: fn([u8; N]) -> T) -> Vec<T> {
         raw.as_chunks::<N>().0.iter().map(|&b| one(b)).collect()

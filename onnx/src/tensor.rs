@@ -1,11 +1,11 @@
-//! Tensors: what goes into and comes out of a whole model, and the weights of a node.
+//! Tensors: the inputs and outputs of a whole model, and the weights of a node.
 
 use crate::brief::List;
 use half::{bf16, f16};
 use std::fmt;
 
-/// Declares the element types once: the variant, its Rust type, its number in `TensorProto.DataType`
-/// and its name in the ONNX standard.
+/// Declares each element type once: the variant, its Rust type, its number in `TensorProto.DataType` and its name in
+/// the ONNX standard.
 macro_rules! element_types {
     ($($variant:ident($ty:ty) = $number:literal, $name:literal;)*) => {
         /// The element type of a [`Tensor`].
@@ -22,7 +22,7 @@ macro_rules! element_types {
         }
 
         impl DType {
-            /// The element type with this number in `TensorProto.DataType`, where a tensor can hold it.
+            /// The element type with this number in `TensorProto.DataType`, if a tensor can hold it.
             pub fn from_number(number: i32) -> Option<DType> {
                 match number { $($number => Some(Self::$variant),)* _ => None }
             }
@@ -46,12 +46,12 @@ macro_rules! element_types {
         }
 
         impl TensorData {
-            /// The element type.
+            /// Their type.
             pub fn dtype(&self) -> DType {
                 match self { $(Self::$variant(_) => DType::$variant,)* }
             }
 
-            /// How many elements there are.
+            /// The number of elements.
             pub fn len(&self) -> usize {
                 match self { $(Self::$variant(v) => v.len(),)* }
             }
@@ -61,7 +61,7 @@ macro_rules! element_types {
                 match self { $(Self::$variant(v) => size_of_val(v.as_slice()),)* }
             }
 
-            /// A new tensor's elements, picked from these by index. The indices must be in range.
+            /// Copies elements into new data, by index. The indices must be in range.
             pub(crate) fn gather(&self, indices: impl Iterator<Item = usize>) -> TensorData {
                 match self { $(Self::$variant(v) => Self::$variant(indices.map(|i| v[i]).collect()),)* }
             }
@@ -99,7 +99,7 @@ element_types! {
 }
 
 impl TensorData {
-    /// Whether there is no element.
+    /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -107,16 +107,16 @@ impl TensorData {
 
 /// A Rust type that a [`Tensor`] can hold.
 pub trait Element: Copy + sealed::Sealed {
-    /// The elements, when they are of this type.
+    /// The elements, if they are of this type.
     #[doc(hidden)]
     fn slice(data: &TensorData) -> Option<&[Self]>;
-    /// Elements of this type.
+    /// Wraps elements of this type.
     #[doc(hidden)]
     fn wrap(values: Vec<Self>) -> TensorData;
 }
 
 mod sealed {
-    /// Keeps [`super::Element`] to the types listed here.
+    /// Restricts [`super::Element`] to the types listed here.
     pub trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for u8 {}
@@ -129,22 +129,22 @@ mod sealed {
     impl Sealed for half::bf16 {}
 }
 
-/// Why elements do not make a tensor of some dimensions.
+/// Why elements and dimensions do not make a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TensorError {
-    /// The product of the dimensions, or its size in bytes, is more than memory has addresses for.
+    /// The product of the dimensions, or the size in bytes, overflows the address range.
     Overflow {
         /// The dimensions.
         dims: Vec<usize>,
     },
-    /// There are more or fewer elements than the dimensions call for.
+    /// The number of elements is not the product of the dimensions.
     Length {
         /// The dimensions.
         dims: Vec<usize>,
         /// Their product.
         expected: usize,
-        /// The elements that are there.
+        /// The number of elements given.
         got: usize,
     },
 }
@@ -179,15 +179,15 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor of `dims`, row-major.
+    /// A tensor with dimensions `dims` and row-major `values`.
     ///
     /// # Errors
-    /// [`TensorError`] where the product of `dims` overflows or is not the number of values.
+    /// [`TensorError`] if the product of `dims` overflows, or if it is not the number of values.
     pub fn new<T: Element>(dims: &[usize], values: Vec<T>) -> Result<Tensor, TensorError> {
         Tensor::from_data(dims.to_vec(), T::wrap(values))
     }
 
-    /// [`Tensor::new`] from elements whose type is known at run time.
+    /// Like [`Tensor::new`], for elements whose type is known only at run time.
     ///
     /// # Errors
     /// As [`Tensor::new`].
@@ -201,7 +201,7 @@ impl Tensor {
         }
     }
 
-    /// A tensor without dimensions, which holds one value.
+    /// A tensor with no dimensions, which holds one value.
     pub fn scalar<T: Element>(value: T) -> Tensor {
         Tensor { dims: Vec::new(), data: T::wrap(vec![value]) }
     }
@@ -221,12 +221,12 @@ impl Tensor {
         &self.data
     }
 
-    /// The elements, row-major, when they are of type `T`.
+    /// The elements, row-major, if they are of type `T`.
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
         T::slice(&self.data)
     }
 
-    /// The same numbers as f32, for a tensor of f16, bf16 or f32; `None` for one of another element type.
+    /// The same numbers as f32. `None` if the element type is not f16, bf16 or f32.
     pub fn to_f32(&self) -> Option<Tensor> {
         let values = match &self.data {
             TensorData::F32(v) => v.clone(),
@@ -237,8 +237,8 @@ impl Tensor {
         Some(Tensor { dims: self.dims.clone(), data: TensorData::F32(values) })
     }
 
-    /// The numbers of a tensor of f32, rounded to nearest, ties to even, as `dtype`: f16, bf16 or f32. `None` for a
-    /// tensor or a `dtype` of another element type.
+    /// Rounds a tensor of f32 to `dtype` (f16, bf16 or f32), to nearest, ties to even. `None` if this tensor is not
+    /// f32, or if `dtype` is another type.
     ///
     /// ```
     /// use rnnpack_onnx::{DType, Tensor};
@@ -256,14 +256,14 @@ impl Tensor {
         Some(Tensor { dims: self.dims.clone(), data })
     }
 
-    /// The bytes of memory that the elements and the dimensions take.
+    /// The bytes of memory that the elements and the dimensions need.
     pub(crate) fn bytes(&self) -> usize {
         self.data.bytes().saturating_add(size_of_val(self.dims.as_slice()))
     }
 }
 
-/// The product of `dims`; `None` when it, or its size in bytes for any element type, overflows. A zero
-/// makes the product zero only when the other dimensions do not overflow.
+/// The product of `dims`. `None` if it overflows, or if its size in bytes does for some element type. A dimension of 0
+/// counts as 1 in this check: it does not hide an overflow of the others.
 pub(crate) fn element_count(dims: &[usize]) -> Option<usize> {
     let bytes = dims.iter().try_fold(8usize, |n, &d| n.checked_mul(d.max(1)))?;
     if bytes > isize::MAX as usize {

@@ -1,4 +1,4 @@
-//! The graphs of a model, from the main graph down into the graphs that nodes hold.
+//! Visits the graphs of a model: the main graph first, then the graphs inside its nodes.
 
 use crate::describe::describe;
 use crate::error::Error;
@@ -12,13 +12,14 @@ use crate::tensor::Tensor;
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 
-/// The recurrent nodes of a decoded model, those of the main graph first, then those of the graphs in its nodes. `bindings`
-/// are values of inputs of the main graph.
+/// The recurrent nodes of a decoded model. Those of the main graph come first; those of the graphs inside nodes follow.
+/// `bindings` are values for inputs of the main graph.
 ///
 /// Memory stays within a fixed multiple of the bytes of the model and the bindings.
 ///
 /// # Errors
-/// As [`File::parse`](crate::File::parse), and [`Error::Value`] for a binding of no input, or of one that is bound twice.
+/// As [`File::parse`](crate::File::parse), and [`Error::Value`] if a binding is for no input, or if an input is bound
+/// twice.
 pub fn nodes_of(model: &proto::Model, bindings: &[(&str, &Tensor)]) -> Result<Vec<RecurrentNode>, Error> {
     let graph = model.graph()?;
     for (i, &(name, _)) in bindings.iter().enumerate() {
@@ -50,7 +51,7 @@ pub fn nodes_of(model: &proto::Model, bindings: &[(&str, &Tensor)]) -> Result<Ve
     Ok(found)
 }
 
-/// Calls `visit` with the scope of `graph`, then with those of the graphs inside it.
+/// Calls `visit` with the scope of `graph`, then with the scopes of the graphs inside it.
 pub(crate) fn walk(
     graph: &proto::Graph,
     path: String,
@@ -73,7 +74,7 @@ pub(crate) fn walk(
     Ok(())
 }
 
-/// The version of the standard operator set, which the model must declare once.
+/// The version of the standard operator set. The model must declare it exactly once.
 fn standard_opset(model: &proto::Model) -> Result<i64, Error> {
     let refuse = |version, reason: &str| {
         Err(Error::Opset { subject: "the model".into(), version, reason: reason.into() })
@@ -87,7 +88,7 @@ fn standard_opset(model: &proto::Model) -> Result<i64, Error> {
     }
 }
 
-/// Refuses recurrent nodes in the bodies of model-local functions, which are not expanded here.
+/// Refuses recurrent nodes in the bodies of model-local functions. They are not expanded here.
 fn refuse_in_functions(model: &proto::Model) -> Result<(), Error> {
     fn recurrent(nodes: &[proto::Node]) -> Option<&proto::Node> {
         nodes.iter().find_map(|node| {
@@ -109,16 +110,16 @@ fn refuse_in_functions(model: &proto::Model) -> Result<(), Error> {
     Ok(())
 }
 
-/// Hands out unique names.
+/// Makes names unique.
 #[derive(Default)]
 struct Names {
     taken: HashSet<String>,
-    /// The last number behind each name that was asked for twice.
+    /// For each name that was used more than once, the last number appended to it.
     numbers: HashMap<String, usize>,
 }
 
 impl Names {
-    /// `base`, with a number behind it where it is taken.
+    /// `base`, with a number appended if the name is taken.
     fn unique(&mut self, base: String) -> String {
         if self.taken.insert(base.clone()) {
             return base;

@@ -1,4 +1,4 @@
-//! The weight tensors of a recurrent node, checked against its attributes and each other.
+//! The weight tensors of a recurrent node, checked against its attributes and against each other.
 
 use crate::brief::List;
 use crate::error::Error;
@@ -8,17 +8,17 @@ use crate::tensor::{DType, Element, Tensor, TensorData};
 use rnnpack::{Cell, GateOrder, LayerTensors, LayerWeights, Shape};
 use std::sync::Arc;
 
-/// The inputs that are weights, and the place of each among the inputs of a node.
+/// The inputs that are weights, each with its index among the inputs of a node.
 pub(crate) const INPUTS: [(&str, usize); 4] = [("W", 1), ("R", 2), ("B", 3), ("P", 7)];
 
-/// A tensor at one of [`INPUTS`].
+/// The tensor of one of [`INPUTS`].
 #[derive(Debug, Clone)]
 pub(crate) struct Weight {
     /// The element type in the model.
     stored: DType,
-    /// The numbers: f32 where they are stored as f32, f16 or bf16, else as they are stored.
+    /// The numbers. f16 and bf16 are widened to f32; other types are as stored.
     values: Arc<Tensor>,
-    /// The first NaN or infinity, and where it is.
+    /// The index and the value of the first NaN or infinity.
     not_finite: Option<(usize, f64)>,
 }
 
@@ -37,12 +37,12 @@ impl Weight {
         Weight { stored, values, not_finite }
     }
 
-    /// The bytes that are held beside the tensor that this was made of.
+    /// The bytes of the widened copy, 0 if there is none. They come on top of the tensor that this was built from.
     pub(crate) fn widened_bytes(&self) -> usize {
         if self.values.dtype() == self.stored { 0 } else { self.values.bytes() }
     }
 
-    /// The bytes of the elements in the model.
+    /// The bytes of the elements, as the model stores them.
     pub(crate) fn stored_bytes(&self) -> usize {
         self.values.data().len() * self.stored.size()
     }
@@ -60,7 +60,7 @@ fn first_not_finite(values: impl Iterator<Item = f64>) -> Option<(usize, f64)> {
     values.enumerate().find(|(_, x)| !x.is_finite())
 }
 
-/// The weights of a node, checked, with which a layer can be built.
+/// The checked weights of a node, from which a layer can be built.
 #[derive(Debug, Clone)]
 pub struct NodeWeights {
     cells: Vec<Cell>,
@@ -70,11 +70,11 @@ pub struct NodeWeights {
 }
 
 impl NodeWeights {
-    /// The weights `W`, `R`, `B` and `P` of a node; the last two may be absent.
+    /// Checks the weights `W`, `R`, `B` and `P` of a node, in this order. `B` and `P` may be absent.
     ///
     /// # Errors
-    /// [`Error::Input`] for an element type that the operator does not have or that is not the one of W, for dimensions
-    /// that do not agree, and for a NaN or an infinity; [`Error::Attribute`] for another `hidden_size`.
+    /// [`Error::Input`] if an element type is not one of the operator's or differs from W's, if dimensions do not
+    /// agree, or if an element is NaN or infinite. [`Error::Attribute`] if `hidden_size` differs from R's.
     pub fn new(spec: &NodeSpec, tensors: [Option<Arc<Tensor>>; 4]) -> Result<NodeWeights, Error> {
         let weights = tensors.map(|tensor| tensor.map(Weight::new));
         NodeWeights::of(spec, weights.each_ref().map(Option::as_ref))
@@ -91,7 +91,7 @@ impl NodeWeights {
         Ok(NodeWeights { cells: spec.cells.clone(), shape, dtype, tensors })
     }
 
-    /// What each direction computes.
+    /// The cell of each direction.
     pub fn cells(&self) -> &[Cell] {
         &self.cells
     }
@@ -106,15 +106,15 @@ impl NodeWeights {
         self.dtype
     }
 
-    /// Whether the layer computes in f64; else in f32, to which half precision is widened.
+    /// Whether the layer computes in f64. If not, it computes in f32; half precision was widened to f32.
     pub fn is_f64(&self) -> bool {
         self.dtype == DType::F64
     }
 
-    /// The layer's weights; `F` is f64 or f32 as [`NodeWeights::is_f64`] says.
+    /// The layer's weights. `F` must be f64 if [`NodeWeights::is_f64`], else f32.
     ///
     /// # Errors
-    /// Those of [`LayerWeights::new`] for the other `F`.
+    /// With the wrong `F`, the errors of [`LayerWeights::new`].
     pub fn view<F: Element + rnnpack::Element>(&self) -> Result<LayerWeights<'_, F>, rnnpack::Error> {
         let [w, r, b, p] =
             self.tensors.each_ref().map(|t| t.as_ref().map(|t| t.as_slice().unwrap_or_default()));
@@ -123,7 +123,7 @@ impl NodeWeights {
     }
 }
 
-/// Compares the element types and the dimensions of weights with each other, the attributes and the operator.
+/// Checks the element types and the dimensions of weights against each other, the attributes and the operator.
 fn check_shapes(spec: &NodeSpec, weights: [Option<&Weight>; 4]) -> Result<(Shape, DType), Error> {
     let [Some(w), Some(r), ..] = weights else { return Err(spec.bad_input("W", "it is missing")) };
     for ((input, _), weight) in INPUTS.into_iter().zip(weights) {
@@ -158,7 +158,7 @@ fn check_shapes(spec: &NodeSpec, weights: [Option<&Weight>; 4]) -> Result<(Shape
     Ok((Shape { input, hidden, direction: spec.direction }, w.stored))
 }
 
-/// Checks the element type of a weight: one that the operator has, and the one of W.
+/// Checks the element type of a weight: the operator must have it, and it must be the type of W.
 pub(crate) fn check_dtype(spec: &NodeSpec, input: &str, found: DType, of_w: DType) -> Result<(), Error> {
     let known = RecurrentOp::dtypes(spec.opset);
     if !known.contains(&found) {

@@ -1,4 +1,4 @@
-//! A file as a program uses it: opened, listed, its layers by name.
+//! Tests that a program can open a file, list its nodes and load layers by name.
 
 use rnnpack_dev::onnx::fixture;
 use rnnpack_onnx::{Error, File};

@@ -1,4 +1,4 @@
-//! Element types of recurrent nodes: how weights are stored, what is computed with them, and which are refused.
+//! Tests the element types of recurrent nodes: how weights are stored, what is computed, and which types are refused.
 
 use rnnpack_dev::onnx::native::run;
 use rnnpack_dev::onnx::recorded::difference;
@@ -11,7 +11,7 @@ use rnnpack_onnx::{DType, Error, Tensor, TensorData, bf16, f16};
 const DTYPES: [(DType, i64); 4] =
     [(DType::F32, FLOAT), (DType::F64, DOUBLE), (DType::F16, FLOAT16), (DType::BF16, BFLOAT16)];
 
-/// Little-endian bytes of numbers as an element type.
+/// Numbers as little-endian bytes of an element type.
 fn bytes(values: &[f32], dtype: DType) -> Vec<u8> {
     let each = |one: fn(f32) -> Vec<u8>| values.iter().flat_map(|&v| one(v)).collect();
     match dtype {
@@ -22,26 +22,26 @@ fn bytes(values: &[f32], dtype: DType) -> Vec<u8> {
     }
 }
 
-/// Numbers as a stored tensor whose elements are in the typed field.
+/// A stored tensor that has its elements in the typed field.
 fn typed(name: &str, dims: &[usize], values: &[f32], (dtype, number): (DType, i64)) -> Msg {
     let m = dims.iter().fold(Msg::default(), |m, &d| m.int(1, d as i64)).int(2, number).text(8, name);
     match dtype {
         DType::F16 => values.iter().fold(m, |m, &v| m.int(5, f16::from_f32(v).to_bits().into())),
         DType::BF16 => values.iter().fold(m, |m, &v| m.int(5, bf16::from_f32(v).to_bits().into())),
         DType::F64 => {
-            // A packed field of fixed size.
+            // A packed field of fixed-size values.
             m.bytes(10, &bytes(values, dtype))
         }
         _ => values.iter().fold(m, |m, &v| m.float(4, v)),
     }
 }
 
-/// Numbers that every element type holds exactly.
+/// `n` numbers that every element type can hold exactly.
 fn numbers(n: usize, source: &mut Numbers) -> Vec<f32> {
     (0..n).map(|_| (source.below(129) as f32 - 64.0) / 64.0).collect()
 }
 
-/// A graph of one bidirectional LSTM with all weights, each stored by `stored`.
+/// A graph of one bidirectional LSTM with all weights. `stored` stores each of them.
 fn graph((_, number): (DType, i64), stored: impl Fn(&str, &[usize], &[f32]) -> Msg) -> Graph {
     let mut n = Numbers(5);
     let mut one = |name: &str, dims: &[usize]| stored(name, dims, &numbers(dims.iter().product(), &mut n));
@@ -85,7 +85,7 @@ fn one_answer_however_numbers_are_stored() {
     }
 }
 
-/// The refusal of the only node of a graph.
+/// The error for the only node of a graph.
 fn refused(graph: &Graph, opset: i64) -> Error {
     let node = recurrent_nodes(&graph.model(opset)).unwrap().remove(0);
     assert!(node.pack().is_err() && node.pack_f64().is_err());
@@ -186,7 +186,7 @@ fn bits_that_are_none_of_half_precision() {
     }
 }
 
-/// The number that a format with these bits of exponent and fraction has for `bits`, unless it is a NaN.
+/// The number that `bits` mean in a format with these numbers of exponent and fraction bits. `None` for a NaN.
 fn exact(bits: u16, exponent_bits: u32, fraction_bits: u32) -> Option<f64> {
     let fraction = f64::from(bits & ((1 << fraction_bits) - 1)) / f64::from(1 << fraction_bits);
     let exponent = i32::from(bits >> fraction_bits & ((1 << exponent_bits) - 1));
@@ -218,7 +218,8 @@ fn half_precision_is_widened_exactly_and_rounded_to_nearest_even() {
                 None => assert!(found.is_nan()),
             }
         }
-        // Between neighbours, up to the largest number: the middle goes to the even one, what is off it to the near one.
+        // Between neighbours, up to the largest number: the middle rounds to the even one, other values to the nearer
+        // one.
         let last = (0x7fff >> fraction_bits << fraction_bits) - 1;
         let mut between = Vec::new();
         let mut expected = Vec::new();

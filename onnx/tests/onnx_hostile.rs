@@ -1,4 +1,4 @@
-//! Truncated, mutated and greedy files: an error or a proper list, never a panic, within bounded time and memory.
+//! Tests truncated, mutated and greedy files: an error or a correct list, never a panic, in bounded time and memory.
 
 use allocation_counter::measure;
 use rnnpack_dev::onnx::conformance::cases;
@@ -10,13 +10,13 @@ use rnnpack_dev::onnx::{
 use rnnpack_onnx::{DType, Error, RecurrentNode};
 use std::time::{Duration, Instant};
 
-/// Models of one node of every operator with every option, those with stored weights first.
+/// Models of one node, for every operator with every option. Those with stored weights come first.
 fn small_files() -> Vec<Vec<u8>> {
     let oracle = recorded::cases("oracle/cases.npz").into_values().map(|c| c.model);
     oracle.chain([small()]).chain(cases("").into_iter().map(|c| c.model)).collect()
 }
 
-/// Lists, within the bound of memory that `docs/onnx.md` states, and packs; returns how many nodes were packed.
+/// Lists and packs the nodes, within the memory bound of `docs/onnx.md`. Returns how many nodes were packed.
 fn list(bytes: &[u8]) -> usize {
     let nodes = list_within_bound(bytes).unwrap_or_default();
     let packs =
@@ -47,7 +47,7 @@ fn truncated_files_are_read_without_panic() {
     let files = small_files();
     for file in files.iter().step_by(6).chain([&small()]) {
         let packed: usize = (0..file.len()).map(|n| list(&file[..n])).sum();
-        // Nothing is packed from a part of the graph; what follows the graph may be missing.
+        // An incomplete graph gives no packed nodes. Fields after the graph may be missing.
         assert!(packed <= 8, "{packed}");
     }
 }
@@ -70,9 +70,9 @@ fn mutated_files_are_read_without_panic() {
     assert!(start.elapsed() < Duration::from_secs(240), "{:?}", start.elapsed());
 }
 
-/// Files in which small parts would make large ones, or are used many times.
+/// Files in which small parts would produce large ones, or in which small parts are used many times.
 fn greedy_files() -> Vec<(&'static str, Vec<u8>)> {
-    // Just above a power of two, where a list that grew by doubling takes most.
+    // Just above a power of two: a list that grows by doubling wastes most here.
     const N: usize = (1 << 14) + 1;
     let many = |m: Msg, field: u32, inner: &Msg| (0..N).fold(m, |m, _| m.msg(field, inner));
     let of_graph = |field: u32, inner: &Msg| model(&many(Msg::default(), field, inner), 17);
@@ -170,7 +170,7 @@ fn greedy_files() -> Vec<(&'static str, Vec<u8>)> {
     files
 }
 
-/// A model of a graph with this node.
+/// A model whose graph has this one node.
 fn of_graph_node(node: &Msg) -> Vec<u8> {
     model(&Msg::default().msg(1, node), 17)
 }

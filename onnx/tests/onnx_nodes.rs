@@ -1,4 +1,4 @@
-//! Recurrent nodes of files: the list, the packed layers, the conformance cases of the standard.
+//! Tests the recurrent nodes of files: the list, the packed layers, and the conformance cases of the standard.
 
 use rnnpack::{Cell, Direction, Layout};
 use rnnpack_dev::onnx::conformance::cases;
@@ -49,8 +49,8 @@ fn the_other_real_models_are_listed_and_packed() {
     assert_eq!(dtln[0].attributes[0].1.to_string(), "[Sigmoid, Tanh, Tanh]");
 }
 
-/// The largest difference of an output from the recorded one, relative to the largest recorded value where that is
-/// above 1.
+/// The largest difference between an output and the recorded one. It is relative to the largest recorded value if that
+/// is above 1.
 fn worst<'a>(outputs: impl Iterator<Item = (&'a str, &'a Tensor)>, [y, h, c]: &[Tensor; 3]) -> f64 {
     let one = |(name, expected): (&str, &Tensor)| {
         let found = match name {
@@ -61,7 +61,7 @@ fn worst<'a>(outputs: impl Iterator<Item = (&'a str, &'a Tensor)>, [y, h, c]: &[
         assert!(found.as_slice::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}: {found:?}");
         relative(found, expected).unwrap_or_else(|e| panic!("{name}: {e}"))
     };
-    // Every one is finite, so that none is lost.
+    // All differences are finite, so `max` drops none.
     outputs.map(one).fold(0.0, f64::max)
 }
 
@@ -93,7 +93,7 @@ fn what_is_not_near_a_recorded_answer_is_an_error() {
         assert!(relative(&Tensor::new(dims, values).unwrap(), &recorded).is_err(), "{dims:?}");
     }
     assert!(relative(&Tensor::new(&[3], vec![1f64, 200.0, 3.0]).unwrap(), &recorded).is_err());
-    // Integers are not near each other.
+    // Integers are compared exactly: these two differ.
     let [a, b] = [1 << 40, (1 << 40) + 1].map(Tensor::scalar::<i64>);
     assert!(relative(&a, &b).is_err() && relative(&a, &a) == Ok(0.0));
     let off = Tensor::new(&[3], vec![1f32, 202.0, 3.0]).unwrap();
@@ -129,7 +129,7 @@ fn weights_that_are_inputs_are_named_until_they_are_bound() {
     }
 }
 
-/// A graph with LSTM nodes of the given names, all of the same stored weights.
+/// A graph with LSTM nodes of the given names, which share the same stored weights.
 fn named(names: &[&str]) -> Graph {
     let mut n = Numbers(1);
     let mut graph = Graph {

@@ -1,4 +1,4 @@
-//! What is refused, and that the refusal names it.
+//! Tests that what is not supported is refused, and that the error names it.
 
 use rnnpack_dev::onnx::one::{One, broken_weights, of, one, refused_attributes, refused_inputs};
 use rnnpack_dev::onnx::{
@@ -14,7 +14,7 @@ fn refused<T>(result: Result<T, Error>, what: &str) -> Error {
     }
 }
 
-/// The refusal of the only node of a model.
+/// The error for the only node of a model.
 fn refusal(one: &One, what: &str) -> Error {
     refused(recurrent_nodes(&one.bytes()).and_then(|nodes| nodes[0].pack()), what)
 }
@@ -102,13 +102,13 @@ fn inputs_and_weights() {
             e => panic!("{name}: {e}"),
         }
     }
-    // An input of the graph can be packed only when a whole model runs.
+    // Weights that are an input of the graph can be packed only when a whole model runs.
     for (name, inputs) in [("W", &["X", "X", "R"][..]), ("P", &["X", "W", "R", "B", "", "", "", "X"][..])] {
         let e = refusal(&one().inputs(inputs), name);
         let named = matches!(&e, Error::Input { node, input, .. } if node == "lstm" && input == name);
         assert!(named && e.to_string().contains("`X` is an input of the graph"), "{e}");
     }
-    // Stored tensors that are not whole: the list blames the node's input, a whole model the tensor.
+    // Incomplete stored tensors: the list names the node's input, a whole model names the tensor.
     for (t, reason) in broken_weights() {
         let e = refusal(&one().stored(0, t), reason);
         let named = matches!(&e, Error::Input { node, input, .. } if node == "lstm" && input == "W");
@@ -135,8 +135,11 @@ fn weights_that_are_not_folded() {
             "`MatMul` node `maker`: this operator is not folded",
         ),
         (one().opset(11).computed("Unsqueeze", &["raw_W"], &[]), "`axes` is missing"),
-        (one().opset(11).computed("Unsqueeze", &["raw_W"], &[axes(&[4])]), "axis 4 of 3"),
-        (one().opset(11).computed("Unsqueeze", &["raw_W"], &[axes(&[0, 0])]), "axis 0 twice"),
+        (
+            one().opset(11).computed("Unsqueeze", &["raw_W"], &[axes(&[4])]),
+            "axis 4 is out of range for 3 dimensions",
+        ),
+        (one().opset(11).computed("Unsqueeze", &["raw_W"], &[axes(&[0, 0])]), "axis 0 is given twice"),
         (one().computed("Unsqueeze", &["raw_W"], &[axes(&[0])]), "not an attribute"),
         (one().opset(11).computed("Squeeze", &["raw_W"], &[axes(&[0])]), "dimension of 8"),
         (one().computed("Transpose", &["raw_W"], &[attr_ints("perm", &[0, 0])]), "no permutation"),
@@ -236,7 +239,7 @@ fn names() {
             e => panic!("{name}: {e}"),
         }
     }
-    // An input may have a stored default.
+    // An input may have a stored default value.
     recurrent_nodes(&with(&|g| g.inputs.push(value("W", FLOAT, &[])))).unwrap()[0].pack().unwrap();
     let bytes = with(&|g| g.nodes.push(Msg::default().bytes(3, &[0xc3, 0x28])));
     assert!(matches!(refused(recurrent_nodes(&bytes), "UTF-8"), Error::Malformed { .. }));

@@ -1,5 +1,5 @@
-//! Holds the tables of `docs/onnx.md` against the importer: what they say is computed is packed, what they say is
-//! refused is refused by name, and nothing of the standard is missing in them.
+//! Tests the importer against the tables of `docs/onnx.md`: nodes listed as computed are packed, nodes listed as
+//! refused are refused by name, and the tables miss nothing of the standard.
 
 use rnnpack::{Activation, Cell, Layout};
 use rnnpack_dev::onnx::recurrent_nodes;
@@ -13,21 +13,21 @@ use std::ops::RangeInclusive;
 
 const PAGE: &str = include_str!("../../docs/onnx.md");
 const OPSETS: RangeInclusive<i64> = 1..=28;
-/// The operators with their gates.
+/// The operators, each with its number of gates.
 const OPERATORS: [(&str, usize); 3] = [("LSTM", 4), ("GRU", 3), ("RNN", 1)];
 const NODE: &str = "the node";
 /// Input and hidden size.
 const I: usize = 3;
 const H: usize = 2;
 
-/// A table of the page: its columns' names, and its rows.
+/// A table of the page: the names of its columns, and its rows.
 struct Table {
     columns: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// The table below a heading.
+    /// The table below this heading.
     fn below(heading: &str) -> Table {
         let section = PAGE.split("\n## ").find(|s| s.lines().next() == Some(heading));
         let section = section.unwrap_or_else(|| panic!("no section `{heading}`")).replace("\\|", "¦");
@@ -41,7 +41,7 @@ impl Table {
         &row[self.columns.iter().position(|c| c == column).unwrap_or_else(|| panic!("no column `{column}`"))]
     }
 
-    /// The operator sets of the standard, each with what `row` says of it.
+    /// The operator sets of the standard, each with its cell of `row`.
     fn opsets<'t>(&self, row: &'t [String]) -> Vec<(i64, &'t str)> {
         let mut found = Vec::new();
         for (column, cell) in self.columns.iter().zip(row) {
@@ -61,12 +61,12 @@ impl Table {
     }
 }
 
-/// Attributes as the page writes them: `direction=reverse; clip=0.5`.
+/// Parses attributes as the page writes them: `direction=reverse; clip=0.5`.
 fn assignments(text: &str) -> Vec<(&str, &str)> {
     text.split("; ").map(|one| one.split_once('=').unwrap_or_else(|| panic!("{one}"))).collect()
 }
 
-/// What stands in backquotes.
+/// The texts in backquotes.
 fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
@@ -95,7 +95,7 @@ fn attribute((name, text): (&str, &str), types: &HashMap<String, String>) -> Msg
     }
 }
 
-/// The element types of the standard by number, with their bits.
+/// The element types of the standard by number, with their size in bits.
 const TYPES: [(i64, &str, usize); 24] = [
     (1, "FLOAT", 32),
     (2, "UINT8", 8),
@@ -129,7 +129,7 @@ fn zeros(name: &str, dims: &[usize], dtype: i64) -> Msg {
     raw(name, dims, dtype, vec![0; (dims.iter().product::<usize>() * bits).div_ceil(8)])
 }
 
-/// A model of one node, and all that a test changes in it.
+/// A model of one node, with everything that a test changes in it.
 #[derive(Clone)]
 struct One {
     op: &'static str,
@@ -139,9 +139,9 @@ struct One {
     directions: usize,
     inputs: Vec<&'static str>,
     outputs: Vec<&'static str>,
-    /// Dimensions of weights in place of the right ones.
+    /// Dimensions of weights that replace the right ones.
     dims: HashMap<&'static str, Vec<usize>>,
-    /// Element types of inputs in place of the node's.
+    /// Element types of inputs that replace the node's type.
     dtypes: HashMap<&'static str, i64>,
 }
 
@@ -160,7 +160,7 @@ impl One {
         }
     }
 
-    /// With the attributes that the page writes as `text`.
+    /// Adds the attributes that the page writes as `text`.
     fn with(mut self, text: &str, types: &HashMap<String, String>) -> One {
         let given = assignments(text);
         self.directions = if given.contains(&("direction", "bidirectional")) { 2 } else { 1 };
@@ -168,7 +168,7 @@ impl One {
         self
     }
 
-    /// The dimensions of a weight as the page has them.
+    /// The dimensions of a weight, as the page states them.
     fn weight_dims(&self, input: &str) -> Vec<usize> {
         let table = Table::below("Inputs");
         let row = table.of(self.op).find(|row| table.cell(row, "input") == input).unwrap();
@@ -212,7 +212,7 @@ impl One {
         recurrent_nodes(&self.bytes()).unwrap().remove(0)
     }
 
-    /// Packs the node, which must be computed.
+    /// Packs the node. It must be one that is computed.
     fn computed(&self, what: &str) -> RecurrentNode {
         let found = self.read();
         if let Some(e) = found.refusal() {
@@ -229,7 +229,7 @@ impl One {
         found
     }
 
-    /// The refusal of the node.
+    /// The error that refuses the node.
     fn refused(&self, what: &str) -> Error {
         let found = self.read();
         assert!(found.weights().is_err() && found.weights_f64().is_err());
@@ -239,7 +239,7 @@ impl One {
         }
     }
 
-    /// The input for which the node is refused.
+    /// The input that the error names.
     fn refused_input(&self, what: &str) -> String {
         match self.refused(what) {
             Error::Input { node, input, .. } if node == NODE => input,
@@ -248,7 +248,7 @@ impl One {
     }
 }
 
-/// The element types that the page has for an operator in an operator set.
+/// The element types that the page lists for an operator in an operator set.
 fn dtypes(op: &str, opset: i64) -> Vec<i64> {
     let table = Table::below("Element types");
     let yes = |row: &&Vec<String>| table.opsets(row).contains(&(opset, "yes"));
@@ -281,13 +281,13 @@ fn element_types() {
     }
 }
 
-/// The bytes of W and R.
+/// The bytes of W and R together.
 fn stored_bytes(one: &One) -> usize {
     let bits = TYPES.iter().find(|t| t.0 == one.dtype).unwrap().2;
     ["W", "R"].map(|w| one.weight_dims(w).iter().product::<usize>() * bits / 8).iter().sum()
 }
 
-/// The attributes of the standard, with the first and the last operator set that has them.
+/// The attributes of the standard, each with the first and the last operator set that has it.
 fn standard(op: &str) -> Vec<(&'static str, i64, i64)> {
     let all = ["activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size"];
     let mut found: Vec<_> = all.into_iter().map(|name| (name, 1, 28)).collect();
@@ -348,7 +348,7 @@ fn attributes() {
     assert!(checked > 5000, "{checked}");
 }
 
-/// That the refusal names the node, the attribute and its value.
+/// Checks that the error names the node, the attribute and its value.
 fn check_refused(e: &Error, (name, text): (&str, &str), known: &str) {
     let Error::Attribute { node, attribute, reason } = e else { panic!("{text}: {e}") };
     let given = assignments(text);
@@ -366,7 +366,7 @@ fn check_refused(e: &Error, (name, text): (&str, &str), known: &str) {
     assert!(reason.contains(last), "{text}: {e}");
 }
 
-/// That a node which was read has what the attributes in `text` say.
+/// Checks that a node has the attributes in `text`.
 fn check_read(found: &RecurrentNode, text: &str) {
     let given = assignments(text);
     let get = |name: &str| given.iter().find(|(n, _)| *n == name).map(|(_, text)| *text);
@@ -396,7 +396,7 @@ fn check_read(found: &RecurrentNode, text: &str) {
     assert_eq!(functions, expected, "{text}");
 }
 
-/// The functions that a node has by the page's rules.
+/// The activation functions of a node by the page's rules.
 fn functions(
     node: &RecurrentNode,
     names: Option<&str>,
@@ -485,7 +485,7 @@ fn operator_sets_of_no_column() {
     }
 }
 
-/// The inputs or outputs of an operator with what a column says of them.
+/// The inputs or outputs of an operator, each with its cell of a column.
 fn values<'t>(table: &'t Table, op: &'t str, kind: &str, column: &str) -> Vec<(&'static str, &'t str)> {
     const NAMES: [&str; 11] =
         ["X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P", "Y", "Y_h", "Y_c"];
@@ -493,8 +493,8 @@ fn values<'t>(table: &'t Table, op: &'t str, kind: &str, column: &str) -> Vec<(&
     table.of(op).map(|row| (name(row), table.cell(row, column))).collect()
 }
 
-/// All lists of the values, in which those of which `bits` has no 1 are absent: with empty names, and cut where only
-/// absent ones follow.
+/// Two lists of the values, in which those whose bit in `bits` is 0 are absent: one has empty names for them, the other
+/// is also cut after the last value that is present.
 fn absent(names: &[&'static str], bits: usize) -> [Vec<&'static str>; 2] {
     let named: Vec<&str> =
         names.iter().enumerate().map(|(i, name)| if bits >> i & 1 == 1 { *name } else { "" }).collect();
@@ -543,7 +543,7 @@ fn dimensions_and_element_types_of_inputs() {
                 let with = |dims: Vec<usize>| One { dims: HashMap::from([(weight, dims)]), ..one.clone() };
                 assert_eq!(with([&right[..], &[1]].concat()).refused_input("another rank"), weight);
                 assert_eq!(with(vec![]).refused_input("a scalar"), weight);
-                // Another number of columns is another input size in W, and another hidden size in R.
+                // Changing the number of columns means another input size for W, and another hidden size for R.
                 let axes = if weight == "W" { 0..2 } else { 0..right.len() };
                 for axis in axes {
                     for size in [right[axis] + 1, right[axis] - 1, 0] {

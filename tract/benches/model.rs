@@ -1,4 +1,4 @@
-//! A whole ONNX model, call by call as a stream: with its LSTM nodes on these kernels, and with tract's own.
+//! Times the calls of a whole ONNX model as a stream, with its LSTM nodes on these kernels and on tract's own.
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -6,7 +6,7 @@ use rnnpack::compare::within;
 use rnnpack_onnx::Tensor;
 use rnnpack_tract::{Kernels, Loader, Stream};
 
-/// Silero VAD takes 512 samples, and 64 of the chunk before, a call.
+/// Each call of Silero VAD takes 512 new samples, after 64 of the chunk before.
 const SAMPLES: usize = 512;
 
 fn stream(kernels: Kernels) -> Stream {
@@ -15,7 +15,7 @@ fn stream(kernels: Kernels) -> Stream {
     loader.kernels(kernels).load_path(file).unwrap().stream(&[("state", "stateN")]).unwrap()
 }
 
-/// A tone that comes and goes.
+/// A tone whose volume rises and falls.
 fn chunk(call: usize) -> Tensor {
     let sample = |i: usize| {
         let t = (call * SAMPLES + i) as f32 / 16_000.0;
@@ -28,7 +28,7 @@ fn start() -> Tensor {
     Tensor::new(&[2, 1, 128], vec![0.0f32; 2 * 128]).unwrap()
 }
 
-/// The probabilities of speech in the first chunks.
+/// The speech probabilities of the first chunks.
 fn answers(kernels: Kernels) -> Vec<f32> {
     let mut stream = stream(kernels);
     let mut call = |call: usize| {
@@ -46,7 +46,8 @@ fn models(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("silero_vad_16k_op15");
     group.throughput(Throughput::Elements(SAMPLES as u64));
     for (name, kernels) in [("rnnpack", Kernels::Rnnpack), ("tract", Kernels::Tract)] {
-        // Probabilities of sums of some hundred terms: 1e-5 is far above their rounding, and far below a wrong gate.
+        // Each probability comes from sums of a few hundred terms. 1e-5 is far above their rounding errors and far
+        // below the effect of a wrong gate.
         within(&answers(kernels), &expected, |_| 1e-5).unwrap_or_else(|e| panic!("{name}, by calls: {e}"));
         let mut stream = stream(kernels);
         let (input, state) = (chunk(0), start());

@@ -1,12 +1,12 @@
-//! Voice activity in a stream of audio, in chunks of 32 ms, with Silero's detector:
+//! Detects speech in a stream of audio, in chunks of 32 ms, with Silero's voice activity detector:
 //!
 //! ```sh
 //! cargo run --release -p rnnpack-tract --example streaming_vad
 //! cargo run --release -p rnnpack-tract --example streaming_vad -- speech.wav
 //! ```
 //!
-//! Audio is 16 kHz, mono, 16-bit PCM. Without a file it is generated: silence, noise, a tone, and a synthetic voice. A second
-//! argument is another path of `silero_vad.onnx`.
+//! Audio is 16 kHz, mono, 16-bit PCM. Without a file, the example generates audio: silence, noise, a tone, and a
+//! synthetic voice. A second argument is another path of `silero_vad.onnx`.
 
 use anyhow::{Context, Result, bail, ensure};
 use rnnpack_onnx::Tensor;
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/silero_vad/silero_vad.onnx");
 const RATE: usize = 16_000;
-/// Samples of a chunk: 32 ms.
+/// The samples of a chunk: 32 ms.
 const CHUNK: usize = 512;
-/// Samples of the chunk before that the model reads again.
+/// The number of samples of the previous chunk that the model reads again.
 const CONTEXT: usize = 64;
 
 fn main() -> Result<()> {
@@ -28,8 +28,8 @@ fn main() -> Result<()> {
         Some(path) => read_wav(path).with_context(|| format!("cannot use {path}"))?,
         None => generate(),
     };
-    // The rate is an input of the model. Bound to a number, it is a constant: the `If` nodes that ask for it are decided
-    // now, and the weights of the branch that is taken are packed.
+    // The sample rate is an input of the model. Binding it to a number makes it a constant. Then the `If` nodes that
+    // test it are decided at load, and the weights of the taken branch are packed.
     let model = Loader::new()
         .bind("sr", Tensor::scalar(RATE as i64))
         .shape("input", &[1, CONTEXT + CHUNK])
@@ -47,10 +47,10 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The probability of speech in every whole chunk, and the time that it took.
+/// The speech probability of every whole chunk, and the time for each.
 fn detect(model: &Model, audio: &[f32]) -> Result<(Vec<f32>, Vec<Duration>)> {
     ensure!(audio.len() >= CHUNK, "the audio is shorter than one chunk of 32 ms");
-    // After each call, the output `stateN` becomes the input `state`; the first call needs zeros.
+    // After each call, the output `stateN` becomes the input `state`. The first call needs zeros.
     let mut stream = model.stream(&[("state", "stateN")])?;
     let tensor =
         |dims: &[usize], data: Vec<f32>| Tensor::new(dims, data).context("a tensor's data do not fit");
@@ -88,7 +88,7 @@ fn summarize(probabilities: &[f32]) {
     println!("{} chunks of 32 ms, {speech} of them speech", probabilities.len());
 }
 
-/// The samples of a wav file, in ±1.
+/// The samples of a wav file, scaled to ±1.
 fn read_wav(path: &str) -> Result<Vec<f32>> {
     let reader = hound::WavReader::open(path)?;
     let spec = reader.spec();
@@ -108,7 +108,7 @@ fn read_wav(path: &str) -> Result<Vec<f32>> {
     Ok(reader.into_samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0)).collect::<Result<_, _>>()?)
 }
 
-/// Eight seconds, two of each: silence, noise, a tone, and a synthetic voice.
+/// Eight seconds of audio, two of each: silence, noise, a tone, and a synthetic voice.
 fn generate() -> Vec<f32> {
     let mut rng = fastrand::Rng::with_seed(1);
     let sine = |hz: f64, t: f64| (std::f64::consts::TAU * hz * t).sin();

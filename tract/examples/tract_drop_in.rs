@@ -1,4 +1,4 @@
-//! A program that uses tract, and the line that puts its LSTM, GRU and RNN nodes on rnnpack's kernels:
+//! A program that uses tract, with the lines that put its LSTM, GRU and RNN nodes on rnnpack's kernels:
 //!
 //! ```sh
 //! cargo run --release -p rnnpack-tract --example tract_drop_in
@@ -11,9 +11,9 @@
 //! +    let model = onnx.model_for_path(path)?;
 //! ```
 //!
-//! and `rnnpack = { version = "0.1", features = ["tract"] }` beside `tract-onnx = "=0.23.9"` among its dependencies. All
-//! else stays. Here both run side by side on a graph of Silero's voice activity detector that takes a sequence of chunks
-//! of audio. Another file of that graph may be given behind `--`.
+//! It also needs `rnnpack-tract` among its dependencies, next to a `tract-onnx` of the versions that `rnnpack-tract`
+//! accepts. Nothing else changes. The example runs the model both ways. The model is a graph of Silero's voice activity
+//! detector that takes a sequence of chunks of audio. Another file of that graph can be given after `--`.
 
 use anyhow::{Context, Result, ensure};
 use rnnpack::compare::difference;
@@ -24,9 +24,9 @@ use tract_onnx::prelude::*;
 
 const MODEL: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/silero_vad/silero_vad_16k_sequence.onnx");
-/// Chunks of audio in a call.
+/// The number of chunks of audio in a call.
 const CHUNKS: usize = 100;
-/// Samples of a chunk: 512, and the last 64 of the chunk before.
+/// The samples of a chunk: the last 64 of the chunk before, then 512 new ones.
 const SAMPLES: usize = 576;
 const HIDDEN: usize = 128;
 const CALLS: usize = 20;
@@ -58,7 +58,7 @@ fn main() -> Result<()> {
     let zeros = Tensor::zero::<f32>(&[1, 1, HIDDEN])?;
     let inputs = tvec!(audio.into_tensor().into_tvalue(), zeros.clone().into_tvalue(), zeros.into_tvalue());
 
-    // In turns, so that neither has a quieter machine; the fastest call counts.
+    // The two take turns, so the machine's load affects both alike. The fastest call counts.
     let mut best = [f64::INFINITY; 2];
     let mut outputs = [tvec!(), tvec!()];
     for _ in 0..CALLS {
@@ -81,7 +81,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The recurrent nodes that are rnnpack's: tract's own become a Scan.
+/// Counts the nodes that run on rnnpack. tract's own recurrent nodes have become a Scan.
 fn count(model: &Runnable) -> usize {
     let name = |node: &TypedNode| node.op.name().to_string();
     model.model().nodes().iter().filter(|node| ["LSTM", "GRU", "RNN"].contains(&name(node).as_str())).count()

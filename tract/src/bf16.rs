@@ -1,6 +1,8 @@
-//! bfloat16 in whole models. tract has no such element type: its values are carried as f32 that hold bf16 values,
-//! which widening gives exactly. What moves values about works on those; a `Cast` to bf16 rounds; a recurrent
-//! node rounds its results; and every other operator is refused, because it would have to round.
+//! Support for bfloat16 in whole models.
+//!
+//! tract has no such element type. Its values are carried as f32 that hold bf16 values; widening makes them exactly.
+//! Operators that move values work on these f32. A `Cast` to bf16 rounds, and a recurrent node rounds its results.
+//! Every other operator is refused, because it would have to round.
 
 use super::round::{nearest_bf16, odd_f64};
 use crate::error::value_error;
@@ -12,18 +14,18 @@ use tract_onnx::pb;
 use tract_onnx::tract_core::ops::cast::wire_cast;
 use tract_onnx::tract_hir::internal::*;
 
-/// The operator that rounds to the nearest bf16, in place of a `Cast`. No operator of ONNX has this name; one of a
-/// file that has it is refused.
+/// The operator that replaces a `Cast` to bf16 and rounds to the nearest bf16. ONNX has no operator with this name. A
+/// node of a file that uses this name is refused.
 pub(crate) const ROUND: &str = "round to bfloat16";
 
-/// The attribute by which a recurrent node of bf16 is known.
+/// The attribute that marks a recurrent node of bf16.
 pub(crate) const MARK: &str = "of bfloat16";
 
 const FLOAT: i32 = 1;
 const BFLOAT16: i32 = 16;
 
-/// Rewrites the main graph of a model, whose nodes have unique names. Returns the names of its values that are
-/// bf16. `recurrent` says whether recurrent nodes are ours, and so compute it.
+/// Rewrites the main graph of a model whose nodes have unique names. Returns the names of its bf16 values. `recurrent`
+/// says whether the recurrent nodes run on our operator, which supports bf16.
 pub(crate) fn rewrite(graph: &mut pb::GraphProto, recurrent: bool) -> Result<HashSet<String>, OnnxError> {
     let formal: Vec<bool> = graph.input.iter().map(|i| declared(i) == BFLOAT16).collect();
     let mut rewriter = Rewriter { known: HashSet::new(), recurrent };
@@ -32,7 +34,7 @@ pub(crate) fn rewrite(graph: &mut pb::GraphProto, recurrent: bool) -> Result<Has
     Ok(rewriter.known)
 }
 
-/// The number of the element type that the file declares; 0 where it declares none.
+/// The number of the element type that the file declares, or 0 if it declares none.
 fn declared(info: &pb::ValueInfoProto) -> i32 {
     let Some(pb::type_proto::Value::TensorType(t)) = info.r#type.as_ref().and_then(|t| t.value.as_ref())
     else {
@@ -41,7 +43,7 @@ fn declared(info: &pb::ValueInfoProto) -> i32 {
     t.elem_type
 }
 
-/// Declares f32 where the file declares bf16.
+/// Changes a declared bf16 to f32.
 fn redeclare(info: &mut pb::ValueInfoProto) {
     if let Some(pb::type_proto::Value::TensorType(t)) = info.r#type.as_mut().and_then(|t| t.value.as_mut())
         && t.elem_type == BFLOAT16
@@ -50,7 +52,7 @@ fn redeclare(info: &mut pb::ValueInfoProto) {
     }
 }
 
-/// Widens a stored tensor of bf16. Whether it was one.
+/// Widens a stored tensor if it is bf16. Returns whether it was.
 fn widen(tensor: &mut pb::TensorProto) -> Result<bool, OnnxError> {
     if tensor.data_type != BFLOAT16 {
         return Ok(false);
@@ -70,11 +72,11 @@ fn widen(tensor: &mut pb::TensorProto) -> Result<bool, OnnxError> {
     Ok(true)
 }
 
-/// The graph that is rewritten, and those around it.
+/// What is known while a graph is rewritten.
 struct Rewriter {
-    /// The values of bf16 that can be seen.
+    /// The bf16 values that are visible in the graph: its own, and those of the graphs around it.
     known: HashSet<String>,
-    /// Recurrent nodes compute bf16.
+    /// Whether recurrent nodes compute bf16.
     recurrent: bool,
 }
 
@@ -83,7 +85,7 @@ impl Rewriter {
         self.known.contains(name)
     }
 
-    /// Rewrites a graph inside a node, of which the inputs that `formal` names are bf16. Which of its outputs are.
+    /// Rewrites a graph inside a node. `formal` says which of its inputs are bf16. Returns which of its outputs are.
     fn inner(&mut self, graph: &mut pb::GraphProto, formal: &[bool]) -> Result<Vec<bool>, OnnxError> {
         let around = self.known.clone();
         self.enter(graph, formal)?;
@@ -92,7 +94,7 @@ impl Rewriter {
         Ok(outputs)
     }
 
-    /// Rewrites all of a graph but its outputs.
+    /// Rewrites a graph, except its outputs.
     fn enter(&mut self, graph: &mut pb::GraphProto, formal: &[bool]) -> Result<(), OnnxError> {
         for tensor in &mut graph.initializer {
             if widen(tensor)? {
@@ -111,7 +113,7 @@ impl Rewriter {
         Ok(())
     }
 
-    /// Compares what the outputs of a graph are with what it declares.
+    /// Checks that the outputs of a graph have the types that it declares. Returns which of them are bf16.
     fn leave(&mut self, graph: &mut pb::GraphProto) -> Result<Vec<bool>, OnnxError> {
         for output in &mut graph.output {
             let (found, declared) = (self.has(&output.name), declared(output));
@@ -125,7 +127,7 @@ impl Rewriter {
         Ok(graph.output.iter().map(|o| self.has(&o.name)).collect())
     }
 
-    /// Rewrites a node. Which of its outputs are bf16.
+    /// Rewrites a node. Returns which of its outputs are bf16.
     fn node(&mut self, node: &mut pb::NodeProto) -> Result<Vec<bool>, OnnxError> {
         let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
         let count = node.output.len();
@@ -164,8 +166,8 @@ impl Rewriter {
         }
     }
 
-    /// Whether the inputs of `node` with the numbers `data`, as far as they are there, are bf16; they must all be, or
-    /// none.
+    /// Whether the inputs of `node` with the indices `data` are bf16. Absent inputs are skipped. Either all must be
+    /// bf16 or none.
     fn same(&self, node: &pb::NodeProto, data: &[usize]) -> Result<bool, OnnxError> {
         let present = data.iter().filter_map(|&i| node.input.get(i)).filter(|name| !name.is_empty());
         let mut present = present.map(|name| (name, self.has(name)));
@@ -186,7 +188,7 @@ impl Rewriter {
         }
     }
 
-    /// Marks a recurrent node of bf16: all its outputs are, too.
+    /// Marks a recurrent node if it is of bf16. Then all its outputs are bf16 too.
     fn recurrent(&self, node: &mut pb::NodeProto) -> Result<Vec<bool>, OnnxError> {
         // X, W, R, B, initial_h, initial_c and P.
         let is = self.same(node, &[0, 1, 2, 3, 5, 6, 7])?;
@@ -200,7 +202,7 @@ impl Rewriter {
         Ok(vec![is; node.output.len()])
     }
 
-    /// Makes a cast to bf16 a rounding. Whether it is one.
+    /// Replaces a cast to bf16 by a rounding. Returns whether the node is one.
     fn cast(&self, node: &mut pb::NodeProto) -> bool {
         let rounds = match node.op_type.as_str() {
             "Cast" => int(node, "to") == Some(i64::from(BFLOAT16)),
@@ -220,7 +222,7 @@ impl Rewriter {
             let Some(mut graph) = node.attribute[index].g.take() else { continue };
             let outputs = self.inner(&mut graph, &[])?;
             node.attribute[index].g = Some(graph);
-            // Where one has more than the other, the builder of `If` says so.
+            // If one branch has more outputs than the other, the builder of `If` refuses the node.
             if made.get_or_insert_with(|| outputs.clone()).iter().zip(&outputs).any(|(a, b)| a != b) {
                 return Err(refuse(node, "an output is of bfloat16 in one branch alone"));
             }
@@ -228,8 +230,9 @@ impl Rewriter {
         Ok(made.unwrap_or_default())
     }
 
-    /// Rewrites the body of a node whose inputs from number `first` on are those of the body, and of which the first
-    /// `carried` are carried; so many of the body's outputs are no outputs of the node as `first` is not 0.
+    /// Rewrites the body of a `Loop` or a `Scan`. The node's inputs from index `first` on are inputs of the body, and
+    /// the first `carried` of these are carried. If `first` is not 0, the body's first output is the condition, which
+    /// is not an output of the node.
     fn body(
         &mut self,
         node: &mut pb::NodeProto,
@@ -257,8 +260,7 @@ impl Rewriter {
 
 const NOT_COMPUTED: &str = "bfloat16 is not computed by this operator here";
 
-/// The numbers of the inputs whose values `op` moves about, when it does nothing else. `count` is the number of
-/// inputs.
+/// If `op` only moves values, the indices of the inputs that it moves. `count` is the number of inputs.
 fn moved(op: &str, count: usize) -> Option<Vec<usize>> {
     Some(match op {
         "Identity" | "Reshape" | "Transpose" | "Squeeze" | "Unsqueeze" | "Flatten" | "Slice" | "Split"
@@ -270,7 +272,7 @@ fn moved(op: &str, count: usize) -> Option<Vec<usize>> {
     })
 }
 
-/// Refuses an operator that makes values of bf16 from something else.
+/// Refuses an operator whose attributes make it create bf16 values.
 fn refuse_attributes(node: &pb::NodeProto) -> Result<(), OnnxError> {
     let makes = |a: &pb::AttributeProto| {
         let named = matches!(a.name.as_str(), "dtype" | "to" | "output_dtype") && a.i == i64::from(BFLOAT16);
@@ -298,7 +300,7 @@ pub(crate) fn build(
     Ok((expand(Round), vec![]))
 }
 
-/// Rounds to the nearest bf16, ties to even, and returns it as f32.
+/// Rounds to the nearest bf16, ties to even, and returns the result as f32.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Round;
 
@@ -343,7 +345,7 @@ impl EvalOp for Round {
             DatumType::F32 => each(&input, |v: f32| bf16::from_f32(v).into())?,
             DatumType::F64 => each(&input, nearest_bf16)?,
             DatumType::I64 => each(&input, |v: i64| nearest_bf16(odd_f64(v)))?,
-            // 53 bits hold every value of the other types.
+            // f64 holds every value of the other types exactly: it has 53 bits.
             _ => each(&*input.cast_to::<f64>()?, nearest_bf16)?,
         };
         Ok(tvec!(Tensor::from_shape(input.shape(), &rounded)?.into_tvalue()))

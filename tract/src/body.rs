@@ -11,9 +11,9 @@ use tract_onnx::tract_hir::internal::*;
 /// A body in a typed model.
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
-    /// Until the constants of the graph around it are known.
+    /// Not planned yet: the constants of the graph around it are not known.
     Open(TypedModel),
-    /// Optimized, and planned once.
+    /// Optimized and planned, once.
     Planned(Arc<Planned>),
 }
 
@@ -25,8 +25,8 @@ pub(crate) struct Planned {
 }
 
 impl Body {
-    /// The planned body, with constants in place of the inputs whose value is known, and which of its inputs
-    /// are left. `values` has an entry for every input. `None` where it is planned already.
+    /// Plans the body. Inputs whose value is known become constants; `values` has an entry for every input. Returns the
+    /// planned body and the indices of the remaining inputs, or `None` if the body is planned already.
     pub(crate) fn plan(&self, values: &[Option<Arc<Tensor>>]) -> TractResult<Option<(Body, Vec<usize>)>> {
         let Self::Open(model) = self else { return Ok(None) };
         let mut model = model.clone();
@@ -44,7 +44,7 @@ impl Body {
         Ok(Some((Body::Planned(Arc::new(planned)), left)))
     }
 
-    /// The symbols that the body mentions. Those of the graph around it must have a value when it runs.
+    /// The symbols in the body. Those of the graph around it must have a value when the body runs.
     pub(crate) fn symbols(&self) -> TVec<Symbol> {
         let model = match self {
             Self::Open(model) => model,
@@ -65,7 +65,7 @@ impl Body {
     }
 }
 
-/// Types a body.
+/// Types a body. Also returns the facts of its outputs.
 pub(crate) fn typed_body(body: InferenceModel) -> TractResult<(TypedModel, TVec<InferenceFact>)> {
     let mut body = body.into_typed()?;
     guard(&mut body)?;
@@ -75,8 +75,8 @@ pub(crate) fn typed_body(body: InferenceModel) -> TractResult<(TypedModel, TVec<
     Ok((body, facts))
 }
 
-/// What is known of a value that is not the same whenever the node runs. tract's own type of dimensions becomes
-/// an integer there, as it does in arithmetic that tract does not follow.
+/// What is known of a value that may differ each time the node runs. tract's own type of dimensions becomes an integer,
+/// as in arithmetic that tract does not follow symbolically.
 pub(crate) fn changing(fact: &InferenceFact) -> InferenceFact {
     let fact = fact.clone().without_value();
     match fact.datum_type.concretize() {
@@ -100,7 +100,7 @@ pub(crate) fn open_symbol(scope: &SymbolScope, node: &str, value: &str, axis: us
     scope.sym(&format!("{node}: {value}, {axis}")).to_dim()
 }
 
-/// `fact` of a node's value, with symbols for the extents that are open.
+/// The fact of a node's value, with symbols for the open extents.
 pub(crate) fn closed(
     scope: &SymbolScope,
     node: &str,
@@ -114,22 +114,22 @@ pub(crate) fn closed(
     Ok(fact.datum_type.concretize().context("no element type")?.fact(shape))
 }
 
-/// Whether a value of which this is known may be a condition.
+/// Whether a value with this fact may be a condition.
 pub(crate) fn may_be_condition(fact: &TypedFact) -> bool {
     fact.datum_type == bool::datum_type() && fact.shape.volume().as_i64().is_none_or(|n| n == 1)
 }
 
-/// Why a value is no condition.
+/// Why a value is not a condition.
 pub(crate) const NO_CONDITION: &str = "it is not one boolean";
 
-/// The value of a condition, when it is one.
+/// The value of a condition, or `None` if it is not one boolean.
 pub(crate) fn condition(value: &Tensor) -> Option<bool> {
     let one = value.datum_type() == bool::datum_type() && value.len() == 1;
     one.then(|| value.cast_to_scalar::<bool>().ok()).flatten()
 }
 
-/// Puts integers in place of tract's own type of dimensions, whose values may be expressions, at the outputs of
-/// `model`.
+/// Casts the outputs of `model` from tract's own type of dimensions to integers. Values of that type may be
+/// expressions.
 pub(crate) fn return_integers(model: &mut TypedModel) -> TractResult<()> {
     for ix in 0..model.outputs.len() {
         if model.output_fact(ix)?.datum_type == TDim::datum_type() {
@@ -140,15 +140,15 @@ pub(crate) fn return_integers(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// The symbols in a constant of dimensions.
+/// The symbols in a constant of tract's type of dimensions.
 fn value_symbols(fact: &TypedFact) -> Vec<Symbol> {
     let values = fact.konst.as_deref().filter(|k| k.datum_type() == TDim::datum_type());
     let values = values.and_then(|k| k.try_as_plain_ram().ok()).and_then(|k| k.as_slice::<TDim>().ok());
     values.unwrap_or_default().iter().flat_map(TDim::symbols).collect()
 }
 
-/// Whether no operator but ours keeps anything between calls. tract's `Scan` keeps values: its plans must be
-/// started afresh for every call.
+/// Whether only our operators keep anything between calls. tract's `Scan` keeps values, so a plan with it must start
+/// afresh for every call.
 pub(crate) fn keeps_only_memory(model: &TypedModel) -> bool {
     let own = |node: &TypedNode| match node.op.state(&EvalContext::out_of_plan()) {
         Ok(None) => true,
@@ -158,12 +158,12 @@ pub(crate) fn keeps_only_memory(model: &TypedModel) -> bool {
     model.nodes().iter().all(own)
 }
 
-/// What a node keeps of a body from one run to the next: memory, no values.
+/// What a node keeps of a body from one run to the next: only memory, no values.
 #[derive(Default)]
 pub(crate) struct BodyMemory(Option<TypedSimpleState>);
 
 impl BodyMemory {
-    /// Runs the body once. Symbols of the graph around it have the values that they have in `ctx`.
+    /// Runs the body once. Symbols of the graph around it have their values from `ctx`.
     pub(crate) fn run(
         &mut self,
         body: &Body,
@@ -171,7 +171,7 @@ impl BodyMemory {
         inputs: TVec<TValue>,
     ) -> TractResult<TVec<TValue>> {
         let Body::Planned(body) = body else { bail!("the body is not planned") };
-        // Taken out, so that a state in which a run failed is not used again.
+        // The state is taken out, so it is not used again if this run fails.
         let mut state = match self.0.take() {
             Some(state) => state,
             None => body.plan.spawn()?,
@@ -189,7 +189,7 @@ impl BodyMemory {
 }
 
 impl Clone for BodyMemory {
-    /// Another node's memory: there is nothing in it to copy.
+    /// The clone belongs to another node, so it starts empty.
     fn clone(&self) -> Self {
         Self::default()
     }

@@ -1,11 +1,11 @@
-//! An `If` whose condition is known only when the model runs.
+//! The operator for an `If` whose condition is known only when the model runs.
 
 use crate::body::{Body, BodyMemory, NO_CONDITION, condition};
 use crate::kept::Kept;
 use crate::reader::bad_input;
 use tract_onnx::tract_hir::internal::*;
 
-/// Which of the branches a condition takes.
+/// The index of the branch that a condition selects.
 pub(crate) fn taken(node: &str, value: &Tensor) -> TractResult<usize> {
     match condition(value) {
         Some(value) => Ok(usize::from(!value)),
@@ -13,12 +13,12 @@ pub(crate) fn taken(node: &str, value: &Tensor) -> TractResult<usize> {
     }
 }
 
-/// An `If` whose condition is known only when the model runs: the branches for true and for false.
+/// An `If` whose condition is known only when the model runs. Index 0 is the branch for true, 1 that for false.
 #[derive(Debug, Clone)]
 pub(crate) struct Choice {
     pub(crate) node: String,
     pub(crate) branches: [Body; 2],
-    /// Which input of the node each input of the branch is.
+    /// For each branch and each of its inputs, the index of the node's input.
     pub(crate) inputs: [Vec<usize>; 2],
     pub(crate) facts: TVec<TypedFact>,
 }
@@ -55,7 +55,7 @@ impl EvalOp for Choice {
     }
 }
 
-/// What an `If` keeps from one call to the next.
+/// What an `If` keeps from one call to the next, for each branch.
 #[derive(Debug, Clone, Default)]
 struct ChoiceMemory([BodyMemory; 2]);
 

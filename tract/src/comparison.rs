@@ -1,6 +1,9 @@
-//! ONNX `Equal`, `Greater`, `Less` and their like. tract compares the expressions of dimensions when the model is loaded,
-//! where `B` and 1 are different, and so calls them for good; and what it derives from a comparison of the elements of
-//! a `Range` loses their number, and is another comparison where it is `Greater`.
+//! The ONNX comparisons (`Equal`, `Greater`, `Less` and the like), which replace those of tract.
+//!
+//! tract has two errors here. It compares the expressions of dimensions when the model is loaded. There `B` and 1 are
+//! different expressions, so it decides for good that they are not equal. It also derives an expression from the
+//! comparison of the elements of a `Range`: the expression loses the number of elements, and for `Greater` it is a
+//! different comparison.
 
 use tract_onnx::Onnx;
 use tract_onnx::tract_core::broadcast::multi_broadcast;
@@ -10,7 +13,7 @@ use tract_onnx::tract_core::tract_data::TooEarly;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::binary::BinIntoHir;
 
-/// Puts the comparisons in place of tract's.
+/// Replaces tract's comparisons.
 pub(crate) fn register(onnx: &mut Onnx) {
     let ops = &mut onnx.op_register;
     ops.insert("Equal", |_, _| Ok((hir(CompEq), vec![])));
@@ -24,7 +27,8 @@ fn hir(comparison: impl BinMiniOp) -> Box<dyn InferenceOp> {
     Comparison(Box::new(comparison)).into_hir()
 }
 
-/// tract's comparison, but for dimensions that may be equal or not, and without an expression for its result.
+/// tract's comparison with two differences: dimensions that may or may not be equal stay open, and the result is never
+/// an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Comparison(Box<dyn BinMiniOp>);
 
@@ -72,7 +76,8 @@ impl BinMiniOp for Comparison {
     }
 }
 
-/// Whether two dimensions are the same whatever their symbols are; an error where that depends on them.
+/// Whether two dimensions are equal for all values of their symbols, or different for all. An error if it depends on
+/// the values.
 fn same(a: &TDim, b: &TDim) -> TractResult<bool> {
     let differences = [a.clone() - b, b.clone() - a];
     match differences[0].as_i64() {
@@ -82,7 +87,7 @@ fn same(a: &TDim, b: &TDim) -> TractResult<bool> {
     }
 }
 
-/// A lower bound, knowing of symbols that they are extents, and none is negative.
+/// A lower bound, given that symbols are extents and so not negative.
 fn least(dim: &TDim) -> Option<i64> {
     let all = |terms: &[TDim]| terms.iter().map(least).collect::<Option<Vec<i64>>>();
     match dim {

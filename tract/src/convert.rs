@@ -1,4 +1,4 @@
-//! Tensors to tract's and back. bf16, which tract does not have, is f32 there.
+//! Converts tensors to tract's and back. tract has no bf16, so it is f32 there.
 
 use half::f16;
 use rnnpack_onnx::{DType, Tensor, TensorData};
@@ -6,7 +6,7 @@ use tract_onnx::prelude::Tensor as TractTensor;
 use tract_onnx::prelude::{Datum, DatumType, TractResult};
 use tract_onnx::tract_hir::internal::{TDim, TractErrorContext, bail};
 
-/// The element type that a value of tract has outside; tract's own type of dimensions is an integer there.
+/// The element type of a tract value outside of tract. tract's own type of dimensions becomes an integer.
 pub(crate) fn dtype(datum: DatumType) -> Option<DType> {
     Some(match datum {
         DatumType::F32 => DType::F32,
@@ -39,7 +39,8 @@ pub(crate) fn to_tract(t: &Tensor) -> TractResult<TractTensor> {
     }
 }
 
-/// A value of tract as `dtype`: the element type that [`dtype`] gives, or bf16 for f32 that hold bf16 values.
+/// A tract value as a tensor of `dtype`. It must be the type that [`dtype`] returns, or bf16 for f32 that hold bf16
+/// values.
 pub(crate) fn from_tract(t: &TractTensor, dtype: DType) -> TractResult<Tensor> {
     fn values<T: Datum + Copy>(t: &TractTensor) -> TractResult<Vec<T>> {
         Ok(t.try_as_plain_ram()?.as_slice::<T>()?.to_vec())

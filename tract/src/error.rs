@@ -1,4 +1,4 @@
-//! What a whole model is refused for, and how tract fails.
+//! The error type: why a whole model is refused, and how tract fails.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,18 +8,18 @@ use tract_onnx::prelude::TractResult;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file, one of its nodes, or a value that is given to the model is refused.
+    /// A file, one of its nodes, or a value given to the model is refused.
     Onnx(rnnpack_onnx::Error),
     /// tract cannot load or run the model.
     Tract {
-        /// What was being done: `load` or `run`.
+        /// What failed: `load` or `run`.
         stage: &'static str,
-        /// What tract said.
+        /// The error message of tract.
         reason: String,
     },
-    /// tract panicked; the panic was caught and the model is not usable.
+    /// tract panicked. The panic was caught, and the call has no result.
     Panic {
-        /// What was being done: `load` or `run`.
+        /// What failed: `load` or `run`.
         stage: &'static str,
         /// The panic's message.
         reason: String,
@@ -41,7 +41,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            // Display printed the refusal's own words.
+            // Display already printed the message of the refusal.
             Self::Onnx(e) => e.source(),
             _ => None,
         }
@@ -55,9 +55,9 @@ impl From<rnnpack_onnx::Error> for Error {
 }
 
 impl Error {
-    /// Runs `body`, in which tract may fail or panic.
+    /// Runs `body`. If tract fails or panics in it, returns an error.
     pub(crate) fn caught<T>(stage: &'static str, body: impl FnOnce() -> TractResult<T>) -> Result<T, Error> {
-        // What a panic leaves behind is dropped: nothing that `body` borrows is changed by it.
+        // This is safe after a panic: `body` changes nothing that it borrows, and all else is dropped.
         match catch_unwind(AssertUnwindSafe(body)) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
@@ -75,7 +75,7 @@ impl Error {
     }
 }
 
-/// The refusal of a value given to a model, or declared by it.
+/// The error for a value that is given to a model or that the model declares.
 pub(crate) fn value_error(name: &str, reason: impl Into<String>) -> rnnpack_onnx::Error {
     rnnpack_onnx::Error::Value { name: name.to_string(), reason: reason.into() }
 }

@@ -1,12 +1,14 @@
-//! Extents that must be equal and are known only when the model runs. tract takes it for granted that they are:
-//! a product of matrices whose inner extents differ has some value there, or is read beyond its end.
+//! Checks of extents that must be equal and are known only when the model runs.
+//!
+//! tract assumes that they are equal. If the inner extents of a matrix product differ, it returns an arbitrary value or
+//! reads beyond the end.
 
 use crate::reader::refuse;
 use std::collections::BTreeMap;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::internal::*;
 
-/// Has the products of `model` check the extents that are not known to be equal.
+/// Adds checks to the products of `model` for extents that are not known to be equal.
 pub(crate) fn guard(model: &mut TypedModel) -> TractResult<()> {
     for node in 0..model.nodes.len() {
         for ((slot, other), axes) in unproven(model, node)? {
@@ -20,22 +22,23 @@ pub(crate) fn guard(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// By pair of inputs: pairs of an axis of the first and one of the second.
+/// Key: a pair of inputs. Value: pairs of an axis of the first and an axis of the second.
 type Pairs = BTreeMap<(usize, usize), Vec<[usize; 2]>>;
 
-/// The axes of a node's inputs whose extents must be equal and are not known to be.
+/// The axes of a node's inputs whose extents must be equal but are not known to be.
 fn unproven(model: &TypedModel, node: usize) -> TractResult<Pairs> {
     let mut found = Pairs::new();
     let Some(op) = model.node(node).op_as::<EinSum>() else { return Ok(found) };
     let facts = model.node_input_facts(node)?;
     for axis in op.axes.iter_all_axes() {
-        // Along an axis that the result has, an extent that is known to be 1 is repeated.
+        // If the axis is also in the result, an input with extent 1 is repeated along it.
         let repeats = axis.outputs.iter().any(|axes| !axes.is_empty());
         let places = axis.inputs.iter().enumerate();
         let places = places.flat_map(|(slot, axes)| axes.iter().map(move |&axis| (slot, axis)));
         let mut places: Vec<(usize, usize)> =
             places.filter(|&(slot, axis)| !(repeats && facts[slot].shape[axis].is_one())).collect();
-        // A constant is not handed through a guard: it is to be packed when the model is loaded.
+        // A constant comes first, so that it does not pass through a guard: it must stay a constant to be packed at
+        // load.
         places.sort_by_key(|&(slot, _)| facts[slot].konst.is_none());
         let Some((&(other, first), rest)) = places.split_first() else { continue };
         for &(slot, axis) in rest {
@@ -47,14 +50,14 @@ fn unproven(model: &TypedModel, node: usize) -> TractResult<Pairs> {
     Ok(found)
 }
 
-/// Hands its first input on, if some of its axes have the extents of axes of the second.
+/// Passes its first input on, after checking that its axes have the same extents as axes of the second input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Guard {
-    /// The product, as tract calls it, and which inputs of it the two are.
+    /// The name of the product in tract, then the indices of the two inputs among the product's inputs.
     node: String,
     slot: usize,
     other: usize,
-    /// An axis of the first and one of the second.
+    /// Pairs of an axis of the first input and an axis of the second.
     axes: Vec<[usize; 2]>,
 }
 

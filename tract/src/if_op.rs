@@ -1,6 +1,7 @@
-//! ONNX `If`, where tract's own falls short: with a constant condition only the branch that is taken is
-//! analysed and its nodes become nodes of the graph around it; with another, both branches are optimized and
-//! planned once.
+//! ONNX `If`, which replaces that of tract.
+//!
+//! With a constant condition, only the branch that is taken is analysed, and its nodes become nodes of the graph around
+//! it. With any other condition, both branches are optimized and planned once.
 
 use crate::body::{Body, NO_CONDITION, changing, closed, may_be_condition, outside_symbols, typed_body};
 use crate::choice_op::{Choice, taken};
@@ -11,25 +12,25 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb;
 use tract_onnx::tract_hir::internal::*;
 
-/// The branches for true and for false, as the standard calls them.
+/// The names of the branches in the standard: for true, then for false.
 const BRANCHES: [&str; 2] = ["then_branch", "else_branch"];
 
-/// One branch: its graph, and which input of the node each of its inputs is.
+/// One branch: its graph, and for each of its inputs the index of the node's input.
 #[derive(Debug, Clone)]
 struct Branch {
     body: InferenceModel,
     inputs: Vec<usize>,
 }
 
-/// An `If` between parsing and typing. Its inputs are the condition and the values that the branches use.
+/// An `If` between parsing and typing. Its inputs are the condition, then the values that the branches use.
 #[derive(Debug, Clone)]
 struct If {
     node: String,
-    /// The names of its outputs, without those that are left out.
+    /// The names of the outputs that are present.
     outputs: Vec<String>,
     branches: [Branch; 2],
-    /// The inputs that the branches were last analysed for with an open condition, and what that gave: tract asks again
-    /// and again, and branches in branches would multiply that.
+    /// The inputs of the last analysis with an open condition, and its result. tract asks many times, and nested
+    /// branches would multiply the work.
     seen: Option<(TVec<InferenceFact>, TVec<InferenceFact>)>,
 }
 
@@ -46,7 +47,7 @@ pub(crate) fn build(
     let mut used: Vec<String> = vec![];
     let mut branch = |name: &str| {
         let graph = reader.graph(name)?;
-        // Old files list what is stored with a graph among its inputs.
+        // Old files list stored tensors among the graph's inputs.
         let stored = |name: &str| graph.initializer.iter().any(|t| t.name == name);
         if let Some(input) = graph.input.iter().find(|input| !stored(&input.name)) {
             return Err(reader.bad_attribute(name, format!("a branch takes no input, `{}`", input.name)));
@@ -75,8 +76,8 @@ pub(crate) fn build(
     Ok((Box::new(If { node: node.name.clone(), outputs, branches, seen: None }), used))
 }
 
-/// What holds for a value that is one or the other: an extent that differs, or mentions symbols that are not
-/// from `outside`, is open. The error says what each has where the other has something else.
+/// What holds for a value that is one of two. An extent is open if the two differ or if it has symbols that are not in
+/// `outside`. If types or ranks conflict, the error says what each of the two has.
 fn merge([a, b]: [InferenceFact; 2], outside: &HashSet<Symbol>) -> Result<InferenceFact, [String; 2]> {
     let (types, ranks) =
         ([&a, &b].map(|f| f.datum_type.concretize()), [&a, &b].map(|f| f.shape.rank().concretize()));
@@ -102,8 +103,8 @@ fn merge([a, b]: [InferenceFact; 2], outside: &HashSet<Symbol>) -> Result<Infere
 }
 
 impl If {
-    /// What is known of the outputs whichever branch is taken, from what each of them returns. The error names
-    /// an output that would not have one type.
+    /// What is known of the outputs whichever branch is taken, from what each branch returns. The error names an output
+    /// that has a different type or rank in the two branches.
     fn either(
         &self,
         inputs: &[InferenceFact],
@@ -120,8 +121,9 @@ impl If {
         (0..self.outputs.len()).map(one).collect()
     }
 
-    /// What is known of the outputs before the condition is known to stay open. Only then is it an error that a
-    /// branch cannot be computed or does not fit the other; until then nothing is known.
+    /// What is known of the outputs while the condition may still become a constant. If a branch cannot be computed or
+    /// does not fit the other, nothing is known. That is an error only after it is certain that the condition stays
+    /// open.
     fn guess(&mut self, inputs: &TVec<InferenceFact>) -> TVec<InferenceFact> {
         match &self.seen {
             Some((seen, found)) if seen == inputs => found.clone(),
@@ -136,7 +138,8 @@ impl If {
         }
     }
 
-    /// A branch typed for inputs of the node with these facts, and what it returns, where the condition stays open.
+    /// Types a branch for inputs of the node with these facts, if the condition stays open. Also returns the facts of
+    /// its outputs.
     fn typed(
         &self,
         branch: usize,
@@ -148,13 +151,13 @@ impl If {
                 return e;
             }
             let name = BRANCHES[branch];
-            refuse(&self.node, "If", format!("no given shape decides its condition, and {name} fails: {e:#}"))
+            refuse(&self.node, "If", format!("its condition is not known at load, and {name} fails: {e:#}"))
         })
     }
 }
 
 impl Branch {
-    /// Lets what is known of the node's inputs and outputs flow into the branch that is taken, and back.
+    /// Unifies the facts of the node's inputs and outputs with those of the branch that is taken, in both directions.
     fn infer(&mut self, inputs: &mut [InferenceFact], outputs: &mut [InferenceFact]) -> TractResult<()> {
         for (ix, &outer) in self.inputs.iter().enumerate() {
             self.body.input_fact_mut(ix)?.unify_with_mut(&mut inputs[outer])?;
@@ -169,8 +172,8 @@ impl Branch {
         Ok(())
     }
 
-    /// What is known of the outputs of a branch that may be taken. Nothing flows back: what one branch needs
-    /// says nothing of the values that the other gets.
+    /// The facts of the outputs of a branch that may be taken. Nothing goes back to the node's inputs: the needs of one
+    /// branch say nothing about the values that the other gets.
     fn outputs(&self, inputs: &[InferenceFact]) -> TractResult<TVec<InferenceFact>> {
         let mut body = self.body.clone();
         for (ix, &outer) in self.inputs.iter().enumerate() {
@@ -180,7 +183,7 @@ impl Branch {
         (0..body.outputs.len()).map(|ix| body.output_fact(ix).cloned()).collect()
     }
 
-    /// The branch ready to be typed, for inputs of the node with these facts.
+    /// The branch with these facts at the node's inputs, ready to be typed.
     fn with_inputs(&self, facts: &[InferenceFact]) -> TractResult<InferenceModel> {
         let mut body = self.body.clone();
         for (ix, &outer) in self.inputs.iter().enumerate() {
@@ -192,7 +195,7 @@ impl Branch {
         Ok(body)
     }
 
-    /// Adds the nodes of the typed branch to `target`, under names that start with that of the `If`.
+    /// Adds the nodes of the typed branch to `target`. Their names start with the name of the `If`.
     fn inline(
         &self,
         body: &TypedModel,

@@ -1,9 +1,9 @@
-//! What our operators keep from one call to the next, in a form by which it is known: memory, no values.
+//! Marks what our operators keep from one call to the next: only memory, no values.
 
 use tract_onnx::tract_hir::internal::*;
 
-/// Memory of an operator of this crate. It may serve another run of the same plan; what an operator of tract keeps may
-/// not.
+/// The memory of an operator of this crate. Another run of the same plan may use it. What an operator of tract keeps
+/// may not be used again.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept(Box<dyn OpState>);
 

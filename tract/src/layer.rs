@@ -1,4 +1,4 @@
-//! The layer of a recurrent node, in f32, in f64, or by the reference, and calls of it.
+//! The layer of a recurrent node, computed in f32, in f64 or by the reference.
 
 use crate::round::odd_f32;
 use crate::settings::Kernels;
@@ -8,7 +8,7 @@ use rnnpack::{
 use rnnpack_onnx::{DType, NodeWeights};
 use tract_onnx::tract_hir::internal::*;
 
-/// A layer that can be run, and the element type of its node.
+/// A layer that is ready to run, and the element type of its node.
 pub(crate) struct NodeLayer {
     pub(crate) body: Implementation,
     pub(crate) dtype: DType,
@@ -63,11 +63,11 @@ impl std::fmt::Debug for NodeLayer {
     }
 }
 
-/// What a layer computes in: f32 or f64.
+/// The type in which a layer computes: f32 or f64.
 pub(crate) trait Float: Datum + Copy + rnnpack::Element + rnnpack_onnx::Element + Into<f64> {
     type Scratch: Default;
 
-    /// The number for a result of the f64 reference; `half` says that it will be rounded to half precision.
+    /// Converts a result of the f64 reference. `half` says that the result will be rounded to half precision.
     fn rounded(v: f64, half: bool) -> Self;
 }
 
@@ -87,7 +87,7 @@ impl Float for f64 {
     }
 }
 
-/// The tensors of a call, beside the states.
+/// The tensors of a call, without the states.
 pub(crate) struct Call<'a, F> {
     pub(crate) x: View<'a, F>,
     pub(crate) lens: Option<&'a [i32]>,
@@ -100,7 +100,7 @@ impl<'a, F: rnnpack::Element> Call<'a, F> {
     }
 }
 
-/// The layer by the f64 reference: the state is widened, and results are rounded at the end.
+/// Computes a layer with the f64 reference. The state is widened first, and the results are rounded at the end.
 pub(crate) fn forward_f64<F: Float>(
     weights: &NodeWeights,
     Call { x, lens, mut y }: Call<'_, F>,

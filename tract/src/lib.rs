@@ -1,12 +1,13 @@
-//! Whole ONNX models on tract, with their LSTM, GRU and RNN nodes on rnnpack.
+//! Runs whole ONNX models on tract, with their LSTM, GRU and RNN nodes on rnnpack.
 //!
 //! | to | see |
 //! |---|---|
 //! | load, run and stream a model | [`Loader`], [`Model`], [`Stream`] |
 //! | put the recurrent nodes of a program's own tract on rnnpack | [`register`] |
 //!
-//! What is not computed as the ONNX standard says is refused with an [`Error`] that names the node and the attribute, input
-//! or tensor; nothing is ignored. `docs/onnx.md` in the repository has the table.
+//! Models are computed as the ONNX standard says. Anything else is refused with an [`Error`] that names the node and
+//! the attribute, input or tensor. Nothing is ignored. `docs/onnx.md` in the repository lists what is computed and what
+//! is refused.
 #![forbid(unsafe_code)]
 
 mod bf16;

@@ -1,4 +1,4 @@
-//! What a model is made of once it is loaded.
+//! The parts of a loaded model.
 
 use crate::value::ValueSpec;
 use rnnpack_onnx::NodeDescription;
@@ -11,6 +11,6 @@ pub(crate) struct Loaded {
     pub(crate) inputs: Vec<ValueSpec>,
     pub(crate) outputs: Vec<ValueSpec>,
     pub(crate) nodes: Vec<NodeDescription>,
-    /// No operator keeps values from one call to the next, so that a state can be used again.
+    /// Whether a state can be used again, because no operator keeps values from one call to the next.
     pub(crate) reusable: bool,
 }

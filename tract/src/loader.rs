@@ -1,4 +1,4 @@
-//! Loading: a file decoded once and checked, prepared for tract, and planned.
+//! Loads a model: decodes and checks the file once, prepares it for tract and plans it.
 
 use crate::body::{self, keeps_only_memory};
 use crate::convert;
@@ -17,7 +17,7 @@ use std::path::Path;
 use tract_onnx::pb;
 use tract_onnx::tract_hir::internal::*;
 
-/// Loads a [`Model`], with everything that has to be known before.
+/// Loads a [`Model`], with everything that must be known before loading.
 ///
 /// ```no_run
 /// use rnnpack_tract::{Loader, Tensor};
@@ -38,36 +38,36 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// No input bound, no shape given, rnnpack's kernels on one thread.
+    /// A loader with no bound inputs, no given shapes, and rnnpack's kernels on one thread.
     pub fn new() -> Self {
         Self { threads: 1, ..Self::default() }
     }
 
-    /// Makes the input `name` a constant, so that what depends on it alone (a branch of an `If`) is decided
-    /// at load. The model then has no such input.
+    /// Makes the input `name` a constant. Whatever depends only on it, for example which branch an `If` takes, is then
+    /// decided at load. The model no longer has this input.
     #[must_use]
     pub fn bind(mut self, name: &str, value: Tensor) -> Self {
         self.bindings.push((name.to_string(), value));
         self
     }
 
-    /// Fixes the dimensions of the input `name`. A dimension that the model names has that size wherever the
-    /// name stands. Dimensions that are not fixed may differ from call to call.
+    /// Fixes the dimensions of the input `name`. If the model names one of them, that name has this size in the whole
+    /// model. Dimensions that are not fixed may differ from call to call.
     #[must_use]
     pub fn shape(mut self, name: &str, dims: &[usize]) -> Self {
         self.shapes.push((name.to_string(), dims.to_vec()));
         self
     }
 
-    /// What computes the recurrent nodes.
+    /// Chooses what computes the recurrent nodes.
     #[must_use]
     pub fn kernels(mut self, kernels: Kernels) -> Self {
         self.kernels = kernels;
         self
     }
 
-    /// Threads over which a recurrent node shares its batch rows: 1 is the calling thread, 0 as many as rayon
-    /// has. The results have the same bits. For nodes of f64 it is always 1.
+    /// Sets the number of threads over which a recurrent node divides its batch rows. 1 means only the calling thread,
+    /// 0 means as many as rayon has. The number does not change the bits of the results. Nodes of f64 always use 1.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
@@ -77,7 +77,8 @@ impl Loader {
     /// Loads the model in the file at `path`.
     ///
     /// # Errors
-    /// [`OnnxError::File`] where the file cannot be read, and those of [`Loader::load`].
+    /// [`Error::Onnx`] with [`rnnpack_onnx::Error::File`] if the file cannot be read, and the errors of
+    /// [`Loader::load`].
     pub fn load_path(&self, path: impl AsRef<Path>) -> Result<Model, Error> {
         let path = path.as_ref();
         let bytes = std::fs::read(path)
@@ -85,19 +86,23 @@ impl Loader {
         self.load(&bytes)
     }
 
-    /// Loads a model.
+    /// Loads a model from the bytes of its file.
     ///
-    /// The file's own claims are checked before tract sees them: stored tensors must hold the data that their
-    /// dimensions ask for, in this file, and every name must stand for one value. Panics of tract are caught
-    /// (not where a program is built with `panic = "abort"`). What tract computes from constants while it
-    /// loads, and what the model's other operators allocate when it runs, has no bound: do not load a hostile
-    /// model without a limit on memory and time around it. Nor has a `Loop` an end that its count and condition
-    /// do not give it; it allocates for the iterations that it ran, whatever count it announces.
+    /// The file is checked before tract sees it: every stored tensor must be in this file and have exactly the data for
+    /// its dimensions, and every name must belong to only one value. Panics of tract are caught, except in a program
+    /// built with `panic = "abort"`.
+    ///
+    /// Some memory and time has no bound: what tract computes from constants while it loads, and what the model's other
+    /// operators allocate when it runs. A `Loop` ends only when its count or condition ends it. It allocates for the
+    /// iterations that it ran, whatever count it declares. Do not load a hostile model without an external limit on
+    /// memory and time.
     ///
     /// # Errors
-    /// [`Error::Onnx`]: a recurrent node asks for something that the standard does not have, or with
-    /// [`Kernels::Tract`] for something that tract computes wrongly; an operator would compute bfloat16; a binding or
-    /// shape does not fit, the bytes are no proper model, or tract refuses it.
+    /// - [`Error::Onnx`]: the bytes are not a valid model, or a binding or shape does not fit; a recurrent node needs
+    ///   something that the standard does not have, or, with [`Kernels::Tract`], something that tract computes wrongly;
+    ///   or an operator would have to compute bfloat16.
+    /// - [`Error::Tract`]: tract refuses the model.
+    /// - [`Error::Panic`]: tract panicked.
     pub fn load(&self, bytes: &[u8]) -> Result<Model, Error> {
         let mut model = proto::decode(bytes)?;
         rnnpack_onnx::check_model(&model)?;
@@ -105,7 +110,7 @@ impl Loader {
         let bindings: Vec<(&str, &Tensor)> = self.bindings.iter().map(|(n, t)| (n.as_str(), t)).collect();
         let nodes = nodes_of(&model, &bindings)?;
         nodes.iter().try_for_each(|node| self.check_node(node))?;
-        // tract finds the weights in the graph: these would be there a second time.
+        // tract finds the weights in the graph. Keeping these too would hold them twice.
         let nodes: Vec<NodeDescription> = nodes.into_iter().map(RecurrentNode::into_description).collect();
         if let Some(graph) = &mut model.graph {
             prepare::bind(graph, &self.bindings)?;
@@ -121,8 +126,8 @@ impl Loader {
         Error::caught("load", || self.plan(model, nodes, &bf16))
     }
 
-    /// Refuses a recurrent node that is wrong or would be computed wrongly. Weights that are no constants yet may become
-    /// so by tract's constant propagation, and are else packed when the node runs.
+    /// Refuses a recurrent node that is wrong or would be computed wrongly. Weights that are not constants pass:
+    /// tract's constant propagation may still make them constants; if not, they are packed when the node runs.
     fn check_node(&self, node: &NodeDescription) -> Result<(), OnnxError> {
         if self.kernels == Kernels::Tract {
             own_operator::check_right(node)?;
@@ -145,7 +150,7 @@ impl Loader {
         let names = graph.input.iter().map(|info| info.name.clone());
         let inputs: Vec<String> = names.filter(|name| !stored(name)).collect();
         let outputs: Vec<String> = graph.output.iter().map(|info| info.name.clone()).collect();
-        // tract has copied what it keeps.
+        // tract has its own copy of what it needs.
         drop(model);
         let mut model = parsed.model;
         name_unknown_dims(&mut model)?;
@@ -160,7 +165,7 @@ impl Loader {
         Ok(Model::new(Loaded { plan, inputs, outputs, nodes, reusable }))
     }
 
-    /// tract's operators, with ours in place of those that it lacks or gets wrong.
+    /// tract's operators. Ours replace those that tract lacks or computes wrongly.
     fn operators(&self) -> tract_onnx::Onnx {
         let mut onnx = tract_onnx::onnx();
         onnx.op_register.insert(bf16::ROUND, bf16::build);
@@ -176,7 +181,7 @@ impl Loader {
 }
 
 impl Model {
-    /// Loads a model with no input bound and no shape given: see [`Loader`].
+    /// Loads a model without bound inputs and given shapes: see [`Loader`].
     ///
     /// # Errors
     /// As [`Loader::load`].
@@ -185,7 +190,7 @@ impl Model {
     }
 }
 
-/// Gives a symbol to every dimension of an input that has none.
+/// Gives a symbol to every input dimension that has neither a size nor a symbol.
 fn name_unknown_dims(model: &mut InferenceModel) -> TractResult<()> {
     for i in 0..model.inputs.len() {
         let outlet = model.inputs[i];
@@ -204,7 +209,7 @@ fn name_unknown_dims(model: &mut InferenceModel) -> TractResult<()> {
     Ok(())
 }
 
-/// What a planned model says of its inputs or outputs, which are called by `names`.
+/// The names, element types and dimensions of a planned model's inputs or outputs.
 fn specs(
     names: Vec<String>,
     bf16: &HashSet<String>,

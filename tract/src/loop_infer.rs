@@ -1,4 +1,4 @@
-//! A `Loop` or a `Scan` between parsing and typing: what holds of its values in every iteration.
+//! The analysis of a `Loop` or a `Scan`: finds facts of its values that hold in every iteration.
 
 use crate::body::{
     Body, NO_CONDITION, changing, closed, condition, may_be_condition, open_symbol, outside_symbols,
@@ -10,31 +10,31 @@ use std::sync::Arc;
 use tract_onnx::tract_core::ops::cast::wire_cast;
 use tract_onnx::tract_hir::internal::*;
 
-/// How often a body is analysed until its carried values have extents that hold in every iteration.
+/// The largest number of analyses of a body before the extents of its carried values must hold in every iteration.
 const MAX_ROUNDS: usize = 8;
 
-/// A `Loop` or a `Scan` between parsing and typing. The inputs of the node are those of `form`, then the
-/// values of the graphs around it that the body uses.
+/// A `Loop` or a `Scan` between parsing and typing. The node's inputs are those of `form`, then the values of the
+/// graphs around it that the body uses.
 #[derive(Debug, Clone)]
 pub(crate) struct Repeated {
     pub(crate) form: Arc<Form>,
     pub(crate) body: InferenceModel,
-    /// What each input of the body is.
+    /// What each input of the body gets.
     pub(crate) feeds: Vec<Feed>,
 }
 
-/// A body for which the facts of its inputs hold in every iteration.
+/// A body whose input facts hold in every iteration.
 struct Settled<M> {
     body: M,
-    /// Facts of the carried values as they enter.
+    /// The facts of the carried values at the start of an iteration.
     entering: TVec<InferenceFact>,
-    /// Facts of all outputs of the body.
+    /// The facts of all outputs of the body.
     leaving: TVec<InferenceFact>,
 }
 
 impl Repeated {
-    /// Analyses the body for inputs of the node with these facts. A carried value's extent that an iteration
-    /// changes becomes a symbol, until what enters an iteration describes what leaves it, too.
+    /// Analyses the body for inputs of the node with these facts. If an iteration changes an extent of a carried value,
+    /// the extent becomes a symbol. This repeats until the facts at the start of an iteration also describe its end.
     fn settle<M>(
         &self,
         inputs: &[InferenceFact],
@@ -80,7 +80,8 @@ impl Repeated {
         })
     }
 
-    /// Replaces the extents that differ between what enters and what leaves. Whether there were any.
+    /// Replaces the extents that differ between the start and the end of an iteration by symbols. Returns whether there
+    /// were any.
     fn widen(&self, entering: &mut [InferenceFact], leaving: &[InferenceFact]) -> TractResult<bool> {
         let mut changed = false;
         for (k, (entering, leaving)) in entering.iter_mut().zip(leaving).enumerate() {
@@ -119,7 +120,7 @@ impl Repeated {
         open_symbol(&self.body.symbols, &self.form.node, value, axis)
     }
 
-    /// How many iterations there will be, as far as it is known.
+    /// The number of iterations, if it is known.
     fn iterations(&self, inputs: &[InferenceFact], leaving: &[InferenceFact]) -> TractResult<Option<TDim>> {
         if let Some(&(slot, _)) = self.form.sliced.first() {
             let shape = &inputs[slot].shape;
@@ -143,8 +144,8 @@ impl Repeated {
         }
     }
 
-    /// What is known of the carried and the collected values of the node: an extent that is not known, or
-    /// mentions symbols of the body, is open.
+    /// What is known of the carried and the collected values after the node. An extent is open if it is not known or if
+    /// it has symbols of the body.
     fn results<M>(&self, inputs: &[InferenceFact], settled: &Settled<M>) -> TractResult<TVec<InferenceFact>> {
         let outside = outside_symbols(inputs);
         let open = |dim: Option<TDim>| {
@@ -175,12 +176,12 @@ impl Repeated {
         Ok(results)
     }
 
-    /// Those of `all` carried and collected values that are outputs of the node, in its order.
+    /// Selects, from `all` carried and collected values, those that are outputs of the node.
     fn outputs<T>(&self, all: TVec<T>) -> TVec<T> {
         all.into_iter().zip(&self.form.outputs).filter(|(_, slot)| slot.is_some()).map(|(v, _)| v).collect()
     }
 
-    /// Checks the types of the inputs that say how often the body runs.
+    /// Checks the types of the inputs that bound the iterations.
     fn check_counts(&self, inputs: &[TypedFact]) -> TractResult<()> {
         let dims = [i64::datum_type(), TDim::datum_type()];
         for (slot, name, types) in
@@ -277,7 +278,7 @@ impl InferenceOp for Repeated {
         let elements = (first_collected..settled.body.outputs.len())
             .map(|ix| settled.body.output_fact(ix).map(TypedFact::without_value))
             .collect::<TractResult<_>>()?;
-        // Only values that reach the body as they are may keep tract's own type of dimensions.
+        // A value may keep tract's own type of dimensions only if it reaches the body unchanged.
         let whole = |slot: usize| self.feeds.contains(&Feed::Whole(slot));
         for slot in (0..wires.len()).filter(|&slot| !whole(slot)) {
             if typed[slot].datum_type == TDim::datum_type() {

@@ -1,5 +1,7 @@
-//! ONNX `Loop` and `Scan` between parsing and typing. tract has no `Loop`; its `Scan` has no state to return
-//! after no steps, and keeps its state from one call to the next.
+//! Builds ONNX `Loop` and `Scan` nodes.
+//!
+//! tract has no `Loop`. Its `Scan` has no state to return if there are no steps, and it keeps its state from one call
+//! to the next.
 
 use crate::loop_form::{Along, Feed, Form};
 use crate::loop_infer::Repeated;
@@ -83,7 +85,7 @@ pub(crate) fn build_scan(
     finish(ctx, node, graph, form, carried, feeds)
 }
 
-/// Checks that node and body fit, and parses the body. `feeds` are the body's own inputs.
+/// Checks that the node and the body fit each other, and parses the body. `feeds` are the body's declared inputs.
 fn finish(
     ctx: &ParsingContext<'_>,
     node: &pb::NodeProto,
@@ -120,7 +122,7 @@ fn finish(
     Ok((Box::new(Repeated { form: Arc::new(form), body, feeds }), parsed.unresolved_inputs))
 }
 
-/// The axes and directions of `count` values.
+/// Reads the axes and directions of `count` values.
 fn along(reader: &NodeReader, axes: &str, directions: &str, count: usize) -> TractResult<Vec<Along>> {
     let read = |name: &str| {
         let values = reader.attribute(name, AttributeType::Ints)?.map_or(vec![0; count], |a| a.ints.clone());

@@ -5,7 +5,7 @@ use rnnpack::{Error, Shape, State};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
 
-/// What a node keeps from one call to the next: memory, and the weights that it packed last.
+/// What a node keeps from one call to the next: working memory, and the weights that it packed last.
 #[derive(Default)]
 pub(crate) struct LayerMemory {
     pub(crate) single: Part<f32>,
@@ -13,7 +13,7 @@ pub(crate) struct LayerMemory {
     pub(crate) packed: Option<PackedWeights>,
 }
 
-/// LayerMemory of a layer that computes in `F`.
+/// The working memory of a layer that computes in `F`.
 pub(crate) struct Part<F: Float> {
     state: Option<(Shape, State<F>)>,
     scratch: F::Scratch,
@@ -26,7 +26,7 @@ impl<F: Float> Default for Part<F> {
 }
 
 impl<F: Float> Part<F> {
-    /// The state at zeros for `batch` rows of `layer`, and the scratch.
+    /// Returns a zero state for `batch` rows of `layer`, and the scratch.
     pub(crate) fn start(
         &mut self,
         layer: &NodeLayer,
@@ -44,15 +44,15 @@ impl<F: Float> Part<F> {
     }
 }
 
-/// Weights that are no constants, as they were packed last.
+/// The last packed weights of a node whose weights are not constants.
 pub(crate) struct PackedWeights {
-    /// The tensors, which cannot change while they are held.
+    /// The tensors from which they were packed. Nobody can change them while they are held here.
     pub(crate) from: [Option<Arc<Tensor>>; 4],
     pub(crate) layer: Arc<NodeLayer>,
 }
 
 impl PackedWeights {
-    /// Whether the layer is the one of these weights.
+    /// Whether the layer was packed from these weights.
     pub(crate) fn is_of(&self, weights: &[Option<Arc<Tensor>>; 4]) -> bool {
         self.from.iter().zip(weights).all(|pair| match pair {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b) || same_contents(a, b),
@@ -62,7 +62,7 @@ impl PackedWeights {
     }
 }
 
-/// Whether two tensors have the same bits.
+/// Whether two tensors have the same type, the same shape and the same bits.
 fn same_contents(a: &Tensor, b: &Tensor) -> bool {
     a.datum_type() == b.datum_type()
         && a.shape() == b.shape()
@@ -71,7 +71,7 @@ fn same_contents(a: &Tensor, b: &Tensor) -> bool {
 }
 
 impl Clone for LayerMemory {
-    /// Another node's memory: there is nothing in it to copy.
+    /// The clone belongs to another node, so it starts empty.
     fn clone(&self) -> Self {
         Self::default()
     }

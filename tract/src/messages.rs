@@ -1,11 +1,11 @@
-//! A decoded model as tract's messages: moved, not copied. And a recurrent node back.
+//! Converts a decoded model into tract's messages, without copying it, and a recurrent node back.
 
 use rnnpack_onnx::proto;
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::type_proto;
 
-/// The model, as far as tract reads it.
+/// The parts of the model that tract reads.
 pub(crate) fn model(m: proto::Model) -> pb::ModelProto {
     let opset = |o: proto::OpsetId| pb::OperatorSetIdProto { domain: o.domain, version: o.version };
     pb::ModelProto {
@@ -74,7 +74,7 @@ fn tensor(t: proto::Tensor) -> pb::TensorProto {
     }
 }
 
-/// A value's name, and its type where that is a tensor: tract reads no other.
+/// A value's name, and its type if it is a tensor. tract reads no other types.
 fn info(info: proto::ValueInfo) -> pb::ValueInfoProto {
     let tensor = info.r#type.and_then(|t| t.tensor_type);
     let tensor = tensor.map(|t| type_proto::Tensor { elem_type: t.elem_type, shape: t.shape.map(shape) });
@@ -91,7 +91,8 @@ fn shape(shape: proto::Shape) -> pb::TensorShapeProto {
     pb::TensorShapeProto { dim: shape.dim.into_iter().map(dim).collect() }
 }
 
-/// A recurrent node of tract's, as the importer reads it: no attribute of one is a tensor or a graph.
+/// Converts a recurrent node of tract's into the form that the importer reads. Its attributes have no tensors and no
+/// graphs.
 pub(crate) fn recurrent(n: &pb::NodeProto) -> proto::Node {
     let attribute = |a: &pb::AttributeProto| proto::Attribute {
         name: a.name.clone(),

@@ -1,4 +1,4 @@
-//! A whole model, ready to run.
+//! A whole model that is ready to run.
 
 use crate::error::Error;
 use crate::loaded::Loaded;
@@ -7,18 +7,18 @@ use crate::value::ValueSpec;
 use rnnpack_onnx::{NodeDescription, Tensor};
 use std::sync::Arc;
 
-/// A whole ONNX model, ready to run. It is cheap to clone, and one model serves any number of threads.
+/// A whole ONNX model that is ready to run. Cloning is cheap, and any number of threads can share one model.
 ///
-/// Recurrent nodes may also stand in the branches of an `If` and the bodies of a `Loop` or a `Scan`; those are
-/// planned when the model is loaded. A carried value may change its extents from one iteration to the next, and an
-/// output of an `If` from one branch to the other, but neither its element type nor its number of dimensions.
+/// Recurrent nodes may also be in the branches of an `If` and in the body of a `Loop` or a `Scan`. These graphs are
+/// planned when the model is loaded. A carried value may have other extents in each iteration, and an output of an `If`
+/// other extents in each branch. Neither may change its element type or its number of dimensions.
 ///
-/// Weights that are known when the model is loaded are packed then. Others are packed when the node runs, and a
-/// [`Stream`] packs them again only when their bits change.
+/// Weights that are known at load are packed at load. Other weights are packed when the node runs. A [`Stream`] packs
+/// them again only when their bits change.
 ///
-/// Values of bfloat16 may be moved about (`Identity`, `Reshape`, `Transpose`, `Squeeze`, `Unsqueeze`, `Flatten`, `Slice`,
-/// `Split`, `Concat`, `Gather`, `Expand`, `Tile`, `Where` and their like), cast, and computed by recurrent nodes; another
-/// operator that takes one is refused.
+/// Values of bfloat16 may be moved (`Identity`, `Reshape`, `Transpose`, `Squeeze`, `Unsqueeze`, `Flatten`, `Slice`,
+/// `Split`, `Concat`, `Gather`, `Expand`, `Tile`, `Where` and similar operators) and cast, and recurrent nodes compute
+/// with them. Any other operator with a bfloat16 input is refused.
 ///
 /// ```no_run
 /// use rnnpack_tract::{Model, Tensor};
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Model {
 }
 
 impl Model {
-    /// The inputs that a call needs, without those that were bound.
+    /// The inputs that a call needs. Bound inputs are not among them.
     pub fn inputs(&self) -> &[ValueSpec] {
         &self.0.inputs
     }
@@ -59,13 +59,13 @@ impl Model {
         &self.0.outputs
     }
 
-    /// What the file says about its recurrent nodes, also about those of branches that are never taken. Their weights were
-    /// packed, and are not kept beside that.
+    /// What the file says about its recurrent nodes, including those in branches that are never taken. The descriptions
+    /// do not keep the weights.
     pub fn recurrent_nodes(&self) -> &[NodeDescription] {
         &self.0.nodes
     }
 
-    /// Runs the model: all inputs by name, in any order, to all outputs by name.
+    /// Runs the model. Takes all inputs by name, in any order, and returns all outputs with their names.
     ///
     /// ```no_run
     /// # use rnnpack_tract::{Model, Tensor};
@@ -78,14 +78,14 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Onnx`] with [`rnnpack_onnx::Error::Value`] for an input that is missing, unknown, given twice, or of
-    /// another element type or shape; else what the node that failed says.
+    /// [`Error::Onnx`] with [`rnnpack_onnx::Error::Value`] for an input that is missing, unknown, given twice, or has
+    /// another element type or shape. Otherwise the error of the node that failed.
     pub fn run(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
         self.stream(&[])?.run(inputs)
     }
 
-    /// A stream of calls: after each, every output named in `carried` becomes the input named with it, as
-    /// (input, output). It also keeps its working memory from one call to the next.
+    /// Starts a stream of calls. `carried` has pairs (input, output): after each call, the output becomes the value of
+    /// the input. The stream also keeps its working memory from one call to the next.
     ///
     /// ```no_run
     /// # use rnnpack_tract::{Model, Tensor};
@@ -102,8 +102,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Onnx`] with [`rnnpack_onnx::Error::Value`] for a name that is no input or output, or is used twice, and
-    /// for a pair with different element types.
+    /// [`Error::Onnx`] with [`rnnpack_onnx::Error::Value`] if a name is not an input or output, if an input is used
+    /// twice, or if the two of a pair have different element types.
     pub fn stream(&self, carried: &[(&str, &str)]) -> Result<Stream, Error> {
         Stream::new(self.0.clone(), carried)
     }

@@ -1,9 +1,9 @@
-//! What tract's own recurrent operators are known to compute wrongly without saying so.
+//! Known cases that tract's own recurrent operators compute wrongly without an error.
 
 use rnnpack::{Cell, Direction, LstmCell};
 use rnnpack_onnx::{Error, NodeDescription, RecurrentOp};
 
-/// Refuses a node that tract's own operator would compute wrongly, naming what it ignores.
+/// Refuses a node that tract's own operator would compute wrongly. The error names what the operator ignores.
 pub(crate) fn check_right(node: &NodeDescription) -> Result<(), Error> {
     let wrong = |attribute: &str, value: String| {
         let reason = format!("{value}: tract's own operator ignores it and would be wrong");
@@ -25,7 +25,7 @@ pub(crate) fn check_right(node: &NodeDescription) -> Result<(), Error> {
     }
 }
 
-/// The first option of `cells` that is not the default of `op`, with its value.
+/// The first option of `cells` that differs from the default of `op`, with its value.
 fn not_default(op: RecurrentOp, cells: &[Cell]) -> Option<(&'static str, String)> {
     for cell in cells {
         let activations = cell.activations().iter();

@@ -1,5 +1,4 @@
-//! What happens to a model's protobuf before tract sees it: checks, bound inputs, declared shapes, unique
-//! names.
+//! Prepares a model's protobuf for tract: checks it, binds inputs, declares shapes, makes names unique.
 
 use crate::error::value_error;
 use rnnpack_onnx::{Error as OnnxError, NodeDescription, RecurrentOp, Tensor, dtype_name, proto};
@@ -7,21 +6,21 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
 
-/// The longest name or expression of a dimension, and the most parentheses in it. tract parses expressions
-/// recursively and tries alternatives, in a time that is exponential in their depth.
+/// The longest name or expression of a dimension in bytes, and the most parentheses in it. tract parses expressions
+/// recursively and tries alternatives. Its time is exponential in their depth.
 const MAX_DIM_PARAM: (usize, usize) = (128, 8);
 
-/// How deep `Loop` and `Scan` nodes may be nested.
+/// How deeply `Loop` and `Scan` nodes may be nested.
 const MAX_NESTED_LOOPS: usize = 4;
 
-/// Checks what tract does not survive: a permutation that is none, values that are no tensors, expressions of dimensions
-/// and nested loops that it takes too long for.
+/// Refuses what tract cannot handle: a `perm` that is not a permutation, values that are not tensors, and expressions
+/// of dimensions and nested loops that would take too long.
 pub(crate) fn screen(graph: &proto::Graph) -> Result<(), OnnxError> {
     check_graph(graph, 0)
 }
 
-/// Checks a graph inside of `around` loops, whose number is bounded: each is analysed several times in every analysis of
-/// the next.
+/// Checks a graph inside `around` loops. The number of nested loops is bounded, because each level analyses the next
+/// several times.
 fn check_graph(graph: &proto::Graph, around: usize) -> Result<(), OnnxError> {
     let mut infos = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
     infos.try_for_each(|info| check_tensor(info).and_then(|()| check_dims(info)))?;
@@ -40,7 +39,7 @@ fn check_graph(graph: &proto::Graph, around: usize) -> Result<(), OnnxError> {
     Ok(())
 }
 
-/// Checks the `perm` of a `Transpose`: tract does not end where it is no permutation.
+/// Checks the `perm` of a `Transpose`. If it is not a permutation, tract does not terminate.
 fn check_permutation(node: &proto::Node) -> Result<(), OnnxError> {
     let perm = node.attribute.iter().find(|a| node.op_type == "Transpose" && a.name == "perm");
     let Some(perm) = perm.map(|a| &a.ints) else { return Ok(()) };
@@ -117,8 +116,8 @@ fn check_binding(input: &proto::ValueInfo, tensor: &Tensor) -> Result<(), OnnxEr
     Ok(())
 }
 
-/// Declares the given shapes of inputs, everywhere a named dimension of them stands, and names every
-/// dimension of an input that has no size and no name.
+/// Declares the given shapes of inputs. If a dimension has a name, its size is declared wherever the name is used.
+/// Gives a name to every input dimension that has neither a size nor a name.
 pub(crate) fn declare_shapes(
     graph: &mut pb::GraphProto,
     shapes: &[(String, Vec<usize>)],
@@ -190,8 +189,8 @@ fn is_identifier(param: &str) -> bool {
     !param.is_empty() && param.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Writes the sizes of named dimensions in `graph` and the graphs inside it. Expressions of names are
-/// forgotten, so that tract finds their values itself.
+/// Writes the sizes of named dimensions in `graph` and the graphs inside it. Removes expressions of names, so that
+/// tract computes their values itself.
 fn substitute(graph: &mut pb::GraphProto, sizes: &HashMap<String, usize>) {
     let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
     for info in infos {
@@ -209,7 +208,7 @@ fn substitute(graph: &mut pb::GraphProto, sizes: &HashMap<String, usize>) {
     inner_graphs(graph).for_each(|g| substitute(g, sizes));
 }
 
-/// Gives every node of the model a name of its own, as tract needs; recurrent nodes get those of the list.
+/// Gives every node of the model a unique name, which tract needs. Recurrent nodes get the names of the list.
 pub(crate) fn name_nodes(graph: &mut pb::GraphProto, nodes: &[NodeDescription]) {
     let mut taken: HashSet<String> = nodes.iter().map(|n| n.name.clone()).collect();
     let mut recurrent = nodes.iter();
@@ -231,8 +230,8 @@ fn name_graph(
     inner_graphs(graph).for_each(|g| name_graph(g, taken, recurrent));
 }
 
-/// Brings the graphs inside nodes into the form that tract reads: every input has a type (which `If`, `Loop`
-/// and `Scan` forget), and every output is a value of the graph itself.
+/// Changes the graphs inside nodes so that tract can read them: every input has a type (files leave it out in `If`,
+/// `Loop` and `Scan`), and every output is a value of the graph itself.
 pub(crate) fn close_bodies(graph: &mut pb::GraphProto) {
     let mut names = HashSet::new();
     collect_names(graph, &mut names);
@@ -263,14 +262,14 @@ fn close_body(graph: &mut pb::GraphProto, names: &mut HashSet<String>) {
     }
 }
 
-/// The values that are inputs of `graph`, stored with it or made by its nodes.
+/// The graph's own values: its inputs, its stored tensors and the outputs of its nodes.
 fn own_values(graph: &pb::GraphProto) -> impl Iterator<Item = &str> {
     let inputs = graph.input.iter().map(|i| i.name.as_str());
     let stored = graph.initializer.iter().map(|t| t.name.as_str());
     inputs.chain(stored).chain(graph.node.iter().flat_map(|n| &n.output).map(String::as_str))
 }
 
-/// The names of the values and nodes of `graph` and the graphs inside it.
+/// Collects the names of the values and nodes of `graph` and of the graphs inside it.
 fn collect_names(graph: &pb::GraphProto, names: &mut HashSet<String>) {
     names.extend(own_values(graph).map(str::to_string));
     names.extend(graph.node.iter().map(|n| n.name.clone()));
@@ -284,7 +283,7 @@ fn inner_graphs(graph: &mut pb::GraphProto) -> impl Iterator<Item = &mut pb::Gra
     attributes.flat_map(|a| a.g.iter_mut().chain(&mut a.graphs))
 }
 
-/// `base`, with a number behind it where it is in `taken`, to which it is added.
+/// `base`, with a number appended if it is in `taken`. Adds the result to `taken`.
 fn unique(base: &str, taken: &mut HashSet<String>) -> String {
     let mut unique = base.to_string();
     let mut number = 1;

@@ -1,4 +1,4 @@
-//! What a node that holds graphs says, checked: its operator set, its attributes and the graphs among them.
+//! Reads and checks a node that contains graphs: its operator set, its attributes and its graphs.
 
 use rnnpack_onnx::{Error as OnnxError, OPSETS};
 use tract_onnx::model::ParsingContext;
@@ -10,19 +10,19 @@ pub(crate) fn refuse(node: &str, op: &str, reason: impl Into<String>) -> TractEr
     TractError::new(OnnxError::Node { node: node.into(), op: op.into(), reason: reason.into() })
 }
 
-/// Refuses an input, which is called as the standard calls it.
+/// The error that refuses an input. `input` is its name in the standard.
 pub(crate) fn bad_input(node: &str, input: impl Into<String>, reason: impl Into<String>) -> TractError {
     TractError::new(OnnxError::Input { node: node.into(), input: input.into(), reason: reason.into() })
 }
 
-/// A node whose attributes are read.
+/// A node, and the operator that it must be.
 pub(crate) struct NodeReader<'n> {
     pub(crate) node: &'n pb::NodeProto,
     pub(crate) op: &'static str,
 }
 
 impl<'n> NodeReader<'n> {
-    /// Checks the operator set, which must be `first` or a later one, and the names of the attributes.
+    /// Checks that the operator set is `first` or later, and that the names of the attributes are in `known`.
     pub(crate) fn check_node(&self, ctx: &ParsingContext<'_>, first: i64, known: &[&str]) -> TractResult<()> {
         let (node, version) = (self.node, ctx.onnx_operator_set_version);
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
@@ -44,7 +44,7 @@ impl<'n> NodeReader<'n> {
         Ok(())
     }
 
-    /// The graph that is the attribute `name`.
+    /// The graph in the attribute `name`.
     pub(crate) fn graph(&self, name: &str) -> TractResult<&'n pb::GraphProto> {
         let graph = self.attribute(name, AttributeType::Graph)?.and_then(|a| a.g.as_ref());
         graph.ok_or_else(|| self.bad_attribute(name, "it is missing"))

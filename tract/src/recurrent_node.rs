@@ -1,4 +1,4 @@
-//! A recurrent node as tract's shape inference sees it, and how it is wired into a typed model.
+//! A recurrent node in tract's shape inference, and how it is added to a typed model.
 
 use crate::bf16::MARK;
 use crate::messages;
@@ -27,7 +27,7 @@ pub(crate) fn build(
     let attributes = node.attribute.len();
     node.attribute.retain(|a| a.name != MARK);
     let bf16 = node.attribute.len() < attributes;
-    // Where it has no name, what tract calls it.
+    // A node without a name gets the name that tract gives it.
     let first = || node.output.iter().find(|o| !o.is_empty()).cloned().unwrap_or_default();
     let name = if node.name.is_empty() { first() } else { node.name.clone() };
     let op = RecurrentOp::from_type(&pb.op_type).context("no recurrent operator")?;
@@ -103,8 +103,8 @@ impl Expansion for Parsed {
 }
 
 impl Parsed {
-    /// The extents of the inputs are compared when the weights are packed and when the node runs: a model may leave
-    /// them open, or name those of one input in another way than those of another.
+    /// The rules for the outputs. They do not compare the extents of the inputs: a model may leave these open or name
+    /// equal extents differently. They are compared when the weights are packed and when the node runs.
     fn output_rules<'r, 'p: 'r, 's: 'r>(
         &'s self,
         s: &mut Solver<'r>,

@@ -1,4 +1,4 @@
-//! A recurrent node as an operator that tract runs.
+//! The operator that runs a recurrent node in tract.
 
 use crate::convert;
 use crate::kept::Kept;
@@ -11,16 +11,16 @@ use rnnpack_onnx::{DType, Error as OnnxError, NodeWeights};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
 
-/// The inputs that are weights, and the place of each among the inputs of a node.
+/// The inputs that are weights, each with its index among the inputs of a node.
 const WEIGHTS: [(&str, usize); 4] = [("W", 1), ("R", 2), ("B", 3), ("P", 7)];
 
-/// Elements of Y beyond which a call is refused whose X has no elements that could account for them.
+/// The most elements that Y may have if X has none. A larger Y is refused, because no data accounts for its size.
 const MAX_Y_OF_EMPTY_X: usize = 1 << 28;
 
 /// A recurrent node in a typed model.
 ///
-/// Where its weights are constants it holds a layer and has the inputs that are no weights. Else it has all inputs
-/// of the node, and packs the weights when it runs.
+/// If its weights are constants, it holds a layer, and its inputs are only those that are not weights. If not, it has
+/// all inputs of the node and packs the weights when it runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Recurrent {
     spec: Arc<Spec>,
@@ -50,7 +50,8 @@ impl Recurrent {
         WEIGHTS.map(|(_, index)| self.inputs[index])
     }
 
-    /// The op with a layer, and the inputs that it keeps, when `facts` of the inputs know all weights.
+    /// If `facts` of the inputs have constants for all weights, the operator with a packed layer and the inputs that it
+    /// keeps.
     pub(crate) fn capture(&self, facts: &[&TypedFact]) -> TractResult<Option<(Recurrent, TVec<usize>)>> {
         let slots = self.weight_slots();
         if self.layer.is_some() || slots.iter().flatten().any(|&i| facts[i].konst.is_none()) {
@@ -68,7 +69,7 @@ impl Recurrent {
         Ok(Some((Recurrent { spec: self.spec.clone(), inputs, layer: Some(Arc::new(layer)) }, kept)))
     }
 
-    /// Checks what is known of the extents of weights that are no constants yet.
+    /// Checks the known extents of weights that are not constants yet.
     pub(crate) fn check_open(&self, facts: &[&TypedFact]) -> TractResult<()> {
         let extent = |slot: Option<usize>, axis: usize| facts[slot?].shape.get(axis)?.to_usize().ok();
         let [_, r, ..] = self.weight_slots();
@@ -101,7 +102,7 @@ impl Recurrent {
         Ok(())
     }
 
-    /// Packs weights, in the order of [`WEIGHTS`].
+    /// Packs weights, which are in the order of [`WEIGHTS`].
     fn pack(&self, tensors: [Option<&Tensor>; 4]) -> TractResult<NodeLayer> {
         let mut weights = [const { None }; 4];
         for ((weight, tensor), (input, _)) in weights.iter_mut().zip(tensors).zip(WEIGHTS) {
@@ -119,7 +120,7 @@ impl Recurrent {
         TractError::new(OnnxError::of_layer(&self.spec.node.name, error.into()))
     }
 
-    /// The layer for a call.
+    /// The layer for a call, packed if necessary.
     fn layer(
         &self,
         inputs: &TVec<TValue>,
@@ -197,7 +198,7 @@ impl Recurrent {
         self.results(layer, y, state)
     }
 
-    /// Copies an initial state, in the layout of the node, to `[D, B, H]`.
+    /// Copies an initial state from the layout of the node to `[D, B, H]`.
     fn load_state<F: Float>(
         &self,
         input: &str,
@@ -224,7 +225,7 @@ impl Recurrent {
         }
     }
 
-    /// Y, when the node has that output.
+    /// A new tensor for Y, if the node has that output.
     fn new_y<F: Float>(&self, out: Dims, x_len: usize) -> TractResult<Option<Tensor>> {
         if self.spec.outputs[0].is_none() {
             return Ok(None);
@@ -240,7 +241,7 @@ impl Recurrent {
         Ok(Some(Tensor::zero_dt(F::datum_type(), &shape)?))
     }
 
-    /// The outputs in the order of the node.
+    /// The outputs, in the order of the node.
     fn results<F: Float>(
         &self,
         layer: &NodeLayer,
@@ -263,7 +264,7 @@ impl Recurrent {
     }
 }
 
-/// Copies `[A, B, H]` to `[B, A, H]` where the layout is batch-major, else as it is.
+/// Copies `[A, B, H]`. If the layout is batch-major, swaps the axes to `[B, A, H]`.
 fn swap_outer<F: Float>(from: &[F], [a, b, h]: [usize; 3], layout: Layout, to: &mut [F]) {
     if layout == Layout::TimeMajor || h == 0 {
         to.copy_from_slice(from);
@@ -274,7 +275,7 @@ fn swap_outer<F: Float>(from: &[F], [a, b, h]: [usize; 3], layout: Layout, to: &
     }
 }
 
-/// Rounds what was computed in f32 for a node of half precision.
+/// Rounds a result of f32 to the node's half precision.
 fn narrow(mut value: Tensor, dtype: DType) -> TractResult<Tensor> {
     match dtype {
         DType::BF16 => {

@@ -6,7 +6,7 @@ use rnnpack::Layout;
 use rnnpack_onnx::{DType, NodeSpec, RecurrentOp};
 use tract_onnx::tract_hir::internal::*;
 
-/// Where the inputs `X, W, R, B, sequence_lens, initial_h, initial_c, P` are among those that are wired.
+/// For each of the inputs `X, W, R, B, sequence_lens, initial_h, initial_c, P`, its index among the wired inputs.
 pub(crate) type InputSlots = [Option<usize>; 8];
 
 /// What the parser knows about a recurrent node.
@@ -14,9 +14,9 @@ pub(crate) type InputSlots = [Option<usize>; 8];
 pub(crate) struct Spec {
     /// Its name, operator and attributes.
     pub(crate) node: NodeSpec,
-    /// Its numbers are of bf16, carried as f32.
+    /// Whether its numbers are bf16, carried as f32.
     pub(crate) bf16: bool,
-    /// Where `Y, Y_h, Y_c` are among the outputs.
+    /// For each of `Y, Y_h, Y_c`, its index among the outputs.
     pub(crate) outputs: [Option<usize>; 3],
     pub(crate) computed: Settings,
 }
@@ -68,14 +68,14 @@ impl Spec {
     }
 }
 
-/// Which axis of X, Y and the states is which.
+/// The meaning of the axes of X, Y and the states.
 pub(crate) struct Axes {
-    /// Time in X.
+    /// The axis of X that is time.
     pub(crate) time: usize,
-    /// Batch in X.
+    /// The axis of X that is the batch.
     pub(crate) batch: usize,
-    /// Time, direction and batch in Y; the hidden size is its axis 3.
+    /// The axes of Y that are time, direction and batch. Axis 3 is the hidden size.
     pub(crate) y: [usize; 3],
-    /// Direction and batch in the states; the hidden size is their axis 2.
+    /// The axes of the states that are direction and batch. Axis 2 is the hidden size.
     pub(crate) state: [usize; 2],
 }

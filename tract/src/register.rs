@@ -1,17 +1,17 @@
-//! The recurrent operators in a program's own tract.
+//! Registers the recurrent operators in a program's own tract.
 
 use crate::recurrent_node;
 use rnnpack_onnx::RecurrentOp;
 
-/// For programs that use tract themselves: models that `onnx` loads from here on have their `LSTM`, `GRU` and `RNN`
-/// nodes on this crate's kernels, on the calling thread. All other operators stay tract's.
+/// For programs that use tract directly. In models that `onnx` loads after this call, the `LSTM`, `GRU` and `RNN` nodes
+/// run on this crate's kernels, on the calling thread. All other operators remain tract's.
 ///
-/// The program's own `tract-onnx` must be the version that this crate is built with. A model that `onnx` loads is tract's
-/// like any other: typed, optimized, run and streamed as before. A node that this crate refuses is an error of tract's with
-/// a [`rnnpack_onnx::Error`] among its causes.
+/// The program's own `tract-onnx` must be the version that this crate is built with. The loaded model is an ordinary
+/// tract model: type, optimize, run and stream it as usual. If this crate refuses a node, tract returns an error with a
+/// [`rnnpack_onnx::Error`] among its causes.
 ///
-/// [`Model`](crate::Model) does more: it also runs `Loop`, takes over `If`, `Scan` and comparisons, checks the extents of
-/// products, knows bfloat16, and checks a file before tract sees it.
+/// [`Model`](crate::Model) does more: it also runs `Loop`, replaces `If`, `Scan` and comparisons, checks the extents of
+/// products, supports bfloat16, and checks a file before tract sees it.
 ///
 /// ```no_run
 /// use tract_onnx::prelude::*;

@@ -1,4 +1,4 @@
-//! `Loop` and `Scan` as an operator that tract runs.
+//! The operator that runs a `Loop` or a `Scan` in tract.
 
 use crate::body::{Body, BodyMemory, NO_CONDITION, condition};
 use crate::kept::Kept;
@@ -6,16 +6,16 @@ use crate::loop_form::{Feed, Form};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
 
-/// A body that runs a number of times, handing values on from one iteration to the next.
+/// A body that runs a number of times and passes values from one iteration to the next.
 #[derive(Debug, Clone)]
 pub(crate) struct Repeat {
     pub(crate) form: Arc<Form>,
-    /// What each input of the body is.
+    /// What each input of the body gets.
     pub(crate) feeds: Vec<Feed>,
     pub(crate) body: Body,
-    /// Facts of the node's outputs.
+    /// The facts of the node's outputs.
     pub(crate) facts: TVec<TypedFact>,
-    /// Facts of the elements that an iteration adds to the collected values.
+    /// The facts of the elements that an iteration adds to the collected values.
     pub(crate) elements: TVec<TypedFact>,
 }
 
@@ -57,7 +57,7 @@ impl Repeat {
         Ok(all.filter(|(_, slot)| slot.is_some()).map(|(value, _)| value).collect())
     }
 
-    /// The bound on the number of iterations.
+    /// The upper bound of the number of iterations, if there is one.
     fn trip(&self, inputs: &TVec<TValue>) -> TractResult<Option<i64>> {
         if let Some(slot) = self.form.trip {
             return match *inputs[slot].try_as_plain_ram()?.as_slice::<i64>()? {
@@ -78,7 +78,7 @@ impl Repeat {
         Ok(trip.map(|n| n as i64))
     }
 
-    /// The inputs of the body in an iteration.
+    /// The inputs of the body for an iteration.
     fn feeds(
         &self,
         iteration: i64,
@@ -108,13 +108,13 @@ impl Repeat {
         self.feeds.iter().map(one).collect()
     }
 
-    /// Refuses a condition that ends a `Loop` without a `cond`: by the standard's text it is ignored there,
-    /// and by other implementations it is not.
+    /// Refuses a false condition that would end a `Loop` without a `cond`. The text of the standard ignores the
+    /// condition in this case, but other implementations do not.
     fn check_condition(&self, goes_on: bool, iteration: i64, trip: Option<i64>) -> TractResult<()> {
         if goes_on || self.form.condition.is_some() || trip.is_some_and(|trip| iteration >= trip) {
             return Ok(());
         }
-        let reason = "the body's condition is false, but the node has no `cond` that would make it count";
+        let reason = "the body's condition is false, but it counts only for a node with `cond`, and there is no `cond`";
         Err(self.form.refuse(format!("{reason} (iteration {})", iteration - 1)))
     }
 
@@ -131,7 +131,7 @@ impl Repeat {
         }
     }
 
-    /// Stacks what the iterations collected.
+    /// Stacks the elements that the iterations collected.
     fn stack(&self, ctx: &EvalContext, k: usize, elements: &[TValue]) -> TractResult<TValue> {
         let axis = self.form.stack_axis(k, self.elements[k].rank() + 1)?;
         if elements.is_empty() {
@@ -149,15 +149,14 @@ impl Repeat {
         Ok(Tensor::stack_tensors(axis, &rows)?.into_tvalue())
     }
 
-    /// Collected value `k` of no iteration.
+    /// Collected value `k` if no iteration ran.
     fn empty(&self, ctx: &EvalContext, k: usize, axis: usize) -> TractResult<TValue> {
         let mut dims: TVec<usize> = tvec![];
         for dim in self.elements[k].shape.iter() {
             let extent = dim.eval(ctx.symbols).to_usize().map_err(|_| {
                 let value = &self.form.values[self.form.carried.len() + k];
-                self.form.refuse(format!(
-                    "it runs no iteration, and only one would tell the dimensions of `{value}`"
-                ))
+                self.form
+                    .refuse(format!("it runs no iteration, so the dimensions of `{value}` are not known"))
             })?;
             dims.push(extent);
         }
@@ -204,7 +203,7 @@ pub(crate) struct RepeatMemory(BodyMemory);
 
 #[cfg(test)]
 impl RepeatMemory {
-    /// The state of the body, after a run of a body that only keeps memory.
+    /// The state of the body. Present after a run of a body that keeps only memory.
     pub(crate) fn body(&self) -> Option<&TypedSimpleState> {
         self.0.state()
     }

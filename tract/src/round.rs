@@ -1,5 +1,7 @@
-//! Rounding once. What is wider than f32 is first rounded to odd in f32, which keeps a second rounding, to half
-//! precision, from seeing a tie that is none.
+//! Conversions that round only once.
+//!
+//! A value wider than f32 is first rounded to odd in f32. The second rounding, to half precision, then cannot mistake
+//! it for a tie.
 
 use half::bf16;
 
@@ -8,7 +10,7 @@ pub(crate) fn nearest_bf16(v: f64) -> f32 {
     bf16::from_f32(odd_f32(v)).into()
 }
 
-/// `v` in f32; where it does not fit, the one of its two neighbours whose last bit is 1.
+/// `v` in f32. If f32 cannot hold it, the one of its two neighbours whose last bit is 1.
 pub(crate) fn odd_f32(v: f64) -> f32 {
     let near = v as f32;
     let bits = near.to_bits();
@@ -18,7 +20,7 @@ pub(crate) fn odd_f32(v: f64) -> f32 {
     f32::from_bits(if f64::from(near).abs() > v.abs() { bits - 1 } else { bits + 1 })
 }
 
-/// `v` in f64, in the same way.
+/// `v` in f64. If f64 cannot hold it, the one of its two neighbours whose last bit is 1.
 pub(crate) fn odd_f64(v: i64) -> f64 {
     const LOST: i64 = (1 << 11) - 1;
     let fits = v.unsigned_abs() < 1 << 53 || v & LOST == 0;
@@ -30,10 +32,10 @@ mod tests {
     use super::*;
     use half::f16;
 
-    /// The nearest bf16 to `v`, found among all.
+    /// The nearest bf16 to `v`, found by a search through all of them.
     fn by_search(v: f64) -> f32 {
         let distance = |b: bf16| {
-            // Beyond the largest, the next value would be 2^128.
+            // Infinity takes the place of the next value after the largest, 2^128.
             let wide = if b.is_infinite() { 2f64.powi(128).copysign(b.to_f64()) } else { b.to_f64() };
             (wide - v).abs()
         };
@@ -76,7 +78,7 @@ mod tests {
         }
     }
 
-    /// By integer arithmetic: 8 leading bits, the rest decides.
+    /// The nearest bf16 by integer arithmetic: it keeps the 8 leading bits, and the rest decides.
     fn nearest_of_integer(v: i64) -> f32 {
         let n = v.unsigned_abs() as u128;
         let drop = (128 - n.leading_zeros()).saturating_sub(8);
@@ -88,7 +90,7 @@ mod tests {
 
     #[test]
     fn f64_is_rounded_to_f16_once() {
-        // Halfway between two f16, and a little above and below: f32 does not hold what decides.
+        // Halfway between two f16, and slightly above and below. f32 cannot hold the difference.
         let tie = 1.0 + 2f64.powi(-11);
         for (v, expected) in
             [(tie, 1.0), (tie + 2f64.powi(-40), 1.0 + 2f64.powi(-10)), (tie - 2f64.powi(-40), 1.0)]

@@ -1,4 +1,4 @@
-//! What computes the recurrent nodes of a model, and the way of that to the builders of operators.
+//! What computes the recurrent nodes of a model, and how the operators' builders learn it.
 
 use tract_onnx::tract_hir::internal::*;
 
@@ -8,29 +8,29 @@ pub enum Kernels {
     /// rnnpack's kernels.
     #[default]
     Rnnpack,
-    /// The naive reference in f64, whose results are rounded once at the end of a node: to judge accuracy.
+    /// The naive reference in f64, to judge accuracy. Its results are rounded once, at the end of a node.
     Reference64,
-    /// tract's own operator, as an independent check. A model with a node for which it is known to give wrong
-    /// numbers is refused, naming the attribute or input that it ignores.
+    /// tract's own operator, as an independent check. If it is known to compute a node wrongly, the model is refused.
+    /// The error names the attribute or input that it ignores.
     Tract,
 }
 
-/// What the builders of operators have to know, which are plain functions.
+/// What the builders of operators must know. Builders are plain functions, so they cannot capture it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
     pub(crate) kernels: Kernels,
-    /// Threads of a recurrent node; 0 is as many as rayon has.
+    /// The number of threads of a recurrent node. 0 means as many as rayon has.
     pub(crate) threads: usize,
 }
 
-/// The property of a model under construction that holds them.
+/// The property of a model under construction that holds the settings.
 const PROPERTY: &str = "rnnpack.settings";
 
 impl Settings {
     /// rnnpack's kernels on the calling thread.
     pub(crate) const DEFAULT: Settings = Settings { kernels: Kernels::Rnnpack, threads: 1 };
 
-    /// Hands them to the builders of a model's operators.
+    /// Passes the settings to the builders of a model's operators.
     pub(crate) fn hand_to(self, template: &mut InferenceModel) {
         let kernels = [Kernels::Rnnpack, Kernels::Reference64, Kernels::Tract];
         let kernels = kernels.iter().position(|&k| k == self.kernels).unwrap_or_default();
@@ -38,7 +38,7 @@ impl Settings {
         template.properties.insert(PROPERTY.into(), property.into_arc_tensor());
     }
 
-    /// Those of the model under construction; the default where there is no loader.
+    /// The settings of the model under construction, or the default if no loader has set any.
     pub(crate) fn of(template: &InferenceModel) -> TractResult<Settings> {
         let Some(property) = template.properties.get(PROPERTY) else { return Ok(Settings::DEFAULT) };
         let [kernels, threads] = property.try_as_plain_ram()?.as_slice::<i64>()? else {

@@ -1,4 +1,4 @@
-//! Consecutive calls of a model.
+//! Consecutive calls of a model that carry values from one call to the next.
 
 use crate::convert;
 use crate::error::{Error, value_error};
@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
 
-/// Consecutive calls of a [`Model`](crate::Model) that hand values on: see [`Model::stream`](crate::Model::stream).
+/// Consecutive calls of a [`Model`](crate::Model) that carry values from one to the next: see
+/// [`Model::stream`](crate::Model::stream).
 ///
-/// The first call needs every input. A later one may leave out those that are carried; one that is given all
-/// the same is used in place of the carried value.
+/// The first call needs every input. A later call may leave out the carried inputs. If it gives one, that value
+/// replaces the carried one.
 pub struct Stream {
     model: Arc<Loaded>,
-    /// Inputs and the outputs that they get.
+    /// Each input with the output that it gets.
     pairs: Vec<(usize, usize)>,
     carried: HashMap<usize, Tensor>,
     pub(crate) state: Option<TypedSimpleState>,
@@ -31,7 +32,7 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Stream {
-    /// A stream that carries values from outputs to inputs, as (input, output).
+    /// A stream that carries outputs to inputs, given as pairs (input, output).
     pub(crate) fn new(model: Arc<Loaded>, carried: &[(&str, &str)]) -> Result<Stream, Error> {
         let position = |specs: &[ValueSpec], name: &str| {
             let found = specs.iter().position(|s| s.name == name);
@@ -54,10 +55,10 @@ impl Stream {
     /// Runs the model once.
     ///
     /// # Errors
-    /// As [`Model::run`](crate::Model::run). What is carried is then as before the call.
+    /// As [`Model::run`](crate::Model::run). After an error, the carried values are the same as before the call.
     pub fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
         let model = self.model.clone();
-        // Taken out, so that a state in which a call failed is not used again.
+        // The state is taken out, so it is not used again if this call fails.
         let reusable = self.state.take();
         let feeds = self.feeds(inputs)?;
         let (values, state) = Error::caught("run", || {
@@ -79,7 +80,7 @@ impl Stream {
         Ok(model.outputs.iter().map(|o| o.name.clone()).zip(values).collect())
     }
 
-    /// Forgets what is carried: the next call needs every input.
+    /// Drops the carried values. The next call needs every input.
     pub fn reset(&mut self) {
         self.carried.clear();
     }

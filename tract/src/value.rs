@@ -1,4 +1,4 @@
-//! The inputs and outputs of a model, and the values that are given for them.
+//! The inputs and outputs of a model, and checks of the values given for them.
 
 use crate::error::value_error;
 use rnnpack_onnx::{DType, Error as OnnxError, Extent, Tensor};
@@ -12,12 +12,13 @@ pub struct ValueSpec {
     pub name: String,
     /// Its element type.
     pub dtype: DType,
-    /// Its dimensions. One that is not fixed may differ from call to call; those with one name have one size.
+    /// Its dimensions. One that is not fixed may differ from call to call. Dimensions with the same name have the same
+    /// size.
     pub dims: Vec<Extent>,
 }
 
 impl ValueSpec {
-    /// Checks a value given for it. `sizes` are those of the named dimensions so far.
+    /// Checks a value given for this input. `sizes` has the sizes of the named dimensions seen so far.
     pub(crate) fn check_value(
         &self,
         value: &Tensor,

@@ -1,28 +1,28 @@
-//! Whether the sides' results agree, which they must before they are timed.
+//! Checks that the results of the sides agree. They must agree before they are timed.
 
 use crate::report::{difference, number};
 use serde_json::{Value, json};
 
 /// The first side.
 pub(crate) const OURS: &str = "rnnpack";
-/// The same on one thread, where the first side has more.
+/// rnnpack on one thread, if the first side uses more.
 pub(crate) const ONE_THREAD: &str = "rnnpack, 1 thread";
 pub(crate) const TRACT: &str = "tract";
 
-/// Largest difference between two sides' results that passes: their activations are good to some 1e-6 each,
-/// while a wrong gate, direction or state moves results by 1e-2 and more.
+/// The largest difference between two sides' results that passes. The activations of each side have errors of about
+/// 1e-6. A wrong gate, direction or state changes results by 1e-2 or more.
 const BOUND: f64 = 1e-4;
 
-/// What `side` may differ by: threads change no bit of rnnpack's results.
+/// The bound for `side`. Threads do not change any bit of rnnpack's results.
 fn bound(side: &str) -> f64 {
     if side == ONE_THREAD { 0.0 } else { BOUND }
 }
 
-/// How the other sides' results differ from the first one's.
+/// How the results of the other sides differ from those of the first one.
 pub(crate) struct Agreement {
-    /// Each side's largest difference, of results whose scale is 1 or relative to their scale.
+    /// The largest difference of each side: absolute for results of scale 1, else relative to their scale.
     pub(crate) differences: Vec<(&'static str, f64)>,
-    /// Why tract does not take part.
+    /// Why tract is left out, if it is.
     pub(crate) tract_left_out: Option<String>,
 }
 

@@ -10,21 +10,22 @@ use clap::ArgGroup;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
-With --shape, one f32 layer of random weights, an LSTM or what --op says: rnnpack, tract's own operator \
-on the same layer, and an unfused layer over matrixmultiply. With MODEL, the whole model with its recurrent \
-layers on rnnpack, and on tract's own. tract is left out, with the reason, where it is known to compute \
-something else.
+With --shape, one f32 layer with random weights is timed, an LSTM or the operator of --op: on rnnpack, on \
+tract's own operator, and on an unfused layer over matrixmultiply. With MODEL, the whole model is timed: \
+with its recurrent layers on rnnpack, and on tract's own. If tract is known to compute something else, it is \
+left out, and the reason is shown.
 
-All sides take turns call by call in one run. A turn starts with one call that is not timed and then \
-times calls for about a millisecond, one at least, so that every side works from caches of its own \
-making. Results are compared before anything is timed. `ratio` is a side's fastest call over rnnpack's. \
-`peak` is the multiply-add throughput and `read` the read bandwidth, at a buffer as large as the packed \
-R, of one thread, measured before every turn: shares relate a turn to its own probe. Flops are T*B*2*G*H*(I+H) for each \
-direction, without activations, where G gates are computed: 4 of an LSTM, 3 with --input-forget, 3 of a \
-GRU, 1 of an RNN; bytes are 4*G*H*H for each step and direction.
+All sides take turns in one run. A turn starts with one call that is not timed. Then it times calls for \
+about a millisecond, and at least one. So every side finds the caches as its own calls left them. Results \
+are compared before anything is timed. `ratio` is a side's fastest call divided by rnnpack's. `peak` is the \
+share of the multiply-add throughput of one thread, and `read` that of its read bandwidth at a buffer as \
+large as the packed R. Both are measured before every round, and a turn is compared with the probe of its \
+own round. Flops are T*B*2*G*H*(I+H) for each direction, without activations. G is the number of computed \
+gates: 4 for an LSTM, 3 with --input-forget, 3 for a GRU, 1 for an RNN. Bytes are 4*G*H*H for each step and \
+direction.
 
-At batch 1 the limit is the time that R's bytes take at that bandwidth plus the time that the input's \
-projection takes at the peak.
+At batch 1 the limit is the time to read R's bytes at that bandwidth, plus the time for the input's \
+projection at the peak.
 
 Examples:
   rnnpack bench --shape 100,1,256,256
@@ -34,21 +35,21 @@ Examples:
   rnnpack bench --shape 100,1,256,256 --op rnn --activation Relu
   rnnpack bench model.onnx --input x=x.npy";
 
-/// Time a layer or a model beside tract, an unfused baseline and the machine's limits
+/// Time a layer or a model and compare it with tract, an unfused baseline and the machine's limits
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP, group = ArgGroup::new("what").required(true).args(["model", "shape"]))]
 pub(crate) struct Args {
-    /// The ONNX model to time; or use --shape
+    /// The ONNX model to time; without it, give --shape
     pub(crate) model: Option<PathBuf>,
     /// Steps, batch rows, input size and hidden size of a layer, each at least 1
     #[arg(long, value_name = "T,B,I,H", value_parser = parse_shape)]
     pub(crate) shape: Option<LayerShape>,
     #[command(flatten)]
     pub(crate) layer: LayerArgs,
-    /// Threads for rnnpack; above 1 its speed on one thread is timed too
+    /// Threads for rnnpack; if more than 1, its speed on one thread is timed too
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = thread_count())]
     pub(crate) threads: u16,
-    /// How long to time, all sides together
+    /// How long to time all sides together, in seconds
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = parse_seconds)]
     pub(crate) seconds: f64,
     /// Leave tract out

@@ -1,4 +1,4 @@
-//! What a side of a timed layer can do.
+//! The trait of a side that computes a timed layer.
 
 use anyhow::Result;
 
@@ -6,6 +6,6 @@ use anyhow::Result;
 pub(crate) trait Competitor {
     /// Runs the layer over the whole input, from a zero state.
     fn call(&mut self) -> Result<()>;
-    /// Y of the last call, dense `[T, D, B, H]`.
+    /// Y of the last call, dense, `[T, D, B, H]`.
     fn output(&self) -> Result<&[f32]>;
 }

@@ -1,4 +1,4 @@
-//! One layer of random weights: rnnpack, tract and the unfused baseline.
+//! Times one layer with random weights: rnnpack, tract and the unfused baseline.
 
 use super::agreement::Agreement;
 use super::args::Args;
@@ -24,7 +24,7 @@ pub(crate) fn bench(args: &Args, shape: LayerShape, json: bool) -> Result<Outcom
     with_threads(args.threads.into(), || compete(args, &data, &weights, &layer, json))?
 }
 
-/// Compares the sides, times them and reports.
+/// Compares the results of the sides, times the sides and reports.
 fn compete(
     args: &Args,
     data: &LayerData,

@@ -3,19 +3,19 @@
 use anyhow::{Result, bail};
 use rnnpack::{Activation, Cell, Direction, GruCell, LstmCell, RnnCell};
 
-/// What of `bench` is about a layer of `--shape`.
+/// The options of `bench` for a layer of `--shape`.
 #[derive(clap::Args)]
 pub(crate) struct LayerArgs {
-    /// The layer's operator, lstm where it is not given
+    /// The layer's operator; the default is lstm
     #[arg(long, value_enum)]
     op: Option<Op>,
-    /// The layer's direction, forward where it is not given
+    /// The layer's direction; the default is forward
     #[arg(long, value_enum)]
     direction: Option<DirectionArg>,
     /// GRU: reset the product of R and h, as PyTorch does, instead of h
     #[arg(long)]
     linear_before_reset: bool,
-    /// The operator's activations, all of them in ONNX's order, such as Sigmoid,Tanh,Relu of an LSTM
+    /// All activations of the operator in ONNX's order, such as Sigmoid,Tanh,Relu for an LSTM
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     activation: Vec<String>,
     /// Clip the arguments of activations to ± this
@@ -24,7 +24,7 @@ pub(crate) struct LayerArgs {
     /// LSTM: couple the forget gate to the input gate
     #[arg(long)]
     input_forget: bool,
-    /// LSTM: with peepholes
+    /// LSTM: use peepholes
     #[arg(long)]
     peepholes: bool,
     /// Instruction set for rnnpack's layer, such as avx2 or portable; for a model, set RNNPACK_ISA
@@ -57,7 +57,7 @@ enum DirectionArg {
 }
 
 impl LayerArgs {
-    /// The first option that was given.
+    /// The first of these options that was given.
     pub(crate) fn given(&self) -> Option<&'static str> {
         let all = [
             ("--op", self.op.is_some()),
@@ -88,10 +88,10 @@ impl LayerArgs {
         }
     }
 
-    /// What a step computes.
+    /// The cell that the options describe.
     ///
     /// # Errors
-    /// Where an option is another operator's, or the activations are not as many as the operator has.
+    /// If an option belongs to another operator, or the number of activations is not the operator's.
     fn cell(&self) -> Result<Cell> {
         let op = self.op.unwrap_or_default();
         for (name, given, of) in [
@@ -124,7 +124,7 @@ impl LayerArgs {
         Ok(cell)
     }
 
-    /// The activations that were given, with ONNX's parameters, or the default ones.
+    /// The activations from the options, with ONNX's default parameters, or `default` if none were given.
     fn activations<const N: usize>(&self, default: [Activation; N]) -> Result<[Activation; N]> {
         if self.activation.is_empty() {
             return Ok(default);

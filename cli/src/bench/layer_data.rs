@@ -1,4 +1,4 @@
-//! A layer to time: its sizes, its made-up weights and input, and its work.
+//! A layer to time: its sizes, its random weights and input, and its work.
 
 use super::layer_args::LayerSpec;
 use crate::tensors::Random;
@@ -14,7 +14,7 @@ pub(crate) struct LayerShape {
     pub(crate) hidden: usize,
 }
 
-/// The layer to time: weights in ONNX's layout and order, and an input.
+/// The layer to time: weights in ONNX's layout and gate order, and an input.
 pub(crate) struct LayerData {
     pub(crate) time: usize,
     pub(crate) batch: usize,
@@ -25,12 +25,12 @@ pub(crate) struct LayerData {
     pub(crate) b: Vec<f32>,
     pub(crate) p: Option<Vec<f32>>,
     pub(crate) x: Vec<f32>,
-    /// f32 of the output.
+    /// The number of f32 in the output.
     pub(crate) y_len: usize,
 }
 
 impl LayerData {
-    /// Weights uniform in ±1/√H, as PyTorch starts with, and inputs uniform in ±1.
+    /// Weights uniform in ±1/√H, as in PyTorch's initialization, and inputs uniform in ±1.
     pub(crate) fn random(
         LayerShape { time, batch, input, hidden }: LayerShape,
         LayerSpec { cell, direction, peepholes }: LayerSpec,
@@ -57,33 +57,33 @@ impl LayerData {
         Ok(LayerWeights::new(self.cell, self.shape, GateOrder::Onnx, tensors)?)
     }
 
-    /// Flops of a call, without activations.
+    /// The flops of a call, without activations.
     pub(crate) fn flops(&self) -> f64 {
         let Shape { input, hidden, .. } = self.shape;
         self.flops_of(input + hidden)
     }
 
-    /// Flops of the input's projection.
+    /// The flops of the input's projection.
     pub(crate) fn projection_flops(&self) -> f64 {
         self.flops_of(self.shape.input)
     }
 
-    /// Flops of products with `columns` columns of W and R.
+    /// The flops of products with `columns` columns of W and R.
     fn flops_of(&self, columns: usize) -> f64 {
         self.steps() * self.batch as f64 * 2.0 * self.rows() * columns as f64
     }
 
-    /// Bytes of R that the steps of a call read, once each.
+    /// The bytes of R that the steps of a call read. Each step counts them once.
     pub(crate) fn r_bytes(&self) -> f64 {
         self.steps() * 4.0 * self.rows() * self.shape.hidden as f64
     }
 
-    /// Rows of W and R that a step computes with.
+    /// The number of rows of W and R that a step computes with.
     fn rows(&self) -> f64 {
         (self.cell.computed_gates().count() * self.shape.hidden) as f64
     }
 
-    /// Steps of all directions.
+    /// The number of steps of all directions.
     fn steps(&self) -> f64 {
         self.time as f64 * self.shape.direction.count() as f64
     }

@@ -1,4 +1,4 @@
-//! What is reported of a timed layer.
+//! The report of a timed layer.
 
 use super::agreement::{Agreement, ONE_THREAD, OURS};
 use super::layer_data::LayerData;
@@ -16,28 +16,28 @@ pub(crate) struct Report<'a> {
     pub(crate) layer: &'a Layer,
     pub(crate) agreement: Agreement,
     pub(crate) limits: Limits,
-    /// Of all sides, rnnpack first; empty where the sides do not agree.
+    /// The times of all sides, rnnpack first. Empty if the results do not agree.
     pub(crate) times: Vec<(&'static str, Times)>,
 }
 
 impl Report<'_> {
-    /// Seconds that R's bytes take at a read bandwidth, and the projection at a peak.
+    /// The seconds to read R's bytes at a read bandwidth, and the seconds for the projection at a peak.
     fn limit(&self, peak: f64, bandwidth: f64) -> [f64; 2] {
         [self.data.r_bytes() / bandwidth, self.data.projection_flops() / peak]
     }
 
-    /// Threads that a side uses.
+    /// The number of threads that a side uses.
     fn threads_of(&self, name: &str) -> f64 {
         if name == OURS { f64::from(self.threads) } else { 1.0 }
     }
 
-    /// The median over all rounds of what `share` makes of a round's peak, bandwidth and seconds.
+    /// The median over all rounds of `share`, called with the round's peak, bandwidth and seconds.
     fn over_rounds(&self, times: &Times, share: impl Fn(f64, f64, f64) -> f64) -> f64 {
         let limits = self.limits.peaks.iter().zip(&self.limits.bandwidths);
         median(limits.zip(&times.rounds).map(|((&peak, &read), &t)| share(peak, read, t)).collect())
     }
 
-    /// Share of the peak, and of the bandwidth, of the threads that a side uses.
+    /// A side's shares of the peak and of the bandwidth of its threads.
     fn shares(&self, name: &str, times: &Times) -> [f64; 2] {
         let threads = self.threads_of(name);
         [
@@ -46,7 +46,7 @@ impl Report<'_> {
         ]
     }
 
-    /// How many times as long as rnnpack's fastest call a side's fastest call takes.
+    /// A side's fastest call divided by rnnpack's fastest call.
     fn ratio(&self, times: &Times) -> f64 {
         times.min / self.times[0].1.min
     }
@@ -102,7 +102,7 @@ impl Report<'_> {
         out
     }
 
-    /// Share of the batch-1 limit that one thread reaches.
+    /// The share of the batch-1 limit that one thread reaches. `None` for larger batches.
     fn limit_reached(&self) -> Option<f64> {
         let one = |name: &str| name == ONE_THREAD || (self.threads == 1 && name == OURS);
         let (_, times) = self.times.iter().find(|(name, _)| one(name))?;

@@ -11,7 +11,7 @@ use rnnpack::{Layer, LayerWeights, Network, Sequence, Stream, Threads, UnfusedLa
 
 const UNFUSED: &str = "matrixmultiply, unfused";
 
-/// A layer of this crate.
+/// A layer of rnnpack.
 struct Ours<'a, N: Network<Number = f32>> {
     data: &'a LayerData,
     stream: Stream<N>,
@@ -46,7 +46,7 @@ fn zeros(len: usize) -> Result<Vec<f32>> {
 
 pub(crate) type Named<'a> = (&'static str, Box<dyn Competitor + 'a>);
 
-/// The sides, rnnpack first, and why tract is left out where it is.
+/// The sides, rnnpack first, and why tract is left out, if it is.
 pub(crate) fn competitors<'a>(
     args: &Args,
     data: &'a LayerData,
@@ -69,7 +69,7 @@ pub(crate) fn competitors<'a>(
     Ok((all, left_out))
 }
 
-/// Largest difference of every other side's output from the first one's, as [`apart`] gives it.
+/// The largest difference of every other side's output from the first side's, as [`apart`] defines it.
 pub(crate) fn differences(competitors: &mut [Named<'_>]) -> Result<Vec<(&'static str, f64)>> {
     for (name, c) in &mut *competitors {
         c.call().with_context(|| format!("{name} failed"))?;
@@ -82,8 +82,8 @@ pub(crate) fn differences(competitors: &mut [Named<'_>]) -> Result<Vec<(&'static
     competitors[1..].iter().map(difference).collect()
 }
 
-/// Largest difference, relative to the largest value of `ours` where that is more than 1; infinite where the two do not
-/// agree at all.
+/// The largest difference. It is relative to the largest value of `ours` if that is more than 1. Infinite if the two
+/// cannot be compared.
 fn apart(theirs: &[f32], ours: &[f32]) -> f64 {
     compare::difference(theirs, ours).map_or(f64::INFINITY, |found| found.relative(1.0))
 }

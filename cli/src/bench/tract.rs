@@ -1,4 +1,4 @@
-//! tract's own operator on the timed layer: an ONNX model of one node, loaded and optimized by tract.
+//! tract's own operator on the timed layer, in an ONNX model of one node that tract loads and optimizes.
 
 use super::competitor::Competitor;
 use super::layer_args::LayerSpec;
@@ -26,9 +26,9 @@ impl TractLayer {
     /// Loads the layer.
     ///
     /// # Errors
-    /// Where tract computes something else, as [`Kernels::Tract`] knows of it, does not load the layer, or panics.
+    /// If tract is known to compute something else ([`Kernels::Tract`] knows this), cannot load the layer, or panics.
     pub(crate) fn new(data: &LayerData, spec: LayerSpec) -> Result<TractLayer> {
-        // What it computes wrongly does not depend on sizes.
+        // Whether tract computes it wrongly does not depend on the sizes.
         let smallest = LayerShape { time: 1, batch: 1, input: 1, hidden: 1 };
         let smallest = model(&LayerData::random(smallest, spec, 0)?).encode_to_vec();
         quietly(|| Loader::new().kernels(Kernels::Tract).load(&smallest))?;
@@ -86,7 +86,7 @@ fn model(data: &LayerData) -> pb::ModelProto {
     pb::ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(graph), ..Default::default() }
 }
 
-/// The attributes of the node. Activations have their default parameters.
+/// The attributes of the node. The activations have their default parameters.
 fn attributes(cell: &Cell, Shape { hidden, direction, .. }: Shape) -> Vec<pb::AttributeProto> {
     use pb::attribute_proto::AttributeType;
     let attribute = |name: &str, r#type: AttributeType| pb::AttributeProto {

@@ -1,4 +1,4 @@
-//! A whole model: its LSTM layers on rnnpack, and on tract's own.
+//! Times a whole model with its recurrent layers on rnnpack and on tract's own operators.
 
 use super::agreement::{Agreement, ONE_THREAD, OURS, TRACT};
 use super::args::Args;
@@ -25,7 +25,7 @@ pub(crate) fn bench(args: &Args, path: &Path, json: bool) -> Result<Outcome> {
     Ok(if report.agreement.holds() { Outcome::Done } else { Outcome::Failed })
 }
 
-/// A loaded model with the working memory of its calls.
+/// A loaded model with the working memory for its calls.
 struct Contender {
     name: &'static str,
     loaded: Loaded,

@@ -1,4 +1,4 @@
-//! `rnnpack perf compare`: two programs, measured in turn.
+//! `rnnpack perf compare`: measures two programs in turns and compares them.
 
 use super::pair::Pair;
 use super::places::Places;
@@ -14,22 +14,23 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// The chance that one run says slower or faster of equal programs, all cases together.
+/// The probability that one run calls equal programs slower or faster, for all cases together.
 const ALPHA: f64 = 0.05;
 
-/// Equal programs that differ by more than this, at most, show that the machine is too noisy for small differences.
+/// If equal programs differ by more than this, the machine is too noisy for small differences.
 const NOISY: f64 = 0.03;
 
 const AFTER_HELP: &str = "\
-Each of BASE and NEW is the path of a program. Without NEW it is this very program.
+BASE and NEW are paths of programs. Without NEW, the running program is compared with BASE.
 
-Both are started for each case, take turns of about a millisecond in random order, and end: that is a launch. Launches \
-of all cases are shuffled, so that drift hits all alike. A ratio is new over base, with an interval from a bootstrap over \
-launches at a joint error of 5% for all cases: of the fastest calls, and of the median calls of paired turns. A case is \
-slower, or faster, where both intervals say so and both ratios differ by 1% at least; else unknown.
+For each case both programs start, take turns of about a millisecond in random order, and end: that is a \
+launch. The launches of all cases are shuffled, so a drift of the machine affects all cases alike. A ratio \
+is new divided by base. There are two: of the fastest calls, and of the median calls of paired turns. Each \
+has an interval from a bootstrap over launches, at a joint error of 5% for all cases. A case is slower (or \
+faster) if both intervals say so and both ratios differ from 1 by at least 1%. All other cases are unknown.
 
-Cases that one of the two does not have are left out. Interrupted, it keeps what it measured; the same command goes on \
-there.
+Cases that only one of the programs has are left out. If the command is interrupted, it keeps its \
+measurements, and the same command continues there.
 
 Exit codes: 0 no case is slower, 1 a case is slower, 2 it could not be done.
 
@@ -44,33 +45,33 @@ Examples:
 pub struct Args {
     /// The program to compare with
     base: String,
-    /// The program to judge; this one where it is not given
+    /// The program to judge; the default is this program
     new: Option<String>,
-    /// Only cases with this in their name; may be repeated
+    /// Measure only cases with this text in their name; may be repeated
     #[arg(long, value_name = "TEXT")]
     case: Vec<String>,
     /// Launches of each case, at least 3
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(3..=1000))]
     launches: u16,
-    /// Pairs of turns of a launch, at least 2
+    /// Pairs of turns in each launch, at least 2
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=1000))]
     turns: u16,
-    /// Where unfinished measurements are kept; this folder where it is not given
+    /// Folder for unfinished measurements; the default is the current folder
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
 }
 
 impl Args {
-    /// The folder of what is unfinished.
+    /// The folder for unfinished measurements.
     pub fn folder(&self, places: &Places) -> PathBuf {
         self.folder.clone().unwrap_or_else(|| places.samples.into())
     }
 }
 
-/// Compares two programs, which `find` finds by what the user calls them.
+/// Compares two programs. `find` turns the user's name of a program into the program.
 ///
 /// # Errors
-/// Where one cannot be found, started or measured, or Ctrl-C was pressed.
+/// If a program cannot be found, started or measured, or the user pressed Ctrl-C.
 pub fn compare(
     args: &Args,
     places: &Places,
@@ -88,12 +89,12 @@ pub fn compare(
     console::warn_if_busy();
     machine::catch_interrupts()?;
     let ids = [base.id()?, new.id()?];
-    // What was measured in another way is another comparison.
+    // Measurements with other settings belong to another comparison.
     let key = program::id_of(&(&ids, args.turns, machine::isa()?, machine::cpu()));
     let mut samples = Samples::open(&args.folder(places).join(format!("rnnpack-samples-{key}.jsonl")))?;
     let complete = measure(args, [&base, &new], &cases, &mut samples)?;
     if ids != [base.id()?, new.id()?] {
-        bail!("a program changed while it was measured: do it again");
+        bail!("a program changed while it was measured: run the command again");
     }
     let report = Report::new(&cases, &samples, [&base, &new], complete);
     report::emit(json, || report.json(), || report.text())?;
@@ -104,11 +105,11 @@ pub fn compare(
     match (complete, slower) {
         (_, true) => Ok(Outcome::Failed),
         (true, false) => Ok(Outcome::Done),
-        (false, false) => bail!("interrupted: the same command goes on"),
+        (false, false) => bail!("interrupted: run the same command again to continue"),
     }
 }
 
-/// The cases that both programs have; the others are named.
+/// The cases that both programs have. A warning names the others.
 fn common(cases: Vec<Case>, [base, new]: [&Program; 2]) -> Result<Vec<Case>> {
     let (of_base, of_new) = (base.cases()?, new.cases()?);
     let both = |case: &Case| of_base.contains(&case.name()) && of_new.contains(&case.name());
@@ -122,7 +123,7 @@ fn common(cases: Vec<Case>, [base, new]: [&Program; 2]) -> Result<Vec<Case>> {
     Ok(common)
 }
 
-/// Measures the launches that are missing; false where it was interrupted.
+/// Measures the missing launches. Returns false if it was interrupted.
 fn measure(args: &Args, programs: [&Program; 2], cases: &[Case], samples: &mut Samples) -> Result<bool> {
     let mut todo: Vec<Case> = Vec::new();
     for case in cases {
@@ -147,13 +148,13 @@ fn measure(args: &Args, programs: [&Program; 2], cases: &[Case], samples: &mut S
     Ok(true)
 }
 
-/// What the measurements say.
+/// The results of the measurements.
 struct Report<'a> {
     programs: [&'a Program; 2],
     complete: bool,
-    /// None where there are too few launches.
+    /// The comparison of each case. `None` if there are too few launches.
     cases: Vec<(Case, Option<Comparison>)>,
-    /// The largest spread of the base against itself, and whose.
+    /// The case with the largest spread of the base against itself, and that spread.
     spread: Option<(String, f64)>,
 }
 
@@ -194,7 +195,7 @@ impl<'a> Report<'a> {
             out += "warning: the machine is noisy, and only large differences show; stop what else runs, or add --launches\n";
         }
         if !self.complete {
-            out += "interrupted: the same command goes on\n";
+            out += "interrupted: run the same command again to continue\n";
         }
         out
     }

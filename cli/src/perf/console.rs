@@ -1,11 +1,11 @@
-//! What is shown on standard error while speed is measured.
+//! Messages on standard error during measurements.
 
 use super::{ledger, machine};
 use crate::report::count;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::Path;
 
-/// A bar over cases on standard error, with the time left; nothing where that is no terminal.
+/// A progress bar over cases on standard error, with the remaining time. Invisible if that is not a terminal.
 pub fn progress(cases: u64) -> ProgressBar {
     let bar = ProgressBar::new(cases);
     if let Ok(style) = ProgressStyle::with_template("{msg:36} [{bar:30}] {pos}/{len}, {eta} left") {
@@ -15,14 +15,14 @@ pub fn progress(cases: u64) -> ProgressBar {
     bar
 }
 
-/// Warns where other programs keep the machine busy.
+/// Warns if other programs keep the machine busy.
 pub(crate) fn warn_if_busy() {
     if let Some(cores) = machine::busy_cores().filter(|&cores| cores > machine::BUSY) {
         eprintln!("warning: other programs keep {cores:.1} cores busy; results will be noisy");
     }
 }
 
-/// Names the lines of a ledger that are no records.
+/// Reports the lines of a ledger that are not records.
 pub(crate) fn report_damage(path: &Path, damaged: &[ledger::Damaged]) {
     for ledger::Damaged { line, reason } in damaged {
         eprintln!("warning: {}, line {line} is skipped: {reason}", path.display());

@@ -1,7 +1,7 @@
-//! The ledger: one JSON object a line, appended and never rewritten. docs/performance.md describes the fields.
+//! The ledger file of measurements.
 //!
-//! Lines stand for themselves: each has its version, run, commit, date and machine, so that files merge line by line and
-//! in any order.
+//! It has one JSON object per line. Lines are only appended, never rewritten. docs/performance.md describes the fields.
+//! Every line has its version, run, commit, date and machine. So files can be merged line by line, in any order.
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -9,17 +9,17 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// The version of the lines that are written; others are not read.
+/// The version of the lines that this program writes. It reads no other version.
 pub const VERSION: u32 = 1;
 
-/// Where a run was made. Two runs compare where `cpu` and `isa` are the same.
+/// Where a run was measured. Two runs can be compared if `cpu` and `isa` are equal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Of the run: all its lines have it, and no other's.
+    /// The name of the run: equal for all its lines, different for all other runs.
     pub run: String,
-    /// UTC, as RFC 3339 writes it.
+    /// The start of the run in UTC, as RFC 3339 writes it.
     pub date: String,
-    /// The revision of the repository, with `+` behind it where files differed from it; none outside of a repository.
+    /// The revision of the repository. `+` is appended if files differ from it. `None` outside of a repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// The processor's name.
@@ -29,12 +29,12 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The revision, as people are told it.
+    /// The revision as a text for people.
     pub fn revision(&self) -> &str {
         self.commit.as_deref().unwrap_or("no revision")
     }
 
-    /// A short mark of the run: the start of the revision, or the day where there is none.
+    /// A short name of the run: the start of the revision, or the day if there is no revision.
     pub(crate) fn mark(&self) -> String {
         match &self.commit {
             Some(commit) => commit.chars().take(7).collect(),
@@ -43,19 +43,19 @@ impl Origin {
     }
 }
 
-/// What a line holds, beside its origin.
+/// The content of a line, without its origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Entry {
-    /// The start of a run: what it is to measure, and the limits of one core.
+    /// The start of a run: its plan, and the limits of one core.
     Limits {
-        /// How long each case is timed.
+        /// How long each case is timed, in seconds.
         seconds: f64,
         /// The names of the cases.
         cases: Vec<String>,
         /// The multiply-add peak, in flop/s.
         peak_flops: f64,
-        /// Reading, level by level.
+        /// The read bandwidth of each level.
         bandwidth: Vec<Bandwidth>,
     },
     /// A case of the suite.
@@ -71,29 +71,29 @@ pub enum Entry {
         /// How many calls were timed.
         calls: u64,
     },
-    /// The end of a run whose cases were all measured.
+    /// The end of a run. All its cases were measured.
     End,
 }
 
-/// What reading a buffer of a size comes to.
+/// The bandwidth of reading a buffer of one size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bandwidth {
     /// `L1`, `L2`, `L3` or `DRAM`.
     pub level: String,
-    /// The size.
+    /// The size of the buffer.
     pub bytes: usize,
     /// The bandwidth.
     pub bytes_per_s: f64,
 }
 
-/// A case's times, beside the limits of the same minute.
+/// The times of a case. Limits were measured in the same minute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// The name of the case.
     pub name: String,
-    /// Threads of a call.
+    /// The number of threads of a call.
     pub threads: u16,
-    /// T, B, I, H of a layer.
+    /// T, B, I, H of a layer. `None` for a model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shape: Option<[usize; 4]>,
     /// How many calls were timed.
@@ -102,44 +102,45 @@ pub struct Measured {
     pub min_ns: f64,
     /// Nanoseconds of the median call.
     pub median_ns: f64,
-    /// Flops of a call's products.
+    /// The flops of a call's products.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flops: Option<f64>,
-    /// Bytes that a call moves at least.
+    /// The least number of bytes that a call must move.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<f64>,
-    /// Per cent of the limit: of the multiply-add peak with a batch, of R's bytes at their bandwidth and the projection at
-    /// the peak with one row. The median over rounds, each with its own probe.
+    /// The reached share of the limit in per cent, the median over rounds, each with its own probe. With a batch, the
+    /// limit is the multiply-add peak. With one row, it is reading R's bytes at their bandwidth, plus the projection at
+    /// the peak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_percent: Option<f64>,
 }
 
-/// A line.
+/// A line of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// [`VERSION`].
+    /// Its version, [`VERSION`].
     pub v: u32,
-    /// Where it was made.
+    /// Where it was measured.
     #[serde(flatten)]
     pub origin: Origin,
-    /// What it holds.
+    /// Its content.
     #[serde(flatten)]
     pub entry: Entry,
 }
 
-/// A line that is no record.
+/// A line that is not a record.
 #[derive(Debug, PartialEq)]
 pub struct Damaged {
-    /// From 1.
+    /// Its number, from 1.
     pub line: usize,
     /// What is wrong with it.
     pub reason: String,
 }
 
-/// Reads a ledger; a file that is not there is an empty one.
+/// Reads a ledger. If there is no such file, the ledger is empty. Also returns the lines that are not records.
 ///
 /// # Errors
-/// Where it cannot be read. Lines that are no records are listed beside those that are.
+/// If the file cannot be read.
 pub fn read(path: &Path) -> Result<(Vec<Record>, Vec<Damaged>)> {
     match fs::read(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok((Vec::new(), Vec::new())),
@@ -170,15 +171,16 @@ fn parse_line(line: &[u8]) -> Result<Record, String> {
     }
 }
 
-/// Appends a record and hands it to the system.
+/// Appends a record to a ledger and passes it to the operating system.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn append(path: &Path, origin: &Origin, entry: Entry) -> Result<()> {
     append_line(path, serde_json::to_string(&Record { v: VERSION, origin: origin.clone(), entry })?)
 }
 
-/// Appends a line to a file, which is made where it is not there, and starts a new one behind a half-written one.
+/// Appends a line to a file. Creates the file if there is none. If the last line is only half written, starts a new
+/// one.
 pub(crate) fn append_line(path: &Path, mut line: String) -> Result<()> {
     let mut write = || -> Result<()> {
         if let Some(folder) = path.parent() {
@@ -255,7 +257,7 @@ mod tests {
         let future = b"{\"v\":2,\"kind\":\"case\"}\n\xff\xfe\n{}\n[1]\n";
         fs::write(&path, [&whole[..], future, b"\n", half].concat()).unwrap();
         let before = fs::read(&path).unwrap();
-        // Behind the half-written line.
+        // This appends after the half-written line.
         append(&path, &origin(), Entry::End).unwrap();
         let (records, damaged) = read(&path).unwrap();
         assert_eq!(records.iter().map(|r| &r.entry).collect::<Vec<_>>(), [&measured(), &Entry::End]);

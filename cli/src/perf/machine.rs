@@ -1,4 +1,4 @@
-//! This machine, and what else it is doing.
+//! This machine: its name, its limits and its load.
 
 use super::ledger::{Bandwidth, Origin};
 use super::places::Places;
@@ -13,13 +13,14 @@ use std::time::{Duration, SystemTime};
 /// How long each limit is measured.
 const PROBE: Duration = Duration::from_millis(50);
 
-/// Larger buffers than this are not read to measure the memory's bandwidth.
+/// The largest buffer that is read to measure the memory's bandwidth, in bytes.
 const LARGEST_BUFFER: usize = 1 << 30;
 
-/// The share of one core that other programs may take before results are called doubtful.
+/// If other programs use more than this share of one core, results are called doubtful.
 pub(crate) const BUSY: f64 = 0.1;
 
-/// Where a run that starts now is made, whose results go to `ledger` and to `places`.
+/// The origin of a run that starts now. Changes of `ledger` and of the results of `places` do not count as changes of
+/// the revision.
 pub fn origin(isa: Variant, ledger: &Path, places: &Places) -> Origin {
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let run = format!("{date}-{}", std::process::id());
@@ -27,17 +28,17 @@ pub fn origin(isa: Variant, ledger: &Path, places: &Places) -> Origin {
     Origin { run, date, commit, cpu: cpu(), isa: isa.name().to_owned() }
 }
 
-/// The instruction set that large layers get here.
+/// The instruction set that a large layer gets on this machine.
 ///
 /// # Errors
-/// Where the environment forces one that is not there.
+/// If the environment forces an instruction set that is not available.
 pub fn isa() -> Result<Variant> {
     let shape = rnnpack::Shape { input: 256, hidden: 256, direction: rnnpack::Direction::Forward };
     Ok(Planner::from_env()?.plan(&rnnpack::Cell::lstm(), shape).variant)
 }
 
-/// The revision that is checked out around this folder, with `+` where its files, other than results, differ from it; none
-/// outside of a repository, and where there is no git.
+/// The revision that is checked out in the current folder. `+` is appended if files differ from it; results do not
+/// count. `None` outside of a repository or without git.
 fn commit(ledger: &Path, places: &Places) -> Option<String> {
     let head = git(&["rev-parse", "--short=12", "HEAD"]).ok()?;
     let mut sources = vec![":/".to_owned()];
@@ -51,13 +52,13 @@ fn commit(ledger: &Path, places: &Places) -> Option<String> {
     Some(if clean { head } else { format!("{head}+") })
 }
 
-/// What git prints.
+/// Runs git and returns its output.
 ///
 /// # Errors
-/// Where it fails, with its words.
+/// If git fails. The error has its message.
 pub fn git(args: &[&str]) -> Result<String> {
     let mut git = Command::new("git");
-    // Those of a hook that this runs in are about another work tree.
+    // If this runs in a git hook, these variables are about another work tree.
     git.args(args).env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
     let out = git.output().context("cannot run git")?;
     if !out.status.success() {
@@ -75,7 +76,7 @@ pub(crate) fn cpu() -> String {
     std::env::consts::ARCH.to_owned()
 }
 
-/// A name and a buffer size for every cache level, and for the memory.
+/// The name and a buffer size for every cache level and for the memory.
 fn levels() -> Vec<(String, usize)> {
     let mut levels: Vec<(String, usize)> = Vec::new();
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -86,7 +87,7 @@ fn levels() -> Vec<(String, usize)> {
         }
     }
     let largest = levels.last().map_or(64 << 20, |&(_, bytes)| bytes);
-    // Half a cache is surely in it; of a shared one less, as others use it too.
+    // Half a cache surely fits into it. A shared cache gets less, because other cores use it too.
     for (name, bytes) in &mut levels {
         *bytes = if name == "L3" { *bytes / 8 } else { *bytes / 2 };
     }
@@ -104,45 +105,45 @@ pub(crate) fn limits(isa: Variant) -> (f64, Vec<Bandwidth>) {
     (probe::fma_peak(isa, PROBE), levels().into_iter().map(bandwidth).collect())
 }
 
-/// How many cores other programs keep busy, over a quarter of a second in which this one sleeps; none where the system
-/// does not say.
+/// The number of cores that other programs keep busy. Measured over a quarter of a second in which this program sleeps.
+/// `None` if the system does not report it.
 pub(crate) fn busy_cores() -> Option<f64> {
     let wait = Duration::from_millis(50);
     let busy = |_| {
         let before = ticks()?;
         std::thread::sleep(wait);
         let after = ticks()?;
-        // Time that waited for input and output may be taken back.
+        // The system may take back time that was waiting for input and output.
         let [busy, all] = [0, 1].map(|i: usize| after.0[i].saturating_sub(before.0[i]));
         (all > 0).then(|| busy as f64 / all as f64 * after.1 as f64)
     };
-    // The median: a short task of the system is no load.
+    // The median ignores a short task of the system.
     let rounds: Option<Vec<f64>> = (0..5).map(busy).collect();
     rounds.map(median)
 }
 
-/// Busy and all ticks of all cores since the system started, and the number of cores.
+/// The busy ticks and all ticks of all cores since the system started, and the number of cores.
 fn ticks() -> Option<([u64; 2], usize)> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let line = stat.lines().next()?.strip_prefix("cpu ")?;
     let ticks: Vec<u64> = line.split_whitespace().map(|n| n.parse().unwrap_or(0)).collect();
-    // user nice system idle iowait irq softirq steal; guest time is part of user's.
+    // user nice system idle iowait irq softirq steal. The time of guests is part of user's.
     let all: u64 = ticks.iter().take(8).sum();
     let idle: u64 = ticks.iter().skip(3).take(2).sum();
     let cores = stat.lines().skip(1).take_while(|line| line.starts_with("cpu")).count();
     Some(([all - idle, all], cores))
 }
 
-/// A seed that no other run has.
+/// A seed that differs between runs.
 pub(crate) fn seed() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     since.as_nanos() as u64 ^ (u64::from(std::process::id()) << 40)
 }
 
-/// Whether Ctrl-C was pressed: what was measured is kept, and the run ends.
+/// Whether Ctrl-C was pressed. Then the run ends and keeps its measurements.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From here on Ctrl-C sets a flag; pressed again, it ends the program at once.
+/// After this call, the first Ctrl-C sets a flag. The second one ends the program at once.
 pub(crate) fn catch_interrupts() -> Result<()> {
     Ok(ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! Two workers that take turns over one case.
+//! Two workers that take turns on one case.
 
 use super::program::Program;
 use super::stats::{Launch, Turn};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Turns of each program that are not counted, at the start of a launch.
+/// The number of turns of each program at the start of a launch that are not counted.
 const WARM: usize = 1;
 
 /// A running worker.
@@ -22,7 +22,7 @@ impl Worker {
     fn start(program: &Program, case: Case) -> Result<Worker> {
         let mut command = Command::new(&program.path);
         command.args(["perf", "worker", &case.name()]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        // Ctrl-C is for the parent alone, which ends its workers.
+        // Only the parent handles Ctrl-C. It ends its workers itself.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child =
@@ -62,7 +62,7 @@ impl Drop for Worker {
     }
 }
 
-/// The base's worker and the new one's.
+/// The workers of the base and of the new program, and the names of the programs.
 pub(crate) struct Pair([Worker; 2], [String; 2]);
 
 impl Pair {
@@ -79,7 +79,7 @@ impl Pair {
         Ok(Pair(workers, [base.name.clone(), new.name.clone()]))
     }
 
-    /// Pairs of turns, in random order within each pair.
+    /// Runs pairs of turns. The order within each pair is random.
     pub(crate) fn launch(&mut self, turns: u16, random: &mut Random) -> Result<Launch> {
         let mut launch = Launch::new();
         for turn in 0..WARM + usize::from(turns) {

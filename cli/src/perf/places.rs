@@ -1,22 +1,22 @@
 //! Where a program that tracks speed keeps its files.
 
-/// Files and folders, from the folder that the program runs in, unless its arguments name others.
+/// Default files and folders, relative to the current folder. Arguments can replace them.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
     /// The ledger.
     pub ledger: &'static str,
-    /// The page that is made of it.
+    /// The page that is written from the ledger.
     pub page: &'static str,
-    /// The folder of runs of the peers, of which the last by name is in the page.
+    /// The folder of runs of the peers. The page shows the last one by name.
     pub peers: Option<&'static str>,
-    /// The folder of what an interrupted comparison has measured.
+    /// The folder for the measurements of an interrupted comparison.
     pub samples: &'static str,
-    /// Other results below the root of the repository, which do not count as a change of it.
+    /// Other results, relative to the root of the repository. They do not count as changes of it.
     pub results: &'static [&'static str],
 }
 
 impl Places {
-    /// Those of the command, which runs anywhere.
+    /// The places of the command, which runs in any folder.
     pub const COMMAND: Places = Places {
         ledger: "rnnpack-perf.jsonl",
         page: "rnnpack-perf.html",

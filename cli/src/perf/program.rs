@@ -16,34 +16,34 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program at a path.
+    /// The program at this path.
     ///
     /// # Errors
-    /// Where there is no file.
+    /// If there is no such file.
     pub fn at(path: &str) -> Result<Program> {
         let file = Path::new(path);
         if !file.is_file() {
-            bail!("{path} is no program");
+            bail!("{path} is not a program");
         }
         Ok(Program { name: path.to_owned(), path: file.canonicalize()? })
     }
 
-    /// This one.
+    /// The running program.
     pub(crate) fn this() -> Result<Program> {
         Ok(Program { name: "this program".to_owned(), path: std::env::current_exe()? })
     }
 
-    /// A name for its contents.
+    /// A name that depends only on the program's contents.
     pub(crate) fn id(&self) -> Result<String> {
         let bytes =
             std::fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
         Ok(id_of(&bytes))
     }
 
-    /// The names of its cases.
+    /// The names of the program's cases.
     ///
     /// # Errors
-    /// Where it is a program without the command `perf`.
+    /// If it is a program without the command `perf`.
     pub(crate) fn cases(&self) -> Result<BTreeSet<String>> {
         let out = Command::new(&self.path).args(["perf", "record", "--list", "--json"]).output();
         let out = out.with_context(|| format!("cannot start {}", self.path.display()))?;
@@ -60,7 +60,7 @@ impl Program {
     }
 }
 
-/// A short name for what `value` is.
+/// A short name that depends only on `value`.
 pub fn id_of(value: &impl Hash) -> String {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);

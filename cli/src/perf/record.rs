@@ -1,4 +1,4 @@
-//! `rnnpack perf record`: times the suite beside the machine's limits, and appends to the ledger.
+//! `rnnpack perf record`: times the suite and the machine's limits, and appends the results to the ledger.
 
 use super::ledger::{self, Entry, Measured, Origin, Record};
 use super::places::Places;
@@ -18,16 +18,16 @@ use std::path::PathBuf;
 /// Time the suite and append the results to the ledger
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The ledger, made where it is not there; ./rnnpack-perf.jsonl where it is not given
+    /// The ledger; created if there is none; the default is ./rnnpack-perf.jsonl
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
-    /// Only cases with this in their name; may be repeated
+    /// Time only cases with this text in their name; may be repeated
     #[arg(long, value_name = "TEXT")]
     case: Vec<String>,
-    /// How long each case is timed
+    /// How long each case is timed, in seconds
     #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = crate::seconds::parse_seconds)]
     seconds: f64,
-    /// List the cases, and time nothing
+    /// Only list the cases
     #[arg(long)]
     list: bool,
 }
@@ -35,7 +35,7 @@ pub struct Args {
 /// Times the suite, or lists its cases.
 ///
 /// # Errors
-/// Where a case cannot be timed, the ledger cannot be written, or Ctrl-C was pressed.
+/// If a case cannot be timed, the ledger cannot be written, or the user pressed Ctrl-C.
 pub fn record(args: &Args, places: &Places, json: bool) -> Result<Outcome> {
     let cases = suite::selected(&args.case)?;
     if args.list {
@@ -56,7 +56,7 @@ pub fn record(args: &Args, places: &Places, json: bool) -> Result<Outcome> {
     let complete = run.done.len() + measured.len() == cases.len();
     report::emit(json, || run.json(&measured, complete), || run.text(&measured))?;
     if !complete {
-        bail!("interrupted: the ledger has what was measured, and the same command goes on");
+        bail!("interrupted: the ledger keeps the measurements; run the same command again to continue");
     }
     Ok(Outcome::Done)
 }
@@ -68,17 +68,18 @@ struct Method {
     isa: Variant,
 }
 
-/// A run, new or resumed.
+/// A new or a resumed run.
 struct Recording {
     method: Method,
     origin: Origin,
     resumed: bool,
-    /// Cases that an interrupted run has measured.
+    /// The cases that an interrupted run has measured already.
     done: BTreeSet<String>,
 }
 
 impl Recording {
-    /// Goes on with the last run of this revision and machine that was interrupted, or starts a new one with its limits.
+    /// Resumes the last interrupted run of this revision and machine. If there is none, starts a new run and measures
+    /// its limits.
     fn start(method: Method, origin: Origin, records: &[Record], cases: &[Case]) -> Result<Recording> {
         let seconds = method.seconds;
         let cases: Vec<String> = cases.iter().map(Case::name).collect();
@@ -90,7 +91,7 @@ impl Recording {
         Ok(Recording { method, origin, resumed: false, done: BTreeSet::new() })
     }
 
-    /// Measures what is left to measure, each case into the ledger at once.
+    /// Measures the remaining cases. Each result goes into the ledger at once.
     fn measure(&self, cases: &[Case]) -> Result<Vec<Measured>> {
         let left: Vec<&Case> = cases.iter().filter(|case| !self.done.contains(&case.name())).collect();
         let bar = console::progress(left.len() as u64);
@@ -152,8 +153,9 @@ impl Recording {
     }
 }
 
-/// The last run of the same cases for as long each, from the same revision, processor and instruction set, with what it
-/// has measured, if it has no end. Where files differ from the revision, or there is none, nothing is known to be the same.
+/// The last run with the same plan (cases and seconds), revision, processor and instruction set, and the names of its
+/// measured cases. `None` if that run has an end. Also `None` if files differ from the revision or if there is no
+/// revision: then it is not known whether the source is the same.
 fn interrupted(
     records: &[Record],
     now: &Origin,
@@ -179,10 +181,10 @@ fn interrupted(
     Some((last.origin.clone(), lines().filter_map(name).collect()))
 }
 
-/// The share of its limit that a case reached: the median over rounds, each beside its own probe.
+/// The share of its limit that a case reached: the median over rounds. Each round is compared with its own probe.
 fn reached(case: &Case, work: Work, limits: &Limits, times: &Times) -> f64 {
     let What::Layer { shape: [_, batch, ..], dtype, .. } = case.what else { return f64::NAN };
-    // A vector holds half as many doubles.
+    // A vector holds half as many f64 as f32.
     let lanes = if dtype == suite::DType::F64 { 0.5 } else { 1.0 };
     let share = |((&peak, &bandwidth), &seconds): ((&f64, &f64), &f64)| {
         let peak = peak * lanes * f64::from(case.threads);
@@ -240,7 +242,7 @@ mod tests {
         let with = |more: &[Record]| [&unfinished[..], more].concat();
         assert!(find(&with(&[line("1", "abc", Entry::End)]), "abc").is_none());
         assert!(find(&with(&[line("2", "abc", limits()), line("2", "abc", Entry::End)]), "abc").is_none());
-        // A later run of another revision or machine is no reason to start anew.
+        // A later run of another revision or machine does not prevent resuming.
         assert!(find(&with(&[line("2", "def", limits())]), "abc").is_some());
         assert!(find(&[line("1", "abc+", limits())], "abc+").is_none());
         let mut nowhere = unfinished.clone();

@@ -1,4 +1,4 @@
-//! `rnnpack perf report`: the ledger as one HTML page that needs nothing else.
+//! `rnnpack perf report`: writes the ledger as one HTML page that needs no other files.
 
 mod history;
 mod peers;
@@ -15,19 +15,19 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Rows of the table of changes, at either end.
+/// The number of rows at each end of the table of changes.
 const CHANGES: usize = 5;
 
 /// Write the ledger as a page with plots
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The ledger; ./rnnpack-perf.jsonl where it is not given
+    /// The ledger; the default is ./rnnpack-perf.jsonl
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
-    /// A run of the peers, as benches/peers of rnnpack's repository writes it
+    /// A run of the peers in the format of benches/peers in rnnpack's repository
     #[arg(long, value_name = "FILE.csv")]
     peers: Option<PathBuf>,
-    /// The page; ./rnnpack-perf.html where it is not given
+    /// The page; the default is ./rnnpack-perf.html
     #[arg(long, value_name = "FILE.html")]
     output: Option<PathBuf>,
 }
@@ -35,7 +35,7 @@ pub struct Args {
 /// Writes the page.
 ///
 /// # Errors
-/// Where the ledger has no results, or a file cannot be read or written.
+/// If the ledger has no results, or a file cannot be read or written.
 pub fn report(args: &Args, places: &Places, json: bool) -> Result<Outcome> {
     let ledger = args.ledger.clone().unwrap_or_else(|| places.ledger.into());
     let output = args.output.clone().unwrap_or_else(|| places.page.into());
@@ -101,7 +101,7 @@ const PEERS_NOTE: &str =
 const TRENDS: &str = "Microseconds of the fastest (full line) and the median call (thin line), run by run. Runs are made at \
     different times: differences below 10% say little, and `rnnpack perf compare` is what proves them.";
 
-/// What may be wider than the page.
+/// Wraps content that may be wider than the page.
 fn wide(content: &str) -> String {
     format!("<div class=\"wide\">{content}</div>")
 }
@@ -111,13 +111,13 @@ fn section(title: &str, note: &str, content: &str) -> String {
     format!("<section>\n<h2>{title}</h2>\n<p>{note}</p>\n{content}\n</section>\n")
 }
 
-/// The worst and the best changes against the run before.
+/// The worst and the best changes since the run before.
 fn changes(changes: &[Change]) -> Result<String> {
     if changes.is_empty() {
         let note = "Here will be what changed from run to run; so far there is one.";
         return Ok(section("Changes", note, ""));
     }
-    // Sorted, the slowest first.
+    // The changes are sorted, the slowest first.
     let shown = |i: usize| i < CHANGES || i + CHANGES >= changes.len();
     let mut rows = String::new();
     for (i, Change { name, before, after }) in changes.iter().enumerate().filter(|&(i, _)| shown(i)) {
@@ -154,7 +154,7 @@ fn numbers(cells: &[String]) -> String {
     cells.iter().map(|cell| format!("<td class=\"n\">{cell}")).collect()
 }
 
-/// Text for HTML.
+/// Escapes text for HTML.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(page.matches("<svg").count(), 3);
         assert!(page.contains("prefers-color-scheme: dark") && page.contains("width=device-width"));
         assert!(page.contains("other&lt;x&gt;") && !page.contains("other<x>"));
-        // Nothing is fetched: the only address is the name of SVG's namespace.
+        // The page fetches nothing: its only address is the name of SVG's namespace.
         let addresses: Vec<&str> =
             page.split("http").skip(1).filter(|a| !a.contains("www.w3.org/2000/svg")).collect();
         assert!(addresses.is_empty() && !page.contains("src=") && !page.contains("<script"), "{addresses:?}");

@@ -1,4 +1,4 @@
-//! Launches that were measured, kept in a file until their comparison is complete.
+//! Measured launches, kept in a file until their comparison is complete.
 
 use super::ledger::append_line;
 use super::stats::{Launch, Turn};
@@ -15,7 +15,8 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// Those of an interrupted comparison, or none. A line that was half written is left out.
+    /// Reads the launches of an interrupted comparison. If there is none, there are no launches. A half-written line is
+    /// ignored.
     pub(crate) fn open(path: &Path) -> Result<Samples> {
         let text = match fs::read(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -32,14 +33,14 @@ impl Samples {
         self.launches.get(&case.name()).map_or(&[], Vec::as_slice)
     }
 
-    /// Adds a launch, and writes it.
+    /// Adds a launch and writes it to the file.
     pub(crate) fn add(&mut self, case: Case, launch: Launch) -> Result<()> {
         append_line(&self.path, line(&case.name(), &launch))?;
         self.launches.entry(case.name()).or_default().push(launch);
         Ok(())
     }
 
-    /// Forgets the cases whose comparison is complete, and with the last one the file.
+    /// Removes the launches of cases whose comparison is complete. Removes the file if no launch is left.
     pub(crate) fn finish(mut self, cases: &[Case]) -> Result<()> {
         self.launches.retain(|name, _| !cases.iter().any(|case| case.name() == *name));
         let of_case = |(name, launches): (&String, &Vec<Launch>)| -> String {
@@ -48,7 +49,7 @@ impl Samples {
         let left: String = self.launches.iter().map(of_case).collect();
         let done = match left.is_empty() {
             true => fs::remove_file(&self.path),
-            // Whole under its name, whenever this ends.
+            // A complete file is renamed into place, so an interruption cannot leave a partial one.
             false => {
                 let partial = self.path.with_extension("partial");
                 fs::write(&partial, left).and_then(|()| fs::rename(&partial, &self.path))
@@ -99,7 +100,7 @@ mod tests {
         let mut samples = Samples::open(&path).unwrap();
         assert_eq!(samples.of(case), std::slice::from_ref(&launch));
         assert_eq!(samples.of(suite()[1]).len(), 0);
-        // Behind the half-written line; and what another case has stays when one is complete.
+        // After the half-written line. The launches of another case remain when one case is complete.
         samples.add(suite()[1], launch.clone()).unwrap();
         samples.finish(&[case]).unwrap();
         let samples = Samples::open(&path).unwrap();

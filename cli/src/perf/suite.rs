@@ -1,4 +1,4 @@
-//! The named cases of the performance suite. `record` and `compare` run these and nothing else.
+//! The named cases of the performance suite. `record` and `compare` run only these.
 
 use crate::bench::LayerSpec;
 use crate::bench::layer_data::{LayerData, LayerShape};
@@ -12,18 +12,18 @@ use rnnpack::{
 use rnnpack_tract::Kernels;
 use std::path::{Path, PathBuf};
 
-/// Where the models of the suite are, from the root of the repository.
+/// The folder of the suite's models, relative to the root of the repository.
 const MODELS: &str = "tests/fixtures";
 
-/// Seed of all weights and inputs.
+/// The seed of all weights and inputs.
 const SEED: u64 = 1;
 
 /// What a case runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum What {
-    /// A layer of random weights.
+    /// A layer with random weights.
     Layer { cell: &'static str, shape: [usize; 4], dtype: DType },
-    /// A model file of [`MODELS`], call by call as a stream.
+    /// A model file in [`MODELS`], called repeatedly as a stream.
     Model { name: &'static str, file: &'static str, dims: &'static [&'static str], sr: Option<i64> },
 }
 
@@ -54,22 +54,22 @@ pub(crate) struct Case {
 /// A case that is ready to be called.
 pub(crate) struct Prepared {
     pub(crate) call: Box<dyn FnMut() -> Result<()>>,
-    /// The work of a call; none of a model.
+    /// The work of a call. `None` for a model.
     pub(crate) work: Option<Work>,
 }
 
-/// What a call of a layer has to do at least.
+/// The least work of a call of a layer.
 #[derive(Clone, Copy)]
 pub(crate) struct Work {
-    /// Flops of the products.
+    /// The flops of all products.
     pub(crate) flops: f64,
-    /// Those of them that project the input.
+    /// The flops of the products that project the input.
     pub(crate) projection_flops: f64,
-    /// Bytes of R that the steps read, once each.
+    /// The bytes of R that the steps read. Each step counts them once.
     pub(crate) r_bytes: f64,
-    /// Bytes of R as it is packed: what a step reads.
+    /// The bytes of packed R, which a step reads.
     pub(crate) r_packed: usize,
-    /// Bytes that a call moves at least: R at every step, W once, input and output.
+    /// The least number of bytes that a call must move: R at every step, and W, the input and the output once.
     pub(crate) bytes: f64,
 }
 
@@ -123,10 +123,10 @@ pub(crate) fn suite() -> Vec<Case> {
     ]
 }
 
-/// The cases whose names contain one of `wanted`; all where nothing is wanted.
+/// The cases whose names contain one of `wanted`. All cases if `wanted` is empty.
 ///
 /// # Errors
-/// Where one of `wanted` is in no name.
+/// If one of `wanted` is in no name.
 pub(crate) fn selected(wanted: &[String]) -> Result<Vec<Case>> {
     let all = suite();
     if let Some(word) = wanted.iter().find(|w| !all.iter().any(|case| case.name().contains(w.as_str()))) {
@@ -138,7 +138,7 @@ pub(crate) fn selected(wanted: &[String]) -> Result<Vec<Case>> {
 }
 
 impl Case {
-    /// The name, which no other case has: `batch/lstm/10,64,256,256/f32/2`.
+    /// The unique name: `batch/lstm/10,64,256,256/f32/2`.
     pub(crate) fn name(&self) -> String {
         let Case { group, threads, .. } = self;
         match self.what {
@@ -152,7 +152,7 @@ impl Case {
     /// The case with this name.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is no such case.
     pub(crate) fn by_name(name: &str) -> Result<Case> {
         suite()
             .into_iter()
@@ -160,7 +160,7 @@ impl Case {
             .with_context(|| format!("no case is named {name}"))
     }
 
-    /// Makes weights and inputs, packs, and calls once.
+    /// Generates weights and inputs, packs, and calls once.
     pub(crate) fn prepare(&self) -> Result<Prepared> {
         let mut prepared = match self.what {
             What::Layer { cell, shape, dtype: DType::F32 } => layer_f32(cell, shape, self.threads.into()),
@@ -188,7 +188,7 @@ fn data(name: &str, [time, batch, input, hidden]: [usize; 4]) -> Result<LayerDat
 }
 
 impl Work {
-    /// Of a layer whose numbers take `size` bytes.
+    /// The work of a layer whose numbers have `size` bytes each.
     fn new(data: &LayerData, r_packed: usize, size: usize) -> Work {
         let scale = size as f64 / 4.0;
         let once = (data.w.len() + data.x.len() + data.y_len) as f64 * size as f64;
@@ -220,7 +220,7 @@ fn layer_f64(cell: &str, shape: [usize; 4]) -> Result<Prepared> {
     Ok(Prepared { call: calls(&data, x, layer.stream(data.batch)?, Threads::Caller), work: Some(work) })
 }
 
-/// Calls of a layer over `x`, each from a zero state.
+/// A function that calls a layer with `x`. Each call starts from a zero state.
 fn calls<N: Network + 'static>(
     data: &LayerData,
     x: Vec<N::Number>,
@@ -242,10 +242,10 @@ pub fn names() -> Vec<String> {
     suite().iter().map(Case::name).collect()
 }
 
-/// The cases whose models are here; a warning names the others.
+/// The cases whose models are available. A warning names the others.
 ///
 /// # Errors
-/// Where none is left.
+/// If no case is left.
 pub(crate) fn present(cases: Vec<Case>) -> Result<Vec<Case>> {
     let there = |case: &Case| match case.what {
         What::Layer { .. } => true,

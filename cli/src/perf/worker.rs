@@ -1,7 +1,8 @@
-//! A program under test in `compare`: prepares one case, then times it turn by turn as its parent asks.
+//! The worker of `compare`: prepares one case, then times it turn by turn when its parent asks.
 //!
-//! It answers every line of standard input by one of standard output: `turn` by the calls of the turn and the nanoseconds
-//! of its fastest and its median call. It starts with `ready`, and ends with its input.
+//! At the start it writes `ready` to standard output. It answers each line of standard input with one line of standard
+//! output. For `turn` it answers the number of calls in the turn, then the nanoseconds of its fastest and of its median
+//! call. It ends when its input ends.
 
 use super::suite::Case;
 use crate::timing::{Side, Times};
@@ -9,20 +10,20 @@ use anyhow::{Result, bail};
 use std::hint::black_box;
 use std::io::{BufRead, Write, stdin, stdout};
 
-/// Time one case, turn by turn (what `compare` starts)
+/// Time one case, turn by turn (`compare` starts this)
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The case's name
+    /// The name of the case
     pub case: String,
-    /// Call it this often instead, inside a function that an instruction counter can look for
+    /// Do not time, but call it this many times, inside a function that an instruction counter can find
     #[arg(long)]
     calls: Option<u32>,
 }
 
-/// Times the case; a call takes `factor` times as long as it does.
+/// Times the case. Each call is slowed down to `factor` times its time.
 ///
 /// # Errors
-/// Where there is no such case, or a call fails.
+/// If there is no such case, or a call fails.
 pub fn work(args: &Args, factor: f64) -> Result<()> {
     let case = Case::by_name(&args.case)?;
     let mut prepared = case.prepare()?;
@@ -32,13 +33,13 @@ pub fn work(args: &Args, factor: f64) -> Result<()> {
     }
 }
 
-/// The calls whose instructions are counted, by this name.
+/// Makes the calls whose instructions are counted. The counter finds this function by its name.
 #[inline(never)]
 fn counted_calls(call: &mut dyn FnMut() -> Result<()>, calls: u32) -> Result<()> {
     for _ in 0..calls {
         call()?;
     }
-    // Not a tail call: the counter stops where this function returns.
+    // Prevents a tail call: the counter stops when this function returns.
     black_box(calls);
     Ok(())
 }
@@ -64,7 +65,7 @@ fn answer(mut call: Box<dyn FnMut() -> Result<()>>, factor: f64) -> Result<()> {
                 writeln!(out, "{calls} {} {}", min * 1e9, median * 1e9)?;
                 out.flush()?;
             }
-            other => bail!("{other:?} is nothing to ask a worker for"),
+            other => bail!("a worker does not know the request {other:?}"),
         }
     }
     Ok(())

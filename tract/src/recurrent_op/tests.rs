@@ -1,4 +1,4 @@
-//! Weights that are inputs are packed again only when they change.
+//! Tests that weights that are inputs are packed again only when they change.
 
 use super::*;
 use crate::repeat_op::RepeatMemory;
@@ -34,7 +34,7 @@ fn info(name: &str, dims: Option<&[usize]>) -> pb::ValueInfoProto {
     pb::ValueInfoProto { name: name.into(), r#type: dims.map(of), ..Default::default() }
 }
 
-/// An LSTM whose weights are inputs; in the main graph, or in a loop of five iterations.
+/// An LSTM whose weights are inputs, in the main graph or in a loop of five iterations.
 fn model(in_loop: bool) -> Model {
     let lstm = |y: &str| node("LSTM", &["X", "W", "R", "B"], &[y], None);
     let mut graph = pb::GraphProto { name: "main".into(), ..Default::default() };
@@ -57,7 +57,7 @@ fn model(in_loop: bool) -> Model {
     Loader::new().load(&model.encode_to_vec()).unwrap()
 }
 
-/// The layer that a stream's LSTM has packed.
+/// The packed layer of a stream's LSTM.
 fn packed(stream: &Stream) -> Option<Arc<NodeLayer>> {
     fn found(state: &TypedSimpleState) -> Option<Arc<NodeLayer>> {
         let kept = state.op_states.iter().flatten().filter_map(|state| state.downcast_ref::<Kept>());
@@ -84,7 +84,7 @@ fn weights_are_packed_again_only_when_they_change() {
     for in_loop in [false, true] {
         let model = model(in_loop);
         let mut stream = model.stream(&[]).unwrap();
-        // Layers are kept, so that no two have one address.
+        // All layers are kept, so that no two have the same address.
         let mut packings: Vec<Arc<NodeLayer>> = vec![];
         let mut call = |weights: &[onnx::Tensor; 3], x: f32| {
             let x = onnx::Tensor::new(&[2, 1, 3], vec![x; 6]).unwrap();

@@ -17,12 +17,12 @@ fn every_example_names_its_command_and_is_run_here() {
 const SPEC: WavSpec =
     WavSpec { channels: 1, sample_rate: 16_000, bits_per_sample: 16, sample_format: SampleFormat::Int };
 
-/// A file that is removed when it is no longer used.
+/// A file that is removed when this is dropped.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // What is left behind by a failure to remove it is the system's to clear.
+        // If this fails, the file stays in the temporary folder.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -35,7 +35,7 @@ fn wav(name: &str, spec: WavSpec, samples: &[i16]) -> Temporary {
     Temporary(path)
 }
 
-/// The lines of the seconds, and what follows them.
+/// Parses the lines for the seconds. Also returns the lines after them.
 fn seconds(text: &str) -> (Vec<f32>, Vec<&str>) {
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some("second  highest probability of speech"));
@@ -59,7 +59,7 @@ fn generated_silence_noise_and_tones_are_no_speech_and_a_generated_voice_is() {
     assert_eq!(seconds.len(), 8);
     assert!(seconds[..6].iter().all(|&p| p < 0.1), "{seconds:?}");
     assert!(seconds[6..].iter().all(|&p| p > 0.9), "{seconds:?}");
-    // The voice is 62 chunks.
+    // The voice has 62 chunks.
     let speech: usize =
         rest[0].strip_prefix("250 chunks of 32 ms, ").unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!((20..=62).contains(&speech), "{}", rest[0]);
@@ -84,7 +84,7 @@ fn recorded_speech_has_the_recorded_probabilities() {
     let mut npz = ndarray_npy::NpzReader::new(std::fs::File::open(path).unwrap()).unwrap();
     let windows: Array2<f32> = npz.by_name("in/0/input").unwrap();
     let expected: Array1<f32> = npz.by_name("out/0/speech_probs").unwrap();
-    // A window is 64 samples of the one before and 512 new ones.
+    // A window has 64 samples of the window before and 512 new ones.
     let windows = windows.rows().into_iter();
     let samples: Vec<i16> =
         windows.flat_map(|w| w.iter().skip(64).map(|s| (s * 32_768.0) as i16).collect::<Vec<_>>()).collect();

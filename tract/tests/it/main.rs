@@ -1,4 +1,4 @@
-//! The tests of whole models, in one program: linking tract takes longer than running most of them.
+//! All tests of whole models in one program, because linking tract takes longer than running most of them.
 
 mod examples;
 mod memory;

@@ -1,10 +1,10 @@
-//! What loading a model takes: a file is decoded once, and weights are kept once.
+//! Tests the memory that loading a model takes: a file is decoded once, and weights are kept once.
 
 use allocation_counter::{AllocationInfo, measure};
 use rnnpack_dev::onnx::{Dim, FLOAT, Graph, node, tensor, untyped, value};
 use rnnpack_tract::Model;
 
-/// An LSTM with I = H = `hidden`, whose weights take nearly all of the file.
+/// An LSTM with I = H = `hidden`. Its weights are nearly all of the file.
 fn lstm(hidden: usize) -> Vec<u8> {
     let weights = vec![0.01; 4 * hidden * hidden];
     Graph {
@@ -16,7 +16,7 @@ fn lstm(hidden: usize) -> Vec<u8> {
     .model(17)
 }
 
-/// What loading takes for each byte of a file.
+/// The bytes that loading allocates in total, at most at once, and still holds, each divided by the size of the file.
 fn loading(file: &[u8]) -> (Option<Model>, [f64; 3]) {
     let mut model = None;
     let AllocationInfo { bytes_total, bytes_max, bytes_current, .. } =
@@ -39,6 +39,6 @@ fn a_file_is_decoded_once() {
     let file = lstm(512);
     let (_, [total, most, _]) = loading(&file);
     println!("{total:.2} bytes are allocated per byte of the file, {most:.2} at once");
-    // Decoding again would take one more.
+    // A second decoding would allocate one more byte per byte.
     assert!(total < 6.5 && most < 3.0, "{total:.2} {most:.2}");
 }

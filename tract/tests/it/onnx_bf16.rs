@@ -1,4 +1,4 @@
-//! bfloat16 in whole models: moved about, cast and computed by recurrent nodes, or refused by name.
+//! Tests bfloat16 in whole models: values are moved, cast and computed by recurrent nodes, or refused by name.
 
 use rnnpack_dev::onnx::{
     Dim, FLOAT, Graph, INT64, Msg, Numbers, attr_g, attr_i, attr_ints, attr_t, node, tensor, tensor_bool,
@@ -10,7 +10,7 @@ use rnnpack_tract::{Kernels, Loader, Model};
 
 const BFLOAT16: i64 = 16;
 
-/// The nearest bf16, ties to even, of a finite number.
+/// The nearest bf16 to a finite number, ties to even.
 fn rounded(v: f32) -> f32 {
     let bits = v.to_bits();
     f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
@@ -30,7 +30,7 @@ fn cast(from: &str, to: &str, kind: i64) -> Msg {
     node("Cast", &format!("{to}_cast"), &[from], &[to], &[attr_i("to", kind)])
 }
 
-/// X `[2, 6]` of f32 as `x` of bf16, nodes, and `y` back as Y.
+/// A model that casts X `[2, 6]` of f32 to `x` of bf16, runs the nodes, and casts `y` back to Y.
 fn model(stored: Vec<Msg>, nodes: &[Msg]) -> Vec<u8> {
     let graph = Graph {
         inputs: vec![value("X", FLOAT, &[Dim::Name("N"), Dim::N(6)])],
@@ -109,7 +109,7 @@ fn operators_that_move_values_take_bf16() {
         let found = run(&model([stored, vec![reversed]].concat(), &nodes));
         assert_eq!(found.as_slice::<f32>().unwrap(), pick(&expected), "{what}");
     }
-    // The dimensions of a value are no bf16.
+    // The dimensions of a bf16 value are not bf16.
     let nodes = [node("Shape", "", &["x"], &["dims"], &[]), node("Reshape", "", &["x", "dims"], &["y"], &[])];
     assert_eq!(run(&model(vec![], &nodes)).as_slice::<f32>().unwrap(), v);
 }
@@ -132,7 +132,7 @@ fn stored_tensors_of_bf16_are_widened() {
 
 #[test]
 fn casts_round_once() {
-    // Halfway between two bf16, and a little above: f32 does not hold what decides.
+    // Halfway between two bf16, and slightly above. f32 cannot hold the difference.
     let tie = 1.0 + 2f64.powi(-8);
     for (v, expected) in [(tie, 1.0), (tie + 2f64.powi(-40), 1.0 + 2f32.powi(-7)), (-tie, -1.0)] {
         let graph = Graph {
@@ -144,7 +144,7 @@ fn casts_round_once() {
         let found = Model::load(&graph.model(13)).unwrap().run(&[("X", &Tensor::scalar(v))]).unwrap();
         assert_eq!(found[0].1, Tensor::scalar(expected));
     }
-    // Integers to bf16 and back, and like another value.
+    // Integers to bf16 and back, with Cast and with CastLike.
     let graph = Graph {
         inputs: vec![value("X", INT64, &[Dim::N(2)])],
         outputs: vec![untyped("Y")],
@@ -216,10 +216,10 @@ fn operators_that_would_round_are_refused_by_name() {
             e => panic!("{op}: {e}"),
         }
     }
-    // The name under which casts are rewritten is no way around.
+    // The internal name of rewritten casts is refused in a file.
     let e = refused(&model(vec![], &unary("round to bfloat16")), "round");
     assert!(matches!(&e, OnnxError::Node { node, .. } if node == "it"), "{e}");
-    // In a body, too.
+    // Also in a body.
     let mut body = Graph { inputs: ["i", "going", "in"].map(untyped).to_vec(), ..Graph::default() };
     body.nodes.push(node("Neg", "minus", &["in"], &["out"], &[]));
     body.outputs = vec![untyped("going"), untyped("out")];
@@ -249,7 +249,7 @@ fn bf16_beside_another_type_is_refused_by_name() {
     let nodes = [node("If", "choice", &["yes"], &["y"], &attrs)];
     let e = refused(&model(vec![tensor_bool("yes", &[], &[true])], &nodes), "If");
     assert!(matches!(&e, OnnxError::Node { node, .. } if node == "choice"), "{e}");
-    // An output that is declared as something else.
+    // An output that is declared with another type.
     let mut graph = Graph { inputs: vec![value("X", FLOAT, &[])], ..Graph::default() };
     graph.nodes.push(cast("X", "Y", BFLOAT16));
     graph.outputs = vec![value("Y", FLOAT, &[])];
@@ -309,7 +309,7 @@ fn inputs_and_outputs_keep_their_element_type() {
     }
 }
 
-/// An RNN of X and stored weights, each of its element type.
+/// An RNN of X and stored weights, each with its own element type.
 fn rnn(kinds: [i64; 3], opset: i64) -> Vec<u8> {
     let store = |name: &str, kind: i64| match kind {
         BFLOAT16 => stored(name, &[1, 2, 2], &[0.5; 4], true),
@@ -353,7 +353,7 @@ fn recurrent_nodes_compute_bf16_where_their_operator_set_has_it() {
 
 #[test]
 fn a_cast_decides_the_element_type_of_a_recurrent_node() {
-    // Declared as f32, and cast to bf16 on the way to the node.
+    // X is declared as f32 and cast to bf16 before the node.
     let x = Tensor::new(&[1, 1, 2], vec![0.3f32, 0.7]).unwrap();
     let graph = |opset| {
         let weights = ["W", "R"].map(|n| stored(n, &[1, 2, 2], &[0.5; 4], true)).to_vec();

@@ -1,4 +1,4 @@
-//! Generated models of one recurrent node on tract, against the same layer called directly: equal bit for bit.
+//! Tests generated models of one recurrent node on tract against the same layer called directly: equal bit for bit.
 
 use rnnpack::{
     Activation, Cell, Dims, Direction, GateOrder, GruCell, Layer, LayerF64, LayerTensors, LayerWeights,
@@ -20,15 +20,15 @@ enum Source {
     Stored,
     Constant,
     Computed,
-    /// Inputs of the model, whose dimensions have names.
+    /// Inputs of the model. Their dimensions have names.
     Input,
 }
 
-/// Where a generated node stands.
+/// Where a generated node is in the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     Main,
-    /// In the taken branch of an `If` with a constant condition, the other branch being wrong for its input.
+    /// In the taken branch of an `If` with a constant condition. The other branch does not fit its input.
     Taken,
     /// In two nested `If`s.
     Nested,
@@ -40,7 +40,7 @@ enum Place {
     Scan,
 }
 
-/// The W, R, B and P of a generated node, as its element type holds them.
+/// The W, R, B and P of a generated node, as its element type can hold them.
 #[derive(Clone)]
 struct Values([Vec<f64>; 4]);
 
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Values {
     }
 }
 
-/// A tensor of an element type from numbers, which are rounded.
+/// A tensor of this element type. The numbers are rounded to it.
 fn of(dtype: DType, dims: &[usize], values: &[f64]) -> Tensor {
     if dtype == DType::F64 {
         return Tensor::new(dims, values.to_vec()).unwrap();
@@ -95,7 +95,7 @@ fn number(dtype: DType) -> i64 {
     }
 }
 
-/// Random options of a cell for each direction.
+/// A cell with random options for each direction.
 fn random_cells(op: &str, directions: usize, n: &mut Numbers) -> Vec<Cell> {
     let plain = n.below(2) == 0;
     let clip = (!plain && n.below(2) == 0).then(|| 0.2 + n.below(30) as f32 / 10.0);
@@ -171,7 +171,7 @@ impl Case {
         let cells = random_cells(op, d, n);
         let g = cells[0].gates();
         let mut floats = |count: usize| {
-            // More bits than f32 has, where they are kept.
+            // Numbers with more bits than f32 has, if the element type keeps them.
             let fine = n.floats(count);
             let values = n.floats(count).into_iter().zip(fine);
             let values: Vec<f64> =
@@ -202,13 +202,13 @@ impl Case {
         }
     }
 
-    /// Whether bits of weights and arguments decide by a jump of an activation.
+    /// Whether an activation has a jump, so that single bits of weights and arguments can decide a result.
     fn jumps(&self) -> bool {
         let thresholded = |a: &Activation| matches!(a, Activation::ThresholdedRelu { .. });
         self.cells.iter().any(|cell| cell.activations().iter().any(thresholded))
     }
 
-    /// The weights that are there, with their dimensions.
+    /// The weights that are present, with their dimensions.
     fn tensors(&self, sign: f64) -> Vec<(&'static str, Tensor)> {
         let ([i, h], d, g) = (self.shape, self.direction.count(), self.cells[0].gates());
         let [w, r, b, p] = &self.weights.0;
@@ -230,7 +230,7 @@ impl Case {
         if self.layout == Layout::TimeMajor { [time, batch, i] } else { [batch, time, i] }
     }
 
-    /// Puts a constant into `graph`, by the way of `self.source`.
+    /// Adds a constant to `graph`, in the way of `self.source`.
     fn constant(&self, graph: &mut Graph, name: &str, t: &Tensor) {
         match self.source {
             Source::Stored => graph.stored.push(stored(name, t)),
@@ -243,7 +243,7 @@ impl Case {
         }
     }
 
-    /// Stores the last dimension twice over, rows and columns exchanged, and gets the tensor back with
+    /// Stores the tensor with its last dimension doubled and with rows and columns exchanged. Gets it back with
     /// `Slice`, `Transpose`, `Unsqueeze`, `Concat`, `Squeeze` and `Reshape`.
     fn computed(&self, graph: &mut Graph, name: &str, t: &Tensor) {
         let (dims, data) = (t.dims(), numbers(t));
@@ -319,7 +319,7 @@ impl Case {
         graph.nodes.push(node("Reshape", "", &[&at("flat"), &at("shape")], &[name], &[]));
     }
 
-    /// The node with its weights, in `graph`; `sign` is applied to W.
+    /// Adds the node with its weights to `graph`. W is multiplied by `sign`.
     fn add_node(&self, graph: &mut Graph, prefix: &str, sign: f64) {
         let at = |part: &str| format!("{prefix}{part}");
         let mut inputs = vec!["X".to_string()];
@@ -388,7 +388,7 @@ impl Case {
         graph
     }
 
-    /// A branch that fails in tract's analysis, or gives an output of other dimensions: a layer that does not fit X.
+    /// A branch that fails in tract's analysis or returns other dimensions, because its layer does not fit X.
     fn wrong_body(&self) -> Msg {
         let (d, i, g) = (self.direction.count(), self.shape[0] + 1, self.cells[0].gates());
         let weights = [vec![0.; d * g * i], vec![0.; d * g], vec![0.; d * 2 * g], vec![0.; d * 3]];
@@ -396,7 +396,7 @@ impl Case {
         wrong.body("wrong_", 1.).msg()
     }
 
-    /// The prefixes and signs of the nodes that may run.
+    /// The prefixes and signs of the nodes that can run.
     fn nodes(&self) -> &'static [(&'static str, f64)] {
         match self.place {
             Place::Main => &[("", 1.)],
@@ -484,7 +484,7 @@ impl Case {
         }
     }
 
-    /// Inputs of a call.
+    /// The inputs of a call.
     fn feeds(&self, [time, batch]: [usize; 2], n: &mut Numbers) -> Vec<(String, Tensor)> {
         let floats = |n: &mut Numbers, dims: [usize; 3]| {
             let values: Vec<f64> = n.floats(dims.iter().product()).into_iter().map(f64::from).collect();
@@ -509,7 +509,7 @@ impl Case {
         feeds
     }
 
-    /// The outputs by the direct way.
+    /// The outputs of the same layer called directly.
     fn direct(&self, size: [usize; 2], feeds: &[(String, Tensor)]) -> Vec<Tensor> {
         let no = |(name, t): &(String, Tensor)| name == "cond" && t.as_slice() == Some(&[false]);
         let sign = if feeds.iter().any(no) { -1.0 } else { 1.0 };
@@ -536,13 +536,13 @@ impl Case {
     }
 }
 
-/// A tensor stacked on itself.
+/// Stacks a tensor on itself.
 fn twice(t: &Tensor) -> Tensor {
     let values = numbers(t).repeat(2);
     of(t.dtype(), &[&[2], t.dims()].concat(), &values)
 }
 
-/// Declares how a case is computed by a layer of one precision: Y, Y_h and, of an LSTM, Y_c.
+/// Declares a function that computes a case with a layer of one precision: Y, Y_h and, for an LSTM, Y_c.
 macro_rules! direct {
     ($name:ident, $number:ty, $layer:ident, $scratch:ident) => {
         impl Case {
@@ -596,7 +596,7 @@ macro_rules! direct {
 direct!(direct_f32, f32, Layer, Scratch);
 direct!(direct_f64, f64, LayerF64, ScratchF64);
 
-/// `[A, B, H]` as it is, or as `[B, A, H]`.
+/// Copies `[A, B, H]`. If not `keep`, swaps the axes to `[B, A, H]`.
 fn outer<T: Copy>(v: &[T], [a, b, h]: [usize; 3], keep: bool) -> Vec<T> {
     let rows = (0..b).flat_map(|b_| (0..a).map(move |a_| &v[(a_ * b + b_) * h..][..h]));
     if keep { v.to_vec() } else { rows.flatten().copied().collect() }
@@ -607,7 +607,7 @@ fn run(model: &Model, feeds: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)
     model.run(&feeds)
 }
 
-/// What the f64 reference may differ by: the precision of the layer, and one rounding to half precision.
+/// The allowed difference from the f64 reference: the layer's precision, plus one rounding to half precision.
 fn tolerance(dtype: DType) -> f64 {
     match dtype {
         DType::F64 => 1e-12,
@@ -651,7 +651,7 @@ fn generated_models_equal_the_direct_calls() {
                 assert!(found < tolerance(case.dtype), "{name} of {case:?}, {size:?} in f64: {found:e}");
             }
             if size.contains(&0) || case.dtype != DType::F32 {
-                // tract's own operator gives outputs of another shape, or of another precision.
+                // tract's own operator returns another shape or another precision.
                 continue;
             }
             let Ok(Ok(theirs)) = theirs.as_ref().map(|m| run(m, &feeds)) else { continue };

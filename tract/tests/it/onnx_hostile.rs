@@ -1,4 +1,4 @@
-//! Truncated and mutated whole models: an error or a proper model, never a panic of ours, within bounded time.
+//! Tests truncated and mutated whole models: an error or a correct model, never a panic of ours, in bounded time.
 
 use rnnpack_dev::onnx::conformance::cases;
 use rnnpack_dev::onnx::hostile::{mutate, small};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 static OUR_PANICS: AtomicUsize = AtomicUsize::new(0);
 
-/// Panics of tract are caught and expected; those of this crate are shown, and counted.
+/// Hides panics of tract, which are caught and expected. Shows and counts panics of this crate.
 fn hush() {
     std::panic::set_hook(Box::new(|info| {
         let file = info.location().map_or("", |l| l.file());
@@ -79,7 +79,7 @@ fn mutated_bodies_are_loaded_without_a_panic_of_ours() {
     let start = Instant::now();
     let mut n = Numbers(17);
     let file = bodies();
-    // Only loaded: a mutated count has no bound.
+    // The model is only loaded, because a mutated count has no bound.
     let loaded = (0..6000).filter(|_| Model::load(&mutate(&file, &mut n)).is_ok()).count();
     println!("of 6000 mutated files {loaded} were loaded in {:?}", start.elapsed());
     assert!(loaded > 100, "{loaded}");
@@ -98,7 +98,7 @@ fn feed(spec: &ValueSpec) -> Option<Tensor> {
     }
 }
 
-/// What became of a file.
+/// What happened to a file.
 #[derive(PartialEq)]
 enum End {
     Refused,

@@ -1,4 +1,4 @@
-//! Real models on tract with their recurrent nodes on our kernels, against recorded answers.
+//! Tests real models on tract with their recurrent nodes on our kernels, against recorded outputs.
 
 use rnnpack::compare::{Difference, difference};
 use rnnpack_dev::onnx::fixture;
@@ -7,17 +7,16 @@ use rnnpack_onnx::Tensor;
 use rnnpack_tract::{Kernels, Loader};
 use std::collections::BTreeMap;
 
-/// What the answers may differ by; they were recorded with another runtime, whose f32 sums have another
-/// order.
+/// The allowed difference. The outputs were recorded with another runtime, whose f32 sums have another order.
 const TOLERANCE: f64 = 5e-6;
-/// The same of `w_g2p_en`: the f64 reference itself is 5.5e-6 from what was recorded.
+/// The allowed difference for `w_g2p_en`. The f64 reference itself differs by 5.5e-6 from the recording.
 const TOLERANCE_OF_G2P: f64 = 1e-5;
 
-/// The largest difference of each output from the recorded one, relative to the largest recorded value of
-/// that output where that is above 1.
+/// The largest difference of each output from the recorded one. It is relative to the largest recorded value of that
+/// output if that is above 1.
 type Worst = BTreeMap<String, f64>;
 
-/// Runs every step of a recording, handing on what is carried.
+/// Runs every step of a recording, with the carried values from the step before.
 fn replay(loader: &Loader, model: &str, recording: &Recording, carried: &[(&str, &str)]) -> Worst {
     let model = loader.load_path(fixture(model)).unwrap();
     let mut stream = model.stream(carried).unwrap();
@@ -51,7 +50,7 @@ fn check(name: &str, loader: &Loader, [model, file]: [&str; 2], steps: usize, ca
     }
 }
 
-/// Silero's nested branches depend on the rate and on the shape of the input.
+/// A loader for Silero. Its nested branches depend on the sample rate and on the shape of the input.
 fn silero(rate: i64, batch: usize) -> Loader {
     let samples = if rate == 16_000 { 576 } else { 288 };
     Loader::new().bind("sr", Tensor::scalar(rate)).shape("input", &[batch, samples])
@@ -80,7 +79,7 @@ fn silero_vad_in_a_batch() {
 
 #[test]
 fn silero_vad_16k_op15() {
-    // The same stream as that of silero_vad, with the same recorded answers.
+    // The same stream as for silero_vad, with the same recorded outputs.
     let files = ["silero_vad/silero_vad_16k_op15.onnx", "silero_vad/silero_vad.16k.npz"];
     check("silero_vad_16k_op15", &silero(16_000, 1), files, 40, STATE);
 }
@@ -123,7 +122,7 @@ fn recurrent_stacks_of_trained_weights() {
     }
 }
 
-/// The probabilities of a stream of chunks, as one of the graphs that hand their state on gives them.
+/// The speech probabilities of a stream of chunks. `model` is a graph that carries its state.
 fn silero_stream(model: &str, chunks: &[&[f32]]) -> Vec<f32> {
     let model = silero(16_000, 1).load_path(fixture(model)).unwrap();
     let mut stream = model.stream(STATE).unwrap();
@@ -139,7 +138,7 @@ fn silero_stream(model: &str, chunks: &[&[f32]]) -> Vec<f32> {
     chunks.iter().map(probability).collect()
 }
 
-/// Three graphs of one network: LSTM nodes in nested `If`, in one `If`, and one node over the whole sequence.
+/// Three graphs of one network: LSTM nodes in nested `If`s, in one `If`, and one node over the whole sequence.
 #[test]
 fn the_three_graphs_of_silero_vad_agree_on_the_same_audio() {
     let recording = recording("silero_vad/silero_vad_16k_sequence.seq.npz");

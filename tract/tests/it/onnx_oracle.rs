@@ -1,4 +1,4 @@
-//! Random models of one recurrent node on tract with our kernels, against what ONNX Runtime answers.
+//! Tests random models of one recurrent node on tract with our kernels against ONNX Runtime's outputs.
 
 use rnnpack_dev::onnx::recorded::{Case, cases, relative};
 use rnnpack_onnx::Tensor;
@@ -6,7 +6,7 @@ use rnnpack_tract::Error;
 use rnnpack_tract::{Kernels, Loader};
 use std::collections::BTreeMap;
 
-/// What an output may differ by, relative to its largest recorded value where that is above 1.
+/// The allowed difference of an output. It is relative to its largest recorded value if that is above 1.
 const TOLERANCE: f64 = 1e-5;
 
 /// The largest relative difference of any output of a case. Weights that are inputs are bound.

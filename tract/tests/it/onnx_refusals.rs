@@ -1,4 +1,4 @@
-//! What is refused of whole models, and that the refusal names it.
+//! Tests that unsupported whole models are refused, and that the error names what is wrong.
 
 use rnnpack_dev::onnx::one::{H, I, One, broken_weights, one, refused_attributes, refused_inputs};
 use rnnpack_dev::onnx::{
@@ -62,7 +62,7 @@ fn defaults_that_are_written_out_are_loaded() {
     }
 }
 
-/// The model, value and words of a refusal.
+/// Checks that the error is about the value `name` and contains `words`.
 fn value_refused<T>(result: Result<T, Error>, name: &str, words: &str) {
     match onnx_error(result, name) {
         OnnxError::Value { name: n, reason } => {
@@ -155,7 +155,7 @@ fn names_without_a_value() {
     assert!(matches!(&e, OnnxError::Name { name, .. } if name == "Y"), "{e}");
 }
 
-/// A model whose W, R, B and P are inputs, with dimensions that have names where they are 0.
+/// A model whose W, R, B and P are inputs. A dimension of 0 here means a named dimension.
 fn open(dims: [&[usize]; 4], attr: Option<Msg>) -> Vec<u8> {
     let mut one = one().inputs(&["X", "W", "R", "B", "", "", "", "P"]);
     one.stored.clear();
@@ -187,7 +187,7 @@ fn extents_of_weights_that_are_no_constants() {
     ] {
         let mut all = FIT;
         all[i] = dims;
-        // Known when the model is loaded, or when it runs.
+        // Known at load, or only when the model runs.
         let e = onnx_error(Model::load(&open(all, None)), name);
         let named = matches!(&e, OnnxError::Input { node, input, .. } if node == "lstm" && input == name);
         assert!(named && e.to_string().contains(words), "{name}: {e}");
@@ -197,7 +197,7 @@ fn extents_of_weights_that_are_no_constants() {
         let model = Model::load(&open([&[0; 3], &[0; 3], &[0; 2], &[0; 2]], None)).unwrap();
         let (tensors, x) = (all.map(floats), floats(&[2, 1, 3]));
         let feeds = ["W", "R", "B", "P"].into_iter().zip(&tensors).chain([("X", &x)]);
-        // Dimensions of one name have one size.
+        // Dimensions with the same name have the same size.
         let e = onnx_error(model.run(&feeds.collect::<Vec<_>>()), name);
         assert!(
             matches!(&e, OnnxError::Value { .. } | OnnxError::Input { .. } | OnnxError::Layer { .. }),

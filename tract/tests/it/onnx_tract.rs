@@ -1,4 +1,4 @@
-//! Programs that use tract themselves, with `rnnpack_tract::register`.
+//! Tests programs that use tract directly, with `rnnpack_tract::register`.
 
 use rnnpack_dev::onnx::conformance::cases;
 use rnnpack_dev::onnx::recorded::{Values, difference, recording, relative};
@@ -14,7 +14,7 @@ use tract_onnx::prelude::{
 
 type Runnable = Arc<TypedRunnableModel>;
 
-/// What a program of tract's users has: models from here on have their recurrent nodes on our kernels.
+/// A user's tract. Models that it loads have their recurrent nodes on our kernels.
 fn onnx() -> tract_onnx::Onnx {
     let mut onnx = tract_onnx::onnx();
     register(&mut onnx);
@@ -25,7 +25,7 @@ fn parsed(bytes: &[u8]) -> TractResult<InferenceModel> {
     onnx().model_for_read(&mut &*bytes)
 }
 
-/// The model as tract runs it, optimized and not.
+/// The model as tract runs it, first not optimized, then optimized.
 fn both(model: InferenceModel) -> TractResult<[Runnable; 2]> {
     Ok([model.clone().into_typed()?.into_runnable()?, model.into_optimized()?.into_runnable()?])
 }
@@ -131,7 +131,7 @@ fn refused_nodes_are_errors_with_the_reason_among_their_causes() {
         outputs: vec![untyped("Y")],
         ..Graph::default()
     };
-    // A node without a name is called what tract calls it.
+    // A node without a name gets the name that tract gives it.
     graph.nodes = vec![node("LSTM", "", &["X", "W", "R"], &["Y"], &[attr_f("clip", -1.0)])];
     let refused = refusal(&graph.model(14));
     let OnnxError::Attribute { node: name, attribute, .. } = &refused else { panic!("{refused}") };

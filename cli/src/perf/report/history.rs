@@ -6,18 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One run.
 pub(crate) struct Run {
     pub(crate) origin: Origin,
-    /// Of one core, in flop/s; none where the line is missing.
+    /// The peak of one core, in flop/s. `None` if the ledger has no such line.
     pub(crate) peak_flops: Option<f64>,
     pub(crate) bandwidth: Vec<Bandwidth>,
     pub(crate) cases: Vec<Measured>,
 }
 
-/// At least one run.
+/// The runs. There is at least one.
 pub(crate) struct History {
     pub(crate) runs: Vec<Run>,
 }
 
-/// A case that the last two runs have that have it: nanoseconds of their fastest calls.
+/// A case in the last two runs that have it: the nanoseconds of their fastest calls.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Change {
     pub(crate) name: String,
@@ -26,8 +26,8 @@ pub(crate) struct Change {
 }
 
 impl History {
-    /// The runs on the processor and instruction set that the last run was made on; results of `cargo bench` count as
-    /// cases. None where there is no case.
+    /// The runs on the same processor and instruction set as the last run. Results of `cargo bench` count as cases.
+    /// `None` if there are no cases.
     pub(crate) fn of_last_machine(records: &[Record]) -> Option<History> {
         let mut runs: BTreeMap<(&str, &str), Run> = BTreeMap::new();
         for Record { origin, entry, .. } in records {
@@ -61,26 +61,26 @@ impl History {
         Some(History { runs })
     }
 
-    /// The last run of the suite; where there are only results of `cargo bench`, the last of these.
+    /// The last run of the suite. If there are only results of `cargo bench`, the last of these.
     pub(crate) fn last(&self) -> &Run {
         let of_suite = self.runs.iter().rfind(|run| run.peak_flops.is_some());
         of_suite.unwrap_or(&self.runs[self.runs.len() - 1])
     }
 
-    /// All names, in order.
+    /// The names of all cases, sorted.
     pub(crate) fn cases(&self) -> impl Iterator<Item = &str> {
         let names: BTreeSet<&str> =
             self.runs.iter().flat_map(|run| &run.cases).map(|m| m.name.as_str()).collect();
         names.into_iter()
     }
 
-    /// A case's results with the positions of their runs.
+    /// The results of a case, each with the index of its run.
     pub(crate) fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (usize, &'a Measured)> {
         let in_run = move |(i, run): (usize, &'a Run)| Some((i, run.cases.iter().find(|m| m.name == name)?));
         self.runs.iter().enumerate().filter_map(in_run)
     }
 
-    /// What changed, the slowest first.
+    /// The changes between the last two runs of each case, the slowest first.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let change = |name: &str| {
             let times: Vec<f64> = self.of(name).map(|(_, m)| m.min_ns).collect();

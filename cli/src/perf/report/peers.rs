@@ -1,11 +1,11 @@
-//! A run of the peers: the CSV that benches/peers writes.
+//! A run of the peers, in the CSV format of benches/peers.
 
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 pub(crate) struct Peers {
-    /// The comment of the first line.
+    /// The comment in the first line.
     pub(crate) machine: String,
     rows: Vec<Row>,
 }
@@ -18,11 +18,11 @@ struct Row {
     ratio: f64,
 }
 
-/// The peers of one operator and number of threads.
+/// The results for one operator and number of threads.
 pub(crate) struct Group {
     pub(crate) title: String,
     pub(crate) peers: Vec<String>,
-    /// A shape, and the ratio of each peer that ran it.
+    /// Each shape, with the ratio of each peer. `None` if the peer did not run it.
     pub(crate) shapes: Vec<(String, Vec<Option<f64>>)>,
 }
 
@@ -31,7 +31,8 @@ impl Peers {
         Peers::parse(&std::fs::read_to_string(path)?)
     }
 
-    /// Lines that start with `#`, then a line of names, then rows. Columns are found by name; no field has a comma.
+    /// Parses lines that start with `#`, then a line of column names, then rows. Columns are found by name. No field
+    /// may contain a comma.
     pub(crate) fn parse(text: &str) -> Result<Peers> {
         let (comments, mut lines): (Vec<&str>, Vec<&str>) =
             text.lines().partition(|line| line.starts_with('#'));
@@ -57,7 +58,7 @@ impl Peers {
         Ok(Peers { machine, rows })
     }
 
-    /// By operator and threads, in the order of the rows.
+    /// The results by operator and threads, in the order of the rows.
     pub(crate) fn groups(&self) -> impl Iterator<Item = Group> {
         let mut groups: Vec<Group> = Vec::new();
         for row in &self.rows {

@@ -1,4 +1,4 @@
-//! The plots, as SVG in colours that stand for roles; the page's style says what they look like by day and by night.
+//! The plots as SVG. Their colours are placeholders for roles; the page's style defines them for light and dark mode.
 
 use super::escape;
 use super::history::{History, Run};
@@ -7,10 +7,10 @@ use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-/// Text and axes, and the lines of the grid.
+/// The text and the axes, then the lines of the grid.
 const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
-/// Series, the first is rnnpack's.
+/// The series. The first is rnnpack's.
 const SERIES: [RGBColor; 6] = [
     RGBColor(11, 11, 11),
     RGBColor(12, 12, 12),
@@ -23,7 +23,7 @@ const FONT: &str = "sans-serif";
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// A plot of a size, drawn by `draw`.
+/// A plot of this size, drawn by `draw`.
 fn svg(size: (u32, u32), title: &str, draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
     let mut out = String::new();
     {
@@ -42,7 +42,7 @@ fn text(size: i32) -> TextStyle<'static> {
     (FONT, size).into_font().color(&INK)
 }
 
-/// A case's times over the runs.
+/// The times of a case over the runs.
 pub(crate) fn trend(history: &History, name: &str) -> Result<String> {
     let points: Vec<(f64, f64, f64)> =
         history.of(name).map(|(run, m)| (run as f64, m.min_ns / 1e3, m.median_ns / 1e3)).collect();
@@ -73,11 +73,11 @@ pub(crate) fn trend(history: &History, name: &str) -> Result<String> {
     })
 }
 
-/// The cases of a run under the machine's ceilings.
+/// The cases of a run, with the machine's limits above them.
 pub(crate) fn roofline(run: &Run) -> Result<String> {
     let point =
         |m: &crate::perf::ledger::Measured| Some((m.flops? / m.bytes?, m.flops? / m.min_ns, m.name.clone()));
-    // More threads than one are above one core's limits.
+    // Cases with more than one thread are left out, because the limits are those of one core.
     let points: Vec<(f64, f64, String)> =
         run.cases.iter().filter(|m| m.threads == 1).filter_map(point).collect();
     let Some(peak) = run.peak_flops.filter(|_| !points.is_empty()) else {
@@ -109,7 +109,7 @@ pub(crate) fn roofline(run: &Run) -> Result<String> {
             let colour = SERIES[(i + 1) % SERIES.len()];
             let line = [(from, from * bandwidth), (to, peak)];
             chart.draw_series(LineSeries::new(line, colour.stroke_width(2))).map_err(failed)?;
-            // Beside the line, a little above its start.
+            // The label is next to the line, slightly above its start.
             let at = from * 1.12_f64.powi(1 + i as i32);
             let what = format!("{} {bandwidth:.0} GB/s", level.level);
             chart.draw_series([label(what, (at, at * bandwidth * 0.8))]).map_err(failed)?;
@@ -126,10 +126,10 @@ pub(crate) fn roofline(run: &Run) -> Result<String> {
     })
 }
 
-/// Height of the labels of dots.
+/// The height of the dots' labels, in pixels.
 const LABEL: i32 = 11;
 
-/// A layer's case in short: `lstm 10,16,256,256`, and the type where it is not f32.
+/// The short name of a layer's case: `lstm 10,16,256,256`, with the type if it is not f32.
 fn layer_of(name: &str) -> String {
     match name.split('/').collect::<Vec<_>>()[..] {
         [_, cell, shape, "f32", _] => format!("{cell} {shape}"),
@@ -138,7 +138,7 @@ fn layer_of(name: &str) -> String {
     }
 }
 
-/// Moves labels from their dots to the right of them, and down where they would cover another one. In pixels.
+/// Moves labels from their dots to the right, and down if they would cover another label. In pixels.
 fn spread(labels: &mut [((i32, i32), String)]) {
     labels.sort_by_key(|&((_, y), _)| y);
     for i in 0..labels.len() {
@@ -159,14 +159,14 @@ fn short(x: f64) -> String {
     if x >= 10.0 { format!("{x:.0}") } else { format!("{x:.2}") }
 }
 
-/// Bars of every peer's time as a multiple of rnnpack's, for every shape.
+/// Bars for every shape: each peer's time as a multiple of rnnpack's.
 pub(crate) fn peers(group: Group) -> Result<String> {
     let Group { title, peers, shapes } = group;
     let rows = peers.len() + 1;
     let height = 70 + (shapes.len() * rows * 9) as u32;
     let widest = shapes.iter().flat_map(|(_, r)| r).flatten().copied().fold(1.0, f64::max) * 1.6;
     let total = (shapes.len() * rows) as f64;
-    // Shapes from top to bottom, and within them the peers.
+    // From top to bottom: the shapes, and within each shape the peers.
     let top = move |shape: usize, peer: usize| total - (shape * rows + peer) as f64 - 0.5;
     svg((860, height), &format!("peers, {title}"), |area| {
         let mut chart = ChartBuilder::on(area)
@@ -203,7 +203,7 @@ pub(crate) fn peers(group: Group) -> Result<String> {
         let mut legend = chart.configure_series_labels();
         legend.position(SeriesLabelPosition::LowerRight).label_font(text(12)).border_style(GRID);
         legend.draw().map_err(failed)?;
-        // Beside the axis.
+        // The names of the shapes are next to the axis.
         for (s, (shape, _)) in shapes.iter().enumerate() {
             let (_, y) = chart.backend_coord(&(1.0, top(s, 0)));
             area.draw(&Text::new(shape.clone(), (10, y - 2), text(12))).map_err(failed)?;

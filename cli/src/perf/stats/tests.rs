@@ -1,11 +1,11 @@
-//! Synthetic measurements whose truth is known.
+//! Tests with synthetic measurements whose true ratio is known.
 
 use super::*;
 
 const CASES: usize = 23;
 const ALPHA: f64 = 0.05;
 
-/// Numbers in (0, 1).
+/// Random numbers in (0, 1).
 struct Noise(Random);
 
 impl Noise {
@@ -23,7 +23,7 @@ impl Noise {
     }
 }
 
-/// Launches of eight turns; `time(noise, launch, turn)` is what a turn of either program takes beside its own work.
+/// Launches of eight turns. `time(noise, launch, turn)` is the factor on the work of either program in a turn.
 fn launches(seed: u64, new: f64, time: impl Fn(&mut Noise, usize, usize) -> f64) -> Vec<Launch> {
     let mut noise = Noise::new(seed);
     let launch = |l: usize| -> Launch {
@@ -36,7 +36,7 @@ fn launches(seed: u64, new: f64, time: impl Fn(&mut Noise, usize, usize) -> f64)
     (0..12).map(launch).collect()
 }
 
-/// How many of 100 experiments come to each verdict: slower, faster, unknown.
+/// The verdicts of 100 experiments: how many slower, faster and unknown.
 fn verdicts(new: f64, time: impl Fn(&mut Noise, usize, usize) -> f64 + Copy) -> [usize; 3] {
     let mut count = [0; 3];
     for seed in 0..100 {
@@ -46,18 +46,18 @@ fn verdicts(new: f64, time: impl Fn(&mut Noise, usize, usize) -> f64 + Copy) -> 
     count
 }
 
-/// A heavy tail: one turn of ten is interrupted, for up to several times its length.
+/// A heavy tail: one turn in ten is interrupted, for up to several times its length.
 fn heavy(noise: &mut Noise, _: usize, _: usize) -> f64 {
     let interrupted = noise.uniform() < 0.1;
     1.0 + 0.01 * noise.uniform() + if interrupted { noise.exponential() } else { 0.0 }
 }
 
-/// A clock that drifts by a third over the run.
+/// A clock that slows down by a third over the run.
 fn drifting(noise: &mut Noise, launch: usize, turn: usize) -> f64 {
     1.0 + (launch * 8 + turn) as f64 / 288.0 + 0.01 * noise.uniform()
 }
 
-/// Two modes, 4% apart, which a turn is in by chance.
+/// Two modes that differ by 4%. Each turn is randomly in one of them.
 fn bimodal(noise: &mut Noise, _: usize, _: usize) -> f64 {
     let slow = noise.uniform() < 0.5;
     1.0 + if slow { 0.04 } else { 0.0 } + 0.005 * noise.uniform()
@@ -81,14 +81,14 @@ fn equal_programs_are_not_called_slower_or_faster() {
         [("heavy", heavy as fn(&mut Noise, usize, usize) -> f64), ("drift", drifting), ("modes", bimodal)]
     {
         let [slower, faster, unknown] = verdicts(1.0, time);
-        // At an error of 0.05 / 23 for each, 100 experiments give 0.2 false alarms.
+        // At an error of 0.05 / 23 for each case, 100 experiments give 0.2 false alarms on average.
         assert!(slower + faster <= 2 && unknown >= 98, "{name}: {slower} slower, {faster} faster");
     }
 }
 
 #[test]
 fn intervals_hold_the_truth_as_often_as_they_say() {
-    // Launches that differ by a few per cent, evenly distributed.
+    // Launches differ by a few per cent, uniformly distributed.
     let mut inside = 0;
     for seed in 0..400 {
         let mut noise = Noise::new(seed);
@@ -106,13 +106,13 @@ fn the_small_errors_that_many_cases_allow_each_hold_too() {
         let mut outside = 0;
         for seed in 0..1000 {
             let mut noise = Noise::new(seed);
-            // Twelve uniform numbers make a normal one, nearly.
+            // The sum of twelve uniform numbers is nearly normal.
             let logs: Vec<f64> =
                 (0..n).map(|_| (0..12).map(|_| noise.uniform() - 0.5).sum::<f64>() * 0.01).collect();
             let ratio = interval(&logs, ALPHA / CASES as f64).unwrap();
             outside += usize::from(ratio.low > 1.0 || 1.0 > ratio.high);
         }
-        // 2.2 are expected; of more than 8 the chance is one in a thousand.
+        // 2.2 are expected. The probability of more than 8 is one in a thousand.
         assert!(outside <= 8, "{outside} of 1000, {n} launches");
     }
 }

@@ -1,4 +1,4 @@
-//! `If`: by a condition that is known when the model is loaded, and by one that is not.
+//! Tests `If` with a condition that is known at load, and with one that is not.
 
 use super::{assert_refused, carrying, floats, onnx_error, outputs};
 use rnnpack_dev::onnx::{
@@ -9,7 +9,7 @@ use rnnpack_onnx::{Error as OnnxError, Extent, Tensor};
 use rnnpack_tract::Model;
 use std::time::{Duration, Instant};
 
-/// A branch of these nodes that returns `names`.
+/// A branch with these nodes that returns `names`.
 fn branch(nodes: &[Msg], names: &[&str]) -> Graph {
     let stored = vec![tensor_i64("axis_0", &[1], &[0]), tensor_i64("axis_1", &[1], &[1])];
     Graph { nodes: nodes.to_vec(), stored, outputs: outputs(names), ..Graph::default() }
@@ -20,7 +20,7 @@ fn both(then_branch: &Graph, else_branch: &Graph) -> [Msg; 2] {
     [attr_g("then_branch", &then_branch.msg()), attr_g("else_branch", &else_branch.msg())]
 }
 
-/// A model of one `If` over the input `v`, with its condition stored or an input of the model.
+/// A model with one `If` over the input `v`. Its condition is stored, or an input of the model.
 fn choice(dims: &[Dim], condition: Option<bool>, attrs: &[Msg], names: &[&str]) -> Graph {
     let mut main = Graph { inputs: vec![value("v", FLOAT, dims)], ..Graph::default() };
     match condition {
@@ -93,7 +93,7 @@ fn a_layer_behind_an_if_follows_the_extent_of_the_branch() {
 
 #[test]
 fn what_one_branch_needs_says_nothing_of_the_other() {
-    // A product of three rows.
+    // A product with three rows.
     let mut product = branch(&[node("MatMul", "", &["weights", "v"], &["product"], &[])], &["product"]);
     product.stored.push(tensor("weights", &[1, 3], &[1.0, 10.0, 100.0]));
     let sum = branch(&[node("ReduceSum", "", &["v", "axis_0"], &["sum"], &[])], &["sum"]);
@@ -111,7 +111,7 @@ fn what_one_branch_needs_says_nothing_of_the_other() {
 
 #[test]
 fn a_condition_of_the_shape_decides_when_the_model_is_loaded() {
-    // PyTorch's exporter writes squeeze() like this.
+    // PyTorch's exporter writes squeeze() this way.
     let squeezed = |columns: Dim| {
         let squeeze = branch(&[node("Squeeze", "", &["v", "axis_1"], &["row"], &[])], &["row"]);
         let same = branch(&[node("Identity", "", &["v"], &["same"], &[])], &["same"]);
@@ -130,13 +130,13 @@ fn a_condition_of_the_shape_decides_when_the_model_is_loaded() {
         let found = Model::load(&squeezed(Dim::N(columns))).unwrap().run(&[("v", &v)]).unwrap();
         assert_eq!(found[0].1, Tensor::new(dims, vec![2f32; 4 * columns]).unwrap());
     }
-    let reason = "no given shape decides its condition, and then_branch fails";
+    let reason = "its condition is not known at load, and then_branch fails";
     assert_refused(&squeezed(Dim::Name("B")), "if", None, reason);
 }
 
 #[test]
 fn a_branch_in_a_loop_may_change_the_extent_of_an_iteration() {
-    // Doubled in the even iterations: 1, 2, 2, 4, 4.
+    // The value doubles in even iterations: 1, 2, 2, 4, 4.
     let inner = |g: &mut Graph| {
         g.stored.push(tensor_i64("two", &[], &[2]));
         g.stored.push(tensor_i64("none", &[], &[0]));
@@ -286,8 +286,8 @@ fn conditions_that_are_not_one_boolean_are_refused() {
     }
 }
 
-/// Branches in branches with open conditions: v `[N, 2]` twice or -v. What follows an inner `If`, and is not used, tells
-/// tract something of its result, so that it comes back to the `If`.
+/// Nested branches with open conditions: v `[N, 2]` stacked twice, or -v. An unused node after each inner `If` gives
+/// tract a fact about its result, which goes back to the `If`.
 fn nested(depth: usize, names: &mut usize) -> Graph {
     let mut name = || {
         *names += 1;

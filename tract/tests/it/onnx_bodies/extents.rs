@@ -1,4 +1,4 @@
-//! Extents that only a call tells, in operators that tract takes at their word.
+//! Tests extents that are known only in a call, in operators where tract does not check them.
 
 use super::{assert_not_loaded, carrying, floats, onnx_error, outputs};
 use rnnpack_dev::onnx::{
@@ -7,12 +7,12 @@ use rnnpack_dev::onnx::{
 use rnnpack_onnx::{Error as OnnxError, Tensor};
 use rnnpack_tract::Model;
 
-/// Ones, `[rows, columns]`.
+/// A tensor of ones, `[rows, columns]`.
 fn ones(rows: usize, columns: usize) -> Tensor {
     Tensor::new(&[rows, columns], vec![1f32; rows * columns]).unwrap()
 }
 
-/// A model that multiplies `w [1, K]` by `v [A, 2]`; without K, `w` is stored with three columns.
+/// A model that multiplies `w [1, K]` by `v [A, 2]`. Without K, `w` is stored with three columns.
 fn product(k: Option<Dim>, operator: Msg) -> Vec<u8> {
     let mut main =
         Graph { inputs: vec![value("v", FLOAT, &[Dim::Name("A"), Dim::N(2)])], ..Graph::default() };
@@ -59,7 +59,7 @@ fn products_whose_inner_extents_differ_are_refused() {
 
 #[test]
 fn other_products_are_refused_when_the_model_is_loaded() {
-    // tract has rules for the inner extents of these.
+    // tract has its own rules for the inner extents of these.
     let einsum = node("Einsum", "product", &["w", "v"], &["y"], &[attr_s("equation", "ik,kj->ij")]);
     let gemm = node("Gemm", "product", &["w", "v"], &["y"], &[]);
     for operator in [einsum, gemm] {
@@ -99,13 +99,13 @@ fn stacked_products_repeat_what_is_known_to_be_single() {
     let model = stacked(Dim::Name("A")).unwrap();
     let found = model.run(&[("v", &cube([2, 1, 3])), ("w", &cube([2, 3, 1]))]).unwrap();
     assert_eq!(floats(&found[0].1), [3.0; 2]);
-    // Numbers of matrices that only a call tells.
+    // The number of matrices is known only in a call.
     assert_not_loaded(stacked(Dim::Name("C")), "C");
 }
 
 #[test]
 fn products_in_bodies_are_checked_in_every_iteration() {
-    // A value that grows by a row in every iteration, and fits in the first one alone.
+    // A value that grows by a row in every iteration and fits only in the first one.
     let inner = |g: &mut Graph| {
         g.stored.push(tensor("w", &[1, 3], &[1.0; 3]));
         g.nodes.push(node("MatMul", "product", &["w", "v_in"], &["sum"], &[]));
@@ -114,7 +114,7 @@ fn products_in_bodies_are_checked_in_every_iteration() {
     let model =
         Model::load(&carrying(FLOAT, &[Dim::Name("A"), Dim::N(2)], inner, &["going", "v_out"], 13)).unwrap();
     assert_misfit(model.run(&[("v", &ones(3, 2))]), "the second iteration");
-    // The same in a branch whose condition is open.
+    // The same in a branch with an open condition.
     let branch = |op: &str, inputs: &[&str]| Graph {
         stored: vec![tensor("w", &[1, 3], &[1.0; 3])],
         nodes: vec![node(op, "product", inputs, &["out"], &[])],
@@ -136,7 +136,7 @@ fn products_in_bodies_are_checked_in_every_iteration() {
     assert_eq!(floats(&run(3, true).unwrap()[0].1), [3.0, 3.0]);
     assert_eq!(run(5, false).unwrap()[0].1.dims(), [5, 2]);
     assert_misfit(run(5, true), "a branch");
-    // And in one that becomes part of the graph around it.
+    // And in a branch that becomes part of the graph around it.
     let mut main = main;
     main.inputs.pop();
     main.stored.push(tensor_bool("cond", &[], &[true]));
@@ -145,7 +145,7 @@ fn products_in_bodies_are_checked_in_every_iteration() {
     assert_misfit(model.run(&[("v", &ones(5, 2))]), "a branch in line");
 }
 
-/// `op` of the number of columns of X `[A, B]` and `with`.
+/// Applies `op` to the number of columns of X `[A, B]` and to `with`.
 fn of_columns(op: &str, with: i64) -> Vec<u8> {
     let main = Graph {
         inputs: vec![value("x", FLOAT, &[Dim::Name("A"), Dim::Name("B")])],
@@ -184,7 +184,7 @@ fn comparisons_of_dimensions_wait_for_the_call_that_tells_them() {
 
 #[test]
 fn shapes_compared_with_minus_one_are_known_when_the_model_is_loaded() {
-    // PyTorch's exporter writes expand() like this: an extent of -1 means the one that is there.
+    // PyTorch's exporter writes expand() this way: an extent of -1 keeps the present one.
     let main = Graph {
         inputs: vec![value("x", FLOAT, &[Dim::Name("A"), Dim::N(1)])],
         stored: vec![

@@ -1,4 +1,4 @@
-//! Layers in the bodies, against the same layer called step by step: equal bit for bit.
+//! Tests layers in bodies against the same layer called step by step: they must be equal bit for bit.
 
 use super::{floats, onnx_error, outputs};
 use rnnpack::{Cell, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Scratch, Shape};
@@ -13,13 +13,13 @@ use rnnpack_tract::{Kernels, Loader, Model};
 const I: usize = 3;
 const H: usize = 5;
 
-/// Number `n` of the layers that the models hold.
+/// The weights of layer number `n` of the models.
 fn weights(n: u64) -> [Vec<f32>; 3] {
     let mut n = Numbers(100 + n);
     [n.floats(4 * H * I), n.floats(4 * H * H), n.floats(8 * H)]
 }
 
-/// How the weights come to the layer.
+/// Where the weights of the layer come from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Source {
     /// Stored in the main graph.
@@ -38,7 +38,7 @@ fn add_weights(graph: &mut Graph, n: u64, computed: bool) {
         .zip(weights(n))
     {
         if computed {
-            // Doubled and halved, which changes no bit.
+            // The values are halved, then doubled, which changes no bit.
             let half: Vec<f32> = data.iter().map(|v| v / 2.0).collect();
             graph.stored.push(tensor(&at(&format!("half_{name}")), &dims, &half));
             let half = at(&format!("half_{name}"));
@@ -49,7 +49,8 @@ fn add_weights(graph: &mut Graph, n: u64, computed: bool) {
     }
 }
 
-/// One step of layer `n`: `[B, I]` and the states to `y`, `h_out` and `c_out`, with `p` before its names.
+/// Adds one step of layer `n`: it takes `[B, I]` and the states, and returns `y`, `h_out` and `c_out`. `p` is the
+/// prefix of its names.
 fn add_step(graph: &mut Graph, n: u64, p: &str, [x, h, c]: [&str; 3]) {
     let at = |name: &str| format!("{p}{name}");
     graph.stored.push(tensor_i64(&at("front"), &[1], &[0]));
@@ -73,7 +74,7 @@ fn lstm(n: u64) -> Layer {
     Layer::new(&LayerWeights::new(Cell::lstm(), shape, GateOrder::Onnx, tensors).unwrap()).unwrap()
 }
 
-/// Inputs of a call: `X [T, B, I]`, `h0` and `c0`, both `[1, B, H]`.
+/// The inputs of a call: `X [T, B, I]`, and `h0` and `c0`, both `[1, B, H]`.
 struct Call {
     batch: usize,
     x: Tensor,
@@ -93,7 +94,7 @@ impl Call {
         vec![("X", &self.x), ("h0", &self.h0), ("c0", &self.c0)]
     }
 
-    /// Y `[T, B, H]`, h and c after the steps in `order`, each with the layer that it names.
+    /// Y `[T, B, H]`, h and c after the steps in `order`. Each step names its layer.
     fn steps(&self, order: impl Iterator<Item = (usize, u64)>) -> [Vec<f32>; 3] {
         let layers = [lstm(0), lstm(1)];
         let mut state = layers[0].new_state(self.batch).unwrap();
@@ -111,7 +112,7 @@ impl Call {
     }
 }
 
-/// The main graph's inputs and outputs.
+/// A graph with the main graph's inputs and outputs.
 fn interface(dynamic: bool) -> Graph {
     let [t, b] = if dynamic { [Dim::Name("T"), Dim::Name("B")] } else { [Dim::N(4), Dim::N(2)] };
     let state = |name| value(name, FLOAT, &[Dim::N(1), b, Dim::N(H)]);
@@ -124,7 +125,7 @@ fn interface(dynamic: bool) -> Graph {
 
 const LAST: [&str; 3] = ["h_n", "c_n", "Y"];
 
-/// The inputs of a loop's body, without types, as the standard allows: number, condition, h and c.
+/// The inputs of a loop's body: iteration number, condition, h and c. They have no types, which the standard allows.
 fn formal() -> Vec<Msg> {
     ["i", "going", "h_in", "c_in"].map(untyped).to_vec()
 }
@@ -142,14 +143,14 @@ fn loop_model(source: Source, dynamic: bool) -> Vec<u8> {
     main.model(17)
 }
 
-/// The number of steps as `time`.
+/// Adds the number of steps as the value `time`.
 fn add_time(main: &mut Graph) {
     main.stored.push(tensor_i64("zero", &[], &[0]));
     main.nodes.push(node("Shape", "", &["X"], &["x_dims"], &[]));
     main.nodes.push(node("Gather", "", &["x_dims", "zero"], &["time"], &[]));
 }
 
-/// Compares Y, h and c with what the direct call gives.
+/// Checks that Y, h and c equal those of the direct call.
 fn assert_same(found: &[(String, Tensor)], expected: &[Vec<f32>; 3], what: &str) {
     for ((name, value), expected) in found.iter().zip(expected) {
         assert_eq!(floats(value), expected, "{name}: {what}");
@@ -202,7 +203,7 @@ fn state_is_carried_from_one_call_to_the_next_only_when_asked_for() {
     assert_eq!(y, expected[0]);
 }
 
-/// A loop whose count and condition are inputs of the model; a body of one step that stops after `stop`.
+/// A loop whose count and condition are inputs of the model. Its body has one step and stops after `stop`.
 fn counted(trip: Option<i64>, condition: bool, stop: Option<i64>) -> Vec<u8> {
     let mut main = interface(true);
     add_weights(&mut main, 0, false);
@@ -237,7 +238,7 @@ fn loops_end_by_count_or_condition() {
         (Some(i64::MAX), Some(false), None, 0),
         (None, Some(true), Some(0), 1),
         (None, Some(false), None, 0),
-        // The condition turns false in the last iteration of the count.
+        // The condition becomes false in the last iteration of the count.
         (Some(3), None, Some(2), 3),
     ] {
         let what = format!("{trip:?} {condition:?} {stop:?}");
@@ -268,7 +269,7 @@ fn a_condition_that_the_standard_ignores_and_others_do_not_is_refused() {
     }
 }
 
-/// A scan over the steps of X with axes and directions: of X, and of Y.
+/// A scan over the steps of X. `x` and `y` are the axis and the direction for X and for Y.
 fn scan_model(x: (i64, i64), y: (i64, i64), opset: i64) -> Vec<u8> {
     let mut main = interface(true);
     let axis = x.0.rem_euclid(3) as usize;
@@ -291,7 +292,7 @@ fn scan_model(x: (i64, i64), y: (i64, i64), opset: i64) -> Vec<u8> {
     main.model(opset)
 }
 
-/// `[T, B, W]` with the first axis brought to `axis`.
+/// Moves the first axis of `[T, B, W]` to `axis`.
 fn time_to(axis: usize, [t, b, w]: [usize; 3], data: &[f32]) -> Tensor {
     let mut dims = vec![b, w];
     dims.insert(axis, t);
@@ -346,7 +347,7 @@ fn a_scan_with_a_batch_axis_is_refused() {
     }
 }
 
-/// A loop whose step uses layer 0 in even iterations and layer 1 in odd ones, by an `If`.
+/// A body that uses layer 0 in even iterations and layer 1 in odd ones, with an `If`.
 fn alternating(main: &mut Graph) -> Graph {
     add_weights(main, 0, false);
     add_weights(main, 1, true);
@@ -430,7 +431,7 @@ fn a_loop_in_an_if_runs_where_the_branch_is_taken() {
     }
 }
 
-/// A loop of `rounds` around a loop or a scan over the steps of X.
+/// A loop of `rounds` iterations around a loop or a scan over the steps of X.
 fn nested(inner: &str, rounds: i64) -> Vec<u8> {
     let mut main = interface(true);
     add_weights(&mut main, 0, true);
@@ -482,7 +483,7 @@ fn loops_and_scans_in_a_loop_start_from_what_they_are_given() {
 
 #[test]
 fn the_f64_reference_and_tracts_own_operator_agree_in_a_loop() {
-    // A sequence of 3 steps in each iteration, for which tract's own operator keeps its state.
+    // Each iteration runs a sequence of 3 steps. tract's own operator would keep its state between them.
     let mut main = interface(true);
     add_weights(&mut main, 0, false);
     let mut body = Graph { inputs: formal(), ..Graph::default() };

@@ -1,4 +1,4 @@
-//! The graphs inside `Loop`, `Scan` and `If` nodes.
+//! Tests of the graphs inside `Loop`, `Scan` and `If` nodes.
 
 mod branches;
 mod extents;
@@ -11,7 +11,7 @@ use rnnpack_onnx::{Error as OnnxError, Tensor};
 use rnnpack_tract::Error;
 use rnnpack_tract::Model;
 
-/// Values without types, as the standard allows for those of a body.
+/// Values without types. The standard allows these in a body.
 fn outputs(names: &[&str]) -> Vec<Msg> {
     names.iter().map(|n| untyped(n)).collect()
 }
@@ -28,7 +28,7 @@ fn onnx_error<T>(result: Result<T, Error>, what: &str) -> OnnxError {
     }
 }
 
-/// A model that we refuse, or tract does.
+/// Checks that a model is refused, by us or by tract.
 fn assert_not_loaded(result: Result<Model, Error>, what: &str) {
     match result {
         Ok(_) => panic!("{what} is loaded"),
@@ -37,7 +37,7 @@ fn assert_not_loaded(result: Result<Model, Error>, what: &str) {
     }
 }
 
-/// The refusal of a model that must name `node`, or the input of it.
+/// Checks that a model is refused, and that the error names `node` or that node's input.
 fn assert_refused(bytes: &[u8], node: &str, input: Option<&str>, words: &str) {
     match (onnx_error(Model::load(bytes), words), input) {
         (OnnxError::Node { node: n, reason, .. }, None) => {
@@ -52,7 +52,7 @@ fn assert_refused(bytes: &[u8], node: &str, input: Option<&str>, words: &str) {
     }
 }
 
-/// A loop of 4 iterations over one carried value `v` of the given kind.
+/// A loop of 4 iterations with one carried value `v` of this element type.
 fn carrying(kind: i64, dims: &[Dim], body: impl FnOnce(&mut Graph), outs: &[&str], opset: i64) -> Vec<u8> {
     let mut inner = Graph { inputs: outputs(&["i", "going", "v_in"]), ..Graph::default() };
     body(&mut inner);

@@ -1,4 +1,4 @@
-//! Loops and scans that are refused, by name.
+//! Tests that unsupported loops and scans are refused by name.
 
 use super::{assert_refused, carrying, floats, onnx_error, outputs};
 use rnnpack_dev::onnx::{
@@ -125,7 +125,7 @@ fn scanned_inputs_of_different_lengths_are_refused() {
 
 #[test]
 fn elements_that_do_not_stack_are_refused() {
-    // The carried value grows, and is collected.
+    // The carried value grows, and is also collected.
     let grow = |g: &mut Graph| {
         g.nodes.push(node("Concat", "", &["v_in", "v_in"], &["v_out"], &[attr_i("axis", 0)]));
         g.nodes.push(node("Neg", "", &["v_out"], &["minus"], &[]));
@@ -191,7 +191,7 @@ fn sequences_are_refused_by_name() {
     }
 }
 
-/// Loops in loops, each of two iterations; the value that they carry changes its extent in every one.
+/// Nested loops with two iterations each. The value that they carry changes its extent in every iteration.
 fn tower(depth: usize) -> Vec<u8> {
     let mut body: Option<Graph> = None;
     for d in 0..depth {
@@ -229,7 +229,7 @@ fn loops_are_nested_to_a_bounded_depth() {
             Error::Onnx(OnnxError::Node { op, reason, .. }) => {
                 assert!(op == "Loop" && reason.contains("inside 4 other loops"), "{reason}");
             }
-            // The parser has its own bound on messages in messages.
+            // The parser has its own limit for nested messages.
             Error::Onnx(OnnxError::Malformed { .. }) => assert!(depth > 20, "{depth}"),
             e => panic!("{depth}: {e}"),
         }

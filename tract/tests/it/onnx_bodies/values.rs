@@ -1,4 +1,4 @@
-//! Values that are carried from one iteration to the next.
+//! Tests values that are carried from one iteration to the next.
 
 use super::{assert_refused, carrying, floats, outputs};
 use rnnpack_dev::onnx::{BOOL, Dim, FLOAT, Graph, INT64, attr_g, attr_i, node, tensor_i64, untyped, value};
@@ -17,7 +17,7 @@ fn a_carried_value_may_grow() {
             assert_eq!(floats(&model.run(&[("v", &v)]).unwrap()[0].1), [2.0; 5]);
         }
     }
-    // What follows the loop sees the extent that it ended with.
+    // A node after the loop sees the final extent.
     let mut inner = Graph { inputs: outputs(&["i", "going", "v_in"]), ..Graph::default() };
     inner.nodes.push(node("Concat", "", &["v_in", "v_in"], &["v_out"], &[attr_i("axis", 0)]));
     inner.outputs = outputs(&["going", "v_out"]);
@@ -56,7 +56,7 @@ fn integers_booleans_and_the_number_of_the_iteration_are_carried() {
         Model::load(&bytes).unwrap().run(&[("v", &Tensor::scalar(true))]).unwrap()[0].1,
         Tensor::scalar(true)
     );
-    // A number of the iteration that the body declares with one dimension.
+    // The body declares the iteration number with one dimension.
     let ranked = |g: &mut Graph| {
         g.inputs[0] = value("i", INT64, &[Dim::N(1)]);
         both(g);
@@ -69,7 +69,7 @@ fn integers_booleans_and_the_number_of_the_iteration_are_carried() {
 
 #[test]
 fn dimensions_are_carried_as_integers() {
-    // Shape of a dynamic input, doubled four times.
+    // The shape of a dynamic input, doubled four times.
     let double = |g: &mut Graph| g.nodes.push(node("Add", "", &["v_in", "v_in"], &["v_out"], &[]));
     let mut inner = Graph { inputs: outputs(&["i", "going", "v_in"]), ..Graph::default() };
     double(&mut inner);
@@ -99,7 +99,7 @@ fn a_body_may_hand_on_values_of_the_graph_around_it() {
     let found = Model::load(&bytes).unwrap().run(&[("v", &v)]).unwrap();
     assert_eq!(found[0].1, v);
     assert_eq!(floats(&found[1].1), [1.0, 2.0].repeat(4));
-    // So may a branch.
+    // A branch may do this too.
     let mut branch = Graph { outputs: outputs(&["v"]), ..Graph::default() };
     let taken = branch.msg();
     branch.nodes.push(node("Neg", "", &["v"], &["minus"], &[]));
@@ -117,7 +117,7 @@ fn a_body_may_hand_on_values_of_the_graph_around_it() {
 
 #[test]
 fn extents_that_change_one_after_the_other_are_followed() {
-    // A shift register: v0 grows, and each next value is the one before it.
+    // A shift register: v0 grows, and each next value becomes the one before it.
     let register = |count: usize| {
         let name = |kind: &str, k: usize| format!("{kind}{k}");
         let mut body =
