@@ -95,8 +95,8 @@ impl<'a, F: Element> Sequence<'a, F> {
         Sequence::of(Form::Dense(Dense { x, y: None, layout: Layout::TimeMajor, concatenated: false }))
     }
 
-    /// Tensors anywhere in memory: x with the extents `[T, 1, B, I]`, and an optional y with the extents `[T, D, B,
-    /// H]`.
+    /// Tensors anywhere in memory: x with the extents `[T, 1, B, I]`, and an optional y with the extents
+    /// `[T, D, B, H]`.
     pub fn views(x: View<'a, F>, y: Option<ViewMut<'a, F>>) -> Sequence<'a, F> {
         Sequence::of(Form::Views { x, y, layout: None })
     }
