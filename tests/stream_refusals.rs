@@ -1,5 +1,4 @@
-//! Tests the refusals of streams, dense sequences, state rows and the builder: their words, and that they write
-//! nothing.
+//! Tests what streams, dense sequences, state rows and the builder refuse: the words, and that nothing is written.
 
 use rnnpack::bytes::BytesError;
 use rnnpack::{

@@ -1,5 +1,6 @@
-//! The C interface of rnnpack. The comments here make `include/rnnpack.h`, which says everything that a caller must
-//! know.
+//! The C interface of rnnpack, and the comments that `include/rnnpack.h` is generated from.
+//!
+//! The header says everything that a caller must know.
 //!
 //! This is one of the two crates with unsafe code; the other is `rnnpack-kernels`. `lent.rs` checks what C passes as
 //! far as possible and turns it into references and slices. `status.rs` stops panics before they reach C.

@@ -1,5 +1,6 @@
-//! Bounds on the distance of two computations of a layer that add the same terms in different orders: a running
-//! analysis.
+//! Bounds on the distance of two computations of a layer that add the same terms in different orders.
+//!
+//! A running error analysis derives them.
 //!
 //! The generic reference runs over [`Near`]: the value of the f64 reference, and a bound. The bound holds for the
 //! distance to any other computation that rounds to `BITS` bits, whatever the order of its additions.

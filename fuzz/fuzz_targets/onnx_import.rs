@@ -1,5 +1,4 @@
-//! Fuzzes the importer with arbitrary bytes: every node is packed or refused, and a packed layer has the sizes that
-//! it claims.
+//! Fuzzes the importer with arbitrary bytes: it packs or refuses every node, and a packed layer has the right sizes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
