@@ -65,9 +65,9 @@ struct Dense<'a, F> {
 
 /// How many threads a forward call may take. Results have the same bits for every choice.
 ///
-/// The batch rows are shared out evenly over the threads of the current rayon pool and the calling thread. Fewer
-/// threads take part if the shares would be too small to gain. Directions run one after the other. Without the
-/// feature `rayon`, everything runs on the calling thread. So do layers of doubles.
+/// The batch rows are split into even shares, at most as many as the current rayon pool has threads. The calling thread
+/// runs one of them. Fewer threads take part if the shares would be too small to gain. Directions run one after the
+/// other. Without the feature `rayon`, everything runs on the calling thread. So do layers of doubles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Threads {
@@ -77,7 +77,7 @@ pub enum Threads {
     /// At most this many threads of the pool, including the calling one. The calling thread always takes part, so 0
     /// means 1.
     AtMost(usize),
-    /// All threads of the pool.
+    /// As many threads as the pool has, including the calling one.
     Pool,
 }
 
