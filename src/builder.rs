@@ -108,7 +108,7 @@ impl<'a, F: Element> LayerBuilder<'a, F> {
     /// Checks the weights and returns them.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`] without W or R; also those of [`LayerWeights::new`].
+    /// [`Error::MissingTensor`] without W or R; also the errors of [`LayerWeights::new`].
     pub fn build(self) -> Result<LayerWeights<'a, F>, Error> {
         let LayerBuilder { cell, shape, order, w, r, b, p } = self;
         let given = |tensor, data: Option<&'a [F]>| data.ok_or(Error::MissingTensor { tensor });
@@ -120,7 +120,7 @@ impl LayerBuilder<'_> {
     /// Builds the weights and packs them for this machine.
     ///
     /// # Errors
-    /// Those of [`LayerBuilder::build`] and of [`Layer::new`].
+    /// The errors of [`LayerBuilder::build`] and of [`Layer::new`].
     pub fn pack(self) -> Result<Layer, Error> {
         Layer::new(&self.build()?)
     }

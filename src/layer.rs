@@ -156,7 +156,7 @@ impl Layer {
     /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state.
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     pub fn step(
         &self,
         x: &[f32],

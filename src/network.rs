@@ -26,7 +26,7 @@ pub trait Network: Clone + Debug + sealed::Network {
     /// Runs a sequence; see [`Layer::forward`] and [`Stack::forward`].
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     fn forward(
         &self,
         sequence: Sequence<'_, Self::Number>,
@@ -37,7 +37,7 @@ pub trait Network: Clone + Debug + sealed::Network {
     /// Runs one step of every row; see [`Layer::step`] and [`Stack::step`].
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     fn step(
         &self,
         x: &[Self::Number],

@@ -74,7 +74,7 @@ impl Stack {
     /// Its threads share out the rows of every layer.
     ///
     /// # Errors
-    /// Those of [`Layer::forward`]. Wrong shapes are refused before the first layer runs. If there is not enough
+    /// The errors of [`Layer::forward`]. Wrong shapes are refused before the first layer runs. If there is not enough
     /// memory, the layers below have advanced their states already.
     pub fn forward(
         &self,
@@ -89,7 +89,7 @@ impl Stack {
     /// hidden state of the last layer.
     ///
     /// # Errors
-    /// Those of [`Stack::forward`].
+    /// The errors of [`Stack::forward`].
     pub fn step(
         &self,
         x: &[f32],

@@ -41,7 +41,7 @@ impl StackState {
     /// [`State::copy_row`] for every layer.
     ///
     /// # Errors
-    /// Those of [`State::copy_row`]; [`Error::Kernel`] if the numbers of layers differ. Then nothing was written.
+    /// The errors of [`State::copy_row`]; [`Error::Kernel`] if the numbers of layers differ. Then nothing was written.
     pub fn copy_row(&mut self, from: &StackState, from_row: usize, to: usize) -> Result<(), Error> {
         let (expected, got) = (self.layers.len(), from.layers.len());
         if expected != got {
@@ -57,7 +57,7 @@ impl StackState {
     /// [`State::gather`] for every layer.
     ///
     /// # Errors
-    /// Those of [`State::gather`].
+    /// The errors of [`State::gather`].
     pub fn gather(&self, rows: &[usize]) -> Result<StackState, Error> {
         let layers = self.layers.iter().map(|state| state.gather(rows)).collect::<Result<_, _>>()?;
         Ok(StackState { layers })

@@ -70,7 +70,7 @@ impl<N: Network> Stream<N> {
     /// that is [`concatenated`](Sequence::concatenated).
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     pub fn forward(&mut self, x: &[N::Number], y: &mut [N::Number]) -> Result<(), Error> {
         self.own().forward(x, y)
     }
@@ -78,7 +78,7 @@ impl<N: Network> Stream<N> {
     /// Runs a sequence of any layout and lengths, on any number of threads.
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     pub fn run(&mut self, sequence: Sequence<'_, N::Number>) -> Result<(), Error> {
         self.own().run(sequence)
     }
@@ -139,7 +139,7 @@ impl<N: Network> StreamWith<'_, N> {
     /// [`Stream::step`], on the lent scratch.
     ///
     /// # Errors
-    /// Those of [`Stream::step`].
+    /// The errors of [`Stream::step`].
     pub fn step(&mut self, x: &[N::Number], y: &mut [N::Number]) -> Result<(), Error> {
         self.network.step(x, self.state, y, self.scratch)
     }
@@ -147,7 +147,7 @@ impl<N: Network> StreamWith<'_, N> {
     /// [`Stream::forward`], on the lent scratch.
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     pub fn forward(&mut self, x: &[N::Number], y: &mut [N::Number]) -> Result<(), Error> {
         self.run(Sequence::dense(x, y))
     }
@@ -155,7 +155,7 @@ impl<N: Network> StreamWith<'_, N> {
     /// [`Stream::run`], on the lent scratch.
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     pub fn run(&mut self, sequence: Sequence<'_, N::Number>) -> Result<(), Error> {
         self.network.forward(sequence, self.state, self.scratch)
     }

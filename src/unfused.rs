@@ -88,7 +88,7 @@ impl<F: Number> UnfusedLayer<F> {
     /// threads. The scratch does not grow if a call of the same size ran before.
     ///
     /// # Errors
-    /// Those of [`Layer::forward`](crate::Layer::forward).
+    /// The errors of [`Layer::forward`](crate::Layer::forward).
     pub fn forward(
         &self,
         sequence: Sequence<'_, F>,
@@ -101,7 +101,7 @@ impl<F: Number> UnfusedLayer<F> {
     /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state.
     ///
     /// # Errors
-    /// Those of [`UnfusedLayer::forward`].
+    /// The errors of [`UnfusedLayer::forward`].
     pub fn step(
         &self,
         x: &[F],
