@@ -47,8 +47,8 @@ impl<'a, F: Element> LayerWeights<'a, F> {
     /// [`LayerWeights::new`], with one cell for each direction. The cells may differ in their options.
     ///
     /// # Errors
-    /// The errors of [`LayerWeights::new`]; also [`Error::Kernel`] if the number of cells is not the number of directions,
-    /// or if the cells are of different operators.
+    /// The errors of [`LayerWeights::new`]; also [`Error::Kernel`] if the number of cells is not the number of
+    /// directions, or if the cells are of different operators.
     pub fn per_direction(
         cells: &[Cell],
         shape: Shape,
