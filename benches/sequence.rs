@@ -7,7 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rnnpack::Threads;
 use support::{Prepared, case, flops, id};
 
-/// From one step of a stream to batches, from audio effects to language models.
+/// From one step of a stream to batches, and from audio effects to language models.
 const SHAPES: [[usize; 4]; 14] = [
     [100, 1, 64, 64],
     [100, 1, 128, 128],
@@ -30,7 +30,7 @@ fn sequences(criterion: &mut Criterion) {
     for shape in SHAPES {
         let case = case(shape);
         group.throughput(flops(&case));
-        // Prepared when it is selected.
+        // Prepared only if this benchmark is selected.
         let mut prepared = None;
         group.bench_function(id("forward", shape), |bencher| {
             let prepared = prepared.get_or_insert_with(|| Prepared::new(&case, Threads::Caller));

@@ -1,4 +1,4 @@
-//! What the benches time. Every one is answered and checked first: no time is reported for a wrong result.
+//! The calls that the benches time. Each result is checked first, so no time is reported for a wrong result.
 #![allow(dead_code, reason = "every bench uses a part of it")]
 
 pub(crate) use rnnpack_dev::{Case, Contents, Output};
@@ -12,18 +12,18 @@ pub(crate) fn case([time, batch, input, hidden]: [usize; 4]) -> Case {
     Case::new(Cell::lstm(), Shape { input, hidden, direction: Direction::Forward }, time, batch, 1)
 }
 
-/// `T,B,I,H`, behind what else there is to say.
+/// The id of a benchmark: `name`, then `T,B,I,H`.
 pub(crate) fn id(name: impl Into<String>, shape: [usize; 4]) -> BenchmarkId {
     BenchmarkId::new(name, shape.map(|extent| extent.to_string()).join(","))
 }
 
-/// Floating-point operations of the products, as elements: criterion's Gelem/s are GFLOP/s.
+/// The floating-point operations of the products, reported as elements: criterion's Gelem/s are GFLOP/s.
 pub(crate) fn flops(case: &Case) -> Throughput {
     let Shape { input, hidden, .. } = case.shape;
     Throughput::Elements((8 * hidden * (input + hidden) * case.time * case.batch) as u64)
 }
 
-/// A call, ready to be repeated: on the widest instruction set, or the one that `RNNPACK_ISA` forces.
+/// A call that can be repeated, on the widest instruction set or the one that `RNNPACK_ISA` forces.
 pub(crate) struct Prepared {
     case: Case,
     contents: Contents,
@@ -36,7 +36,7 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// # Panics
-    /// Where the result is wrong.
+    /// If the result is wrong.
     pub(crate) fn new(case: &Case, threads: Threads) -> Prepared {
         let contents = case.contents();
         let layer = Layer::new(&contents.weights()).unwrap();
@@ -51,18 +51,18 @@ impl Prepared {
         prepared
     }
 
-    /// Runs the sequence, going on from the state that it left.
+    /// Runs the sequence. It starts from the state that the previous run left.
     pub(crate) fn run(&mut self) {
         let sequence = Sequence::dense(&self.contents.x, &mut self.y).threads(self.threads);
         self.layer.forward(sequence, &mut self.state, &mut self.scratch).unwrap();
     }
 }
 
-/// Checks the first and the last batch row against the naive reference: equal bits with fused multiply-adds, within
-/// the error bound without.
+/// Checks the first and the last batch row against the naive reference. With fused multiply-adds the bits must be
+/// equal. Without them the results must be within the error bound.
 ///
 /// # Panics
-/// Where the output is wrong.
+/// If the output is wrong.
 pub(crate) fn check(variant: Variant, case: &Case, contents: &Contents, output: &Output<f32>) {
     let state_dims = Dims { time: 1, ..case.y_dims() };
     for b in [0, case.batch - 1] {

@@ -1,5 +1,7 @@
-//! The register tiles with their epilogue, on every instruction set: one step without input, so that nothing is
-//! projected, of as many rows as a tile takes at most, of one row, and of one row more than a tile takes. Ids are T,B,I,H.
+//! The register tiles with their epilogue, on every instruction set. Ids are T,B,I,H.
+//!
+//! Each call is one step without input, so nothing is projected. It has one row, the most rows of a tile, or one row
+//! more.
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
 mod support;
@@ -10,7 +12,7 @@ use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::{Call, PackedWeights, Scratch, forward};
 use support::{Case, Contents, Output, case, check, flops, id};
 
-/// R of 16 KiB, 256 KiB and 1 MiB: from the first cache level to the second.
+/// R has 16 KiB, 256 KiB and 1 MiB: from the first cache level to the second.
 const HIDDEN: [usize; 3] = [32, 128, 256];
 
 fn step(

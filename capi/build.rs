@@ -1,4 +1,4 @@
-//! Gives the shared library the name under which programs that link it will look for it.
+//! Sets the name under which programs that link the shared library look for it at run time.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,11 +1,13 @@
-//! A tagger: two bidirectional LSTM layers and a linear layer give every word of a sentence a tag. Sentences of
-//! different length share a batch:
+//! A tagger: two bidirectional LSTM layers and a linear layer choose a tag for every word of a sentence.
+//!
+//! Sentences of different lengths share a batch:
 //!
 //! ```sh
 //! cargo run --release --example bidirectional_tagger
 //! ```
 //!
-//! The weights and the words' embeddings are random, in place of trained ones: the tags mean nothing.
+//! The weights and the embeddings of the words are random, since there are no trained ones here. So the tags mean
+//! nothing.
 
 use anyhow::{Result, ensure};
 use rnnpack::{Layer, LayerWeights, Sequence, Stack};
@@ -13,7 +15,7 @@ use rnnpack::{Layer, LayerWeights, Sequence, Stack};
 const EMBEDDING: usize = 8;
 const HIDDEN: usize = 12;
 const TAGS: [&str; 4] = ["noun", "verb", "adjective", "other"];
-/// Words of each sentence.
+/// The number of words of each sentence.
 const LENS: [i32; 3] = [4, 7, 2];
 
 struct Tagger {
@@ -36,11 +38,11 @@ impl Tagger {
         Ok(Tagger { lstm, linear: random(TAGS.len() * 2 * HIDDEN) })
     }
 
-    /// The scores of every word of every sentence. `x` is `[B, T, EMBEDDING]`: beyond a sentence's length it is padding,
-    /// which is not read.
+    /// The scores of every word of every sentence. `x` is `[B, T, EMBEDDING]`. Beyond a sentence's length it holds
+    /// padding, which is not read.
     fn scores(&self, x: &[f32], time: usize, lens: &[i32]) -> Result<Vec<Vec<[f32; TAGS.len()]>>> {
         let batch = lens.len();
-        // Batch-major: [B, T, D, H], so that the two directions of a word stand side by side.
+        // Batch-major, [B, T, D, H]: the two directions of a word are next to each other.
         let mut y = vec![0.0; batch * time * 2 * HIDDEN];
         self.lstm.stream(batch)?.run(Sequence::dense(x, &mut y).lens(lens).batch_major())?;
         let words = |(sentence, &len): (&[f32], &i32)| {
@@ -66,7 +68,7 @@ fn main() -> Result<()> {
         .map(|&len| (0..len as usize * EMBEDDING).map(|_| 2.0 * rng.f32() - 1.0).collect())
         .collect();
 
-    // One batch: every sentence is padded with zeros to the length of the longest.
+    // One batch: every sentence is padded with zeros to the length of the longest one.
     let time = LENS.iter().max().map_or(0, |&len| len as usize);
     let mut x = vec![0.0; LENS.len() * time * EMBEDDING];
     for (row, sentence) in x.chunks_exact_mut(time * EMBEDDING).zip(&sentences) {
@@ -88,7 +90,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The index of the largest score, of equal ones the first.
+/// The index of the largest score; the first one if several are equal.
 fn argmax(scores: &[f32]) -> usize {
     (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best })
 }

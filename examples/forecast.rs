@@ -1,4 +1,4 @@
-//! Several time series at once, two ways, with missing values:
+//! Forecasts of several time series at once, in two ways, with missing values:
 //!
 //! ```sh
 //! cargo run --release --example forecast
@@ -9,11 +9,11 @@
 //! | batch rows | `[T, B = series, I = features]` | `[1, series, H]` | one model, used for every series on its own |
 //! | channels | `[T, B = 1, I = series · features]` | `[1, 1, H]` | one model that sees all series together |
 //!
-//! A value is two features: itself and an indicator, (v, 0). A missing one is (0, 1), so that it differs from a true
-//! zero, and does not depend on what the data have in its place.
+//! A value is two features: the number and an indicator, (v, 0). A missing value is (0, 1). So it differs from a true
+//! zero, and it does not depend on the number that the data have in its place.
 //!
-//! The history sets the state; then the forecast is fed back step by step. The weights are random: they stand for
-//! trained ones, and what is shown here holds for any. A claim that did not hold would be an error.
+//! The history sets the state. Then each forecast is the input of the next step. The weights are random, but the
+//! example shows what holds for any weights. A claim that does not hold is an error.
 
 use anyhow::{Result, ensure};
 use rnnpack::{Layer, LayerWeights, Sequence};
@@ -24,7 +24,7 @@ const HORIZON: usize = 4;
 const HIDDEN: usize = 16;
 const FEATURES: usize = 2;
 
-/// A time series: what the data say at each step, and whether that is missing.
+/// A time series: the value at each step, and whether it is missing.
 #[derive(Clone)]
 struct Series {
     values: Vec<f32>,
@@ -37,7 +37,7 @@ impl Series {
     }
 }
 
-/// An LSTM and, on top of it, one linear output per series that it sees.
+/// An LSTM with one linear output for each series that it sees.
 struct Model {
     lstm: Layer,
     head: Vec<f32>,
@@ -52,7 +52,7 @@ impl Model {
         Ok(Model { lstm, head: random(series * HIDDEN) })
     }
 
-    /// Reads `x` `[HISTORY, batch, I]` and goes on for HORIZON steps: `[HORIZON, batch, outputs]`.
+    /// Reads `x`, `[HISTORY, batch, I]`, and forecasts HORIZON steps: `[HORIZON, batch, outputs]`.
     fn forecast(&self, x: &[f32], batch: usize) -> Result<Vec<f32>> {
         let mut stream = self.lstm.stream(batch)?;
         stream.run(Sequence::input(x))?;
@@ -68,14 +68,14 @@ impl Model {
         Ok(forecast)
     }
 
-    /// The forecast of each series, where every series is a batch row.
+    /// The forecast of each series. Every series is a batch row.
     fn rows(&self, all: &[Series]) -> Result<Vec<Vec<f32>>> {
         let x: Vec<f32> = (0..HISTORY).flat_map(|t| all.iter().flat_map(move |s| s.features(t))).collect();
         Ok(by_series(&self.forecast(&x, all.len())?, all.len()))
     }
 
-    /// The forecast of each series, where the series are channels: the same numbers in the same places of memory, as
-    /// one row with the features of all.
+    /// The forecast of each series. The series are channels: the same numbers at the same places in memory, but as
+    /// one row with the features of all series.
     fn channels(&self, all: &[Series]) -> Result<Vec<Vec<f32>>> {
         let x: Vec<f32> = (0..HISTORY).flat_map(|t| all.iter().flat_map(move |s| s.features(t))).collect();
         Ok(by_series(&self.forecast(&x, 1)?, all.len()))
@@ -122,7 +122,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// `[HORIZON, series]` in one list per series.
+/// Splits `[HORIZON, series]` into one list per series.
 fn by_series(forecast: &[f32], series: usize) -> Vec<Vec<f32>> {
     (0..series).map(|s| forecast.iter().copied().skip(s).step_by(series).collect()).collect()
 }

@@ -1,10 +1,10 @@
-//! An LSTM of 10 inputs and 20 hidden units under a linear layer of 5 outputs, fed ten random steps one by one:
+//! An LSTM of 10 inputs and 20 hidden units with a linear layer of 5 outputs. It runs ten random steps one by one:
 //!
 //! ```sh
 //! cargo run --release --example quickstart
 //! ```
 //!
-//! A whole number behind `--` is another seed for the weights and the inputs.
+//! A whole number after `--` is another seed for the weights and the inputs.
 
 use anyhow::Context;
 use rnnpack::LayerWeights;
@@ -22,14 +22,14 @@ fn main() -> anyhow::Result<()> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut random = |len: usize| -> Vec<f32> { (0..len).map(|_| rng.f32() - 0.5).collect() };
 
-    // The tensors as ONNX has them: W [D, 4·H, I], R [D, 4·H, H], B [D, 8·H]. A trained model's go here;
-    // `Stack::pytorch` takes those of a PyTorch model under their names.
+    // The tensors are as in ONNX: W [D, 4·H, I], R [D, 4·H, H], B [D, 8·H]. Put those of a trained model here.
+    // `Stack::pytorch` takes the tensors of a PyTorch model under their names.
     let (w, r) = (random(4 * HIDDEN * INPUT), random(4 * HIDDEN * HIDDEN));
     let b = random(8 * HIDDEN);
     let lstm = LayerWeights::lstm(INPUT, HIDDEN).w(&w).r(&r).b(&b).pack()?;
     let (linear_weights, linear_bias) = (random(OUTPUT * HIDDEN), random(OUTPUT));
 
-    // One stream: its state starts at zero and is carried from step to step.
+    // One stream: its state starts at zero, and every step continues from it.
     let batch = 1;
     let mut stream = lstm.stream(batch)?;
     let mut hidden = vec![0.0; batch * HIDDEN];

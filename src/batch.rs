@@ -1,29 +1,32 @@
-//! Threads of a call: sequences are independent, so every thread takes a contiguous share of the batch rows and runs all
-//! their time steps with its own scratch. There is no barrier and no shared write.
+//! Threads of a call: every thread runs a share of the batch rows.
+//!
+//! Sequences are independent. So a thread takes a contiguous range of batch rows and runs all their time steps, with
+//! its own scratch. There is no barrier and no shared write.
 
 use crate::rows::Rows;
 use crate::{Error, Threads};
 use rnnpack_kernels::Scratch;
 
-/// Multiply-adds that a share must have to be worth handing to another thread: waking one costs about 10 µs, in which
-/// a core does about a million of them.
+/// The smallest share, in multiply-adds, that is worth another thread. Waking a thread costs about 10 µs; in this
+/// time a core does about a million multiply-adds.
 const SHARE: usize = 1 << 20;
 
-/// Into how many shares a call of `batch` rows and so many multiply-adds is split.
+/// The number of shares that a call of `batch` rows and this many multiply-adds is split into.
 pub(crate) fn shares(threads: Threads, batch: usize, multiply_adds: impl FnOnce() -> usize) -> usize {
     let most = match threads {
         Threads::Caller => return 1,
         Threads::AtMost(threads) => threads,
         Threads::Pool => usize::MAX,
     };
-    // A pool is only asked for, and so started, where there is work for one.
+    // The pool is asked for its threads, and so started, only if there is enough work.
     match (multiply_adds() / SHARE).min(batch).min(most) {
         0 | 1 => 1,
         shares => shares.min(pool_threads()),
     }
 }
 
-/// Splits the rows in proportion to the threads on either side, until each scratch has its share; runs them.
+/// Runs the rows, one share for each scratch. The rows are halved again and again, in proportion to the scratches on
+/// either side.
 pub(crate) fn fork(
     rows: Rows<'_>,
     scratch: &mut [Scratch],
@@ -39,15 +42,16 @@ pub(crate) fn fork(
     a.and(b)
 }
 
-/// Threads of the current pool: of the one that this runs in, else of rayon's global one, which is started. Where the
-/// system has no threads for it, this one has to do: 1.
+/// The number of threads of the current pool: the pool that this thread belongs to, or else rayon's global pool,
+/// which this starts. The result is 1 if the system cannot start threads for the global pool.
 #[cfg(feature = "rayon")]
 fn pool_threads() -> usize {
     use std::sync::OnceLock;
     static GLOBAL: OnceLock<bool> = OnceLock::new();
     let exists = || match rayon::ThreadPoolBuilder::new().build_global() {
         Ok(()) => true,
-        // Without a cause it was there already; asking rayon for one that could not be started panics.
+        // An error without a source says that the pool exists already. If the pool could not be started, any later
+        // use of it would panic.
         Err(error) => std::error::Error::source(&error).is_none(),
     };
     if rayon::current_thread_index().is_some() || *GLOBAL.get_or_init(exists) {
@@ -57,14 +61,14 @@ fn pool_threads() -> usize {
     }
 }
 
-/// The calling thread.
+/// 1: the calling thread.
 #[cfg(not(feature = "rayon"))]
 fn pool_threads() -> usize {
     1
 }
 
-/// Runs both, `b` on another thread of the pool if one is free. `a` stays on this thread, also where that is not one of the
-/// pool's: handing both over would wake two threads, which a system may well put on one core.
+/// Runs both, `b` on another thread of the pool if one is free. `a` always stays on this thread, even if this thread
+/// is outside the pool. To hand over both would wake two threads, and a system may well put these on one core.
 #[cfg(feature = "rayon")]
 fn both<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
     if rayon::current_thread_index().is_some() {

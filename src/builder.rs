@@ -1,12 +1,12 @@
-//! Weights and layers in one line.
+//! A builder of weights and layers, for one line of code.
 
 use crate::{Error, Layer, LayerTensors, LayerWeights, Shape};
 use rnnpack_kernels::{Cell, Direction, Element, GateOrder, GruCell, RnnCell};
 
-/// The weights of a layer as they are put together: a cell, sizes, a direction, an order of gates, and tensors.
+/// The weights of a layer, set one by one: a cell, sizes, a direction, an order of gates, and tensors.
 ///
-/// Where nothing else is said the layer reads forward and its gates are in ONNX's order. W and R are needed, B and P are not.
-/// D is the number of directions, G the cell's number of gates (4 of an LSTM, 3 of a GRU, 1 of an RNN).
+/// By default the layer reads forward and its gates are in ONNX's order. W and R are required, B and P are optional.
+/// D is the number of directions, G the cell's number of gates (4 for an LSTM, 3 for a GRU, 1 for an RNN).
 ///
 /// ```
 /// use rnnpack::{Cell, GateOrder, LayerWeights, LstmCell};
@@ -37,24 +37,24 @@ pub struct LayerBuilder<'a, F = f32> {
 }
 
 impl<'a, F: Element> LayerWeights<'a, F> {
-    /// Begins an LSTM with ONNX's default options, of I inputs and H hidden units.
+    /// Begins an LSTM of I inputs and H hidden units, with ONNX's default options.
     pub fn lstm(input: usize, hidden: usize) -> LayerBuilder<'a, F> {
         LayerWeights::of(Cell::lstm(), input, hidden)
     }
 
-    /// Begins a GRU with ONNX's default options, of I inputs and H hidden units: `linear_before_reset` is 0.
-    /// PyTorch's is [`Cell::pytorch_gru`].
+    /// Begins a GRU of I inputs and H hidden units, with ONNX's default options: `linear_before_reset` is 0.
+    /// PyTorch's GRU is [`Cell::pytorch_gru`].
     pub fn gru(input: usize, hidden: usize) -> LayerBuilder<'a, F> {
         LayerWeights::of(Cell::Gru(GruCell::default()), input, hidden)
     }
 
-    /// Begins an RNN with ONNX's default options (tanh), of I inputs and H hidden units.
+    /// Begins an RNN of I inputs and H hidden units, with ONNX's default options (tanh).
     pub fn rnn(input: usize, hidden: usize) -> LayerBuilder<'a, F> {
         LayerWeights::of(Cell::Rnn(RnnCell::default()), input, hidden)
     }
 
-    /// Begins a layer of any cell, the same in every direction, of I inputs and H hidden units.
-    /// [`LayerWeights::per_direction`] takes cells that differ.
+    /// Begins a layer of I inputs and H hidden units with any cell, the same in every direction.
+    /// [`LayerWeights::per_direction`] takes a different cell for each direction.
     pub fn of(cell: Cell, input: usize, hidden: usize) -> LayerBuilder<'a, F> {
         let shape = Shape { input, hidden, direction: Direction::Forward };
         LayerBuilder { cell, shape, order: GateOrder::Onnx, w: None, r: None, b: None, p: None }
@@ -62,14 +62,14 @@ impl<'a, F: Element> LayerWeights<'a, F> {
 }
 
 impl<'a, F: Element> LayerBuilder<'a, F> {
-    /// Which way the layer reads.
+    /// Sets the direction, or directions, in which the layer reads.
     pub fn direction(mut self, direction: Direction) -> Self {
         self.shape.direction = direction;
         self
     }
 
-    /// The layer reads in both directions. Its output is `[T, 2, B, H]`, as ONNX has it; PyTorch's `[T, B, 2·H]` is written
-    /// by a sequence that is [`concatenated`](crate::Sequence::concatenated).
+    /// The layer reads in both directions. Its output is `[T, 2, B, H]`, as in ONNX. A
+    /// [`concatenated`](crate::Sequence::concatenated) sequence writes PyTorch's `[T, B, 2·H]`.
     pub fn bidirectional(self) -> Self {
         self.direction(Direction::Bidirectional)
     }
@@ -79,35 +79,36 @@ impl<'a, F: Element> LayerBuilder<'a, F> {
         self.direction(Direction::Reverse)
     }
 
-    /// How the gates follow each other in W, R and B.
+    /// Sets the order of the gates in W, R and B.
     pub fn gate_order(self, order: GateOrder) -> Self {
         LayerBuilder { order, ..self }
     }
 
-    /// W, `[D, G·H, I]`.
+    /// Sets W, `[D, G·H, I]`.
     pub fn w(self, w: &'a [F]) -> Self {
         LayerBuilder { w: Some(w), ..self }
     }
 
-    /// R, `[D, G·H, H]`.
+    /// Sets R, `[D, G·H, H]`.
     pub fn r(self, r: &'a [F]) -> Self {
         LayerBuilder { r: Some(r), ..self }
     }
 
-    /// B, `[D, 2·G·H]`: Wb of all gates, then Rb.
+    /// Sets B, `[D, 2·G·H]`: Wb of all gates, then Rb.
     pub fn b(self, b: &'a [F]) -> Self {
         LayerBuilder { b: Some(b), ..self }
     }
 
-    /// P, the peepholes of an LSTM, `[D, 3·H]`: of the gates input, output and forget, in this order always.
+    /// Sets P, the peepholes of an LSTM, `[D, 3·H]`: those of the input, output and forget gate, always in this
+    /// order.
     pub fn p(self, p: &'a [F]) -> Self {
         LayerBuilder { p: Some(p), ..self }
     }
 
-    /// The weights, checked.
+    /// Checks the weights and returns them.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`] without W or R; those of [`LayerWeights::new`].
+    /// [`Error::MissingTensor`] without W or R; also the errors of [`LayerWeights::new`].
     pub fn build(self) -> Result<LayerWeights<'a, F>, Error> {
         let LayerBuilder { cell, shape, order, w, r, b, p } = self;
         let given = |tensor, data: Option<&'a [F]>| data.ok_or(Error::MissingTensor { tensor });
@@ -116,10 +117,10 @@ impl<'a, F: Element> LayerBuilder<'a, F> {
 }
 
 impl LayerBuilder<'_> {
-    /// The layer, packed for this machine.
+    /// Builds the weights and packs them for this machine.
     ///
     /// # Errors
-    /// Those of [`LayerBuilder::build`] and of [`Layer::new`].
+    /// The errors of [`LayerBuilder::build`] and of [`Layer::new`].
     pub fn pack(self) -> Result<Layer, Error> {
         Layer::new(&self.build()?)
     }

@@ -1,21 +1,21 @@
-//! What the crate refuses.
+//! The errors of the crate.
 
 use std::fmt;
 
-/// Everything that the crate refuses, and why.
+/// The reason why the crate refuses something.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Sizes, shapes, weights or lengths that the kernels refuse; nothing was computed.
+    /// The kernels refuse sizes, shapes, weights or lengths, or there is not enough memory.
     Kernel(rnnpack_kernels::Error),
-    /// The variable `RNNPACK_ISA` or a caller names an instruction set that this CPU or this build lacks.
+    /// The variable `RNNPACK_ISA` or a caller names an instruction set that this CPU or this build does not have.
     UnknownIsa {
-        /// The name that was asked for.
+        /// The name.
         name: String,
-        /// The names that can be used here, widest first.
+        /// The names that are available here, widest first.
         available: Vec<&'static str>,
     },
-    /// The layers of a stack do not fit: the input size of layer `layer` is not the output size of the one below.
+    /// Two layers of a stack do not fit: the input size of layer `layer` is not the output size of the layer below.
     Stack {
         /// The layer that does not fit, counted from 0.
         layer: usize,
@@ -26,48 +26,48 @@ pub enum Error {
     },
     /// A stack without layers.
     EmptyStack,
-    /// A buffer has another number of elements than its shape calls for.
+    /// A buffer has a wrong number of elements for its shape.
     Elements {
-        /// Which buffer: `x`, `y`, a weight tensor of ONNX (`W`, `R`, `B`, `P`) or of PyTorch (`weight_ih_l0`).
+        /// The buffer: `x`, `y`, a weight tensor of ONNX (`W`, `R`, `B`, `P`) or of PyTorch (such as `weight_ih_l0`).
         buffer: String,
-        /// Elements that it has.
+        /// The number of elements that it has.
         got: usize,
-        /// Elements that its shape calls for.
+        /// The number of elements that its shape needs.
         expected: usize,
         /// Its shape, such as `[T, B, I] = [4, 2, 3]`.
         shape: String,
     },
     /// A dense buffer does not hold a whole number of time steps.
     Steps {
-        /// Which buffer.
+        /// The buffer.
         buffer: &'static str,
-        /// Elements that it has.
+        /// The number of elements that it has.
         got: usize,
-        /// Elements of a time step.
+        /// The number of elements of one time step.
         step: usize,
         /// Its shape, such as `[T, B, I] = [T, 2, 3]`.
         shape: String,
     },
-    /// The number of time steps of a dense x cannot be told: its rows have no elements (I = 0), and there is no y.
+    /// The number of time steps of a dense x is unknown: its rows have no elements (I = 0), and there is no y.
     UnknownTime,
-    /// A layout of dense tensors was asked of views, whose strides are their layout.
+    /// A layout of dense tensors was set for views. The layout of a view is its strides.
     ViewLayout {
-        /// The method of [`Sequence`](crate::Sequence).
+        /// The method of [`Sequence`](crate::Sequence) that set it.
         option: &'static str,
     },
-    /// A state has no such batch row.
+    /// A state does not have this batch row.
     Row {
         /// The row.
         row: usize,
-        /// Rows of the state.
+        /// The number of rows of the state.
         batch: usize,
     },
-    /// Weights were to be packed without a tensor that every layer has.
+    /// A tensor that every layer needs is missing.
     MissingTensor {
         /// `W` or `R`.
         tensor: &'static str,
     },
-    /// Tensors under PyTorch's names are not those of a layer or a stack.
+    /// Tensors under PyTorch's names do not make a layer or a stack.
     PyTorch(PyTorchError),
 }
 
@@ -108,7 +108,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            // They are printed as they are, so that what is behind this error is what is behind them.
+            // `Display` printed this error itself, so the source is the error behind it.
             Error::Kernel(e) => e.source(),
             _ => None,
         }
@@ -121,38 +121,38 @@ impl From<rnnpack_kernels::Error> for Error {
     }
 }
 
-/// Why tensors under PyTorch's names are not those of a layer or a stack.
+/// The reason why tensors under PyTorch's names do not make a layer or a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PyTorchError {
     /// A GRU with `linear_before_reset = 0`, which PyTorch does not have.
     ResetBefore,
-    /// A tensor that must be there is not. A layer has both of its biases in every direction, or none at all.
+    /// A required tensor is missing. A layer has both biases in every direction, or no biases at all.
     Missing {
         /// Its name.
         tensor: String,
     },
-    /// A tensor that is there belongs to another network.
+    /// A tensor exists that does not belong to this network.
     Unexpected {
         /// Its name.
         tensor: String,
-        /// What the network is.
+        /// What this network is.
         but: &'static str,
     },
-    /// A tensor has a number of elements that no size gives.
+    /// The number of elements of a tensor fits no size.
     NoSize {
         /// Its name.
         tensor: String,
-        /// Elements that it has.
+        /// The number of elements that it has.
         got: usize,
-        /// What it should be, such as `[4·H, H]`.
+        /// The shape that it should have, such as `[4·H, H]`.
         shape: String,
     },
     /// A weight is NaN or infinite.
     NotFinite {
         /// The tensor's name.
         tensor: String,
-        /// The first such element.
+        /// The index of the first such element.
         index: usize,
     },
 }
@@ -182,7 +182,7 @@ impl From<PyTorchError> for Error {
     }
 }
 
-/// A shape in words: `[T, B] = [4, 2]`.
+/// The text of a shape: `[T, B] = [4, 2]`.
 pub(crate) fn axes<const N: usize>(axes: [(&str, usize); N]) -> String {
     let names = axes.map(|(name, _)| name).join(", ");
     let extents = axes.map(|(_, extent)| extent.to_string()).join(", ");

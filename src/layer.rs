@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 /// A packed LSTM, GRU or RNN layer, forward, reverse or bidirectional.
 ///
-/// It is a handle: a clone shares the packed weights, which never change. One layer serves any number of streams and threads,
-/// each with its own [`State`] and [`Scratch`]; [`stream`](Layer::stream) puts the three together.
+/// A layer is a handle: a clone shares the packed weights, which never change. One layer serves any number of streams
+/// and threads. Each of them needs its own [`State`] and [`Scratch`]; [`stream`](Layer::stream) puts the three
+/// together.
 ///
-/// The output of a bidirectional layer is `[T, D, B, H]`, as ONNX has it, where PyTorch has `[T, B, 2·H]`:
+/// The output of a bidirectional layer is `[T, D, B, H]`, as in ONNX. PyTorch's output is `[T, B, 2·H]`:
 /// [`Sequence::concatenated`] writes that.
 ///
 /// ```
@@ -44,31 +45,33 @@ struct Shared {
 }
 
 impl Layer {
-    /// Packs the weights as [`Planner::from_env`] plans for this machine.
+    /// Packs the weights for this machine, with the plan of [`Planner::from_env`].
     ///
     /// # Errors
-    /// [`Error::UnknownIsa`] for a bad `RNNPACK_ISA`; [`Error::Kernel`] where the packed weights do not fit into memory.
+    /// [`Error::UnknownIsa`] if `RNNPACK_ISA` names an unknown or unavailable instruction set; [`Error::Kernel`] if
+    /// the packed weights do not fit into memory.
     pub fn new(weights: &LayerWeights<'_>) -> Result<Layer, Error> {
         Layer::with_plan(weights, Planner::from_env()?.plan(weights.cell(), weights.shape()))
     }
 
-    /// Packs the weights for a given plan.
+    /// Packs the weights with the given plan.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where the packed weights do not fit into memory.
+    /// [`Error::Kernel`] if the packed weights do not fit into memory.
     pub fn with_plan(weights: &LayerWeights<'_>, plan: Plan) -> Result<Layer, Error> {
         let pack = |w| PackedWeights::new(plan.variant, w);
         let packed = weights.directions().iter().map(pack).collect::<Result<_, _>>()?;
         Ok(Layer::of(weights.shape(), plan, packed))
     }
 
-    /// The layer that [`Layer::to_bytes`] or [`LayerWeights::to_bytes`] wrote. Its weights stay where they are, on a
-    /// 64-byte boundary: [`Aligned`](crate::bytes::Aligned) puts what `include_bytes!` gives on one. It runs on the
-    /// instruction set that it was packed for, whatever `RNNPACK_ISA` says.
+    /// Reads a layer from the bytes that [`Layer::to_bytes`] or [`LayerWeights::to_bytes`] wrote. The weights are
+    /// used in place and are not copied. So `bytes` must start on a 64-byte boundary: wrap `include_bytes!` in
+    /// [`Aligned`](crate::bytes::Aligned). The layer runs on the instruction set that it was packed for;
+    /// `RNNPACK_ISA` has no effect.
     ///
     /// # Errors
-    /// [`Error::Kernel`] says why the bytes are refused: they are altered, truncated, of another version, for an instruction
-    /// set that is not available here, or not aligned.
+    /// [`Error::Kernel`] says why the bytes are refused: they are altered, truncated, of another version, for an
+    /// instruction set that is not available here, or not aligned.
     pub fn from_static(bytes: &'static [u8]) -> Result<Layer, Error> {
         let (direction, packed) = rnnpack_kernels::bytes::from_static(bytes)?;
         let first = &packed[0];
@@ -80,11 +83,11 @@ impl Layer {
         Layer { shared: Arc::new(Shared { shape, plan, packed }) }
     }
 
-    /// The packed layer as bytes, for [`Layer::from_static`]: those of [`LayerWeights::to_bytes`] for the layer's
-    /// instruction set.
+    /// The packed layer as bytes, for [`Layer::from_static`]. They equal those of [`LayerWeights::to_bytes`] for the
+    /// layer's instruction set.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where they do not fit into memory.
+    /// [`Error::Kernel`] if the bytes do not fit into memory.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         Ok(rnnpack_kernels::bytes::to_bytes(self.shape().direction, &self.shared.packed)?)
     }
@@ -94,7 +97,7 @@ impl Layer {
         self.shared.shape
     }
 
-    /// What a step of direction 0 computes; another direction may have other options.
+    /// The cell of direction 0. Another direction may have other options.
     pub fn cell(&self) -> &Cell {
         self.shared.packed[0].cell()
     }
@@ -109,35 +112,38 @@ impl Layer {
         self.shared.packed.iter().map(PackedWeights::bytes).sum()
     }
 
-    /// Bytes that a fresh [`Scratch`] allocates for a call of `time` steps and `batch` rows, beside some words of its own.
+    /// Bytes that a fresh [`Scratch`] allocates for a call of `time` steps and `batch` rows. The few words of its own
+    /// bookkeeping are not counted.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where no memory is so large.
+    /// [`Error::Kernel`] if the number of bytes overflows.
     pub fn scratch_bytes(&self, time: usize, batch: usize) -> Result<usize, Error> {
         let blocking = self.plan().blocking(self.cell(), self.shape(), time, batch);
         let of = |packed| rnnpack_kernels::Scratch::bytes(packed, blocking, time, batch);
-        // Directions run after each other in the same memory. They have the same cell, but for its options.
+        // The directions run one after the other in the same memory. Their cells differ only in their options.
         self.shared.packed.iter().try_fold(0, |most, packed| Ok(of(packed)?.max(most)))
     }
 
-    /// A zero state for `batch` rows.
+    /// A state of `batch` rows, all zeros.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where it does not fit into memory.
+    /// [`Error::Kernel`] if the state does not fit into memory.
     pub fn new_state(&self, batch: usize) -> Result<State, Error> {
         State::zeros(self.cell(), self.shape(), batch)
     }
 
-    /// Runs the layer over a sequence, from the state to the final one, which is left there. Nothing is allocated by a call
-    /// on the calling thread ([`Threads::Caller`](crate::Threads), the default) after one of the same size.
+    /// Runs the layer over a sequence. The call starts from `state` and leaves the final state there. On the calling
+    /// thread ([`Threads::Caller`](crate::Threads), the default), a call allocates nothing if a call of the same size
+    /// ran before.
     ///
-    /// Calls go on from each other: a forward layer may take a sequence in any chunks of time. A reverse direction starts at
-    /// the end of what each call is given.
+    /// A later call continues where the earlier one ended. So a forward layer may take a sequence in any chunks of
+    /// time. A reverse direction starts at the end of each call's own steps.
     ///
     /// # Errors
-    /// [`Error::Elements`] and [`Error::Steps`] name a dense buffer that does not fit, [`Error::Kernel`] the extent of a view,
-    /// the length or the entry of `lens` that does not; nothing was written then. [`Error::Kernel`] also tells of working memory
-    /// that cannot be had; one of two directions, or some threads' rows, may have run then.
+    /// [`Error::Elements`] and [`Error::Steps`] name a dense buffer of a wrong length. [`Error::Kernel`] names the
+    /// extent of a view, the length of `lens`, or the entry of `lens` that is wrong. After these errors nothing was
+    /// written. [`Error::Kernel`] also reports that there is not enough working memory. After that error one of two
+    /// directions, or the rows of some threads, may have run.
     pub fn forward(
         &self,
         sequence: Sequence<'_>,
@@ -150,7 +156,7 @@ impl Layer {
     /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state.
     ///
     /// # Errors
-    /// As [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     pub fn step(
         &self,
         x: &[f32],
@@ -162,7 +168,7 @@ impl Layer {
         self.run(Rows::new(self.cell(), self.shape(), views, state)?, &mut scratch.shares(1)[0])
     }
 
-    /// As [`Layer::forward`].
+    /// [`Layer::forward`], for tensors whose extents are known.
     #[inline]
     pub(crate) fn forward_views(
         &self,
@@ -180,7 +186,7 @@ impl Layer {
         }
     }
 
-    /// Those of a call.
+    /// The number of multiply-adds of a call.
     fn multiply_adds(&self, time: usize, batch: usize) -> usize {
         let Shape { input, hidden, .. } = self.shape();
         let sums = self.shape().output() * self.cell().gates();

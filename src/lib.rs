@@ -1,8 +1,9 @@
 //! Recurrent layers on CPUs: as fast as the hardware allows, and the same bits every time.
 //!
-//! A [`Layer`] is an LSTM, GRU or RNN with all that the ONNX standard says about them, packed once for this machine. It
-//! runs over sequences or step by step, and its f32 results have the same bits alone or in any batch, on any number of
-//! threads, in any chunks of time, and on every instruction set with fused multiply-adds.
+//! A [`Layer`] is an LSTM, GRU or RNN with every option of the ONNX standard. Its weights are packed once for this
+//! machine. It runs over whole sequences or step by step. An f32 result has the same bits in every case: for a row
+//! alone or in any batch, on any number of threads, in any chunks of time, and on every instruction set with fused
+//! multiply-adds.
 //!
 //! ```
 //! use rnnpack::{LayerWeights, Sequence, Threads};
@@ -54,9 +55,9 @@
 //!
 //! # Never silently wrong
 //!
-//! What is not computed as the ONNX standard says is refused with an [`Error`] that names the dimension, node, attribute or
-//! tensor. No input makes a call panic, or read or write out of bounds: all unsafe code is in `rnnpack-kernels`, behind
-//! functions that check sizes.
+//! A call either computes what the ONNX standard says, or returns an [`Error`] that names the dimension, node,
+//! attribute or tensor. No input makes a call panic, or read or write out of bounds: all unsafe code is in
+//! `rnnpack-kernels`, behind functions that check sizes.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -102,7 +103,7 @@ pub use stream::{Stream, StreamWith};
 pub use unfused::{LayerF64, Number, ScratchF64, UnfusedLayer, UnfusedScratch};
 pub use weights::{LayerTensors, LayerWeights};
 
-/// The code of the README, compiled and run.
+/// The code of the README, compiled and run as a doc test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

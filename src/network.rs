@@ -1,4 +1,4 @@
-//! What a stream runs: the calls that layers, stacks and layers of doubles have in common.
+//! The calls that layers, stacks and layers of doubles have in common, so that a stream can run each of them.
 
 use crate::{Error, Layer, Scratch, Sequence, Stack, StackScratch, StackState, State};
 #[cfg(feature = "f64")]
@@ -10,23 +10,23 @@ use std::fmt::Debug;
 ///
 /// The trait is sealed: nothing else implements it.
 pub trait Network: Clone + Debug + sealed::Network {
-    /// What sequences consist of: f32 or f64.
+    /// The type of the numbers of a sequence: f32 or f64.
     type Number: Element;
     /// The state of a batch of streams.
     type State: NetworkState;
-    /// Working memory of calls.
+    /// The working memory of calls.
     type Scratch: Default + Debug;
 
-    /// A zero state for `batch` rows.
+    /// A state of `batch` rows, all zeros.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where it does not fit into memory.
+    /// [`Error::Kernel`] if the state does not fit into memory.
     fn new_state(&self, batch: usize) -> Result<Self::State, Error>;
 
     /// Runs a sequence; see [`Layer::forward`] and [`Stack::forward`].
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     fn forward(
         &self,
         sequence: Sequence<'_, Self::Number>,
@@ -37,7 +37,7 @@ pub trait Network: Clone + Debug + sealed::Network {
     /// Runs one step of every row; see [`Layer::step`] and [`Stack::step`].
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     fn step(
         &self,
         x: &[Self::Number],
@@ -52,13 +52,13 @@ pub trait NetworkState: Clone + Debug + PartialEq + sealed::NetworkState {
     /// Batch rows B.
     fn batch(&self) -> usize;
 
-    /// Back to zeros: the start of new streams.
+    /// Sets the state to zeros: the start of new streams.
     fn reset(&mut self);
 
-    /// Batch row `row` back to zeros: the start of a new stream there.
+    /// Sets batch row `row` to zeros: the start of a new stream there.
     ///
     /// # Errors
-    /// [`Error::Row`] where there is no such row.
+    /// [`Error::Row`] if there is no such row.
     fn reset_row(&mut self, row: usize) -> Result<(), Error>;
 }
 
@@ -67,7 +67,7 @@ mod sealed {
     pub trait NetworkState {}
 }
 
-/// Makes a network of a type by its methods of the same names.
+/// Implements [`Network`] for a type by the type's own methods of the same names.
 macro_rules! network {
     ($(#[$attribute:meta])* [$($generics:tt)*] $network:ty, $number:ty, $state:ty, $scratch:ty) => {
         $(#[$attribute])*

@@ -1,14 +1,14 @@
-//! Decides how a layer is computed on this machine.
+//! Planning: how a layer is computed on this machine.
 
 use crate::{Error, Shape};
 use rnnpack_kernels::blocking::{Blocking, Caches};
 use rnnpack_kernels::{Cell, Variant};
 use std::fmt;
 
-/// The environment variable that forces an instruction set, by the names that [`Variant::available`] lists.
+/// The environment variable that forces an instruction set. Its values are the names of [`Variant::available`].
 pub const ISA_VARIABLE: &str = "RNNPACK_ISA";
 
-/// Decides how a layer is computed here: the instruction set and the loop extents. A plan is plain data.
+/// Decides how a layer is computed on this machine: the instruction set and the loop extents. A plan is plain data.
 ///
 /// ```
 /// use rnnpack::{Cell, Direction, Planner, Shape};
@@ -23,7 +23,7 @@ pub const ISA_VARIABLE: &str = "RNNPACK_ISA";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planner {
-    /// Variants to choose from, widest first; at least one.
+    /// The variants to choose from, widest first; at least one.
     variants: Vec<Variant>,
     caches: Caches,
 }
@@ -32,17 +32,18 @@ pub struct Planner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Plan {
-    /// The instruction set, and with it the lane width.
+    /// The instruction set. It also sets the lane width.
     pub variant: Variant,
-    /// The cache sizes that the loop extents come from.
+    /// The cache sizes that the loop extents are computed from.
     pub caches: Caches,
 }
 
 impl Planner {
-    /// For this machine: its caches, and its instruction sets or the one that [`ISA_VARIABLE`] forces.
+    /// A planner for this machine: its caches, and either all its instruction sets or the one that [`ISA_VARIABLE`]
+    /// forces.
     ///
     /// # Errors
-    /// [`Error::UnknownIsa`] where the variable names none of the available ones.
+    /// [`Error::UnknownIsa`] if the variable names an instruction set that is not available.
     pub fn from_env() -> Result<Planner, Error> {
         let caches = detect_caches();
         match std::env::var_os(ISA_VARIABLE) {
@@ -51,10 +52,10 @@ impl Planner {
         }
     }
 
-    /// For this machine and one instruction set, by its name.
+    /// A planner for this machine and one instruction set, by its name.
     ///
     /// # Errors
-    /// [`Error::UnknownIsa`] where it is none of the available ones.
+    /// [`Error::UnknownIsa`] if this instruction set is not available.
     pub fn for_isa(name: &str) -> Result<Planner, Error> {
         let variant = Variant::by_name(name).ok_or_else(|| Error::UnknownIsa {
             name: name.to_owned(),
@@ -63,14 +64,15 @@ impl Planner {
         Ok(Planner { variants: vec![variant], caches: detect_caches() })
     }
 
-    /// The widest instruction set that it plans for.
+    /// The widest instruction set of the planner.
     pub fn widest(&self) -> Variant {
         self.variants[0]
     }
 
-    /// The plan for a layer: the instruction set with the fewest panels, which is the widest, or a narrower one where
-    /// that has no more (H = 8 is one panel of 8 lanes as well as of 16). A panel costs about the same on all of them.
-    /// Variants that would give other bits than the widest are left out.
+    /// The plan for a layer. It takes the instruction set with the fewest panels, and of several such sets the
+    /// narrowest. For example, H = 8 is one panel of 8 lanes and also one of 16. A panel costs about the same on all
+    /// instruction sets. The plan never takes a variant whose results would have other bits than those of the widest
+    /// one.
     pub fn plan(&self, cell: &Cell, shape: Shape) -> Plan {
         let widest = self.widest();
         let equal = self.variants.iter().copied().filter(|v| v.is_fused() == widest.is_fused());
@@ -80,12 +82,12 @@ impl Planner {
 }
 
 impl Plan {
-    /// For this machine and a variant that was chosen before.
+    /// A plan for this machine and a given variant.
     pub(crate) fn on(variant: Variant) -> Plan {
         Plan { variant, caches: detect_caches() }
     }
 
-    /// Bytes of R of one direction as it is packed, in whole panels: what a step reads.
+    /// The bytes of R of one direction as it is packed, in whole panels. Every step reads them.
     pub fn recurrent_bytes(&self, cell: &Cell, hidden: usize) -> usize {
         let vectors = rnnpack_kernels::weight_vectors(cell, self.variant, hidden).saturating_mul(hidden);
         vectors.saturating_mul(self.variant.lanes() * size_of::<f32>())
@@ -103,7 +105,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// The cache sizes that this CPU reports, else [`Caches::UNKNOWN`].
+/// The cache sizes that this CPU reports, or [`Caches::UNKNOWN`].
 fn detect_caches() -> Caches {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     {

@@ -5,8 +5,8 @@ use crate::{Error, Layer, LayerWeights, Shape, Stack};
 use rnnpack_kernels::Error as KernelError;
 use rnnpack_kernels::{Cell, Direction, GateOrder, GruCell, Tensors, Weights};
 
-/// One direction of a layer of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN`, under PyTorch's names. G is the cell's number
-/// of gates. PyTorch has both biases or none.
+/// One direction of a layer of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN`, under PyTorch's names. G is the cell's
+/// number of gates. PyTorch has either both biases or none.
 #[derive(Clone, Copy, Debug)]
 pub struct PyTorchTensors<'a> {
     /// `weight_ih_l*`, `[G·H, I]`.
@@ -20,11 +20,11 @@ pub struct PyTorchTensors<'a> {
 }
 
 impl<'a> LayerWeights<'a> {
-    /// The tensors of one layer of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN`, one [`PyTorchTensors`] per direction.
-    /// PyTorch's GRU is [`Cell::pytorch_gru`]. [`Stack::pytorch`] takes all layers of a `state_dict`.
+    /// The weights of one layer of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN`, from one [`PyTorchTensors`] per
+    /// direction. PyTorch's GRU is [`Cell::pytorch_gru`]. [`Stack::pytorch`] takes all layers of a `state_dict`.
     ///
-    /// The output of a bidirectional layer is `[T, D, B, H]`; PyTorch's `[T, B, 2·H]` is written by a sequence that is
-    /// [`concatenated`](crate::Sequence::concatenated).
+    /// The output of a bidirectional layer is `[T, D, B, H]`. A [`concatenated`](crate::Sequence::concatenated)
+    /// sequence writes PyTorch's `[T, B, 2·H]`.
     ///
     /// ```
     /// use rnnpack::{Cell, Direction, Layer, LayerWeights, PyTorchTensors, Shape};
@@ -46,9 +46,9 @@ impl<'a> LayerWeights<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::PyTorch`] for a GRU that PyTorch does not have, one bias without the other, and weights that are not finite;
-    /// [`Error::Elements`] names the tensor whose length disagrees with the shape; [`Error::Kernel`] for another number of
-    /// directions, H = 0, and options of the cell that are no usable numbers.
+    /// [`Error::PyTorch`] for a GRU that PyTorch does not have, for one bias without the other, and for weights that
+    /// are not finite. [`Error::Elements`] names the tensor whose length disagrees with the shape. [`Error::Kernel`]
+    /// for a wrong number of directions, for H = 0, and for unusable numbers in the options of the cell.
     pub fn pytorch(
         cell: Cell,
         shape: Shape,
@@ -71,13 +71,14 @@ impl<'a> LayerWeights<'a> {
 }
 
 impl Stack {
-    /// The layers of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN` (`num_layers`, `bidirectional`), from its tensors by name:
-    /// `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, those of further layers, and with the suffix `_reverse`
-    /// those of second directions. `get` gives the elements of a tensor, `None` where there is no such tensor; without
-    /// biases (`bias=False`) there are none. I and H follow from the lengths. PyTorch's GRU is [`Cell::pytorch_gru`].
+    /// The layers of PyTorch's `nn.LSTM`, `nn.GRU` or `nn.RNN` (`num_layers`, `bidirectional`), from its tensors by
+    /// name. The names are `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0` and `bias_hh_l0`, and the same for further
+    /// layers. The tensors of the second direction have the suffix `_reverse`. `get` returns the elements of a
+    /// tensor, or `None` if there is no such tensor. Without biases (`bias=False`) there are no bias tensors. I and H
+    /// follow from the lengths. PyTorch's GRU is [`Cell::pytorch_gru`].
     ///
-    /// A bidirectional stack's output is `[T, 2, B, H]`; PyTorch's `[T, B, 2·H]` is written by a sequence that is
-    /// [`concatenated`](crate::Sequence::concatenated).
+    /// The output of a bidirectional stack is `[T, 2, B, H]`. A [`concatenated`](crate::Sequence::concatenated)
+    /// sequence writes PyTorch's `[T, B, 2·H]`.
     ///
     /// ```
     /// use rnnpack::{Cell, Sequence, Stack};
@@ -101,10 +102,12 @@ impl Stack {
     /// ```
     ///
     /// # Errors
-    /// [`Error::PyTorch`] for a GRU that PyTorch does not have, a tensor that is missing or belongs to another network
-    /// (another number of layers or directions, or a projection), lengths that no size gives, and weights that are not finite;
-    /// [`Error::Elements`] names the tensor whose length disagrees with the first layer's; [`Error::EmptyStack`] without
-    /// layers; [`Error::Kernel`] for options of the cell that are no usable numbers, and memory that cannot be had.
+    /// [`Error::PyTorch`] in these cases: a GRU that PyTorch does not have; a tensor that is missing; a tensor that
+    /// belongs to another network (another number of layers or directions, or a projection); a length that fits no
+    /// size; weights that are not finite. [`Error::Elements`] names the tensor whose length disagrees with the sizes
+    /// of the first layer. [`Error::EmptyStack`] without layers. [`Error::Kernel`] for unusable numbers in the
+    /// options of the cell, and if there is not enough memory. [`Error::UnknownIsa`] if `RNNPACK_ISA` names an
+    /// unknown or unavailable instruction set.
     pub fn pytorch<'a>(
         cell: Cell,
         layers: usize,
@@ -129,7 +132,7 @@ impl Stack {
     }
 }
 
-/// Tensors by name, and whose they are.
+/// Tensors by name, and the network that they belong to.
 struct StateDict<G> {
     get: G,
     cell: Cell,
@@ -187,7 +190,7 @@ impl<'a, G: Fn(&str) -> Option<&'a [f32]>> StateDict<G> {
     }
 }
 
-/// PyTorch's GRU has `linear_before_reset`.
+/// Refuses a GRU without `linear_before_reset`, which PyTorch does not have.
 fn check_cell(cell: &Cell) -> Result<(), PyTorchError> {
     match cell {
         Cell::Gru(GruCell { linear_before_reset: false, .. }) => Err(PyTorchError::ResetBefore),
@@ -195,7 +198,7 @@ fn check_cell(cell: &Cell) -> Result<(), PyTorchError> {
     }
 }
 
-/// The weights of one direction, whose tensors have the names that `name` makes of PyTorch's stems.
+/// The checked weights of one direction. `name` makes a tensor's name from PyTorch's stem.
 fn checked<'a>(
     cell: Cell,
     [input, hidden]: [usize; 2],
@@ -216,7 +219,7 @@ fn checked<'a>(
     weights.map_err(|error| under_names(error, [cell.gates(), input, hidden], name))
 }
 
-/// An error about one direction's tensors, told under their names.
+/// An error about one direction's tensors, under PyTorch's names.
 fn under_names(
     error: KernelError,
     [gates, input, hidden]: [usize; 3],

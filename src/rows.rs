@@ -9,14 +9,15 @@ pub(crate) struct Rows<'a, F = f32> {
     pub(crate) x: View<'a, F>,
     pub(crate) lens: Option<&'a [i32]>,
     pub(crate) y: Option<ViewMut<'a, F>>,
-    /// `[B, H]` of each direction; the second is empty where there is only one.
+    /// `[B, H]` of each direction; the second is empty if there is only one direction.
     pub(crate) h: [&'a mut [F]; 2],
     pub(crate) c: [&'a mut [F]; 2],
 }
 
 impl<'a, F: Element> Rows<'a, F> {
-    /// All rows of a call, after everything that its shapes can get wrong was checked.
-    // Inline, since the parts of a call would go through memory: a hundred instructions, where a small step has thousands.
+    /// All rows of a call, after a check of everything that can be wrong with its shapes.
+    // Inlined, since the parts of a call would go through memory otherwise. That costs a hundred instructions; a
+    // small step has thousands.
     #[inline(always)]
     pub(crate) fn new(
         cell: &Cell,

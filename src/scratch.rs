@@ -6,7 +6,7 @@ use std::fmt;
 /// no later call of that size allocates. One thread uses it at a time.
 #[derive(Default)]
 pub struct Scratch {
-    /// One for every share of a call on several threads; the first serves the others.
+    /// One for each share of a call on several threads. Calls on one thread use the first.
     shares: Vec<rnnpack_kernels::Scratch>,
 }
 

@@ -1,23 +1,23 @@
-//! What a forward call reads and writes beside the state: input, output, lengths, layout, and the threads it may take.
+//! What a forward call reads and writes in addition to the state: input, output, lengths, layout, and its threads.
 
 use crate::error::axes;
 use crate::{Error, Shape};
 use rnnpack_kernels::{Dims, Element, Error as KernelError, Layout, View, ViewMut};
 
-/// Input and output of a forward call, with what there is to say about them. T, B, D, I, H are time steps, batch rows,
-/// directions, input size and hidden size.
+/// Input and output of a forward call, with their options. T is the number of time steps, B of batch rows, D of
+/// directions; I is the input size and H the hidden size.
 ///
-/// Dense tensors are the common case: B is that of the state, T follows from the number of elements of x.
+/// Dense tensors are the common case. B is the batch of the state, and T follows from the number of elements of x.
 ///
 /// | | x | y | y, [`concatenated`](Sequence::concatenated) |
 /// |---|---|---|---|
 /// | time-major (the default, and ONNX's `layout = 0`) | `[T, B, I]` | `[T, D, B, H]` | `[T, B, D·H]` |
 /// | [`batch_major`](Sequence::batch_major) (ONNX's `layout = 1`) | `[B, T, I]` | `[B, T, D, H]` | `[B, T, D·H]`: the same memory |
 ///
-/// With one direction the first and the third column of y are the same. **With two they are not**: PyTorch and Keras have
-/// `[T, B, 2·H]` where ONNX has `[T, 2, B, H]`.
+/// With one direction, the first and the third column of y are the same. **With two directions they differ**: PyTorch
+/// and Keras have `[T, B, 2·H]`, ONNX has `[T, 2, B, H]`.
 ///
-/// Any other placement in memory is a pair of [`views`](Sequence::views).
+/// For any other placement in memory, use [`views`](Sequence::views).
 ///
 /// ```
 /// use rnnpack::{LayerWeights, Sequence, Threads};
@@ -42,14 +42,15 @@ pub struct Sequence<'a, F = f32> {
     threads: Threads,
 }
 
-/// The tensors of a sequence, as far as they are known before the layer and the state are.
+/// The tensors of a sequence. Their extents may be unknown until the layer and the state are known.
 #[derive(Debug)]
 enum Form<'a, F> {
     Dense(Dense<'a, F>),
     Views {
         x: View<'a, F>,
         y: Option<ViewMut<'a, F>>,
-        /// What was said about the layout, which the strides have said already.
+        /// The method that set a layout. A call with such views is refused, since the strides of a view are its
+        /// layout.
         layout: Option<&'static str>,
     },
 }
@@ -62,38 +63,40 @@ struct Dense<'a, F> {
     concatenated: bool,
 }
 
-/// How many threads a forward call may take. Results have the same bits whatever it says.
+/// How many threads a forward call may take. Results have the same bits for every choice.
 ///
-/// The batch rows are shared out evenly over the current rayon pool, the calling thread among them; fewer threads take
-/// part where the shares would be too small to gain. Directions run one after the other. Without the feature `rayon` all
-/// runs on the calling thread, and so do layers of doubles.
+/// The batch rows are split into even shares, at most as many as the current rayon pool has threads. The calling thread
+/// runs one of them. Fewer threads take part if the shares would be too small to gain. Directions run one after the
+/// other. Without the feature `rayon`, everything runs on the calling thread. So do layers of doubles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Threads {
-    /// The calling thread alone: a call that works allocates nothing after one of the same size.
+    /// Only the calling thread. A call allocates nothing if a call of the same size ran before.
     #[default]
     Caller,
-    /// At most so many threads of the pool, the calling one among them (which always takes part: 0 is as 1).
+    /// At most this many threads of the pool, including the calling one. The calling thread always takes part, so 0
+    /// means 1.
     AtMost(usize),
-    /// As many as the pool has.
+    /// As many threads as the pool has, including the calling one.
     Pool,
 }
 
 impl<'a, F: Element> Sequence<'a, F> {
     /// Dense x `[T, B, I]` and y `[T, D, B, H]`.
     ///
-    /// With two directions PyTorch's output is another tensor: `[T, B, 2·H]`, which
-    /// [`concatenated`](Sequence::concatenated) writes.
+    /// With two directions, PyTorch's output is a different tensor, `[T, B, 2·H]`.
+    /// [`concatenated`](Sequence::concatenated) writes it.
     pub fn dense(x: &'a [F], y: &'a mut [F]) -> Sequence<'a, F> {
         Sequence::of(Form::Dense(Dense { x, y: Some(y), layout: Layout::TimeMajor, concatenated: false }))
     }
 
-    /// Dense x `[T, B, I]` alone, where the final state is all that is wanted.
+    /// Dense x `[T, B, I]` without y: only the final state is computed.
     pub fn input(x: &'a [F]) -> Sequence<'a, F> {
         Sequence::of(Form::Dense(Dense { x, y: None, layout: Layout::TimeMajor, concatenated: false }))
     }
 
-    /// Tensors anywhere in memory: x of the extents `[T, 1, B, I]`, and y `[T, D, B, H]` where it is wanted.
+    /// Tensors anywhere in memory: x with the extents `[T, 1, B, I]`, and an optional y with the extents
+    /// `[T, D, B, H]`.
     pub fn views(x: View<'a, F>, y: Option<ViewMut<'a, F>>) -> Sequence<'a, F> {
         Sequence::of(Form::Views { x, y, layout: None })
     }
@@ -102,29 +105,31 @@ impl<'a, F: Element> Sequence<'a, F> {
         Sequence { form, lens: None, threads: Threads::Caller }
     }
 
-    /// Steps of each batch row, `[B]`, 0 to T, as ONNX's `sequence_lens`; all have T where they are not given. A row's final
-    /// state is that of its last step, its reverse direction starts there, and its y beyond is zero.
+    /// Sets the number of steps of each batch row, `[B]`, from 0 to T, as ONNX's `sequence_lens`. Without it, all
+    /// rows have T steps. A row's final state is the state after its last step. A reverse direction starts at that
+    /// step. The row's y beyond that step is zero.
     pub fn lens(self, lens: &'a [i32]) -> Sequence<'a, F> {
         self.optional_lens(Some(lens))
     }
 
-    /// As [`lens`](Sequence::lens), where there may be none.
+    /// [`lens`](Sequence::lens), with lengths that are optional.
     pub fn optional_lens(self, lens: Option<&'a [i32]>) -> Sequence<'a, F> {
         Sequence { lens, ..self }
     }
 
-    /// Dense tensors have B outermost: x `[B, T, I]`, y `[B, T, D, H]`. Views are refused, since strides say it.
+    /// Dense tensors have B outermost: x `[B, T, I]`, y `[B, T, D, H]`. Views are refused, since their strides are
+    /// their layout.
     pub fn batch_major(self) -> Sequence<'a, F> {
         self.laid_out("batch_major", |dense| dense.layout = Layout::BatchMajor)
     }
 
-    /// The directions of dense y stand side by side in a row, as PyTorch has them: `[T, B, D·H]`, or `[B, T, D·H]`
-    /// batch-major. Views are refused: give y the strides of [`Dims::concatenated`].
+    /// Each row of dense y holds the directions one after the other, as in PyTorch: `[T, B, D·H]`, or `[B, T, D·H]`
+    /// if batch-major. Views are refused: give y the strides of [`Dims::concatenated`].
     pub fn concatenated(self) -> Sequence<'a, F> {
         self.laid_out("concatenated", |dense| dense.concatenated = true)
     }
 
-    /// How many threads the call may take; the calling one alone where nothing is said.
+    /// Sets how many threads the call may take. The default is only the calling thread.
     pub fn threads(self, threads: Threads) -> Sequence<'a, F> {
         Sequence { threads, ..self }
     }
@@ -137,7 +142,7 @@ impl<'a, F: Element> Sequence<'a, F> {
         self
     }
 
-    /// The tensors as a network of this shape and a state of `batch` rows see them.
+    /// The tensors for a network of this shape and a state of `batch` rows.
     #[inline]
     pub(crate) fn views_of(self, shape: Shape, batch: usize) -> Result<Views<'a, F>, Error> {
         let Sequence { form, lens, threads } = self;
@@ -199,7 +204,7 @@ impl<'a, F: Element> Dense<'a, F> {
         Ok((x, y.transpose()?))
     }
 
-    /// T, from the elements of x; from those of y where the rows of x have none.
+    /// T, from the elements of x; from those of y if the rows of x have no elements.
     #[inline]
     fn steps(&self, Shape { input, hidden, direction }: Shape, batch: usize) -> Result<usize, Error> {
         let axes = || format!("[T, B, I] = [T, {batch}, {input}]");
@@ -234,7 +239,7 @@ fn concatenated_view<F: Element>(
     }
 }
 
-/// Steps of `step` elements that `got` elements are; `None` where a step has none.
+/// The number of steps of `step` elements in `got` elements; `None` if a step has no elements.
 #[inline]
 fn whole_steps(
     buffer: &'static str,
@@ -250,7 +255,7 @@ fn whole_steps(
     }
 }
 
-/// An error of a view, told about the buffer that it was to be over.
+/// An error of a view, in terms of the buffer that the view is made of.
 fn of_buffer(error: KernelError, buffer: &'static str, axes: impl FnOnce() -> String) -> Error {
     match error {
         KernelError::Length { expected, got, .. } => {

@@ -5,9 +5,9 @@ use crate::{Error, Layer, Sequence, Shape, StackScratch, StackState};
 use rnnpack_kernels::{Dims, Layout, View, ViewMut};
 use std::sync::Arc;
 
-/// Layers on top of each other: the output of one is the input of the next, directions concatenated.
+/// Layers on top of each other: the output of each layer, with its directions concatenated, is the input of the next.
 ///
-/// It is a handle: a clone shares the layers.
+/// A stack is a handle: a clone shares the layers.
 ///
 /// ```
 /// use rnnpack::{Cell, LayerWeights, Stack};
@@ -31,10 +31,11 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Layers from the input on.
+    /// A stack of these layers, from the input on.
     ///
     /// # Errors
-    /// [`Error::EmptyStack`], or [`Error::Stack`] where a layer's input size is not D · H of the one below.
+    /// [`Error::EmptyStack`] without layers; [`Error::Stack`] if a layer's input size is not D · H of the layer
+    /// below.
     pub fn new(layers: Vec<Layer>) -> Result<Stack, Error> {
         if layers.is_empty() {
             return Err(Error::EmptyStack);
@@ -53,27 +54,28 @@ impl Stack {
         &self.layers
     }
 
-    /// The sizes of the whole: inputs of the first layer, hidden units and direction of the last one.
+    /// The sizes of the whole stack: the inputs of the first layer, the hidden units and the direction of the last
+    /// one.
     fn shape(&self) -> Shape {
         let (first, top) = (self.layers[0].shape(), self.layers[self.layers.len() - 1].shape());
         Shape { input: first.input, ..top }
     }
 
-    /// Zero states for `batch` rows.
+    /// States of `batch` rows, all zeros.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where they do not fit into memory.
+    /// [`Error::Kernel`] if the states do not fit into memory.
     pub fn new_state(&self, batch: usize) -> Result<StackState, Error> {
         let layers = self.layers.iter().map(|layer| layer.new_state(batch)).collect::<Result<_, _>>()?;
         Ok(StackState { layers })
     }
 
-    /// Runs all layers over a sequence, one after the other. The sequence's y is the last layer's output, and its threads
-    /// share out the rows of every layer.
+    /// Runs all layers over a sequence, one after the other. The y of the sequence is the output of the last layer.
+    /// Its threads share out the rows of every layer.
     ///
     /// # Errors
-    /// As [`Layer::forward`]. What the shapes of the call get wrong is refused before the first layer runs; where memory cannot
-    /// be had, layers below have advanced their states.
+    /// The errors of [`Layer::forward`]. Wrong shapes are refused before the first layer runs. If there is not enough
+    /// memory, the layers below have advanced their states already.
     pub fn forward(
         &self,
         sequence: Sequence<'_>,
@@ -83,11 +85,11 @@ impl Stack {
         self.run(sequence.views_of(self.shape(), state.batch())?, state, scratch)
     }
 
-    /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state of the
-    /// last layer.
+    /// Runs one step of every row of the state. `x` is dense `[B, I]`. `y` is dense `[D, B, H]` and becomes the new
+    /// hidden state of the last layer.
     ///
     /// # Errors
-    /// As [`Stack::forward`].
+    /// The errors of [`Stack::forward`].
     pub fn step(
         &self,
         x: &[f32],
@@ -105,7 +107,7 @@ impl Stack {
         let [even, odd] = &mut scratch.between;
         let last = self.layers.len() - 1;
         for (i, (layer, state)) in self.layers.iter().zip(&mut state.layers).enumerate() {
-            // The same buffers for the same layers in every call, so that they stop growing.
+            // In every call a layer uses the same buffers, so that the buffers stop growing.
             let (below, above) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };
             let width = layer.shape().input;
             let x = match i {
@@ -118,7 +120,7 @@ impl Stack {
         Ok(())
     }
 
-    /// What any of the layers would refuse.
+    /// Refuses everything that any of the layers would refuse.
     fn check(&self, Views { x, lens, y, .. }: &Views<'_>, state: &StackState) -> Result<(), Error> {
         use rnnpack_kernels::Error::Extent;
         let (expected, got) = (self.layers.len(), state.layers.len());
@@ -153,7 +155,7 @@ fn concatenated<'a>(
     let shape = layer.shape();
     let row = shape.output();
     let floats = time.checked_mul(batch).and_then(|rows| rows.checked_mul(row)).ok_or(Overflow { what })?;
-    // What is left of an earlier call is overwritten: the layer writes every element, padding included.
+    // The layer overwrites what an earlier call left: it writes every element, including padding.
     buffer.try_reserve_exact(floats.saturating_sub(buffer.len())).map_err(|_| Memory { what, floats })?;
     buffer.resize(floats, 0.0);
     let dims = Dims { time, directions: shape.direction.count(), batch, width: shape.hidden };

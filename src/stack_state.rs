@@ -14,7 +14,7 @@ impl StackState {
         &self.layers
     }
 
-    /// The states, first layer first, to write.
+    /// Mutable access to the states, first layer first.
     pub fn layers_mut(&mut self) -> &mut [State] {
         &mut self.layers
     }
@@ -24,24 +24,24 @@ impl StackState {
         self.layers.first().map_or(0, State::batch)
     }
 
-    /// Back to zeros: the start of new streams.
+    /// Sets the states to zeros: the start of new streams.
     pub fn reset(&mut self) {
         self.layers.iter_mut().for_each(State::reset);
     }
 
-    /// As [`State::reset_row`], in every layer.
+    /// [`State::reset_row`] for every layer.
     ///
     /// # Errors
-    /// [`Error::Row`] where a layer's state has no such row; nothing was written then.
+    /// [`Error::Row`] if a layer's state has no such row. Then nothing was written.
     pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
         self.layers.iter().try_for_each(|state| state.check_row(row))?;
         self.layers.iter_mut().try_for_each(|state| state.reset_row(row))
     }
 
-    /// As [`State::copy_row`], in every layer.
+    /// [`State::copy_row`] for every layer.
     ///
     /// # Errors
-    /// Those of [`State::copy_row`], and [`Error::Kernel`] for another number of layers; nothing was written then.
+    /// The errors of [`State::copy_row`]; [`Error::Kernel`] if the numbers of layers differ. Then nothing was written.
     pub fn copy_row(&mut self, from: &StackState, from_row: usize, to: usize) -> Result<(), Error> {
         let (expected, got) = (self.layers.len(), from.layers.len());
         if expected != got {
@@ -54,21 +54,21 @@ impl StackState {
         pairs.into_iter().try_for_each(|(state, from)| state.copy_row(from, from_row, to))
     }
 
-    /// As [`State::gather`], in every layer.
+    /// [`State::gather`] for every layer.
     ///
     /// # Errors
-    /// Those of [`State::gather`].
+    /// The errors of [`State::gather`].
     pub fn gather(&self, rows: &[usize]) -> Result<StackState, Error> {
         let layers = self.layers.iter().map(|state| state.gather(rows)).collect::<Result<_, _>>()?;
         Ok(StackState { layers })
     }
 }
 
-/// Working memory of a stack, grown by the largest call and reused.
+/// Working memory of a stack. It grows to the largest call and is then reused.
 #[derive(Debug, Default)]
 pub struct StackScratch {
     pub(crate) layer: Scratch,
-    /// What the layers below and above write, `[T, B, D·H]`, in turn.
+    /// The outputs of the layers, `[T, B, D·H]`: a layer reads one of them and writes the other.
     pub(crate) between: [Vec<f32>; 2],
 }
 

@@ -1,12 +1,12 @@
-//! The state of a stream, and what can be done to its batch rows.
+//! The state of a stream, and the operations on its batch rows.
 
 use crate::{Error, Shape};
 use rnnpack_kernels::{Cell, Element};
 
-/// The state of a stream, or of a batch of streams: h of one layer, and c where it is an LSTM.
+/// The state of a stream, or of a batch of streams: h of one layer, and also c if the layer is an LSTM.
 ///
-/// Both are dense `[D, B, H]`, as ONNX's `initial_h`, `initial_c`, `Y_h` and `Y_c` are with `layout = 0`. A forward
-/// call starts from what is here and leaves the final state here.
+/// Both are dense `[D, B, H]`, as ONNX's `initial_h`, `initial_c`, `Y_h` and `Y_c` with `layout = 0`. A forward call
+/// starts from this state and leaves the final state here.
 ///
 /// ```
 /// # use rnnpack::{LayerWeights, Scratch};
@@ -32,10 +32,11 @@ pub struct State<F = f32> {
 }
 
 impl<F: Element> State<F> {
-    /// A state at zeros, of `batch` rows of a layer of this shape and kind of cell; a layer makes its own by `new_state`.
+    /// A state of `batch` rows, all zeros, for a layer of this shape and kind of cell. A layer makes its own states
+    /// with `new_state`.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where it does not fit into memory.
+    /// [`Error::Kernel`] if the state does not fit into memory.
     pub fn zeros(cell: &Cell, shape: Shape, batch: usize) -> Result<State<F>, Error> {
         State::with_cells(shape, batch, cell.has_cell_state())
     }
@@ -54,7 +55,7 @@ impl<F: Element> State<F> {
         Ok(State { shape, batch, h: zeros(floats)?, c: zeros(cells)? })
     }
 
-    /// Whether it is the state of `batch` rows of a layer of this shape and kind of cell.
+    /// Checks that this is a state of `batch` rows of a layer of this shape and kind of cell.
     pub(crate) fn check(&self, cell: &Cell, shape: Shape, batch: usize) -> Result<(), Error> {
         let cells = if cell.has_cell_state() { self.h.len() } else { 0 };
         self.check_extents(shape, batch, cells)
@@ -84,36 +85,36 @@ impl<F: Element> State<F> {
         &self.h
     }
 
-    /// Cell state `[D, B, H]`; empty where the cell has none.
+    /// Cell state `[D, B, H]`; empty if the cell has no cell state.
     pub fn c(&self) -> &[F] {
         &self.c
     }
 
-    /// Hidden state `[D, B, H]`, to write.
+    /// Mutable access to the hidden state `[D, B, H]`.
     pub fn h_mut(&mut self) -> &mut [F] {
         &mut self.h
     }
 
-    /// Bytes of h and c.
+    /// The number of bytes of h and c.
     pub fn bytes(&self) -> usize {
         size_of_val(self.h()) + size_of_val(self.c())
     }
 
-    /// Cell state `[D, B, H]`, to write; empty where the cell has none.
+    /// Mutable access to the cell state `[D, B, H]`; empty if the cell has no cell state.
     pub fn c_mut(&mut self) -> &mut [F] {
         &mut self.c
     }
 
-    /// Back to zeros: the start of a new stream.
+    /// Sets the state to zeros: the start of new streams.
     pub fn reset(&mut self) {
         self.h.fill(F::default());
         self.c.fill(F::default());
     }
 
-    /// Batch row `row` back to zeros in every direction: the start of a new stream there.
+    /// Sets batch row `row` to zeros in every direction: the start of a new stream there.
     ///
     /// # Errors
-    /// [`Error::Row`] where there is no such row.
+    /// [`Error::Row`] if there is no such row.
     pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
         self.check_row(row)?;
         let places = self.row_places(row);
@@ -123,7 +124,8 @@ impl<F: Element> State<F> {
         Ok(())
     }
 
-    /// Batch row `to` becomes row `from_row` of `from`, a state of the same layer, or of one of the same sizes.
+    /// Copies row `from_row` of `from` to batch row `to`. `from` must be a state of the same layer, or of a layer of
+    /// the same sizes.
     ///
     /// ```
     /// # use rnnpack::LayerWeights;
@@ -139,8 +141,8 @@ impl<F: Element> State<F> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Row`] where there is no such row, [`Error::Kernel`] where the states are of layers of other sizes. Nothing was
-    /// written then.
+    /// [`Error::Row`] if a row does not exist, [`Error::Kernel`] if the states are of layers of different sizes. Then
+    /// nothing was written.
     pub fn copy_row(&mut self, from: &State<F>, from_row: usize, to: usize) -> Result<(), Error> {
         self.check_copy(from, from_row, to)?;
         let places = from.row_places(from_row).zip(self.row_places(to));
@@ -150,7 +152,7 @@ impl<F: Element> State<F> {
         Ok(())
     }
 
-    /// What [`State::copy_row`] refuses.
+    /// Refuses everything that [`State::copy_row`] refuses.
     pub(crate) fn check_copy(&self, from: &State<F>, from_row: usize, to: usize) -> Result<(), Error> {
         self.check_row(to)?;
         from.check_row(from_row)?;
@@ -158,7 +160,7 @@ impl<F: Element> State<F> {
         from.check_extents(self.shape, from.batch, cells)
     }
 
-    /// A state of these batch rows, in this order; a row may come several times, or not at all.
+    /// A new state of these batch rows, in this order. A row may occur several times, or not at all.
     ///
     /// ```
     /// # use rnnpack::LayerWeights;
@@ -174,7 +176,7 @@ impl<F: Element> State<F> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Row`] where there is no such row, [`Error::Kernel`] where the new state does not fit into memory.
+    /// [`Error::Row`] if a row does not exist, [`Error::Kernel`] if the new state does not fit into memory.
     pub fn gather(&self, rows: &[usize]) -> Result<State<F>, Error> {
         rows.iter().try_for_each(|&row| self.check_row(row))?;
         let mut gathered = State::with_cells(self.shape, rows.len(), !self.c.is_empty())?;
@@ -188,21 +190,21 @@ impl<F: Element> State<F> {
         if row < self.batch { Ok(()) } else { Err(Error::Row { row, batch: self.batch }) }
     }
 
-    /// Where row `row` of each direction lies in h, and in c where there is one.
+    /// The place of row `row` of each direction in h, and in c if there is a cell state.
     fn row_places(&self, row: usize) -> impl Iterator<Item = Place> + Clone + use<F> {
         let (batch, hidden) = (self.batch, self.shape.hidden);
         (0..self.shape.direction.count()).map(move |d| Place { start: (d * batch + row) * hidden, hidden })
     }
 }
 
-/// A row of h or c.
+/// The place of a row in h or c.
 struct Place {
     start: usize,
     hidden: usize,
 }
 
 impl Place {
-    /// The row; empty where the cell has no such state.
+    /// The row; empty if the cell does not have this state.
     fn of<F>(self, part: &[F]) -> &[F] {
         part.get(self.start..self.start + self.hidden).unwrap_or_default()
     }

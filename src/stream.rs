@@ -1,12 +1,13 @@
-//! A network with its state and scratch: what most programs call.
+//! A network with its state and scratch: the type that most programs use.
 
 use crate::{Error, Layer, Network, NetworkState, Sequence, Stack};
 #[cfg(feature = "f64")]
 use crate::{Number, UnfusedLayer};
 
-/// A stream, or a batch of streams that go step by step together: a network, its state, and its own scratch.
+/// A stream, or a batch of streams that advance together step by step: a network, its state, and its own scratch.
 ///
-/// Sequences may come in any chunks: one step at a time, or many. It has no lifetime, since it holds a handle of the network.
+/// A sequence may come in any chunks: one step at a time, or many. A stream has no lifetime, since it holds a handle
+/// of its network.
 ///
 /// ```
 /// use rnnpack::{LayerWeights, Scratch, Sequence, Threads};
@@ -43,30 +44,33 @@ pub struct Stream<N: Network = Layer> {
 }
 
 impl<N: Network> Stream<N> {
-    /// `batch` streams of a network, from zero states on.
+    /// `batch` new streams of a network, with zero states.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where the state does not fit into memory.
+    /// [`Error::Kernel`] if the state does not fit into memory.
     pub fn new(network: N, batch: usize) -> Result<Stream<N>, Error> {
         let state = network.new_state(batch)?;
         Ok(Stream { network, state, scratch: N::Scratch::default() })
     }
 
-    /// Runs one step of every row: `x` is dense `[B, I]`, `y` becomes the new h, dense `[D, B, H]` (of a stack's last layer).
+    /// Runs one step of every row. `x` is dense `[B, I]`. `y` is dense `[D, B, H]` and becomes the new h (of a stack:
+    /// that of its last layer).
     ///
     /// # Errors
-    /// [`Error::Elements`] where x or y does not fit, [`Error::Kernel`] for memory that cannot be had; nothing was written then.
+    /// [`Error::Elements`] if x or y has a wrong length, [`Error::Kernel`] if there is not enough memory. After the
+    /// first error nothing was written.
     pub fn step(&mut self, x: &[N::Number], y: &mut [N::Number]) -> Result<(), Error> {
         self.own().step(x, y)
     }
 
-    /// Runs a sequence: `x` is dense `[T, B, I]`, `y` is dense `[T, D, B, H]`; T follows from the elements of x.
+    /// Runs a sequence. `x` is dense `[T, B, I]`, `y` is dense `[T, D, B, H]`. T follows from the number of elements
+    /// of x.
     ///
-    /// With two directions that is not PyTorch's `[T, B, 2·H]`: [`run`](Stream::run) a
-    /// [`Sequence`] that is [`concatenated`](Sequence::concatenated).
+    /// With two directions this y is not PyTorch's `[T, B, 2·H]`. For PyTorch's, [`run`](Stream::run) a [`Sequence`]
+    /// that is [`concatenated`](Sequence::concatenated).
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     pub fn forward(&mut self, x: &[N::Number], y: &mut [N::Number]) -> Result<(), Error> {
         self.own().forward(x, y)
     }
@@ -74,12 +78,12 @@ impl<N: Network> Stream<N> {
     /// Runs a sequence of any layout and lengths, on any number of threads.
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     pub fn run(&mut self, sequence: Sequence<'_, N::Number>) -> Result<(), Error> {
         self.own().run(sequence)
     }
 
-    /// The same stream with a lent scratch in place of its own, which takes no memory then.
+    /// The same stream with a lent scratch. Its own scratch stays empty as long as only this is used.
     pub fn with<'a>(&'a mut self, scratch: &'a mut N::Scratch) -> StreamWith<'a, N> {
         StreamWith { network: &self.network, state: &mut self.state, scratch }
     }
@@ -88,7 +92,7 @@ impl<N: Network> Stream<N> {
         StreamWith { network: &self.network, state: &mut self.state, scratch: &mut self.scratch }
     }
 
-    /// What it runs.
+    /// The network that the streams run.
     pub fn network(&self) -> &N {
         &self.network
     }
@@ -98,31 +102,32 @@ impl<N: Network> Stream<N> {
         self.state.batch()
     }
 
-    /// Where the streams stand.
+    /// The state of the streams.
     pub fn state(&self) -> &N::State {
         &self.state
     }
 
-    /// Where the streams stand, to write: rows can be copied and gathered. Another number of rows goes on as so many streams.
+    /// Mutable access to the state, for example to copy and gather rows. A state with another number of rows changes
+    /// the number of streams.
     pub fn state_mut(&mut self) -> &mut N::State {
         &mut self.state
     }
 
-    /// Back to zeros: the start of new streams.
+    /// Sets the state to zeros: the start of new streams.
     pub fn reset(&mut self) {
         self.state.reset();
     }
 
-    /// Batch row `row` back to zeros: the start of a new stream there.
+    /// Sets batch row `row` to zeros: the start of a new stream there.
     ///
     /// # Errors
-    /// [`Error::Row`] where there is no such row.
+    /// [`Error::Row`] if there is no such row.
     pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
         self.state.reset_row(row)
     }
 }
 
-/// A [`Stream`] with a lent scratch, for the time of some calls.
+/// A [`Stream`] with a lent scratch, for one or more calls.
 #[derive(Debug)]
 pub struct StreamWith<'a, N: Network = Layer> {
     network: &'a N,
@@ -131,46 +136,46 @@ pub struct StreamWith<'a, N: Network = Layer> {
 }
 
 impl<N: Network> StreamWith<'_, N> {
-    /// As [`Stream::step`].
+    /// [`Stream::step`], on the lent scratch.
     ///
     /// # Errors
-    /// Those of [`Stream::step`].
+    /// The errors of [`Stream::step`].
     pub fn step(&mut self, x: &[N::Number], y: &mut [N::Number]) -> Result<(), Error> {
         self.network.step(x, self.state, y, self.scratch)
     }
 
-    /// As [`Stream::forward`].
+    /// [`Stream::forward`], on the lent scratch.
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     pub fn forward(&mut self, x: &[N::Number], y: &mut [N::Number]) -> Result<(), Error> {
         self.run(Sequence::dense(x, y))
     }
 
-    /// As [`Stream::run`].
+    /// [`Stream::run`], on the lent scratch.
     ///
     /// # Errors
-    /// Those of [`Layer::forward`].
+    /// The errors of [`Layer::forward`].
     pub fn run(&mut self, sequence: Sequence<'_, N::Number>) -> Result<(), Error> {
         self.network.forward(sequence, self.state, self.scratch)
     }
 }
 
 impl Layer {
-    /// `batch` streams of the layer, from zero states on.
+    /// `batch` new streams of the layer, with zero states.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where the state does not fit into memory.
+    /// [`Error::Kernel`] if the state does not fit into memory.
     pub fn stream(&self, batch: usize) -> Result<Stream, Error> {
         Stream::new(self.clone(), batch)
     }
 }
 
 impl Stack {
-    /// `batch` streams of the stack, from zero states on.
+    /// `batch` new streams of the stack, with zero states.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where the states do not fit into memory.
+    /// [`Error::Kernel`] if the states do not fit into memory.
     pub fn stream(&self, batch: usize) -> Result<Stream<Stack>, Error> {
         Stream::new(self.clone(), batch)
     }
@@ -178,10 +183,10 @@ impl Stack {
 
 #[cfg(feature = "f64")]
 impl<F: Number> UnfusedLayer<F> {
-    /// `batch` streams of the layer, from zero states on.
+    /// `batch` new streams of the layer, with zero states.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where the state does not fit into memory.
+    /// [`Error::Kernel`] if the state does not fit into memory.
     pub fn stream(&self, batch: usize) -> Result<Stream<UnfusedLayer<F>>, Error> {
         Stream::new(self.clone(), batch)
     }

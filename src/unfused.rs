@@ -1,7 +1,7 @@
 //! Unfused layers over `matrixmultiply`, of f32 and of f64: every cell with every option in one body.
 //!
-//! The input of many steps is projected by one product, every step adds the product of h, the gates are materialised
-//! between product and activation, and activations are the standard library's.
+//! One product projects the input of many steps. Every step adds the product of h. The sums of the gates are stored
+//! in memory between product and activation. The activations are those of the standard library.
 
 mod direction_call;
 mod matrices;
@@ -23,12 +23,12 @@ use std::sync::Arc;
 
 /// An LSTM, GRU or RNN layer of f32 or f64 over the products of `matrixmultiply`, forward, reverse or bidirectional.
 ///
-/// It takes the calls of [`Layer`](crate::Layer) and refuses what that refuses, in the same words. It is outside the
-/// promise of one answer: a blocked product adds its terms in an order that depends on the sizes, so that a row's
-/// result may depend, in the last bits, on the batch around it and on the chunks of a sequence.
+/// It takes the same calls as [`Layer`](crate::Layer), and refuses the same calls in the same words. It does not
+/// promise the same bits in every case. A blocked product adds its terms in an order that depends on the sizes. So
+/// the last bits of a row's result may depend on the batch around it and on the chunks of a sequence.
 ///
-/// It is a handle: a clone shares the weights, which never change. One layer serves any number of streams and threads, each
-/// with its own [`State`] and [`UnfusedScratch`].
+/// A layer is a handle: a clone shares the weights, which never change. One layer serves any number of streams and
+/// threads, each with its own [`State`] and [`UnfusedScratch`].
 #[derive(Clone)]
 pub struct UnfusedLayer<F> {
     shape: Shape,
@@ -55,7 +55,7 @@ impl<F: Number> UnfusedLayer<F> {
     /// Copies the weights into plain matrices.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where they do not fit into memory.
+    /// [`Error::Kernel`] if they do not fit into memory.
     pub fn new(weights: &LayerWeights<'_, F>) -> Result<UnfusedLayer<F>, Error> {
         let directions = weights.directions().iter().map(Matrices::new).collect::<Result<_, _>>()?;
         Ok(UnfusedLayer { shape: weights.shape(), directions })
@@ -66,7 +66,7 @@ impl<F: Number> UnfusedLayer<F> {
         self.shape
     }
 
-    /// What a step of direction 0 computes; another direction may have other options.
+    /// The cell of direction 0. Another direction may have other options.
     pub fn cell(&self) -> &Cell {
         &self.directions[0].cell
     }
@@ -76,19 +76,19 @@ impl<F: Number> UnfusedLayer<F> {
         self.directions.iter().map(Matrices::bytes).sum()
     }
 
-    /// A zero state for `batch` rows.
+    /// A state of `batch` rows, all zeros.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where it does not fit into memory.
+    /// [`Error::Kernel`] if the state does not fit into memory.
     pub fn new_state(&self, batch: usize) -> Result<State<F>, Error> {
         State::zeros(self.cell(), self.shape, batch)
     }
 
-    /// Runs the layer over a sequence, on the calling thread whatever threads it may take. The scratch does not grow after a
-    /// call of the same size.
+    /// Runs the layer over a sequence. It always runs on the calling thread, even if the sequence allows more
+    /// threads. The scratch does not grow if a call of the same size ran before.
     ///
     /// # Errors
-    /// Those of [`Layer::forward`](crate::Layer::forward).
+    /// The errors of [`Layer::forward`](crate::Layer::forward).
     pub fn forward(
         &self,
         sequence: Sequence<'_, F>,
@@ -101,7 +101,7 @@ impl<F: Number> UnfusedLayer<F> {
     /// Runs one step of every row of the state. `x` is dense `[B, I]`, `y` is dense `[D, B, H]`: the new hidden state.
     ///
     /// # Errors
-    /// As [`UnfusedLayer::forward`].
+    /// The errors of [`UnfusedLayer::forward`].
     pub fn step(
         &self,
         x: &[F],
@@ -136,7 +136,7 @@ impl<F: Number> UnfusedLayer<F> {
         Ok(())
     }
 
-    /// Sums of gates of a step and row, in the direction that has most.
+    /// The number of gate sums of a step and row, in the direction that has the most.
     fn widest(&self) -> usize {
         self.directions.iter().map(Matrices::width).max().unwrap_or(0)
     }

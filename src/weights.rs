@@ -1,27 +1,27 @@
-//! The weights of a layer, checked.
+//! The checked weights of a layer.
 
 use crate::error::axes;
 use crate::{Error, Shape};
 use rnnpack_kernels::{Cell, Element, GateOrder, Target, Tensors, Weights};
 
-/// The tensors of a layer as ONNX has them, directions outermost. D is the number of directions, G the cell's number of
-/// gates: 4 of an LSTM, 3 of a GRU, 1 of an RNN.
+/// The tensors of a layer as in ONNX, directions outermost. D is the number of directions, G the cell's number of
+/// gates: 4 for an LSTM, 3 for a GRU, 1 for an RNN.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerTensors<'a, F = f32> {
     /// `W`, `[D, G·H, I]`.
     pub w: &'a [F],
     /// `R`, `[D, G·H, H]`.
     pub r: &'a [F],
-    /// `B`, `[D, 2·G·H]`: Wb of all gates, then Rb. 0 where absent.
+    /// `B`, `[D, 2·G·H]`: Wb of all gates, then Rb. Zeros if absent.
     pub b: Option<&'a [F]>,
-    /// `P`, the peepholes of an LSTM, `[D, 3·H]`: of the gates input, output and forget. None where absent.
+    /// `P`, the peepholes of an LSTM, `[D, 3·H]`: those of the input, output and forget gate. No peepholes if absent.
     pub p: Option<&'a [F]>,
 }
 
-/// The weights of a layer, checked: sizes agree and every element is finite.
+/// The weights of a layer, checked: all sizes agree and every element is finite.
 ///
-/// [`lstm`](LayerWeights::lstm), [`gru`](LayerWeights::gru), [`rnn`](LayerWeights::rnn) and [`of`](LayerWeights::of) begin a
-/// [`LayerBuilder`](crate::LayerBuilder), [`pytorch`](LayerWeights::pytorch) takes PyTorch's tensors.
+/// [`lstm`](LayerWeights::lstm), [`gru`](LayerWeights::gru), [`rnn`](LayerWeights::rnn) and [`of`](LayerWeights::of)
+/// begin a [`LayerBuilder`](crate::LayerBuilder). [`pytorch`](LayerWeights::pytorch) takes PyTorch's tensors.
 #[derive(Clone, Debug)]
 pub struct LayerWeights<'a, F = f32> {
     shape: Shape,
@@ -29,11 +29,12 @@ pub struct LayerWeights<'a, F = f32> {
 }
 
 impl<'a, F: Element> LayerWeights<'a, F> {
-    /// Weights in tensors as ONNX has them, of one cell in every direction; `order` says how the gates follow each other.
+    /// Checks tensors that are laid out as in ONNX, with the same cell in every direction. `order` is the order of
+    /// the gates.
     ///
     /// # Errors
-    /// [`Error::Elements`] where a length disagrees with the shape, or P is given to a cell without peepholes.
-    /// [`Error::Kernel`] where H is 0, a product overflows, an element or an option of the cell is NaN or infinite.
+    /// [`Error::Elements`] if a length disagrees with the shape, or if P is given to a cell without peepholes.
+    /// [`Error::Kernel`] if H is 0, a product overflows, or an element or an option of the cell is NaN or infinite.
     pub fn new(
         cell: Cell,
         shape: Shape,
@@ -43,11 +44,11 @@ impl<'a, F: Element> LayerWeights<'a, F> {
         LayerWeights::per_direction(&[cell, cell][..shape.direction.count()], shape, order, tensors)
     }
 
-    /// As [`LayerWeights::new`], with a cell for each direction: they may differ in their options.
+    /// [`LayerWeights::new`], with one cell for each direction. The cells may differ in their options.
     ///
     /// # Errors
-    /// As [`LayerWeights::new`]; [`Error::Kernel`] for another number of cells than of directions, and for cells of
-    /// different operators.
+    /// The errors of [`LayerWeights::new`]; also [`Error::Kernel`] if the number of cells is not the number of
+    /// directions, or if the cells are of different operators.
     pub fn per_direction(
         cells: &[Cell],
         shape: Shape,
@@ -98,7 +99,7 @@ impl<'a, F: Element> LayerWeights<'a, F> {
         Ok(LayerWeights { shape, directions: cells.iter().enumerate().map(one).collect::<Result<_, _>>()? })
     }
 
-    /// Weights that were checked, direction by direction.
+    /// Weights that were checked before, direction by direction.
     pub(crate) fn checked(shape: Shape, directions: Vec<Weights<'a, F>>) -> LayerWeights<'a, F> {
         LayerWeights { shape, directions }
     }
@@ -108,7 +109,7 @@ impl<'a, F: Element> LayerWeights<'a, F> {
         self.shape
     }
 
-    /// What a step of direction 0 computes; another direction may have other options.
+    /// The cell of direction 0. Another direction may have other options.
     pub fn cell(&self) -> &Cell {
         self.directions[0].cell()
     }
@@ -119,7 +120,7 @@ impl<'a, F: Element> LayerWeights<'a, F> {
     }
 }
 
-/// The shape of a tensor of a layer: `rows`·H, and the columns where it has some.
+/// The shape of a tensor of a layer: `rows`·H, and the columns if it has any.
 fn layer_axes(Shape { hidden, direction, .. }: Shape, rows: usize, columns: Option<(&str, usize)>) -> String {
     let (d, name) = (("D", direction.count()), format!("{rows}·H"));
     let rows = (&*name, rows.saturating_mul(hidden));
@@ -133,7 +134,7 @@ struct Part<'a, F> {
 }
 
 impl<'a, F> Part<'a, F> {
-    /// `sizes` are D, and three factors of the elements of a direction.
+    /// `sizes` are D and three factors. Their product without D is the number of elements of one direction.
     fn new(
         what: &'static str,
         data: &'a [F],
@@ -154,13 +155,13 @@ impl<'a, F> Part<'a, F> {
         &self.data[d * self.len..][..self.len]
     }
 
-    /// Where element `index` of direction `d` stands in the caller's tensor.
+    /// The place of element `index` of direction `d` in the caller's tensor.
     fn place(&self, what: &'static str, d: usize, index: usize) -> (&'static str, usize) {
         (what, d * self.len + index)
     }
 }
 
-/// An error about one direction's tensors, told about the caller's.
+/// An error about one direction's tensors, in terms of the caller's tensors.
 fn in_whole(
     error: rnnpack_kernels::Error,
     place: impl Fn(&'static str, usize) -> (&'static str, usize),
@@ -176,11 +177,12 @@ fn in_whole(
 }
 
 impl<'a> LayerWeights<'a> {
-    /// Packs the weights to bytes for [`Layer::from_static`](crate::Layer::from_static) or, without `std`, for
-    /// `from_static` of the kernels' `bytes`, on any instruction set that was compiled in; this CPU need not have it.
+    /// Packs the weights to bytes for [`Layer::from_static`](crate::Layer::from_static). Without `std`, `from_static`
+    /// of the kernels' `bytes` reads them. `target` is any instruction set that was compiled in; this CPU need not
+    /// have it.
     ///
     /// # Errors
-    /// [`Error::Kernel`] where they do not fit into memory.
+    /// [`Error::Kernel`] if the bytes do not fit into memory.
     pub fn to_bytes(&self, target: Target) -> Result<Vec<u8>, Error> {
         Ok(rnnpack_kernels::bytes::pack(target, self.shape.direction, &self.directions)?)
     }

@@ -1,5 +1,6 @@
-//! On the calling thread a call allocates nothing after the first one of its size. (With several threads it hands its
-//! shares to rayon, which may allocate for its own purposes.)
+//! Tests that a call on the calling thread allocates nothing after the first call of its size.
+//!
+//! A call on several threads hands its shares to rayon, which may allocate for its own purposes.
 
 use allocation_counter::measure;
 use rnnpack::{
@@ -115,7 +116,7 @@ fn state_and_scratch_have_the_bytes_that_the_layer_tells() {
             let mut y = vec![0.0; case.y_dims().checked_len().unwrap()];
             let mut scratch = Scratch::new();
             let call = measure(|| forward(&layer, &case, &contents, &mut state, &mut y, &mut scratch));
-            // Beside it there is the list of shares, of which there is one.
+            // The scratch also holds the list of shares, here with one element.
             let list = measure(|| drop(Vec::from([rnnpack_kernels::Scratch::new()]))).bytes_total;
             let told = layer.scratch_bytes(time, batch).unwrap() as u64;
             let beside = call.bytes_total - told;
@@ -150,7 +151,7 @@ fn a_stack_does_not_allocate_after_the_first_call() {
     }
 }
 
-/// Calls of a stream, with its own scratch and with a lent one.
+/// Runs calls of a stream, with its own scratch and with a lent one.
 fn calls<N: Network<Number = f32>>(
     stream: &mut Stream<N>,
     [x, y]: [usize; 2],
@@ -222,7 +223,7 @@ fn ten_thousand_streams_on_one_scratch_take_60_mb() {
         }
     });
     assert!(all.bytes_max <= 60_000_000, "{} bytes", all.bytes_max);
-    // The counter counts: with a scratch of its own a stream takes the gates of its steps too.
+    // This shows that the counter works: a stream with its own scratch also needs memory for the gates of its steps.
     let mut own = None;
     let one = measure(|| {
         let mut stream = layer.stream(1).unwrap();

@@ -1,4 +1,4 @@
-//! What the tests and benches compare results with cannot pass a wrong result.
+//! Tests that the comparisons of the tests and benches do not accept a wrong result.
 
 use rnnpack::{Cell, Direction, Shape, Variant};
 use rnnpack_dev::bound::Bounded;
@@ -11,7 +11,7 @@ fn output() -> (Output<f32>, Output<Bounded<true>>) {
     (expected(&case, &contents), expected(&case, &contents))
 }
 
-/// The results with one element of one tensor changed, or missing.
+/// The results with a change in one of the three tensors.
 fn changed(output: &Output<f32>, change: impl Fn(&mut Vec<f32>)) -> [Output<f32>; 3] {
     let mut all = [output.clone(), output.clone(), output.clone()];
     change(&mut all[0].y);
@@ -34,7 +34,7 @@ fn nan_infinity_and_other_numbers_differ_at_every_place() {
                 output.within(&bounds).unwrap_err();
             }
         }
-        // The next number has other bits, and is within the bound.
+        // The neighbouring number has other bits, but is within the bound.
         for output in changed(&right, |values| values[at] = f32::from_bits(values[at].to_bits() ^ 1)) {
             output.difference(&right).unwrap_err();
             output.within(&bounds).unwrap();

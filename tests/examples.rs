@@ -1,14 +1,14 @@
-//! Runs every example as its own program, and checks what it prints against something else that knows the answer.
+//! Runs every example as its own program, and checks its output against an independent computation.
 
 use rnnpack::compare::within;
 use rnnpack::reference;
 use rnnpack::{Cell, Dims, Direction, GateOrder, LayerTensors, LayerWeights, Layout, Shape, View};
 use rnnpack_dev::example::{commands, failure, run};
 
-/// The examples' numbers have five decimals; half of the last one, and what f32 differs from f64.
+/// The largest error of a printed number: half of its fifth and last decimal, plus the difference of f32 from f64.
 const PRINTED: f64 = 0.5e-5 + 2e-6;
 
-/// The numbers of a line behind `label`.
+/// The numbers of a line after `label`.
 fn numbers(line: &str, label: &str) -> Vec<f64> {
     let values = line.trim().strip_prefix(label).unwrap_or_else(|| panic!("{line:?} is no {label:?}"));
     values.split_whitespace().map(|v| v.parse().unwrap()).collect()
@@ -19,7 +19,7 @@ fn assert_printed(line: &str, label: &str, expected: &[f64]) {
     within(&found, expected, |_| PRINTED).unwrap_or_else(|e| panic!("{line}: {e}\nexpected {expected:?}"));
 }
 
-/// An LSTM with the tensors that the examples draw, on the f64 reference.
+/// An LSTM of the f64 reference, with the tensors that the examples draw.
 struct Lstm {
     shape: Shape,
     w: Vec<f32>,
@@ -89,7 +89,7 @@ fn quickstart_prints_what_the_reference_computes() {
     assert!(failure("quickstart", &["--help"]).contains("usage: quickstart [SEED]"));
 }
 
-/// Reads `steps` and goes on with its own outputs: the forecast, `[HORIZON, outputs]`.
+/// Reads the steps of `x` and continues with its own outputs: the forecast, `[HORIZON, outputs]`.
 fn forecast(lstm: &Lstm, head: &[f32], mut x: Vec<f32>) -> Vec<Vec<f64>> {
     let outputs = head.len() / lstm.shape.hidden;
     let mut forecast = Vec::new();

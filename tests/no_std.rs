@@ -1,6 +1,7 @@
-//! The kernels run without the standard library, and give the bits that they give with it.
+//! Tests that the kernels run without the standard library, with the same bits as with it.
 //!
-//! The program of `tests/no_std` is built around a packed layer, for every instruction set that this CPU has, and run.
+//! For every instruction set of this CPU, the test builds the program of `tests/no_std` around a packed layer and
+//! runs it.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 use rnnpack::{Activation, Cell, Direction, Layer, LstmCell, Scratch, Shape, Variant};
@@ -11,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 const SHAPE: Shape = Shape { input: 5, hidden: 23, direction: Direction::Bidirectional };
 
-/// What makes the compilation target promise the instruction set.
+/// The compiler flag that enables the instruction set in the compilation target.
 fn features(variant: Variant) -> &'static str {
     match variant.name() {
         "portable" => "-Ctarget-cpu=x86-64",
@@ -21,10 +22,10 @@ fn features(variant: Variant) -> &'static str {
     }
 }
 
-/// Tests take turns: they share folders.
+/// Tests take turns, since they share folders.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Builds the program around a layer, in a folder of its own for each instruction set, and runs it.
+/// Builds the program around a layer, in a separate folder for each instruction set, and runs it.
 fn build_and_run(variant: Variant, bytes: &[u8]) -> Output {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no_std").join(variant.name());
@@ -45,7 +46,7 @@ fn build_and_run(variant: Variant, bytes: &[u8]) -> Output {
     Command::new(folder.join("release/rnnpack-no-std")).output().unwrap()
 }
 
-/// What the program computes.
+/// The expected output of the program.
 fn expected(layer: &Layer) -> String {
     let (mut state, mut scratch) = (layer.new_state(1).unwrap(), Scratch::new());
     let mut y = vec![0.0; SHAPE.output()];
@@ -59,7 +60,7 @@ fn expected(layer: &Layer) -> String {
 
 #[test]
 fn a_program_without_std_gives_the_bits_of_one_with_it() {
-    // Vector code, and the functions that are computed lane by lane.
+    // The first cell uses vector code, the second one functions that are computed lane by lane.
     let activations = [Activation::Sigmoid, Activation::Elu { alpha: 0.7 }, Activation::Softplus];
     let rare = Cell::Lstm(LstmCell { activations, ..LstmCell::default() });
     let case = Case { cells: [Cell::lstm(), rare], ..Case::new(rare, SHAPE, 1, 1, 6) };

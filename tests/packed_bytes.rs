@@ -1,4 +1,4 @@
-//! Packed bytes that are not what was packed, or not for here, are refused, and for the right reason.
+//! Tests that wrong packed bytes, and bytes for other machines, are refused for the right reason.
 
 use rnnpack::bytes::{self, BytesError, VERSION};
 use rnnpack::{Activation, Cell, Direction, Layer, LstmCell, Shape, Target, Variant};
@@ -6,7 +6,7 @@ use rnnpack_dev::forms::forms;
 use rnnpack_dev::{Case, embedded};
 use rnnpack_kernels::{Error as KernelError, PackedWeights};
 
-/// A small layer of two directions with peepholes, for 4 lanes; the biases end between boundaries.
+/// A small bidirectional layer with peepholes, for 4 lanes. The biases end between two boundaries.
 fn packed() -> Vec<u8> {
     let cell = Cell::Lstm(LstmCell { input_forget: true, clip: Some(2.0), ..LstmCell::default() });
     pack(&Case { peepholes: true, ..case(cell) })
@@ -34,7 +34,7 @@ fn bytes_error(bytes: &[u8]) -> BytesError {
     }
 }
 
-/// The same bytes but for these, with the length and the checksum that go with them.
+/// The bytes with `new` at `at`, and with the length and checksum that fit.
 fn forged(mut bytes: Vec<u8>, at: usize, new: &[u8]) -> Vec<u8> {
     bytes[at..at + new.len()].copy_from_slice(new);
     let length = bytes.len() as u64;
@@ -47,7 +47,7 @@ fn forged(mut bytes: Vec<u8>, at: usize, new: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Why a header with this word in this place is refused, though its checksum is right.
+/// The refusal of a header with this word at this place, although its checksum is right.
 fn with_word(bytes: Vec<u8>, at: usize, word: u32) -> KernelError {
     refusal(&forged(bytes, at, &word.to_ne_bytes()), 0)
 }
@@ -162,7 +162,7 @@ fn headers_that_are_never_written_are_refused_whatever_their_checksum() {
     assert_eq!(with_word(packed(), 48, 3), header("direction"));
     assert_eq!(with_word(packed(), 52, 3), header("operator"));
     assert_eq!(with_word(packed(), 60, 0), KernelError::Zero { what: "hidden_size" });
-    // Sizes that are not the weights', and one direction in place of two.
+    // Sizes that differ from those of the weights, and one direction in place of two.
     for (at, word) in [(56, u32::MAX), (60, u32::MAX), (56, 5), (60, 5), (56, 0), (48, 0)] {
         let error = with_word(packed(), at, word);
         let refused = [size(true), size(false)].contains(&error) || word < 6 && error == PADDING;
@@ -171,7 +171,7 @@ fn headers_that_are_never_written_are_refused_whatever_their_checksum() {
     let option = |what, value: f32| KernelError::Option { what, value };
     assert_eq!(with_word(packed(), 64 + 4, (-1f32).to_bits()), option("clip", -1.0));
     assert_eq!(with_word(packed(), 64 + 8, 11), header("activation"));
-    // A parameter that the function does not have, an unknown flag, and what follows the options.
+    // A parameter that the function does not have, an unknown flag, and bytes after the options.
     for at in [64 + 12, 64, 64 + 44, 124, 44] {
         assert_eq!(with_word(packed(), at, 4), PADDING, "byte {at}");
     }
@@ -182,7 +182,7 @@ fn headers_that_are_never_written_are_refused_whatever_their_checksum() {
     let mut longer = packed();
     longer.resize(longer.len() + 64, 0);
     assert_eq!(refusal(&forged(longer, 0, &[]), 0), size(false));
-    // Between sections: W, R (of 2 k) and the bias have 48 bytes for each k.
+    // Between two sections: W, R (of 2 k) and the bias have 48 bytes for each k.
     let bias = 3 * 64 + 64 + 128;
     assert_eq!(packed()[bias + 48..bias + 64], [0; 16]);
     assert_eq!(with_word(packed(), bias + 48, 1), PADDING);
@@ -226,7 +226,7 @@ fn directions_that_do_not_go_together_are_not_written() {
     assert!(bytes::to_bytes(Direction::Bidirectional, &[lstm(2), lstm(2)]).is_ok());
 }
 
-/// A change of the format takes another version: these bytes are those of version 1.
+/// A change of the format needs a new version. These checksums are those of version 1.
 #[test]
 fn version_1_has_these_bytes() {
     let checksums: Vec<u32> = forms()
@@ -238,7 +238,7 @@ fn version_1_has_these_bytes() {
     }
 }
 
-/// A cell by the name that docs/embedded.md gives it.
+/// The cell that docs/embedded.md calls `name`.
 #[cfg(target_arch = "x86_64")]
 fn cell_named(name: &str) -> Cell {
     match name {

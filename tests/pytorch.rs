@@ -1,4 +1,4 @@
-//! Layers and stacks from tensors under PyTorch's names: what they compute, and what is refused by which words.
+//! Tests layers and stacks from tensors under PyTorch's names: their results, and the words of their refusals.
 
 use rnnpack::{
     Activation, Cell, Direction, Error, GateOrder, Layer, LayerTensors, LayerWeights, LstmCell, PyTorchError,
@@ -13,7 +13,7 @@ const HIDDEN: usize = 5;
 /// Tensors by name.
 type StateDict = BTreeMap<String, Vec<f32>>;
 
-/// `state_dict` of an `nn.LSTM(3, 5, layers, bias, bidirectional=bidirectional)`, or of another cell.
+/// The `state_dict` of an `nn.LSTM(3, 5, layers, bias, bidirectional=bidirectional)`, or of another cell.
 fn state_dict(cell: &Cell, layers: usize, bidirectional: bool, bias: bool) -> StateDict {
     let mut numbers = Numbers(7);
     let mut dict = StateDict::new();
@@ -40,7 +40,7 @@ fn stack(cell: Cell, layers: usize, bidirectional: bool, dict: &StateDict) -> Re
     Stack::pytorch(cell, layers, bidirectional, |name| dict.get(name).map(|tensor| &tensor[..]))
 }
 
-/// The layers of the same tensors, put together as ONNX has them but for the order of gates.
+/// The layers of the same tensors, joined as ONNX's tensors, except that the gates keep PyTorch's order.
 fn by_hand(cell: Cell, layers: usize, bidirectional: bool, dict: &StateDict) -> Stack {
     let direction = if bidirectional { Direction::Bidirectional } else { Direction::Forward };
     let suffixes = &["", "_reverse"][..direction.count()];
@@ -92,7 +92,7 @@ fn words(result: Result<Stack, Error>) -> String {
     result.expect_err("a refusal").to_string()
 }
 
-/// What two bidirectional layers say to a `state_dict` that was changed.
+/// The error of two bidirectional layers for a `state_dict` that was changed.
 fn refused(change: impl Fn(&mut StateDict)) -> String {
     let mut dict = state_dict(&Cell::lstm(), 2, true, true);
     assert!(stack(Cell::lstm(), 2, true, &dict).is_ok());
@@ -134,7 +134,7 @@ fn lengths_that_no_size_gives_are_refused_by_name() {
         );
     }
     assert_eq!(with("weight_ih_l0", 61), "weight_ih_l0 has 61 elements, which fit no [20, I]");
-    // Sizes that other tensors do not have.
+    // Sizes that disagree with those of the other tensors.
     assert_eq!(with("weight_hh_l0", 64), "weight_ih_l0 has 60 elements, which fit no [16, I]");
     let expected = "weight_ih_l1_reverse has 100 elements where [G·H, I] = [20, 10] calls for 200";
     assert_eq!(with("weight_ih_l1_reverse", 100), expected);
@@ -168,7 +168,7 @@ fn one_bias_without_the_other_is_refused() {
     assert!(LayerWeights::pytorch(Cell::lstm(), shape, &[none]).is_ok());
 }
 
-/// PyTorch has no such GRU, so its tensors cannot be meant for one. The order of the gates alone may be.
+/// PyTorch has no such GRU, so its tensors cannot belong to one. A GRU may still use PyTorch's order of gates.
 #[test]
 fn a_gru_that_resets_before_the_product_is_refused() {
     let dict = state_dict(&Cell::gru(false), 1, false, true);

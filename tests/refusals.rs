@@ -1,4 +1,4 @@
-//! What is refused, by which words, and that a refusal writes nothing.
+//! Tests the words of the refusals, and that a refusal writes nothing.
 
 use rnnpack::{
     Activation, Cell, Dims, Direction, Error, GateOrder, GruCell, Layer, LayerTensors, LayerWeights, Layout,
@@ -42,7 +42,7 @@ fn x(dims: Dims) -> Vec<f32> {
     vec![1.0; dims.checked_len().unwrap()]
 }
 
-/// Offers a call, dense and time-major, that must be refused; checks that nothing was written.
+/// Makes a dense, time-major call that must be refused. Checks that nothing was written, and returns the words.
 fn refused(x_dims: Dims, y_dims: Dims, lens: Option<&[i32]>, mut state: State) -> String {
     state.h_mut().fill(0.25);
     state.c_mut().fill(0.75);
@@ -118,7 +118,7 @@ fn pytorch_weights_that_do_not_fit_are_refused_by_name() {
     assert_eq!(refused, "bias_hh_reverse has 19 elements where [G·H] = [20] calls for 20");
 }
 
-/// What a layer of these cells says about its weights: zeros in the lengths that fit, and these peepholes.
+/// Checks weights of these cells: zeros of the right lengths, with peepholes of the given length.
 fn of_cells(cells: &[Cell], peepholes: Option<usize>) -> Result<(), Error> {
     let rows = 2 * 5 * cells[0].gates();
     let (zeros, p) = (vec![0.0; rows * 5], peepholes.map(|len| vec![0.0; len]));

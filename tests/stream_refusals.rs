@@ -1,4 +1,4 @@
-//! What streams, dense sequences, state rows and the builder refuse, by which words, and that a refusal writes nothing.
+//! Tests what streams, dense sequences, state rows and the builder refuse: the words, and that nothing is written.
 
 use rnnpack::bytes::BytesError;
 use rnnpack::{
@@ -13,7 +13,7 @@ fn layer(cell: Cell, shape: Shape) -> Layer {
     Layer::new(&Case::new(cell, shape, 1, 1, 1).contents().weights()).unwrap()
 }
 
-/// Two rows, whose states are not zero.
+/// A stream of two rows, whose states are not zero.
 fn stream() -> Stream {
     let mut stream = layer(Cell::lstm(), SHAPE).stream(2).unwrap();
     stream.state_mut().h_mut().fill(0.25);
@@ -24,7 +24,7 @@ fn words<T>(result: Result<T, Error>) -> String {
     result.err().expect("a refusal").to_string()
 }
 
-/// Offers buffers of these numbers of elements to a call that must be refused; checks that nothing was written.
+/// Passes buffers of these numbers of elements to a call that must be refused. Checks that nothing was written.
 fn refused(
     elements: [usize; 2],
     call: impl Fn(&mut Stream, &[f32], &mut [f32]) -> Result<(), Error>,
@@ -205,7 +205,7 @@ fn streams_of_doubles_refuse_in_the_same_words() {
     assert_eq!(forward, "y has 9 elements where [T, D, B, H] = [1, 1, 2, 5] calls for 10");
 }
 
-/// A program that prints an error and all that stands behind it says nothing twice.
+/// A program that prints an error and all its sources prints nothing twice.
 #[test]
 fn no_error_has_itself_as_its_source() {
     use std::error::Error as _;

@@ -1,4 +1,4 @@
-//! Layers over `matrixmultiply`: of doubles, and the unfused baseline of f32, which have one body.
+//! Tests layers over `matrixmultiply`: layers of doubles, and the unfused baseline of f32. Both have the same code.
 
 use allocation_counter::measure;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ use rnnpack_dev::options::{activations, cells};
 /// A layer and a call of it: everything that its result depends on.
 #[derive(Clone, Debug)]
 struct Case {
-    /// Of each direction.
+    /// The cells of each direction.
     cells: Vec<Cell>,
     shape: Shape,
     order: GateOrder,
@@ -27,11 +27,11 @@ struct Case {
     lens: Option<Vec<i32>>,
     bias: bool,
     peepholes: bool,
-    /// How the axes of X and Y are nested, innermost first: 0 time, 1 direction, 2 batch.
+    /// The nesting of the axes of X and Y, innermost first: 0 time, 1 direction, 2 batch.
     nestings: [[usize; 3]; 2],
-    /// Unused numbers behind every row.
+    /// The number of unused numbers after every row.
     gap: usize,
-    /// How large pre-activations get.
+    /// The size of the pre-activations.
     scale: f64,
     seed: u64,
 }
@@ -96,7 +96,7 @@ impl Case {
         View::strided(&contents.x, self.x_dims(), self.strides(self.x_dims(), 0)).unwrap()
     }
 
-    /// A call from the initial state.
+    /// Runs a call from the initial state.
     fn run<F: Number + Default>(
         &self,
         layer: &UnfusedLayer<F>,
@@ -136,15 +136,15 @@ impl Case {
     }
 }
 
-/// What Y holds before a call: no result is so large.
+/// The contents of Y before a call. No result is so large.
 const UNTOUCHED: f64 = 1e30;
 
-/// Every row of a tensor, in the order of a dense `[T, D, B]`.
+/// The places of every row of a tensor, in the order of a dense `[T, D, B]`.
 fn places(Dims { time, directions, batch, .. }: Dims) -> impl Iterator<Item = (usize, usize, usize)> {
     (0..time).flat_map(move |t| (0..directions).flat_map(move |d| (0..batch).map(move |b| (t, d, b))))
 }
 
-/// Numbers up to the end of the last row.
+/// The number of elements up to the end of the last row.
 fn reach(dims: Dims, strides: Strides) -> usize {
     let end = |(t, d, b)| t * strides.time + d * strides.direction + b * strides.batch + dims.width;
     places(dims).map(end).max().unwrap_or(0)
@@ -185,8 +185,8 @@ fn take<F: Number>(numbers: &mut Numbers, count: usize, scale: f64) -> Vec<F> {
     (0..count).map(|_| F::rounded(one(numbers.bits()))).collect()
 }
 
-/// Runs the case and compares with the f64 reference; gives the largest bound relative to the largest value. `None`
-/// where activations without limits let values grow beyond what the bounds speak of.
+/// Runs the case and compares it with the f64 reference. Returns the largest bound relative to the largest value.
+/// Returns `None` if unbounded activations let values grow so much that the bounds say nothing.
 fn check<F: Number, const BITS: u32>(case: &Case) -> Option<f64>
 where
     f64: From<F>,
@@ -213,7 +213,7 @@ where
     Some(if scale > 0.0 { largest / scale } else { 0.0 })
 }
 
-/// Boxed: two of them in one test take more stack than a thread has, in a build without optimizations.
+/// Boxed, since two of them in one test need more stack than a thread has, in a build without optimizations.
 fn case() -> BoxedStrategy<Case> {
     let direction = select(vec![Direction::Forward, Direction::Reverse, Direction::Bidirectional]);
     let shape = (0usize..6, 1usize..11, direction).prop_map(|(input, hidden, direction)| Shape {
@@ -264,7 +264,7 @@ proptest! {
 
 const SHAPE: Shape = Shape { input: 3, hidden: 5, direction: Direction::Bidirectional };
 
-/// As large as products get that are split in every way: beyond 256 terms and 64 rows, with rests.
+/// So large that the products are split in every way: more than 256 terms and 64 rows, with remainders.
 #[test]
 fn large_products_are_within_a_bound_that_no_wrong_term_meets() {
     let shape = Shape { input: 300, hidden: 67, direction: Direction::Forward };
@@ -275,7 +275,7 @@ fn large_products_are_within_a_bound_that_no_wrong_term_meets() {
     }
 }
 
-/// Longer than what is projected at once.
+/// Longer than the steps that are projected together.
 #[test]
 fn sequences_of_many_chunks_are_within_their_bound() {
     let shape = Shape { input: 100, direction: Direction::Bidirectional, hidden: 2 };
@@ -323,7 +323,7 @@ fn nothing_that_is_not_finite_reaches_another_row() {
     }
 }
 
-/// The words of a refused call, of f64 here and of f32 by the kernels; checks that nothing was written.
+/// Makes a call that must be refused, in f64 here and in f32 by the kernels. Checks that nothing was written.
 fn refused(x_dims: Dims, y_dims: Dims, lens: Option<&[i32]>, of: Shape, batch: usize, cell: Cell) -> String {
     let case = |shape, cell| Case::new(cell, shape, [1, batch]);
     let x = vec![1.0; x_dims.checked_len().unwrap()];
@@ -403,10 +403,10 @@ fn sizes_that_no_memory_holds_are_refused() {
     assert_eq!(layer.new_state(usize::MAX).unwrap_err().to_string(), overflow);
 }
 
-/// `matrixmultiply` packs into memory of its own: one allocation for every product, and none beside.
+/// `matrixmultiply` packs into its own memory, with one allocation for every product. There are no other allocations.
 #[test]
 fn later_calls_allocate_nothing_but_what_products_take() {
-    // Products of a step: with h, and with r ⊙ h or apart for the hidden gate of a GRU.
+    // The number of products of a step: one with h; for the hidden gate of a GRU another one, with r ⊙ h or with h.
     for (cell, products) in forms().into_iter().zip([1, 1, 2, 2, 1]) {
         let case = Case { lens: Some(vec![3, 0, 2]), ..Case::new(cell, SHAPE, [3, 3]) };
         let contents = case.contents::<f64>();

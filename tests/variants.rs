@@ -1,7 +1,8 @@
-//! No promised instruction set is skipped, and the override variable does what it says.
+//! Tests that no promised instruction set is skipped, and that the override variable works.
 //!
-//! What is promised comes from `RNNPACK_PROMISED_ISAS` (names separated by commas) or, without it, from the CPU's flags
-//! as the operating system lists them: never from the crate's own detection, which is what is under test.
+//! The promise is in `RNNPACK_PROMISED_ISAS` (names separated by commas). Without this variable it comes from the
+//! CPU's flags, as the operating system lists them. It never comes from the crate's own detection, which is under
+//! test.
 
 use rnnpack::{Cell, Direction, ISA_VARIABLE, Layer, Shape, Variant};
 use rnnpack_dev::forms::forms;
@@ -11,7 +12,7 @@ use std::env;
 use std::process::{Command, Output};
 
 const PROMISE_VARIABLE: &str = "RNNPACK_PROMISED_ISAS";
-/// Set in the processes that tests here start.
+/// This variable is set in the processes that tests here start.
 const CHILD_VARIABLE: &str = "RNNPACK_TEST_CHILD";
 
 fn promised() -> BTreeSet<String> {
@@ -59,7 +60,7 @@ fn every_available_variant_was_compiled_in_and_has_its_name() {
     assert_eq!(Variant::available().last().unwrap().name(), "portable");
 }
 
-/// Around the lane widths, and several panels.
+/// Sizes around the lane widths, and sizes of several panels.
 const HIDDEN: [usize; 8] = [1, 4, 15, 16, 17, 33, 64, 100];
 
 #[test]
@@ -82,7 +83,7 @@ fn variants_with_fused_multiply_adds_agree_to_the_bit() {
     println!("{cases} cases on each of {fused:?}");
 }
 
-/// Runs one test of this file in a process of its own, with the override variable set.
+/// Runs one test of this file in its own process, with the override variable set.
 fn in_a_child(test: &str, isa: &str) -> Output {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
@@ -92,7 +93,7 @@ fn in_a_child(test: &str, isa: &str) -> Output {
         .unwrap()
 }
 
-/// In a child: tells what a layer is planned for, or why not.
+/// In a child process: the text says which variant a layer is planned for, or why it is refused.
 fn plan_of_a_layer() -> String {
     let contents =
         Case::new(Cell::lstm(), Shape { input: 3, hidden: 5, direction: Direction::Forward }, 1, 1, 0)

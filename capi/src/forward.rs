@@ -74,7 +74,7 @@ pub struct ForwardDesc {
 }
 
 impl ForwardDesc {
-    /// One step: x is dense [B, I], y is dense [D, B, H].
+    /// One step: x is dense `[B, I]`, y is dense `[D, B, H]`.
     fn one_step(batch: usize, (x, x_count): (*const f32, usize), (y, y_count): (*mut f32, usize)) -> Self {
         // SAFETY: zeros are values of all members.
         let zeros: ForwardDesc = unsafe { std::mem::zeroed() };
@@ -84,7 +84,7 @@ impl ForwardDesc {
     /// Runs the call.
     ///
     /// # Safety
-    /// The contract: what the call points to.
+    /// The contract holds for everything that the call points to.
     unsafe fn run(&self, LayerHandle { layer }: &LayerHandle, memory: &mut Memory) -> Result<(), Failure> {
         let threads = lent::choice(self.threads, "threads", &[Threads::Caller, Threads::Pool])?;
         let layout = lent::choice(self.layout, "layout", &[Layout::TimeMajor, Layout::BatchMajor])?;
@@ -97,7 +97,8 @@ impl ForwardDesc {
         let lens = Lent::optional(self.lens, self.lens_count, "lens")?;
         let [initial, last] = self.states(memory)?;
         self.check_overlap(x, y, lens, [initial, last].map(|of| of.map(|part| part.map(Lent::span))))?;
-        // SAFETY: by the contract; `check_overlap` holds y apart from what else the call reads and writes.
+        // SAFETY: by the contract; `check_overlap` made sure that y overlaps nothing else that the call reads and
+        // writes.
         let (x, y, lens) = unsafe {
             let x = self.input(x, of_x, layout)?;
             let y = y.map(|y| self.output(y, of_y, layout)).transpose()?;
@@ -111,10 +112,10 @@ impl ForwardDesc {
         unsafe { read_into(last, state) }
     }
 
-    /// The input, where it lies.
+    /// The input in the caller's memory.
     ///
     /// # Safety
-    /// The contract: what the call points to.
+    /// The contract holds for everything that the call points to.
     unsafe fn input<'a>(&self, x: Lent<f32>, dims: Dims, layout: Layout) -> Result<View<'a>, Failure> {
         let strides = Strides { time: self.x_time_stride, direction: 0, batch: self.x_batch_stride };
         let strides = placement("x", strides, dims, layout, x.count)?;
@@ -122,10 +123,10 @@ impl ForwardDesc {
         Ok(View::strided(unsafe { x.slice() }, dims, strides)?)
     }
 
-    /// The output, where it lies.
+    /// The output in the caller's memory.
     ///
     /// # Safety
-    /// The contract: what the call points to; and nothing else of the call overlaps y.
+    /// The contract holds for everything that the call points to, and nothing else of the call overlaps y.
     unsafe fn output<'a>(&self, y: Lent<f32>, dims: Dims, layout: Layout) -> Result<ViewMut<'a>, Failure> {
         let (time, batch) = (self.y_time_stride, self.y_batch_stride);
         let strides = Strides { time, direction: self.y_direction_stride, batch };
@@ -145,7 +146,7 @@ impl ForwardDesc {
         Ok([initial, both(self.final_h, self.final_c, ["final_h", "final_c"])?])
     }
 
-    /// Refuses memory to write that overlaps other memory of the call.
+    /// Refuses memory that the call writes if it overlaps other memory of the call.
     fn check_overlap(
         &self,
         x: Lent<f32>,
@@ -164,7 +165,8 @@ impl ForwardDesc {
     }
 }
 
-/// The strides of a tensor: those given, or, where all are 0, those of a dense one, which must have exactly its elements.
+/// The given strides of a tensor. If all are 0, the strides of a dense tensor, which must have exactly `count`
+/// elements.
 fn placement(
     what: &'static str,
     given: Strides,

@@ -1,13 +1,13 @@
-//! The instruction sets.
+//! The names of instruction sets, and the plans for them.
 
 use crate::{Failure, Status, lent, status};
 use rnnpack::{Planner, Variant};
 use std::ffi::{CStr, c_char};
 
-/// Bytes of the longest name of an instruction set with its end.
+/// The bytes of the longest name of an instruction set, with the NUL.
 const NAME: usize = 16;
 
-/// The names of all instruction sets, as C has texts.
+/// The names of all instruction sets as C strings.
 const NAMES: [[u8; NAME]; Variant::COMPILED.len()] = {
     let mut names = [[0; NAME]; Variant::COMPILED.len()];
     let mut at = 0;
@@ -21,7 +21,7 @@ const NAMES: [[u8; NAME]; Variant::COMPILED.len()] = {
     names
 };
 
-/// The name of `variant`, which lasts for ever.
+/// The name of `variant`. It is never freed.
 pub(crate) fn name(variant: Variant) -> *const c_char {
     static TEXTS: [[u8; NAME]; Variant::COMPILED.len()] = NAMES;
     let at = Variant::COMPILED.iter().position(|&name| name == variant.name());
@@ -29,7 +29,7 @@ pub(crate) fn name(variant: Variant) -> *const c_char {
     text.unwrap_or_default().as_ptr()
 }
 
-/// Plans for the instruction set of a name, or by default.
+/// The planner for a named instruction set, or the default one.
 ///
 /// # Safety
 /// The contract of [`lent::text`].

@@ -117,7 +117,7 @@ pub struct LayerInfo {
     pub isa: *const c_char,
 }
 
-/// Where `value` stands in a list of what C's constants count.
+/// The index of `value` in a list that C's constants number.
 pub(crate) fn constant<T: PartialEq>(list: &[T], value: T) -> i32 {
     list.iter().position(|other| *other == value).map_or(-1, |at| at as i32)
 }
@@ -126,7 +126,7 @@ pub(crate) fn constant<T: PartialEq>(list: &[T], value: T) -> i32 {
 const FUNCTIONS: usize = 6;
 
 /// # Safety
-/// The contract: what `desc` points to.
+/// The contract holds for everything that `desc` points to.
 unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
     let op = lent::choice(desc.op, "op", &OPS)?;
     let direction = lent::choice(desc.direction, "direction", &DIRECTIONS)?;
@@ -173,10 +173,10 @@ unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
     }
 }
 
-/// The names of activations, in `room`.
+/// Reads the names of activations into `room`.
 ///
 /// # Safety
-/// The contract: what `desc` points to.
+/// The contract holds for everything that `desc` points to.
 unsafe fn names_of<'a, 'd>(
     desc: &LayerDesc,
     room: &'a mut [&'d str; FUNCTIONS],

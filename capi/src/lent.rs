@@ -1,7 +1,8 @@
-//! What C lends for the time of a call: pointers, checked as far as they can be, then taken as references and slices.
+//! Memory that C lends for one call: pointers are checked as far as possible and become references and slices here.
 //!
-//! That memory behind a pointer exists, and that nobody else writes it meanwhile, only the caller can know. It is the
-//! contract at the top of the header, and what the SAFETY lines here and in the other files mean by "the contract".
+//! Only the caller can know that the memory behind a pointer exists, and that nobody else writes it during the call.
+//! The contract at the top of the header demands this. The SAFETY lines here and in the other files call it "the
+//! contract".
 
 use crate::{
     Failure, RNNPACK_ALIGNMENT, RNNPACK_ARGUMENT, RNNPACK_NULL_POINTER, RNNPACK_OVERLAP, RNNPACK_SHAPE,
@@ -11,7 +12,7 @@ use std::ffi::{CStr, c_char};
 use std::ptr::NonNull;
 use std::slice;
 
-/// Refuses NULL and what is not aligned.
+/// Refuses NULL and misaligned pointers.
 fn check<T>(pointer: *const T, what: &'static str) -> Result<NonNull<T>, Failure> {
     let Some(found) = NonNull::new(pointer.cast_mut()) else {
         return Err(Failure::new(RNNPACK_NULL_POINTER, format!("{what} is NULL")));
@@ -32,7 +33,7 @@ pub(crate) unsafe fn handle<'a, T>(pointer: *const T, what: &'static str) -> Res
     check(pointer, what).map(|found| unsafe { found.as_ref() })
 }
 
-/// Makes a handle and puts it into `*out`, or NULL where it cannot be made.
+/// Makes a handle and puts it into `*out`. If it cannot be made, puts NULL there.
 ///
 /// # Safety
 /// The contract: `out` is NULL, misaligned, or valid for writing a pointer.
@@ -50,14 +51,14 @@ pub(crate) unsafe fn create<T>(
     Ok(())
 }
 
-/// Frees what [`create`] made; NULL is nothing.
+/// Frees a handle that [`create`] made; does nothing for NULL.
 ///
 /// # Safety
-/// The contract: `pointer` is NULL, misaligned, or a handle that no call uses any more.
+/// The contract: `pointer` is NULL, misaligned, or a handle that no other call uses, now or later.
 pub(crate) unsafe fn free<T>(pointer: *mut T, what: &'static str) -> Result<(), Failure> {
     if !pointer.is_null() {
         check(pointer, what)?;
-        // SAFETY: `create` made it by `Box::into_raw`, and by the contract nobody uses it any more.
+        // SAFETY: `create` made it by `Box::into_raw`, and by the contract no other call uses it.
         drop(unsafe { Box::from_raw(pointer) });
     }
     Ok(())
@@ -72,8 +73,8 @@ pub(crate) unsafe fn put<T>(out: *mut T, what: &'static str, value: T) -> Result
     check(out, what).map(|out| unsafe { out.write(value) })
 }
 
-/// Checks the size that a structure begins with. A library that knows more members than today's takes the sizes of all
-/// that were published.
+/// Checks the size at the start of a structure. A later version with more members must also take every size that was
+/// published before.
 ///
 /// # Safety
 /// The contract: `pointer` is NULL, misaligned, or valid for reading a `usize`.
@@ -91,7 +92,7 @@ unsafe fn check_size<T>(pointer: *const T, what: &'static str) -> Result<NonNull
 /// A copy of a structure that begins with its size.
 ///
 /// # Safety
-/// The contract: `pointer` is NULL, misaligned, or valid for reading as many bytes as the size that it begins with says.
+/// The contract: `pointer` is NULL, misaligned, or valid for reading the number of bytes that its size says.
 pub(crate) unsafe fn read<T: Copy>(pointer: *const T, what: &'static str) -> Result<T, Failure> {
     // SAFETY: by the contract; the size is that of T.
     unsafe { check_size(pointer, what).map(|found| found.read()) }
@@ -100,7 +101,7 @@ pub(crate) unsafe fn read<T: Copy>(pointer: *const T, what: &'static str) -> Res
 /// Fills a structure that begins with its size.
 ///
 /// # Safety
-/// The contract: as [`read`], and for writing.
+/// The contract: that of [`read`], and `pointer` is also valid for writing.
 pub(crate) unsafe fn fill<T: Copy>(
     pointer: *mut T,
     what: &'static str,
@@ -134,7 +135,7 @@ pub(crate) fn flag(value: i32, what: &'static str) -> Result<bool, Failure> {
     }
 }
 
-/// The member of `list` that C's constant `value` counts.
+/// The member of `list` whose index is C's constant `value`.
 pub(crate) fn choice<T: Copy>(value: i32, what: &'static str, list: &[T]) -> Result<T, Failure> {
     let found = usize::try_from(value).ok().and_then(|at| list.get(at));
     found
@@ -142,7 +143,7 @@ pub(crate) fn choice<T: Copy>(value: i32, what: &'static str, list: &[T]) -> Res
         .ok_or_else(|| Failure::new(RNNPACK_ARGUMENT, format!("{what} is {value}, which is unknown")))
 }
 
-/// A buffer of the caller's: aligned, and of a size that memory can have.
+/// A buffer of the caller: aligned, and of a size that memory can have.
 pub(crate) struct Lent<T> {
     pub(crate) start: NonNull<T>,
     pub(crate) count: usize,
@@ -158,7 +159,7 @@ impl<T> Clone for Lent<T> {
 impl<T> Copy for Lent<T> {}
 
 impl<T: Copy> Lent<T> {
-    /// `count` elements at `pointer`, which may be NULL where there are none.
+    /// `count` elements at `pointer`. `pointer` may be NULL if `count` is 0.
     pub(crate) fn new(pointer: *const T, count: usize, what: &'static str) -> Result<Lent<T>, Failure> {
         if pointer.is_null() && count == 0 {
             return Ok(Lent { start: NonNull::dangling(), count, what });
@@ -172,7 +173,7 @@ impl<T: Copy> Lent<T> {
         Ok(Lent { start, count, what })
     }
 
-    /// As [`Lent::new`], of a buffer that is left out where it is NULL.
+    /// [`Lent::new`] for an optional buffer: `None` if `pointer` is NULL.
     pub(crate) fn optional(
         pointer: *const T,
         count: usize,
@@ -182,7 +183,7 @@ impl<T: Copy> Lent<T> {
         Ok((!pointer.is_null()).then_some(lent))
     }
 
-    /// Refuses another number of elements than `expected`.
+    /// Refuses a number of elements other than `expected`.
     pub(crate) fn expect(self, expected: usize) -> Result<Lent<T>, Failure> {
         match self.count == expected {
             true => Ok(self),
@@ -194,7 +195,7 @@ impl<T: Copy> Lent<T> {
         }
     }
 
-    /// Its elements.
+    /// The elements.
     ///
     /// # Safety
     /// The contract: they are initialized, and nobody writes them for `'a`.
@@ -203,35 +204,35 @@ impl<T: Copy> Lent<T> {
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
 
-    /// Copies its elements to `to`.
+    /// Copies the elements to `to`.
     ///
     /// # Safety
-    /// The contract: they are initialized, and nobody writes them meanwhile.
+    /// The contract: they are initialized, and nobody writes them during the call.
     pub(crate) unsafe fn copy_to(self, to: &mut [T]) -> Result<(), Failure> {
-        // SAFETY: by the contract. `to` is memory of the library, which a buffer of the caller's does not overlap.
+        // SAFETY: by the contract. `to` is memory of the library, and no buffer of the caller overlaps it.
         to.copy_from_slice(unsafe { self.expect(to.len())?.slice() });
         Ok(())
     }
 
-    /// Fills it with `from`; it may be uninitialized before.
+    /// Fills the buffer with `from`. The buffer may be uninitialized before.
     ///
     /// # Safety
-    /// The contract: it is valid for writes, and nobody uses it meanwhile.
+    /// The contract: the buffer is valid for writes, and nobody uses it during the call.
     pub(crate) unsafe fn copy_from(self, from: &[T]) -> Result<(), Failure> {
         let to = self.expect(from.len())?;
-        // SAFETY: as many elements as `from` has are valid for writes by the contract. `from` is memory of the library.
+        // SAFETY: by the contract, `from.len()` elements are valid for writes. `from` is memory of the library.
         unsafe { to.start.copy_from_nonoverlapping(NonNull::from(from).cast(), from.len()) };
         Ok(())
     }
 
-    /// Where it lies.
+    /// The memory of the buffer.
     pub(crate) fn span(self) -> Span {
         let start = self.start.addr().get();
         Span { what: self.what, start, end: start + self.count * size_of::<T>() }
     }
 }
 
-/// Where a buffer lies, in bytes.
+/// The memory of a buffer, as byte addresses.
 #[derive(Clone, Copy)]
 pub(crate) struct Span {
     what: &'static str,

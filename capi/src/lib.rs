@@ -1,7 +1,9 @@
-//! The C interface of rnnpack. `include/rnnpack.h` is made of the comments here and says all that a caller must know.
+//! The C interface of rnnpack, and the comments that `include/rnnpack.h` is generated from.
 //!
-//! This is the second of the two crates with unsafe code. What C gives is checked as far as it can be in `lent.rs`,
-//! where it becomes references and slices; `status.rs` keeps panics on this side.
+//! The header says everything that a caller must know.
+//!
+//! This is one of the two crates with unsafe code; the other is `rnnpack-kernels`. `lent.rs` checks what C passes as
+//! far as possible and turns it into references and slices. `status.rs` stops panics before they reach C.
 #![allow(
     clippy::missing_safety_doc,
     reason = "one contract for all functions stands at the top of the header"

@@ -13,7 +13,7 @@ pub struct OnnxHandle {
     nodes: Vec<Node>,
 }
 
-/// A node, and what C sees of it.
+/// A node, and its description for C.
 struct Node {
     node: RecurrentNode,
     name: CString,
@@ -47,7 +47,8 @@ impl Node {
     fn new(node: RecurrentNode) -> Result<Node, Failure> {
         let name = CString::new(node.name.as_str())
             .map_err(|_| Failure::new(RNNPACK_ONNX, format!("the name `{}` has a NUL", node.name)))?;
-        // Looking at the weights again, node by node, would take time quadratic in the file where nodes share them.
+        // Only a node of doubles asks for its weights here, to get the error. If every node did, a file whose nodes
+        // share their weights would take quadratic time.
         let refusal = match node.refusal() {
             None if node.dtype == Some(DType::F64) => node.weights().err().map(|error| error.to_string()),
             refusal => refusal.map(ToString::to_string),

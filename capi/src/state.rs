@@ -17,22 +17,22 @@ pub struct StateHandle {
     memory: UnsafeCell<Memory>,
 }
 
-/// What a [`StateHandle`] guards.
+/// The memory that a [`StateHandle`] guards.
 pub(crate) struct Memory {
     pub(crate) state: State,
     pub(crate) scratch: Scratch,
 }
 
-// SAFETY: the memory is reached through `Guard` alone, of which there is one at a time.
+// SAFETY: only `Guard` reaches the memory, and only one exists at a time.
 unsafe impl Sync for StateHandle {}
 
-/// The one user of a state's memory.
+/// The only user of a state's memory.
 pub(crate) struct Guard<'a>(&'a StateHandle);
 
 impl StateHandle {
     fn new(LayerHandle { layer }: &LayerHandle, batch: usize) -> Result<StateHandle, Failure> {
         let state = layer.new_state(batch).map_err(|error| match error {
-            // A size beyond all memory is no other trouble than one beyond this machine's.
+            // A size beyond all memory is the same error for the caller as a size beyond this machine's memory.
             Error::Kernel(KernelError::Overflow { .. }) => Failure::new(RNNPACK_MEMORY, error.to_string()),
             error => error.into(),
         })?;
@@ -48,7 +48,7 @@ impl StateHandle {
         })
     }
 
-    /// Its memory, for a call of `layer`, unless another call uses it.
+    /// The memory, for a call of `layer`; an error if another call uses it.
     pub(crate) fn lock_for(&self, LayerHandle { layer }: &LayerHandle) -> Result<Guard<'_>, Failure> {
         let guard = self.lock()?;
         match layer.cell().op() {
@@ -59,7 +59,7 @@ impl StateHandle {
         }
     }
 
-    /// Its memory, unless another call uses it.
+    /// The memory; an error if another call uses it.
     pub(crate) fn lock(&self) -> Result<Guard<'_>, Failure> {
         match self.busy.swap(true, Ordering::Acquire) {
             false => Ok(Guard(self)),
@@ -71,7 +71,7 @@ impl StateHandle {
 impl Deref for Guard<'_> {
     type Target = Memory;
     fn deref(&self) -> &Memory {
-        // SAFETY: `busy` is set, by this guard, which is the only one.
+        // SAFETY: this guard has set `busy`, and it is the only guard.
         unsafe { &*self.0.memory.get() }
     }
 }
@@ -194,7 +194,7 @@ pub unsafe extern "C" fn rnnpack_state_write(
     })
 }
 
-/// The caller's buffers of h and c, of the sizes of those of `state`, where they are given.
+/// The caller's buffers of h and c, if they are given. They must have the sizes of those of `state`.
 pub(crate) fn parts(
     state: &State,
     [h, c]: [(*const f32, usize, &'static str); 2],
@@ -206,10 +206,10 @@ pub(crate) fn parts(
     Ok([part(h, state.h().len())?, part(c, state.c().len())?])
 }
 
-/// Copies h and c of `state` to the caller's buffers, as [`parts`] made them.
+/// Copies h and c of `state` to the caller's buffers. [`parts`] checked them.
 ///
 /// # Safety
-/// The contract: they are valid for writes, and nobody uses them meanwhile.
+/// The contract: the buffers are valid for writes, and nobody uses them during the call.
 pub(crate) unsafe fn read_into([h, c]: [Option<Lent<f32>>; 2], state: &State) -> Result<(), Failure> {
     // SAFETY: by the contract.
     unsafe {
@@ -218,10 +218,10 @@ pub(crate) unsafe fn read_into([h, c]: [Option<Lent<f32>>; 2], state: &State) ->
     }
 }
 
-/// Copies the caller's h and c, as [`parts`] made them, to `state`.
+/// Copies the caller's h and c to `state`. [`parts`] checked them.
 ///
 /// # Safety
-/// The contract: they are initialized, and nobody writes them meanwhile.
+/// The contract: the buffers are initialized, and nobody writes them during the call.
 pub(crate) unsafe fn write_from([h, c]: [Option<Lent<f32>>; 2], state: &mut State) -> Result<(), Failure> {
     // SAFETY: by the contract.
     unsafe {

@@ -1,4 +1,4 @@
-//! Statuses, and the message of the last failed call.
+//! Status codes, and the message of the last failed call.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -40,7 +40,7 @@ pub const RNNPACK_NO_ISA: i32 = 13;
 /// A defect of the library, stopped before it reached the caller. The handles of the call can only be freed.
 pub const RNNPACK_INTERNAL: i32 = 14;
 
-/// Why a call failed.
+/// The status and the reason of a failed call.
 pub(crate) struct Failure {
     pub(crate) status: Status,
     pub(crate) reason: Cow<'static, str>,
@@ -98,26 +98,26 @@ fn status_of(error: &rnnpack::Error) -> Status {
     }
 }
 
-/// Bytes of a message with its end.
+/// The size of a message with its NUL, in bytes.
 const MESSAGE: usize = 1024;
 
 thread_local! {
-    /// The message of the last failed call of this thread. It has a fixed place, so that it needs no memory, and lives as
-    /// long as the thread.
+    /// The message of the last failed call of this thread. It has a fixed place, so it needs no allocation. It lives
+    /// as long as the thread.
     static LAST: [Cell<u8>; MESSAGE] = const { [const { Cell::new(0) }; MESSAGE] };
 }
 
-/// Keeps as much of `reason` as fits.
+/// Stores as much of `reason` as fits.
 fn remember(reason: &str) {
     let text = reason.get(..reason.floor_char_boundary(MESSAGE - 1)).unwrap_or_default();
-    // A NUL in a name of a file must not end the message.
+    // A NUL in a name of a file must not end the message. So it is replaced.
     let bytes = text.bytes().map(|byte| if byte == 0 { b' ' } else { byte });
     LAST.with(|last| last.iter().zip(bytes.chain([0])).for_each(|(to, byte)| to.set(byte)));
 }
 
-/// Runs what a function of the interface does, and makes its status.
+/// Runs the body of a function of the interface and returns its status.
 pub(crate) fn run(body: impl FnOnce() -> Result<(), Failure>) -> Status {
-    // A state whose computation was interrupted holds numbers all the same, so nothing unsound is seen afterwards.
+    // If a panic interrupts a computation, the state still holds numbers. So nothing unsound can be seen later.
     let result =
         catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(Failure::panic(&*payload)));
     match result {

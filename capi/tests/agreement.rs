@@ -1,4 +1,4 @@
-//! What comes out of the C interface has the bits of what comes out of the crate below.
+//! Tests that results of the C interface have the same bits as those of the crate `rnnpack`.
 
 mod support;
 
@@ -12,7 +12,7 @@ const TIME: usize = 6;
 const BATCH: usize = 5;
 const LENS: [i32; BATCH] = [6, 0, 3, 6, 1];
 
-/// Y, h and c of the crate below, after a sequence `x` from the state `initial`; dense and time-major.
+/// Y and the final state of the crate, after a sequence `x` from the state `initial`. All are dense and time-major.
 struct Expected {
     y: Vec<f32>,
     state: State,
@@ -45,10 +45,11 @@ fn cases() -> impl Iterator<Item = Case> {
     cells.zip(orders).map(|((cell, direction), order)| Case::new(&[cell], order, [7, 19], direction))
 }
 
-/// Distances between rows along time, direction and batch.
+/// The distances between rows along time, direction and batch.
 type Place = [usize; 3];
 
-/// Copies rows of `width` between a dense time-major tensor and one in another place.
+/// Calls `copy` for each element of the rows, with its index in a dense time-major tensor and its index in another
+/// place.
 fn rows(dims: [usize; 3], width: usize, place: Place, mut copy: impl FnMut(usize, usize)) {
     let [time, directions, batch] = dims;
     for t in 0..time {
@@ -75,7 +76,7 @@ fn forward_gives_the_bits_of_the_crate_in_every_layout() {
             let expected = Expected::new(&case, &x, lens.as_ref().map(|lens| &lens[..]), &initial);
             let (w, h) = (input, hidden);
             let wide = directions * h;
-            // Dense ones by the layout's constant, then PyTorch's concatenated directions and gaps by strides.
+            // First the dense layouts by their constants, then PyTorch's concatenated directions and gaps by strides.
             let layouts: [(i32, bool, Place, Place); 4] = [
                 (RNNPACK_TIME_MAJOR, false, [BATCH * w, 0, w], [BATCH * wide, BATCH * h, h]),
                 (RNNPACK_BATCH_MAJOR, false, [w, 0, TIME * w], [wide, h, TIME * wide]),
@@ -152,7 +153,7 @@ fn initial_and_final_states_make_one_shot_calls_also_in_place() {
         let expected = Expected::new(&case, &x, Some(&LENS), &initial);
         let c_layer = layer(&case.desc());
         let c_state = state(&c_layer, BATCH);
-        // What the state holds before is not read.
+        // The call must not read the state's earlier contents.
         let other = numbers(count, 9.0, 9);
         ok(c!(rnnpack_state_write(c_state.get(), other.as_ptr(), count, std::ptr::null(), 0)));
         let (mut h, mut c, mut y) = (initial.clone(), initial.clone(), vec![f32::NAN; expected.y.len()]);
@@ -234,7 +235,7 @@ fn a_layer_tells_what_it_is() {
         assert_eq!((op, info.direction), (expected.cell().op(), direction as i32));
         assert_eq!((info.directions, info.input, info.hidden), (direction.count(), input, hidden));
         assert_eq!(info.packed_bytes, expected.packed_bytes());
-        // SAFETY: the name is a text that lasts for ever.
+        // SAFETY: the name is a text that is never freed.
         let isa = unsafe { CStr::from_ptr(info.isa) };
         assert_eq!(isa.to_str().unwrap(), expected.plan().variant.name());
     }
@@ -248,12 +249,12 @@ fn a_layer_is_packed_for_the_instruction_set_that_is_asked_for() {
         let c_layer = layer(&LayerDesc { isa: name.as_ptr(), ..case.desc() });
         let mut info: LayerInfo = zeroed();
         ok(c!(rnnpack_layer_get_info(c_layer.get(), &mut info)));
-        // SAFETY: the name is a text that lasts for ever.
+        // SAFETY: the name is a text that is never freed.
         assert_eq!(unsafe { CStr::from_ptr(info.isa) }, &*name);
     }
 }
 
-/// The texts of a node.
+/// The name and the refusal of a node.
 fn texts(info: &NodeInfo) -> [Option<String>; 2] {
     [info.name, info.refusal].map(|text| {
         // SAFETY: the text lasts as long as the file's handle, which the callers keep.

@@ -1,4 +1,4 @@
-//! The committed header.
+//! Tests that the committed header is up to date.
 
 #[path = "../examples/header/generate.rs"]
 mod generate;

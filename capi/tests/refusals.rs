@@ -1,4 +1,4 @@
-//! Bad arguments of every function of the C interface, with the status and the words that come back.
+//! Tests bad arguments of every function of the C interface: the status and the words of the message.
 
 mod support;
 
@@ -9,10 +9,10 @@ use std::process::Command;
 use std::ptr::{null, null_mut};
 use support::*;
 
-/// Elements beyond all memory.
+/// A number of elements beyond all memory.
 const HUGE: usize = usize::MAX / 4;
 
-/// Calls that were refused, by function.
+/// The functions whose calls were refused.
 #[derive(Default)]
 struct Refused(Vec<&'static str>);
 
@@ -28,14 +28,14 @@ impl Refused {
     }
 }
 
-/// Calls a function, which must return a status with a message of some words.
+/// Calls a function. It must return the given status, and the message must contain the given words.
 macro_rules! refused {
     ($list:ident, $status:ident, $words:expr, $function:ident($($argument:expr),* $(,)?)) => {
         $list.add(stringify!($function), $status, $words, c!($function($($argument),*)))
     };
 }
 
-/// A pointer that is not aligned, near a true one.
+/// A misaligned pointer next to a valid one.
 fn misaligned<T>(pointer: *const T) -> *mut T {
     pointer.wrapping_byte_add(1).cast_mut()
 }
@@ -321,7 +321,7 @@ fn forward(list: &mut Refused) {
     let other = Case::lstm(3, 4);
     let (layer, other) = (layer(&case.desc()), layer(&other.desc()));
     let state = state(&layer, 2);
-    // Lengths of 2 rows, in as much memory as a final state takes.
+    // The lengths of 2 rows, in as much memory as a final state takes.
     let (x, mut y, mut lens) = ([0.5f32; 100], [9.0f32; 100], [0i32; 16]);
     (lens[0], lens[1]) = (3, 1);
     let (mut h, mut c) = ([9.0f32; 16], [9.0f32; 16]);
@@ -473,7 +473,7 @@ fn a_wrong_isa_variable_is_refused_by_name() {
     refused!(list, RNNPACK_NO_ISA, "\"sparc\"", rnnpack_isa(&mut isa));
     refused!(list, RNNPACK_NO_ISA, "\"sparc\"", rnnpack_layer_new(&case.desc(), &mut layer));
     assert!(isa.is_null() && layer.is_null());
-    // A name in the description comes first.
+    // A name in the description has precedence over the variable.
     let portable = CString::new("portable").unwrap();
     drop(support::layer(&LayerDesc { isa: portable.as_ptr(), ..case.desc() }));
 }

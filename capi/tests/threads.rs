@@ -1,4 +1,4 @@
-//! What the header says of threads.
+//! Tests the header's promises about threads.
 
 mod support;
 
@@ -61,7 +61,7 @@ fn a_state_in_use_is_busy_and_layers_may_go_before_it() {
     let mut seen = [false; 6];
     let enough = AtomicBool::new(false);
     thread::scope(|scope| {
-        // Another thread keeps the state at work nearly all the time, until every function has found it so.
+        // Another thread keeps the state busy nearly all the time, until every function has returned RNNPACK_BUSY.
         scope.spawn(|| {
             let mut y = vec![0.0; TIME * BATCH * 64];
             while !enough.load(Ordering::Acquire) {

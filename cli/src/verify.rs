@@ -20,7 +20,7 @@ The model runs with its recurrent layers (LSTM, GRU, RNN) on rnnpack. Its output
   recorded  the outputs in the archive of --recorded.
 
 The largest absolute difference of each output over all steps counts. It passes up to BOUND times the \
-output's largest magnitude. The default of 1e-4 allows differences that are not errors: a f32 sum of some \
+output's largest magnitude. The default of 1e-4 allows differences that are not errors: an f32 sum of some \
 thousand terms in another order differs by about 1e-6 of the sum, activations of other libraries differ as \
 much, and long streams and the layers around can amplify both tenfold. A wrong gate, direction, state or \
 length changes outputs by 1e-2 or more. Outputs in half precision may differ by one step of their type: 1e-3 \

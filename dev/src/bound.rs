@@ -1,53 +1,55 @@
-//! How far a kernel may be from exact arithmetic: a running error analysis of the operations that it performs.
+//! Error bounds of a kernel against exact arithmetic: a running error analysis of the operations that it performs.
 //!
-//! The generic reference is run over pairs (value in f64, bound on the error of the f32 that stands for it). Every
-//! operation propagates the bounds of its operands and adds its own rounding; `docs/design.md` derives the rules and
-//! what they come to in terms of K = I + H. Where a value may overflow, nothing is known of what follows from it.
+//! The generic reference runs over pairs: the value in f64, and a bound on the error of the f32 in its place. Every
+//! operation propagates the bounds of its operands and adds its own rounding. `docs/design.md` derives the rules and
+//! their result in terms of K = I + H. If a value may overflow, nothing is known about the values that are computed
+//! from it.
 
 use crate::variation::variation;
 use rnnpack::reference::Real;
 use rnnpack::{Activation, activation};
 
-/// Half an ulp of f32, relative to the value: what one rounding costs.
+/// Half an ulp of f32, relative to the value: the error of one rounding.
 pub const U: f64 = 1.0 / (1 << 24) as f64;
-/// Half of the smallest subnormal: what one rounding costs near zero.
+/// Half of the smallest subnormal: the error of one rounding near zero.
 pub const TINY: f64 = f32::from_bits(1) as f64 / 2.0;
-/// Covers the roundings of the analysis itself, done in f64 as the f64 reference does: products of two f32 are exact, and
-/// any other rounding is 2⁻²⁹ of one in f32 that is counted.
+/// A factor that covers the roundings of the analysis itself. The analysis computes in f64, as the f64 reference
+/// does. There the product of two f32 is exact. Any other rounding in f64 is 2⁻²⁹ of a rounding in f32 that is
+/// counted.
 const SLACK: f64 = 1.0 + 1e-6;
-/// What the standard library's functions of f64 are off by, relative to their values, where the analysis takes
-/// differences of them: exp, tanh, exp_m1 and ln_1p are good to 2 ulp, on either side.
+/// The relative error of the standard library's f64 functions, when the analysis takes a difference of two values:
+/// exp, tanh, exp_m1 and ln_1p are accurate to 2 ulp, for each of the two values.
 const LIBRARY: f64 = 8.0 * f64::EPSILON;
 
-/// A value, and a bound on the error of the f32 in its place: infinite where there is none. `FUSED`: multiply-adds round
-/// once.
+/// A value, and a bound on the error of the f32 in its place. The bound is infinite if there is no bound. `FUSED`
+/// says that multiply-adds round once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounded<const FUSED: bool> {
     /// The value in f64.
     pub value: f64,
-    /// How far the f32 may be from it.
+    /// The largest distance of the f32 from the value.
     pub error: f64,
 }
 
 impl<const FUSED: bool> Bounded<FUSED> {
-    /// `value`, where the f32 is `error` off at most and so does not overflow.
+    /// `value`, for an f32 that is at most `error` away. The error is infinite if the f32 may overflow.
     fn within(value: f64, error: f64) -> Self {
         let error = error * SLACK;
         let known = value.abs() + error <= f32::MAX.into();
         Bounded { value, error: if known { error } else { f64::INFINITY } }
     }
 
-    /// `value` of operands whose errors add up to `carried`, rounded to f32.
+    /// `value`, rounded to f32. The errors of its operands contribute `carried`.
     fn rounded(value: f64, carried: f64) -> Self {
         Self::within(value, carried + (value.abs() + carried) * U + TINY)
     }
 
-    /// What the operands' errors come to in their product.
+    /// The error of a product that comes from the errors of its operands.
     fn carried_by_product(self, a: Self) -> f64 {
         self.value.abs() * a.error + (a.value.abs() + a.error) * self.error
     }
 
-    /// What the operand's error comes to in an activation.
+    /// The error of an activation that comes from the error of its operand.
     fn carried_by(self, activation: Activation) -> f64 {
         if !self.error.is_finite() {
             return f64::INFINITY;
@@ -55,7 +57,7 @@ impl<const FUSED: bool> Bounded<FUSED> {
         variation(activation, self.value, self.error) + LIBRARY * activation.eval64(self.value).abs()
     }
 
-    /// `self` within `low` and `high`: errors do not reach beyond.
+    /// `self`, clamped to `low` and `high`. Errors do not reach beyond these limits.
     fn between(self, [low, high]: [f64; 2]) -> Self {
         let end = |x: f64| x.clamp(low, high);
         let value = end(self.value);
@@ -64,15 +66,15 @@ impl<const FUSED: bool> Bounded<FUSED> {
     }
 }
 
-/// What sigmoid and tanh are off by, relative to the value: half an ulp more than from the correctly rounded result; an ulp
-/// is at most 2·U of the value.
+/// The relative error of sigmoid and tanh. It is half an ulp more than the error against the correctly rounded
+/// result. An ulp is at most 2·U of the value.
 pub fn activation_error(fused: bool) -> f64 {
     let fused_ulp = activation::SIGMOID_MAX_ULP.max(activation::TANH_MAX_ULP);
     let ulp = if fused { fused_ulp } else { activation::UNFUSED_MAX_ULP };
     (f64::from(ulp) + 0.5) * 2.0 * U
 }
 
-/// As many of the smallest steps: what they are off by where they are subnormal.
+/// The same number of the smallest steps: the error of sigmoid and tanh if their value is subnormal.
 const ACTIVATION_NEAR_ZERO: f64 = (activation::UNFUSED_MAX_ULP + 1) as f64 * 2.0 * TINY;
 
 impl<const FUSED: bool> From<f32> for Bounded<FUSED> {
@@ -112,7 +114,7 @@ impl<const FUSED: bool> Real for Bounded<FUSED> {
         self.between([-f64::from(limit), limit.into()])
     }
 
-    /// As the kernels compute it: some by operations of f32, the others in f64 and rounded once.
+    /// As the kernels compute it: some activations by operations of f32, the others in f64, rounded once.
     fn activated(self, activation: Activation) -> Self {
         let (value, carried) = (activation.eval64(self.value), self.carried_by(activation));
         match activation {
@@ -127,7 +129,7 @@ impl<const FUSED: bool> Real for Bounded<FUSED> {
             Activation::ScaledTanh { alpha, beta } => {
                 Self::from(alpha).times(Self::from(beta).times(self).activated(Activation::Tanh))
             }
-            // These choose, and round nothing.
+            // These activations choose a value, and round nothing.
             Activation::Relu | Activation::ThresholdedRelu { .. } => Self::within(value, carried),
             Activation::LeakyRelu { .. }
             | Activation::Elu { .. }

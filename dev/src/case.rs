@@ -1,4 +1,4 @@
-//! Layers with made-up contents, calls of them, and the references.
+//! Layers with made-up contents, calls of these layers, and the references for the results.
 
 use crate::bound::Bounded;
 use crate::numbers::Numbers;
@@ -9,10 +9,10 @@ use rnnpack::{
     Shape, State, Variant, View,
 };
 
-/// A layer and a call of it: everything that its result depends on.
+/// A layer and a call of it: everything that the result depends on.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Of direction 0, and of direction 1 if there is one: of one operator.
+    /// The cells of direction 0 and, if it exists, direction 1. Both are of the same operator.
     pub cells: [Cell; 2],
     /// The layer's sizes.
     pub shape: Shape,
@@ -22,15 +22,15 @@ pub struct Case {
     pub batch: usize,
     /// Whether there is a bias.
     pub bias: bool,
-    /// Whether an LSTM has them.
+    /// Whether an LSTM has peepholes.
     pub peepholes: bool,
     /// Whether the initial state is not zero.
     pub initial: bool,
     /// Lengths of the rows, if they differ.
     pub lens: Option<Vec<i32>>,
-    /// How large pre-activations get: small values stay in the linear part of the activations, large ones saturate.
+    /// The size of the pre-activations. Small values stay in the linear part of the activations, large ones saturate.
     pub scale: f32,
-    /// Of the contents.
+    /// The seed of the contents.
     pub seed: u64,
 }
 
@@ -63,12 +63,12 @@ impl Case {
         Contents { cells: self.cells, shape: self.shape, w, r, b, p, x, h, c }
     }
 
-    /// Of x.
+    /// The dimensions of x.
     pub fn x_dims(&self) -> Dims {
         Dims { time: self.time, directions: 1, batch: self.batch, width: self.shape.input }
     }
 
-    /// Of y.
+    /// The dimensions of y.
     pub fn y_dims(&self) -> Dims {
         let directions = self.shape.direction.count();
         Dims { time: self.time, directions, batch: self.batch, width: self.shape.hidden }
@@ -78,7 +78,7 @@ impl Case {
 /// Weights in ONNX's order, x dense `[T, B, I]`, and the initial state `[D, B, H]`.
 #[derive(Clone, Debug)]
 pub struct Contents {
-    /// Of each direction.
+    /// The cells of each direction.
     pub cells: [Cell; 2],
     /// The layer's sizes.
     pub shape: Shape,
@@ -94,12 +94,12 @@ pub struct Contents {
     pub x: Vec<f32>,
     /// The initial h.
     pub h: Vec<f32>,
-    /// The initial c; empty where the cell has none.
+    /// The initial c; empty if the cell has no cell state.
     pub c: Vec<f32>,
 }
 
 impl Contents {
-    /// The weights, checked.
+    /// The checked weights.
     pub fn weights(&self) -> LayerWeights<'_> {
         let cells = &self.cells[..self.shape.direction.count()];
         LayerWeights::per_direction(cells, self.shape, GateOrder::Onnx, self.tensors()).unwrap()
@@ -110,12 +110,12 @@ impl Contents {
         LayerTensors { w: &self.w, r: &self.r, b: self.b.as_deref(), p: self.p.as_deref() }
     }
 
-    /// The layer on an instruction set.
+    /// The layer, packed for an instruction set.
     pub fn layer(&self, variant: Variant) -> Layer {
         layer(variant, &self.weights())
     }
 
-    /// A state of `layer` at the initial state.
+    /// A state of `layer` that holds the initial state.
     pub fn state(&self, layer: &Layer, batch: usize) -> State {
         let mut state = layer.new_state(batch).unwrap();
         state.h_mut().copy_from_slice(&self.h);
@@ -124,14 +124,15 @@ impl Contents {
     }
 }
 
-/// The layer on this instruction set.
+/// The layer, packed for this instruction set.
 pub fn layer(variant: Variant, weights: &LayerWeights<'_>) -> Layer {
     let plan = Planner::for_isa(variant.name()).unwrap().plan(weights.cell(), weights.shape());
     assert_eq!(plan.variant.name(), variant.name());
     Layer::with_plan(weights, plan).unwrap()
 }
 
-/// The bytes as a program holds them: on a 64-byte boundary, for good. `off` moves them off it.
+/// The bytes as a program embeds them: on a 64-byte boundary, and never freed. With `off` they start that many bytes
+/// after the boundary.
 pub fn embedded(bytes: &[u8], off: usize) -> &'static [u8] {
     let memory = vec![0; bytes.len() + 64 + off].leak();
     let start = memory.as_ptr().align_offset(64) + off;
@@ -155,10 +156,10 @@ impl<F> Output<F> {
         [("Y", &self.y), ("Y_h", &self.h), ("Y_c", &self.c)]
     }
 
-    /// Both, tensor by tensor.
+    /// Pairs the tensors of both outputs.
     ///
     /// # Errors
-    /// Where they have other lengths.
+    /// The name of a tensor whose lengths differ.
     fn beside<'a, G>(&'a self, other: &'a Output<G>) -> Result<Vec<Pair<'a, F, G>>, String> {
         let pairs = self.tensors().into_iter().zip(other.tensors());
         let same_length =
@@ -173,12 +174,12 @@ impl<F> Output<F> {
 type Pair<'a, F, G> = (&'static str, &'a [F], &'a [G]);
 
 impl Output<f32> {
-    /// What a call wrote.
+    /// The results of a call.
     pub fn new(y: Vec<f32>, state: &State) -> Output<f32> {
         Output { y, h: state.h().to_vec(), c: state.c().to_vec() }
     }
 
-    /// Where the bits of two results first differ.
+    /// An error that names the first element whose bits differ.
     pub fn difference(&self, other: &Output<f32>) -> Result<(), String> {
         for (name, a, b) in self.beside(other)? {
             if let Some(i) = (0..a.len()).find(|&i| !agree(a[i], b[i])) {
@@ -188,8 +189,8 @@ impl Output<f32> {
         Ok(())
     }
 
-    /// Whether every element is within its bound, where it has one: then the largest error, and the largest relative to
-    /// its bound.
+    /// Checks that every element is within its bound, if it has one. Returns the largest error, and the largest error
+    /// relative to its bound.
     pub fn within<const FUSED: bool>(&self, bounds: &Output<Bounded<FUSED>>) -> Result<[f64; 2], String> {
         let mut largest = [0.0f64; 2];
         for (name, values, bounds) in self.beside(bounds)? {
@@ -205,7 +206,8 @@ impl Output<f32> {
     }
 }
 
-/// Equal bits, or NaN in place of NaN: its payload is not promised, but that it was computed and not left.
+/// Whether the bits are equal, or both values are NaN. The payload of a NaN is not promised. But one value may not be
+/// the sentinel if the other is not, so that an unwritten element is found.
 pub fn agree(a: f32, b: f32) -> bool {
     let left = |x: f32| x.to_bits() == SENTINEL.to_bits();
     a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan() && left(a) == left(b)
@@ -231,12 +233,12 @@ pub fn expected<F: Real + From<f32>>(case: &Case, contents: &Contents) -> Output
     Output { y, h, c }
 }
 
-/// A fresh call over dense time-major tensors.
+/// Runs a call over dense time-major tensors, with a new scratch.
 pub fn run(layer: &Layer, case: &Case, contents: &Contents) -> Output<f32> {
     run_with(layer, case, contents, &mut Scratch::new())
 }
 
-/// As [`run`], with the caller's scratch.
+/// [`run`], with the caller's scratch.
 pub fn run_with(layer: &Layer, case: &Case, contents: &Contents, scratch: &mut Scratch) -> Output<f32> {
     let mut state = contents.state(layer, case.batch);
     let mut y = vec![SENTINEL; case.y_dims().checked_len().unwrap()];
@@ -245,5 +247,6 @@ pub fn run_with(layer: &Layer, case: &Case, contents: &Contents, scratch: &mut S
     Output::new(y, &state)
 }
 
-/// What outputs hold before a call, and afterwards wherever the call must not write: a NaN that no kernel makes.
+/// The contents of outputs before a call: a NaN that no kernel makes. Elements that the call must not write still
+/// hold it afterwards.
 pub const SENTINEL: f32 = f32::from_bits(0x7fc0_5e27);

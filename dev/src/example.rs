@@ -1,9 +1,9 @@
-//! Examples run as programs of their own.
+//! Runs examples as programs of their own.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The program of an example, which `cargo test` builds beside the tests.
+/// The path of an example's program. `cargo test` builds it next to the tests.
 fn program(example: &str) -> PathBuf {
     let deps = std::env::current_exe().unwrap();
     let program = deps.parent().unwrap().with_file_name("examples").join(example);
@@ -31,14 +31,14 @@ fn output(example: &str, args: &[&str]) -> Output {
     Command::new(program(example)).args(args).env("RUST_BACKTRACE", "0").output().unwrap()
 }
 
-/// What an example prints.
+/// Runs an example and returns what it prints.
 pub fn run(example: &str, args: &[&str]) -> String {
     let output = output(example, args);
     assert!(output.status.success(), "{example} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What an example says when it fails.
+/// Runs an example that must fail, and returns what it prints on stderr.
 pub fn failure(example: &str, args: &[&str]) -> String {
     let output = output(example, args);
     assert!(!output.status.success(), "{example} {args:?}");
@@ -46,7 +46,8 @@ pub fn failure(example: &str, args: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// The examples of the package whose test runs, sorted. Each must name its command: `cargo`, and its own name behind it.
+/// The names of the examples of the package whose test runs, sorted. Each example must show its command in its
+/// comment: `cargo`, followed by its own name.
 pub fn commands(cargo: &str) -> Vec<String> {
     let files = std::fs::read_dir(package().join("examples")).unwrap();
     let files = files.map(|e| e.unwrap().file_name().into_string().unwrap());

@@ -1,4 +1,4 @@
-//! What the tests and benches of the workspace share: made-up layers and calls, references with error bounds, models.
+//! Shared parts of the workspace's tests and benches: made-up layers and calls, references with error bounds, models.
 #![forbid(unsafe_code)]
 
 pub mod bound;

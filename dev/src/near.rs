@@ -1,21 +1,24 @@
-//! How far two computations of a layer may be apart that add the same terms in different orders: a running analysis.
+//! Bounds on the distance of two computations of a layer that add the same terms in different orders.
 //!
-//! The generic reference is run over [`Near`]: the value that the f64 reference has, and a bound on the distance of any
-//! other computation that rounds to `BITS` bits, in whatever order it adds.
+//! A running error analysis derives them.
 //!
-//! **Sums.** A sum of n leaves, a bias and K = n - 1 products, is some tree of additions. A leaf goes through one
-//! rounding of its product and at most K of additions, so a computed sum is within `γ·M` of the exact one, where `M` is
-//! the sum of the leaves' magnitudes and `γ = n·u / (1 - n·u)` (Higham, *Accuracy and Stability of Numerical
-//! Algorithms*, section 4.2). This holds on both sides, of u = 2⁻⁵³ and of u = 2⁻ᴮᴵᵀˢ: together `n·U·M` with the sum `U` of
-//! both. What the factors are apart adds up to `C`, and to the magnitudes: a sum is off by `C + n·U·(M + C)`.
+//! The generic reference runs over [`Near`]: the value of the f64 reference, and a bound. The bound holds for the
+//! distance to any other computation that rounds to `BITS` bits, whatever the order of its additions.
 //!
-//! **Everything else** is one operation of one rounding on each side, beside what its operands are apart. Activations
-//! are the same function on both sides, at places `e` apart: what the function varies by within `e`, and what its value is
-//! off by on both sides.
+//! **Sums.** A sum has n leaves: a bias and K = n - 1 products. It is some tree of additions. A leaf goes through one
+//! rounding of its product and at most K roundings of additions. So a computed sum is within `γ·M` of the exact one.
+//! `M` is the sum of the leaves' magnitudes, and `γ = n·u / (1 - n·u)` (Higham, *Accuracy and Stability of Numerical
+//! Algorithms*, section 4.2). This holds on both sides, with u = 2⁻⁵³ and with u = 2⁻ᴮᴵᵀˢ. Together the distance is
+//! `n·U·M`, where `U` is the sum of both u. The distances of the factors add `C` to the result, and also to the
+//! magnitudes. So the distance of a sum is `C + n·U·(M + C)`.
 //!
-//! So a step adds about `2·(K + 9)·u` of the magnitude of its sums to what the step before left, which goes on with the
-//! factors of R and the slopes of the activations: T steps come to T times that where those contract, and to a power
-//! where they do not. The bound follows the values that are there.
+//! **Every other operation** rounds once on each side, in addition to the distance of its operands. An activation is
+//! the same function on both sides, at two places whose distance is `e`. Its distance is the variation of the
+//! function within `e`, plus the errors of its value on both sides.
+//!
+//! So a step adds about `2·(K + 9)·u` of the magnitude of its sums to the distance that the step before left. That
+//! distance is carried on by the factors of R and the slopes of the activations. If these contract, T steps give T
+//! times the distance of one step; if not, the distance grows as a power. The bound follows the values of the case.
 
 use crate::variation::variation;
 use rnnpack::Activation;
@@ -23,36 +26,36 @@ use rnnpack::reference::Real;
 
 /// The unit roundoff of f64.
 const U64: f64 = f64::EPSILON / 2.0;
-/// What the standard library's activations are off by on both sides together, relative to the largest intermediate
-/// value: exp, tanh, exp_m1 and ln_1p are good to 2 ulp (4 u) wherever std has been measured, with up to four roundings
-/// around them, and as much again where the analysis takes differences of them.
+/// The error of the standard library's activations on both sides together, relative to the largest intermediate
+/// value. exp, tanh, exp_m1 and ln_1p are accurate to 2 ulp (4 u) wherever std has been measured, with
+/// up to four roundings around them. The same amount is added for the differences that the analysis takes.
 const ACTIVATION: f64 = 32.0 * U64;
-/// Covers the difference of γ and n·u, and the roundings of the analysis itself.
+/// A factor that covers the difference of γ and n·u, and the roundings of the analysis itself.
 const SLACK: f64 = 1.0 + 1e-6;
 
-/// A value, and what another computation of `BITS` bits may be off from it.
+/// A value, and the largest distance of another computation of `BITS` bits from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Near<const BITS: u32> {
     /// The value in f64.
     pub value: f64,
-    /// What operands that are apart come to.
+    /// The distance that comes from the distances of the operands.
     carried: f64,
-    /// Of a sum, the magnitudes of its leaves.
+    /// For a sum, the magnitudes of its leaves.
     magnitude: f64,
-    /// Of a sum, the number of its leaves; 0 of what is rounded already.
+    /// For a sum, the number of its leaves; 0 for a value that is rounded already.
     leaves: f64,
 }
 
 impl<const BITS: u32> Near<BITS> {
-    /// The unit roundoffs of both sides.
+    /// The sum of the unit roundoffs of both sides.
     const U: f64 = U64 + 1.0 / (1u64 << BITS) as f64;
-    /// What both sides lose where a result is subnormal.
+    /// The error of both sides together if a result is subnormal.
     const TINY: f64 = if BITS == 53 { f64::from_bits(2) } else { f32::from_bits(1) as f64 };
 
-    /// What a magnitude may come to: far from overflow on both sides.
+    /// The largest magnitude that the analysis accepts: far from overflow on both sides.
     const RANGE: f64 = if BITS == 53 { 1e100 } else { 1e30 };
 
-    /// A bound on the distance; not finite where the analysis makes no statement, since something came near overflow.
+    /// A bound on the distance. It is infinite if a value came near overflow, since then the analysis says nothing.
     pub fn error(self) -> f64 {
         let roundings = self.leaves * Self::U * (self.magnitude + self.carried);
         let error = (self.carried + roundings + self.leaves * Self::TINY) * SLACK;
@@ -67,12 +70,12 @@ impl<const BITS: u32> Near<BITS> {
         Near { value, carried, magnitude: value.abs(), leaves: 0.0 }
     }
 
-    /// The result of one operation, of operands whose distances come to `carried`.
+    /// The result of one operation. The distances of its operands contribute `carried`.
     fn rounded(value: f64, carried: f64) -> Self {
         Self::apart(value, (carried + (value.abs() + carried) * Self::U + Self::TINY) * SLACK)
     }
 
-    /// What the factors' distances come to in their product.
+    /// The distance of a product that comes from the distances of its factors.
     fn carried_by_product(self, a: Self) -> f64 {
         self.value.abs() * a.error() + (a.value.abs() + a.error()) * self.error()
     }
@@ -97,7 +100,7 @@ impl<const BITS: u32> Real for Near<BITS> {
         x.into()
     }
 
-    /// One more leaf of the sum `b`.
+    /// Adds one more leaf to the sum `b`.
     fn fused_mul_add(self, a: Self, b: Self) -> Self {
         Near {
             value: self.value.fused_mul_add(a.value, b.value),

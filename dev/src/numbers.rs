@@ -1,4 +1,4 @@
-//! A source of numbers, the same in every run.
+//! A source of random numbers that are the same in every run.
 
 /// A reproducible stream of numbers (SplitMix64).
 pub struct Numbers(pub u64);
@@ -34,7 +34,7 @@ impl Numbers {
     }
 }
 
-/// ±1 out of the upper bits.
+/// A number in ±1, from the upper bits.
 fn uniform(bits: u64) -> f32 {
     (bits >> 40) as f32 / (1 << 23) as f32 - 1.0
 }

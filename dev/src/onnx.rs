@@ -1,4 +1,4 @@
-//! What the ONNX tests share: an encoder for small models, recorded answers, and a source of numbers.
+//! Shared parts of the ONNX tests: an encoder for small models, recorded answers, and a source of numbers.
 
 pub mod conformance;
 pub mod hostile;
@@ -11,7 +11,7 @@ pub use crate::numbers::Numbers;
 use rnnpack_onnx::{Error, File, RecurrentNode, Tensor};
 use std::path::PathBuf;
 
-/// A file below `tests/fixtures`.
+/// The path of a file below `tests/fixtures`.
 pub fn fixture(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(path)
 }
@@ -26,7 +26,7 @@ pub fn recurrent_nodes(bytes: &[u8]) -> Result<Vec<RecurrentNode>, Error> {
     File::parse(bytes).map(File::into_nodes)
 }
 
-/// The recurrent nodes of a file some of whose inputs have the given values.
+/// The recurrent nodes of a file. `bindings` are the values of some of its inputs.
 pub fn recurrent_nodes_with(bytes: &[u8], bindings: &[(&str, &Tensor)]) -> Result<Vec<RecurrentNode>, Error> {
     File::parse_with(bytes, bindings).map(File::into_nodes)
 }
@@ -118,7 +118,7 @@ pub fn tensor_bool(name: &str, dims: &[usize], data: &[bool]) -> Msg {
     raw(name, dims, BOOL, data.iter().map(|&v| v.into()).collect())
 }
 
-/// An attribute of a type, without a value.
+/// An attribute of type `kind`, without a value.
 pub fn attr(name: &str, kind: i64) -> Msg {
     Msg::default().text(1, name).int(20, kind)
 }
@@ -128,37 +128,37 @@ pub fn attr_f(name: &str, v: f32) -> Msg {
     attr(name, 1).float(2, v)
 }
 
-/// Of type INT.
+/// An attribute of type INT.
 pub fn attr_i(name: &str, v: i64) -> Msg {
     attr(name, 2).int(3, v)
 }
 
-/// Of type STRING.
+/// An attribute of type STRING.
 pub fn attr_s(name: &str, v: &str) -> Msg {
     attr(name, 3).text(4, v)
 }
 
-/// Of type TENSOR.
+/// An attribute of type TENSOR.
 pub fn attr_t(name: &str, v: &Msg) -> Msg {
     attr(name, 4).msg(5, v)
 }
 
-/// Of type GRAPH.
+/// An attribute of type GRAPH.
 pub fn attr_g(name: &str, v: &Msg) -> Msg {
     attr(name, 5).msg(6, v)
 }
 
-/// Of type FLOATS.
+/// An attribute of type FLOATS.
 pub fn attr_floats(name: &str, v: &[f32]) -> Msg {
     v.iter().fold(attr(name, 6), |m, &v| m.float(7, v))
 }
 
-/// Of type INTS.
+/// An attribute of type INTS.
 pub fn attr_ints(name: &str, v: &[i64]) -> Msg {
     v.iter().fold(attr(name, 7), |m, &v| m.int(8, v))
 }
 
-/// Of type STRINGS.
+/// An attribute of type STRINGS.
 pub fn attr_strings(name: &str, v: &[&str]) -> Msg {
     v.iter().fold(attr(name, 8), |m, v| m.text(9, v))
 }
@@ -173,9 +173,9 @@ pub fn node(op: &str, name: &str, inputs: &[&str], outputs: &[&str], attrs: &[Ms
 /// A declared dimension.
 #[derive(Clone, Copy, Debug)]
 pub enum Dim {
-    /// A size.
+    /// A known size.
     N(usize),
-    /// A name.
+    /// A name for an unknown size.
     Name(&'static str),
 }
 
@@ -190,7 +190,7 @@ pub fn value(name: &str, dtype: i64, dims: &[Dim]) -> Msg {
     Msg::default().text(1, name).msg(2, &Msg::default().msg(1, &tensor))
 }
 
-/// A value of unknown type, for the outputs of a graph.
+/// A value of unknown type, for example an output of a graph.
 pub fn untyped(name: &str) -> Msg {
     Msg::default().text(1, name)
 }
@@ -198,18 +198,18 @@ pub fn untyped(name: &str) -> Msg {
 /// A graph under construction.
 #[derive(Clone, Default)]
 pub struct Graph {
-    /// Its nodes.
+    /// The nodes.
     pub nodes: Vec<Msg>,
-    /// Its stored tensors.
+    /// The stored tensors.
     pub stored: Vec<Msg>,
-    /// Its inputs.
+    /// The inputs.
     pub inputs: Vec<Msg>,
-    /// Its outputs.
+    /// The outputs.
     pub outputs: Vec<Msg>,
 }
 
 impl Graph {
-    /// The message.
+    /// The encoded graph.
     pub fn msg(&self) -> Msg {
         let m = self.nodes.iter().fold(Msg::default(), |m, n| m.msg(1, n)).text(2, "g");
         let m = self.stored.iter().fold(m, |m, t| m.msg(5, t));
@@ -217,18 +217,18 @@ impl Graph {
         self.outputs.iter().fold(m, |m, v| m.msg(12, v))
     }
 
-    /// A model of it, of operator set `opset`.
+    /// A model with this graph, of operator set `opset`.
     pub fn model(&self, opset: i64) -> Vec<u8> {
         model(&self.msg(), opset)
     }
 }
 
-/// A model of a graph, of operator set `opset`.
+/// A model with a graph, of operator set `opset`.
 pub fn model(graph: &Msg, opset: i64) -> Vec<u8> {
     Msg::default().int(1, 8).msg(7, graph).msg(8, &Msg::default().text(1, "").int(2, opset)).0
 }
 
-/// The fields of a protobuf message: number, and bytes or integer.
+/// The fields of a protobuf message. Each is a number with an integer or bytes.
 pub fn fields(mut b: &[u8]) -> Vec<(u64, Field<'_>)> {
     fn varint(b: &mut &[u8]) -> u64 {
         let mut v = 0;
@@ -266,9 +266,9 @@ pub fn fields(mut b: &[u8]) -> Vec<(u64, Field<'_>)> {
 /// The value of a protobuf field.
 #[derive(Clone, Copy)]
 pub enum Field<'a> {
-    /// Of wire type 0.
+    /// A value of wire type 0.
     Int(u64),
-    /// Of another wire type.
+    /// A value of another wire type.
     Bytes(&'a [u8]),
 }
 

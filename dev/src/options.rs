@@ -1,4 +1,4 @@
-//! Cells with any options, for property tests.
+//! Strategies for cells with any options, for property tests.
 
 use proptest::array::{uniform2, uniform3};
 use proptest::option;
@@ -6,16 +6,16 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rnnpack::{Activation, Cell, GruCell, LstmCell, RnnCell};
 
-/// What is bounded whatever its parameters and its argument.
+/// The activations whose values are bounded for all parameters and all arguments.
 const BOUNDED: [&str; 5] = ["Tanh", "Sigmoid", "ScaledTanh", "HardSigmoid", "Softsign"];
 const UNBOUNDED: [&str; 6] = ["Relu", "Affine", "LeakyRelu", "ThresholdedRelu", "Elu", "Softplus"];
 
-/// Whether the values of all activations stay bounded, whatever the arguments.
+/// Whether the values of all activations of a cell are bounded for all arguments.
 pub fn is_bounded(cell: &Cell) -> bool {
     cell.activations().iter().all(|activation| BOUNDED.contains(&activation.name()))
 }
 
-/// ONNX's parameter, one that makes an edge, or any.
+/// A parameter: ONNX's default, a special value, or any value.
 pub fn parameters() -> impl Strategy<Value = Option<f32>> + Clone {
     prop_oneof![
         2 => Just(None),
@@ -24,14 +24,14 @@ pub fn parameters() -> impl Strategy<Value = Option<f32>> + Clone {
     ]
 }
 
-/// All eleven, with such parameters.
+/// All eleven activations, with such parameters.
 pub fn activations(
     parameter: impl Strategy<Value = Option<f32>> + Clone,
 ) -> impl Strategy<Value = Activation> + Clone {
     of_names([&BOUNDED[..], &UNBOUNDED].concat(), parameter)
 }
 
-/// Those whose values are bounded.
+/// The activations whose values are bounded.
 pub fn bounded_activations() -> impl Strategy<Value = Activation> + Clone {
     of_names(BOUNDED.to_vec(), parameters())
 }
@@ -48,7 +48,7 @@ fn clips() -> impl Strategy<Value = Option<f32>> + Clone {
     option::weighted(0.3, prop_oneof![0.05f32..3.0, select(vec![1.0, 50.0, f32::MIN_POSITIVE, f32::MAX])])
 }
 
-/// LSTMs with any options, of activations drawn from `of`.
+/// LSTMs with any options and activations of `of`.
 pub fn lstms(of: impl Strategy<Value = Activation> + Clone) -> impl Strategy<Value = Cell> {
     (uniform3(of), clips(), any::<bool>()).prop_map(|(activations, clip, input_forget)| {
         Cell::Lstm(LstmCell { activations, clip, input_forget })
@@ -65,7 +65,7 @@ fn rnns(of: impl Strategy<Value = Activation>) -> impl Strategy<Value = Cell> {
     (of, clips()).prop_map(|(activation, clip)| Cell::Rnn(RnnCell { activation, clip }))
 }
 
-/// Cells of one operator with such activations and any options, for two directions.
+/// Cells of one operator for two directions, with any options and activations of `of`.
 pub fn cells(of: impl Strategy<Value = Activation> + Clone) -> impl Strategy<Value = [Cell; 2]> {
     prop_oneof![
         2 => uniform2(lstms(of.clone())),

@@ -3,12 +3,13 @@
 use crate::SENTINEL;
 use rnnpack::{Dims, Strides};
 
-/// A tensor spread out in memory: its axes nested in any order, with gaps behind every row and every group of rows.
+/// A tensor that is spread out in memory: its axes are nested in any order, with gaps after every row and every group
+/// of rows.
 #[derive(Clone, Debug)]
 pub struct Placement {
     /// Axes from the innermost to the outermost: 0 time, 1 direction, 2 batch.
     pub nesting: [usize; 3],
-    /// Unused f32 behind a row, and behind what lies within the two inner axes.
+    /// The number of unused f32 after a row, and after each group of the two inner axes.
     pub gaps: [usize; 3],
 }
 
@@ -25,7 +26,7 @@ impl Placement {
         Strides { time: strides[0], direction: strides[1], batch: strides[2] }
     }
 
-    /// Where the rows of a dense `[T, D, B, width]` tensor start, in its order.
+    /// The start of each row of a dense `[T, D, B, width]` tensor, in its order.
     pub fn offsets(&self, dims: Dims) -> Vec<usize> {
         let strides = self.strides(dims);
         let mut offsets = vec![];
@@ -39,7 +40,7 @@ impl Placement {
         offsets
     }
 
-    /// The dense tensor in its place; NaN elsewhere, so that reading there cannot go unseen.
+    /// Places the rows of a dense tensor. All other elements are NaN, so that a read of them shows in the result.
     pub fn scatter(&self, dense: &[f32], dims: Dims) -> Vec<f32> {
         let offsets = self.offsets(dims);
         let len = offsets.iter().max().map_or(0, |last| last + dims.width) + 3;
@@ -50,7 +51,7 @@ impl Placement {
         data
     }
 
-    /// The dense tensor back out of its place, and an error where anything beside it was written.
+    /// Collects the rows into a dense tensor. Returns an error if any other element was written.
     pub fn gather(&self, data: &[f32], dims: Dims) -> Result<Vec<f32>, String> {
         let mut untouched = vec![true; data.len()];
         let mut dense = vec![];

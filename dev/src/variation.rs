@@ -1,4 +1,4 @@
-//! How much an activation varies within an interval, monotone or not.
+//! The variation of an activation within an interval, whether it is monotone or not.
 
 use rnnpack::Activation;
 
@@ -6,10 +6,10 @@ use rnnpack::Activation;
 pub fn variation(activation: Activation, x: f64, e: f64) -> f64 {
     let at = |x: f64| activation.eval64(x);
     let (low, high) = (x - e, x + e);
-    // Every one of them is monotone between the ends of the interval and its bend.
+    // Every activation is monotone between each end of the interval and its bend.
     let bend = match activation {
         Activation::LeakyRelu { .. } | Activation::Elu { .. } => Some(0.0),
-        // A jump from 0, which is the value at `low` then.
+        // The function jumps from 0 here. 0 is also the value at `low` in this case.
         Activation::ThresholdedRelu { alpha } => Some(alpha.into()),
         _ => None,
     };

@@ -1,5 +1,8 @@
-//! Random calls of the C interface: random sizes, counts, constants, contents, NULL and misaligned pointers, over memory
-//! that exists. Every call returns a status; a failed one has a message, gives no handle and writes no output.
+//! Fuzzes the C interface with random calls.
+//!
+//! Sizes, counts, constants and contents are random, and pointers may be NULL or misaligned, but all other memory
+//! exists. Every call must return a status. A failed call must set a message, and must not return a handle or write
+//! an output.
 #![no_main]
 
 #[path = "c_api/draw.rs"]
@@ -12,13 +15,14 @@ use rnnpack_capi::*;
 use std::ffi::{CStr, c_char};
 use std::ptr::{null, null_mut};
 
-/// AddressSanitizer's own options: sizes beyond all memory are for the library to refuse, as with the system's allocator.
+/// AddressSanitizer's options: a size beyond all memory must reach the library, which refuses it as with the system's
+/// allocator.
 #[unsafe(no_mangle)]
 extern "C" fn __asan_default_options() -> *const c_char {
     c"allocator_may_return_null=1".as_ptr()
 }
 
-/// Checks what every call promises; returns whether it worked.
+/// Checks the promises of every call. Returns whether the call succeeded.
 fn check(status: Status) -> bool {
     assert!((RNNPACK_OK..RNNPACK_INTERNAL).contains(&status) && status != RNNPACK_BUSY, "status {status}");
     // SAFETY: the message is a text that lasts until the next failed call.
@@ -27,7 +31,7 @@ fn check(status: Status) -> bool {
     status == RNNPACK_OK
 }
 
-/// A structure of zeros but for its size, which is wrong at times.
+/// A structure of zeros except for its size, which is sometimes wrong.
 fn structure<T>(u: &mut Unstructured<'_>, size: fn(&mut T) -> &mut usize) -> Result<T> {
     // SAFETY: zeros are values of all members of the interface's structures.
     let mut structure: T = unsafe { std::mem::zeroed() };
@@ -35,7 +39,7 @@ fn structure<T>(u: &mut Unstructured<'_>, size: fn(&mut T) -> &mut usize) -> Res
     Ok(structure)
 }
 
-/// ONNX files to begin with; `onnx_import` has the arbitrary ones.
+/// The ONNX files to start from. The target `onnx_import` covers arbitrary files.
 const FILES: [&[u8]; 4] = [
     include_bytes!("../seeds/onnx_import/lstm_stored.onnx"),
     include_bytes!("../seeds/onnx_import/gru_linear_bf16.onnx"),
@@ -43,7 +47,7 @@ const FILES: [&[u8]; 4] = [
     include_bytes!("../seeds/onnx_import/lstm_coupled_peepholes_f64.onnx"),
 ];
 
-/// The handles that are there.
+/// The handles that exist.
 #[derive(Default)]
 struct Handles {
     layers: Vec<(*mut LayerHandle, LayerInfo)>,
@@ -53,7 +57,7 @@ struct Handles {
 
 impl Handles {
     fn any_layer(&self, u: &mut Unstructured<'_>) -> Result<(*mut LayerHandle, LayerInfo)> {
-        // SAFETY: zeros are a value of it.
+        // SAFETY: zeros are a value of `LayerInfo`.
         let none = (null_mut(), unsafe { std::mem::zeroed() });
         if u.rarely()? || self.layers.is_empty() { Ok(none) } else { u.choose(&self.layers).copied() }
     }
@@ -65,14 +69,14 @@ impl Handles {
         u.choose(&self.states).copied()
     }
 
-    /// Keeps a layer that a call gave.
+    /// Keeps a layer that a call returned.
     fn keep(&mut self, worked: bool, layer: *mut LayerHandle) {
         assert_eq!(worked, !layer.is_null());
         if worked {
-            // SAFETY: zeros are a value of it; the pointers are true.
+            // SAFETY: zeros are a value of `LayerInfo`.
             let mut info: LayerInfo = unsafe { std::mem::zeroed() };
             info.size = size_of::<LayerInfo>();
-            // SAFETY: as above.
+            // SAFETY: the pointers are valid.
             assert!(check(unsafe { rnnpack_layer_get_info(layer, &mut info) }));
             assert!(info.packed_bytes > 0 && info.hidden > 0);
             self.layers.push((layer, info));
@@ -109,7 +113,7 @@ impl Handles {
         let isa = if u.rarely()? { Some(u.text()?) } else { None };
         desc.isa = isa.as_ref().map_or(null(), |isa| isa.as_ptr());
         let mut layer = null_mut();
-        // SAFETY: all memory is there, with as many elements as the counts say, but for counts beyond all memory.
+        // SAFETY: all memory exists, with as many elements as the counts say, except for counts beyond all memory.
         let worked = check(unsafe { rnnpack_layer_new(&desc, &mut layer) });
         self.keep(worked, layer);
         Ok(())
@@ -125,13 +129,13 @@ impl Handles {
             bytes.truncate(u.int_in_range(0..=bytes.len())?);
         }
         let mut onnx = null_mut();
-        // SAFETY: the bytes are there.
+        // SAFETY: the bytes exist.
         let worked = check(unsafe { rnnpack_onnx_open(bytes.as_ptr().cast(), bytes.len(), &mut onnx) });
         assert_eq!(worked, !onnx.is_null());
         if worked {
             self.files.push(onnx);
             let mut count = 0;
-            // SAFETY: the pointers are true.
+            // SAFETY: the pointers are valid.
             assert!(check(unsafe { rnnpack_onnx_count(onnx, &mut count) }));
             for index in 0..=count {
                 self.node(u, onnx, index, count)?;
@@ -149,7 +153,7 @@ impl Handles {
     ) -> Result<()> {
         let mut info = structure(u, |info: &mut NodeInfo| &mut info.size)?;
         let sized = info.size == size_of::<NodeInfo>();
-        // SAFETY: the pointers are true.
+        // SAFETY: the pointers are valid.
         let known = check(unsafe { rnnpack_onnx_get_node(onnx, index, &mut info) });
         assert_eq!(known, sized && index < count);
         if known {
@@ -164,7 +168,7 @@ impl Handles {
 
     fn new_state(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let ((layer, _), batch, mut state) = (self.any_layer(u)?, u.extent(9)?, null_mut());
-        // SAFETY: the handle is there, or NULL.
+        // SAFETY: the handle is valid or NULL.
         let worked = check(unsafe { rnnpack_state_new(layer, batch, &mut state) });
         assert_eq!(worked, !state.is_null());
         if worked {
@@ -180,8 +184,8 @@ impl Handles {
         let (mut h, mut c) =
             (u.numbers(count, 3)?, u.numbers(if info.op == RNNPACK_LSTM { count } else { 0 }, 3)?);
         let (before, (at_h, h_count), (at_c, c_count)) = ([h.bits(), c.bits()], h.lend(), c.lend());
-        // SAFETY: the handles are there, or NULL; the buffers have as many elements as their counts say, but for counts
-        // beyond all memory.
+        // SAFETY: the handles are valid or NULL. The buffers have as many elements as their counts say, except for
+        // counts beyond all memory.
         unsafe {
             match u.int_in_range(0..=3)? {
                 0 => drop(check(rnnpack_state_reset(state))),
@@ -213,7 +217,7 @@ impl Handles {
         let mut desc = structure(u, |desc: &mut ForwardDesc| &mut desc.size)?;
         desc.batch = if u.rarely()? { u.extent(9)? } else { batch };
         let strided = u.ratio(1, 3)?;
-        // Steps without inputs, or with a stride of 0, take no memory that would bound their number.
+        // Without inputs, or with a stride of 0, the number of steps is not bounded by memory. So it is kept small.
         desc.time = if info.input == 0 || strided { u.int_in_range(0..=7)? } else { u.extent(7)? };
         (desc.layout, desc.threads) = (u.constant(2)?, u.constant(2)?);
         let row_y = info.directions.wrapping_mul(info.hidden);
@@ -237,7 +241,7 @@ impl Handles {
         let (at_y, y_count) = y.lend();
         (desc.y, desc.y_count) = (at_y.cast_mut(), y_count);
         (desc.lens, desc.lens_count) = lens.lend();
-        // One count tells of all four.
+        // One count holds for all four buffers.
         let counts = initial.iter().chain(&last).filter_map(Buffer::given);
         desc.state_count = counts.min().unwrap_or(count);
         [desc.initial_h, desc.initial_c] = initial.each_mut().map(|part| part.lend().0);
@@ -253,7 +257,7 @@ impl Handles {
 
     fn free(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let at = |u: &mut Unstructured<'_>, len: usize| u.int_in_range(0..=len - 1);
-        // SAFETY: the handles are there, and nobody uses them any more; NULL is allowed.
+        // SAFETY: the handles are valid and are not used again. NULL is allowed.
         unsafe {
             match u.int_in_range(0..=3)? {
                 0 if !self.layers.is_empty() => {
@@ -274,7 +278,7 @@ impl Handles {
         Ok(())
     }
 
-    /// Calls until the bytes are used up.
+    /// Makes calls until the bytes are used up.
     fn calls(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         for _ in 0..40 {
             match u.int_in_range(0..=15)? {
@@ -296,7 +300,7 @@ impl Handles {
 
 impl Drop for Handles {
     fn drop(&mut self) {
-        // SAFETY: the handles are there, and nobody uses them any more.
+        // SAFETY: the handles are valid and are not used again.
         unsafe {
             self.layers.iter().for_each(|layer| assert!(check(rnnpack_layer_free(layer.0))));
             self.states.iter().for_each(|state| assert!(check(rnnpack_state_free(state.0))));
@@ -308,6 +312,6 @@ impl Drop for Handles {
 fuzz_target!(|bytes: &[u8]| {
     let u = &mut Unstructured::new(bytes);
     let mut handles = Handles::default();
-    // A layer and a state to begin with, so that most inputs get somewhere.
+    // The calls start with a layer and a state, so that most inputs reach deep code.
     let _ = handles.new_layer(u).and_then(|()| handles.new_state(u)).and_then(|()| handles.calls(u));
 });

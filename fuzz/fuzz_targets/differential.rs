@@ -1,5 +1,7 @@
-//! Kernels against the naive reference: any cell with any options, any sizes, lengths, layouts, blocking and chunks, any
-//! contents including NaN, infinities and subnormals, on every instruction set of this machine.
+//! Fuzzes the kernels against the naive reference.
+//!
+//! Cells, options, sizes, lengths, layouts, blocking, chunks and contents are arbitrary. Contents include NaN,
+//! infinities and subnormals. All instruction sets of this machine run.
 #![no_main]
 
 #[path = "differential/draw.rs"]
@@ -17,17 +19,18 @@ use rnnpack_kernels::{
 
 const SENTINEL: f32 = f32::from_bits(0x7fc0_5e27);
 
-/// Rows of Y, dense, and the final h and c.
+/// The dense rows of Y, and the final h and c.
 type Results<F = f32> = [Vec<F>; 3];
 const NAMES: [&str; 3] = ["Y", "Y_h", "Y_c"];
 
-/// Equal bits, or NaN in place of NaN, as long as it was computed and not left.
+/// Whether the bits are equal, or both values are NaN. A NaN of the kernel must have been computed: it may not be the
+/// sentinel.
 fn agree(a: f32, b: f32) -> bool {
     let left = |x: f32| x.to_bits() == SENTINEL.to_bits();
     a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan() && left(a) == left(b)
 }
 
-/// What a call works on, in its place in memory.
+/// The operands of a call, in their places in memory.
 struct Operands<'a> {
     case: &'a Case,
     weights: Weights<'a>,
@@ -38,7 +41,7 @@ struct Operands<'a> {
 }
 
 impl<'a> Operands<'a> {
-    /// X stands in its layout with gaps behind its rows, which hold a NaN.
+    /// Places X in its layout, with gaps after its rows. The gaps hold NaN.
     fn new(case: &'a Case, weights: Weights<'a>, [x, h, c]: Results) -> Operands<'a> {
         let Case { input, time, batch, .. } = *case;
         let row = input + case.gaps[0];
@@ -62,7 +65,7 @@ impl<'a> Operands<'a> {
         View::strided(&self.x[from..], dims, self.x_strides).unwrap()
     }
 
-    /// The reference's results, or its refusal.
+    /// The results of the reference, or its refusal.
     fn expected<F: reference::Real + From<f32>>(&self) -> Result<Results<F>, Error> {
         let Case { time, reverse, .. } = *self.case;
         let convert = |v: &[f32]| v.iter().map(|&v| F::from_f32(v)).collect::<Vec<F>>();
@@ -72,7 +75,8 @@ impl<'a> Operands<'a> {
         Ok([y, h, c])
     }
 
-    /// Steps `first` to `end` on the kernels, from and to the state `[h, c]` and into rows of Y with gaps behind them.
+    /// Runs steps `first` to `end` on the kernels. The call updates the state `[h, c]` and writes rows of Y with gaps
+    /// after them.
     fn run(
         &self,
         packed: &PackedWeights,
@@ -95,13 +99,13 @@ impl<'a> Operands<'a> {
         forward(packed, call, &mut Scratch::new())
     }
 
-    /// Nothing computed yet: Y in its place, and the initial state.
+    /// The results before a call: Y in its place, and the initial state.
     fn untouched(&self) -> Results {
         let Case { hidden, time, batch, gaps, .. } = *self.case;
         [vec![SENTINEL; (hidden + gaps[1]) * time * batch], self.h.clone(), self.c.clone()]
     }
 
-    /// The rows of Y without their gaps, in which nothing may have been written.
+    /// The rows of Y without their gaps. Checks that nothing was written to the gaps.
     fn without_gaps(&self, variant: Variant, [y, h, c]: Results) -> Results {
         let Case { hidden, gaps, .. } = *self.case;
         let mut rows = vec![];
@@ -113,7 +117,7 @@ impl<'a> Operands<'a> {
         [rows, h, c]
     }
 
-    /// One call, whose refusal must be the reference's and write nothing.
+    /// Makes one call. A refusal must equal that of the reference and write nothing.
     fn whole(&self, packed: &PackedWeights, expected: Option<&Error>) -> Option<Results> {
         let mut results = self.untouched();
         let result = self.run(packed, [0, self.case.time], &mut results);
@@ -128,7 +132,7 @@ impl<'a> Operands<'a> {
         Some(self.without_gaps(packed.variant(), results))
     }
 
-    /// Chunks of time, one call after the other.
+    /// Runs the sequence in chunks of time, one call after the other.
     fn in_chunks(&self, packed: &PackedWeights) -> Results {
         let mut results = self.untouched();
         let chunk = self.case.chunk;
@@ -144,7 +148,8 @@ impl<'a> Operands<'a> {
         self.without_gaps(packed.variant(), results)
     }
 
-    /// Every row by itself, with the smallest blocking: what every call must agree with where nothing is fused.
+    /// Runs every row on its own, with the smallest blocking. Without fused multiply-adds, every call must agree with
+    /// this.
     fn row_by_row(&self, packed: &PackedWeights) -> Results {
         let Case { hidden, time, batch, .. } = *self.case;
         let mut all = [vec![0.0; time * batch * hidden], vec![], vec![]];
@@ -178,7 +183,7 @@ fn compare(variant: Variant, got: &Results, expected: &Results) {
     }
 }
 
-/// Every element is within its bound of f64, where it has one.
+/// Checks that every element is within its bound of f64, if it has one.
 fn judge<const FUSED: bool>(variant: Variant, operands: &Operands<'_>, got: &Results) {
     let bounds = operands.expected::<Bounded<FUSED>>().unwrap();
     for (name, (got, bounds)) in NAMES.iter().zip(got.iter().zip(&bounds)) {
@@ -188,7 +193,7 @@ fn judge<const FUSED: bool>(variant: Variant, operands: &Operands<'_>, got: &Res
     }
 }
 
-/// Whether these weights must be refused, and for which reason.
+/// Checks that these weights must be refused, and for this reason.
 fn check_refusal(case: &Case, tensors: &Tensors<'_>, refusal: &Error) {
     let all = [Some(tensors.w), Some(tensors.r), tensors.wb, tensors.rb, tensors.p];
     match refusal {

@@ -1,4 +1,4 @@
-//! Arbitrary bytes as an ONNX file: every node is packed or refused, and what is packed has the sizes that it says.
+//! Fuzzes the importer with arbitrary bytes: it packs or refuses every node, and a packed layer has the right sizes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -31,7 +31,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Weights come out of the file. Operators on them may repeat what it holds, within a budget, and W may be R.
+/// Checks that the weights are not larger than the file allows. Operators may repeat what the file holds, within a
+/// budget, and W and R may be the same tensor.
 fn check_size(shape: Shape, cell: &Cell, bytes_each: usize, file: &[u8]) {
     assert!(shape.hidden > 0);
     let numbers = cell.gates() * shape.output() * (shape.input + shape.hidden);
@@ -42,7 +43,7 @@ fn check_size(shape: Shape, cell: &Cell, bytes_each: usize, file: &[u8]) {
     );
 }
 
-/// Whether no output of the node's cells is beyond ±1: with the default activations.
+/// Whether no output of the node's cells exceeds ±1. This holds for the default activations.
 fn bounded(node: &RecurrentNode) -> bool {
     let defaults = [Cell::lstm(), Cell::gru(false), Cell::rnn(Activation::Tanh)];
     let default =

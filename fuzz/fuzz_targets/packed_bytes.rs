@@ -1,28 +1,29 @@
-//! Arbitrary bytes as a packed layer, with the length and the checksum that go with them: what is refused stays refused
-//! without a panic, and what is taken is written again as it was and computes something.
+//! Fuzzes packed layers with arbitrary bytes, as they are and with a right length and checksum.
+//!
+//! A refusal must not panic. Bytes that are accepted must be written again unchanged, and the layer must run.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use rnnpack::bytes::{BytesError, VERSION};
 use rnnpack::{Error, Layer, Scratch};
 
-/// The boundary that packed bytes start on, and bytes of their header.
+/// The boundary that packed bytes start on, and the size of their header, in bytes.
 const LINE: usize = 64;
 
-/// Lends the bytes, on a 64-byte boundary.
+/// Lends the bytes on a 64-byte boundary.
 fn lend<T>(bytes: &[u8], use_them: impl FnOnce(&'static [u8]) -> T) -> T {
     let memory = Box::into_raw(vec![0; bytes.len() + LINE].into_boxed_slice());
-    // SAFETY: the box is not touched until it is taken back.
+    // SAFETY: nobody uses the box until it is taken back.
     let lent: &'static mut [u8] = unsafe { &mut *memory };
     let start = lent.as_ptr().align_offset(LINE);
     lent[start..][..bytes.len()].copy_from_slice(bytes);
     let result = use_them(&lent[start..][..bytes.len()]);
-    // SAFETY: all that `use_them` makes of the bytes is dropped in it: it returns words or numbers.
+    // SAFETY: `use_them` drops everything that it makes of the bytes. It returns only words or numbers.
     drop(unsafe { Box::from_raw(memory) });
     result
 }
 
-/// The refusal of the bytes; or what was taken is checked.
+/// The words of the refusal, or `None` if the bytes are accepted. Then the layer is checked.
 fn load(bytes: &[u8]) -> Option<String> {
     lend(bytes, |bytes| {
         let layer = match Layer::from_static(bytes) {
@@ -36,7 +37,7 @@ fn load(bytes: &[u8]) -> Option<String> {
         let (x, mut y) = (vec![0.5; 2 * shape.input], vec![0.0; 2 * shape.output()]);
         let mut scratch = Scratch::new();
         (0..2).for_each(|_| layer.step(&x, &mut state, &mut y, &mut scratch).unwrap());
-        // Rows share nothing, so equal ones have equal results.
+        // Rows share nothing, so equal rows have equal results.
         let rows = y.chunks(2 * shape.hidden).map(|y| y.split_at(shape.hidden));
         assert!(
             rows.into_iter().all(|(a, b)| a.iter().zip(b).all(|(a, b)| a == b || a.is_nan() && b.is_nan()))

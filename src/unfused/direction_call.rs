@@ -15,17 +15,17 @@ pub(super) struct DirectionCall<'a, F> {
     reverse: bool,
     /// The rows of the batch, longest sequence first.
     rows: RaggedRows<'a>,
-    /// Steps whose input is projected together: a chunk.
+    /// The number of steps in a chunk. The input of a chunk is projected by one product.
     chunk: usize,
-    /// Of the chunk, `[step and row, I]`.
+    /// The inputs of the chunk, `[step and row, I]`.
     inputs: &'a mut [F],
-    /// Of the chunk, `[step and row, n·H]`.
+    /// The gate sums of the chunk, `[step and row, n·H]`.
     gates: &'a mut [F],
-    /// `[B, H]`
+    /// The hidden states of the sorted rows, `[B, H]`.
     h: &'a mut [F],
-    /// `[B, H]`
+    /// The cell states of the sorted rows, `[B, H]`.
     c: &'a mut [F],
-    /// `[B, H]`
+    /// Room for one more state, `[B, H]`.
     beside: &'a mut [F],
 }
 
@@ -72,7 +72,7 @@ impl<'a, F: Number> DirectionCall<'a, F> {
         Ok(())
     }
 
-    /// The projected sums of the gates, of all rows that run in each of the steps.
+    /// Computes the projected gate sums of all rows that run in each of the steps.
     fn project(&mut self, steps: Range<usize>) -> Result<(), Error> {
         let Matrices { input, w, bias, .. } = self.matrices;
         let (input, width) = (*input, bias.len());
@@ -89,7 +89,7 @@ impl<'a, F: Number> DirectionCall<'a, F> {
         Ok(gemm_bt([pairs, input, width], inputs, w, gates, width)?)
     }
 
-    /// Takes over the caller's h and c, `[B, H]`; c is empty where the cell has none.
+    /// Copies the caller's h and c, `[B, H]`; c is empty if the cell has no cell state.
     pub(super) fn load(&mut self, from: [&[F]; 2]) {
         let hidden = self.matrices.hidden;
         for (to, from) in [&mut *self.h, &mut *self.c].into_iter().zip(from) {
@@ -101,7 +101,7 @@ impl<'a, F: Number> DirectionCall<'a, F> {
         }
     }
 
-    /// Hands h and c back.
+    /// Copies h and c back to the caller.
     pub(super) fn store(&self, to: [&mut [F]; 2]) {
         let hidden = self.matrices.hidden;
         for (from, to) in [&*self.h, &*self.c].into_iter().zip(to) {

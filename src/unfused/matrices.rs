@@ -7,7 +7,7 @@ use rnnpack_kernels::reference::{self, Real};
 use rnnpack_kernels::{Cell, GruCell, LstmCell, RnnCell, Weights};
 use std::ops::Range;
 
-/// The weights of one direction, without gates that are not computed. n is the number of those that are.
+/// The weights of one direction, only of the gates that are computed. n is the number of these gates.
 pub(super) struct Matrices<F> {
     pub(super) cell: Cell,
     pub(super) input: usize,
@@ -16,11 +16,12 @@ pub(super) struct Matrices<F> {
     pub(super) w: Vec<F>,
     /// `[n·H, H]`
     r: Vec<F>,
-    /// What the projected sums start from, `[n·H]`.
+    /// The initial values of the projected sums, `[n·H]`.
     pub(super) bias: Vec<F>,
-    /// What the recurrent sum of a hidden gate starts from that is kept separate from the projected one, `[H]`.
+    /// The initial values of the recurrent sums of a GRU's hidden gate, `[H]`, if these sums are kept separate from
+    /// the projected ones.
     recurrent_bias: Vec<F>,
-    /// Of each unit; none where there are no peepholes.
+    /// The three peepholes of each unit; empty if there are no peepholes.
     peepholes: Vec<[F; 3]>,
 }
 
@@ -36,7 +37,7 @@ impl<F: Number> Matrices<F> {
             wb => F::rounded(wb.into() + weights.rb(gate, unit).into()),
         };
         let biases = if separate { hidden } else { 0 };
-        // No product overflows: the tensors that they count are there.
+        // No product overflows: the tensors with these numbers of elements exist.
         Ok(Matrices {
             cell,
             input,
@@ -49,7 +50,7 @@ impl<F: Number> Matrices<F> {
         })
     }
 
-    /// Sums of gates of a step and row.
+    /// The number of gate sums of a step and row.
     pub(super) fn width(&self) -> usize {
         self.bias.len()
     }
@@ -59,8 +60,8 @@ impl<F: Number> Matrices<F> {
         vectors.iter().sum::<usize>() + size_of_val(self.peepholes.as_slice())
     }
 
-    /// One step of some rows: from the projected sums of their gates to their states after. `beside` is room for one
-    /// state more.
+    /// One step of some rows: takes the projected sums of their gates and updates their states. `beside` is room for
+    /// one more state.
     pub(super) fn step(
         &self,
         gates: &mut [F],
@@ -86,7 +87,8 @@ impl<F: Number> Matrices<F> {
         Ok(())
     }
 
-    /// Adds the products of some gates, by their places among those computed, with rows of h or r ⊙ h to `sums`.
+    /// Multiplies rows of h, or of r ⊙ h, by R of some gates, and adds the products to `sums`. `gates` counts the
+    /// computed gates.
     fn add_recurrent(
         &self,
         factor: &[F],
@@ -117,7 +119,8 @@ impl<F: Number> Matrices<F> {
         }
     }
 
-    /// The recurrent product of a GRU's hidden gate: added to its sums, with r ⊙ h in `beside`; or on its own, in `beside`.
+    /// Computes the recurrent product of a GRU's hidden gate. With `linear_before_reset`, the product of h is kept in
+    /// `beside`. Otherwise r ⊙ h is in `beside`, and its product is added to the gate's sums.
     fn reset(&self, cell: &GruCell, gates: &mut [F], h: &[F], beside: &mut [F]) -> Result<(), Error> {
         let (hidden, width) = (self.hidden, self.width());
         if cell.linear_before_reset {
@@ -156,7 +159,7 @@ fn rnn<F: Number>(cell: &RnnCell, gates: &[F], h: &mut [F]) {
     }
 }
 
-/// The items in a vector with room for `len`.
+/// Collects the items into a vector with room for `len`.
 fn collected<T>(len: usize, items: impl Iterator<Item = T>) -> Result<Vec<T>, Error> {
     let mut all = Vec::new();
     let memory = |_| rnnpack_kernels::Error::Memory { what: "the weights", floats: len };

@@ -2,7 +2,8 @@
 
 use rnnpack_kernels::gemm::GemmElement;
 
-/// What an unfused layer computes with: f32 or f64. Cell functions are computed in f64 and rounded. Nothing else implements it.
+/// The numbers that an unfused layer computes with: f32 or f64. Cell functions are computed in f64 and then rounded.
+/// No other type implements this trait.
 pub trait Number: GemmElement + Into<f64> {
     /// The number nearest to `x`.
     fn rounded(x: f64) -> Self;

@@ -5,33 +5,34 @@ use crate::error::Error;
 use crate::shape::Shape;
 use rnnpack_kernels::Ragged;
 
-/// Numbers that a chunk of steps may take, input and projected input together; one step may take more. Large enough for
-/// a product of full speed at any usual size, small enough (4 MiB of f64) to be kept by every stream.
+/// The most numbers that a chunk of steps may take, input and projected input together. A single step may take more.
+/// The limit is large enough for products at full speed at any usual size. It is small enough (4 MiB of f64) for
+/// every stream to keep such a scratch.
 const CHUNK: usize = 1 << 19;
 
-/// Working memory of [`UnfusedLayer::forward`](crate::UnfusedLayer::forward), for any layer and shape. It grows to the largest call and is then
-/// reused. `matrixmultiply` has memory of its own beside it, at most some MiB, which it takes and gives back in every
-/// product.
+/// Working memory of [`UnfusedLayer::forward`](crate::UnfusedLayer::forward), for any layer and shape. It grows to
+/// the largest call and is then reused. `matrixmultiply` also uses memory of its own, at most a few MiB, which it
+/// allocates and frees in every product.
 #[derive(Debug, Default)]
 pub struct UnfusedScratch<F> {
     /// The rows of the batch, longest sequence first.
     pub(super) ragged: Ragged,
-    /// As [`Division`] says.
+    /// Divided as [`Division`] says.
     pub(super) numbers: Vec<F>,
 }
 
-/// How the numbers of the scratch are divided: inputs, gates, and three states (h, c and the one beside).
+/// How the numbers of the scratch are divided: inputs, gates, and three states (h, c and one more).
 #[derive(Clone, Copy)]
 pub(super) struct Division {
     /// Steps whose input is projected together.
     pub(super) steps: usize,
-    /// Inputs of a chunk.
+    /// Numbers of the inputs of a chunk.
     pub(super) inputs: usize,
-    /// Sums of a chunk.
+    /// Gate sums of a chunk.
     pub(super) gates: usize,
-    /// A state of all rows.
+    /// Numbers of one state of all rows.
     pub(super) state: usize,
-    /// All of it.
+    /// The sum of all parts.
     pub(super) total: usize,
 }
 
@@ -70,7 +71,7 @@ impl<F: Number> UnfusedScratch<F> {
         let memory = |_| rnnpack_kernels::Error::Memory { what: "scratch", floats: division.total };
         let more = division.total.saturating_sub(self.numbers.len());
         self.numbers.try_reserve_exact(more).map_err(memory)?;
-        // What an earlier call left is overwritten before it is read.
+        // A call overwrites what an earlier call left before it reads it.
         self.numbers.resize(self.numbers.len() + more, F::default());
         Ok(self.ragged.sort(time, batch, lens)?)
     }

@@ -1,4 +1,4 @@
-//! However a sequence is called, its result has the same bits.
+//! Tests that every way to call a layer on a sequence gives the same bits.
 
 use crate::cases::{any_cells, cases, cases_of, one_way_cases, placements};
 use crate::{Behaviour, check};
@@ -254,7 +254,7 @@ fn used_scratch_changes_no_bit(variant: Variant) -> Result<(), Failed> {
     })
 }
 
-/// More and fewer shares than the pool has threads and than the batch has rows, of calls that are worth sharing out.
+/// Numbers of threads above and below those of the pool and of the batch rows, for calls that are worth sharing out.
 #[cfg(feature = "rayon")]
 fn threads_change_no_bit(variant: Variant) -> Result<(), Failed> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();

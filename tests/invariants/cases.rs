@@ -1,4 +1,4 @@
-//! Made-up calls of made-up layers.
+//! Strategies for made-up calls of made-up layers.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -21,22 +21,23 @@ fn lens() -> impl Strategy<Value = Option<Vec<u8>>> {
     prop_oneof![
         Just(None),
         vec(any::<u8>(), 20).prop_map(Some),
-        // All different, for as many rows as there are lengths.
+        // All lengths differ, as long as there are no more rows than different lengths.
         (0..13u8).prop_map(|first| Some((first..first + 20).collect())),
     ]
 }
 
-/// The forms with default activations, the same in both directions: they have instances of the kernels of their own.
+/// The forms with default activations, the same in both directions. The kernels have special instances for them.
 pub(crate) fn plain_cells() -> impl Strategy<Value = [Cell; 2]> {
     select(forms().to_vec()).prop_map(|cell| [cell; 2])
 }
 
-/// As many of these, and cells with any options.
+/// Plain cells, and as often cells with any options.
 pub(crate) fn any_cells() -> impl Strategy<Value = [Cell; 2]> {
     prop_oneof![plain_cells(), cells(activations(parameters()))]
 }
 
-/// Scales to pick from. What is not bounded overflows within some steps of large pre-activations: one case in eight.
+/// The scales to choose from. With large pre-activations, unbounded activations overflow after a few steps: one case
+/// in eight.
 fn scales(cells: [Cell; 2]) -> &'static [f32] {
     if cells.iter().all(is_bounded) {
         &[0.1, 1.0, 4.0, 60.0]
@@ -45,7 +46,7 @@ fn scales(cells: [Cell; 2]) -> &'static [f32] {
     }
 }
 
-/// Calls of layers of these cells that read this way.
+/// Calls of layers with these cells and directions.
 pub(crate) fn cases_of(
     cells: impl Strategy<Value = [Cell; 2]>,
     direction: impl Strategy<Value = Direction>,

@@ -1,4 +1,4 @@
-//! What the cells' options mean, and that the ways to say the same thing give the same bits.
+//! Tests the meaning of the cells' options, and that different ways to say the same thing give the same bits.
 
 use crate::cases::{any_cells, any_direction, cases, cases_of, hidden_sizes, plain_cells};
 use crate::{Behaviour, check};
@@ -23,8 +23,8 @@ pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("a_stack_computes_its_layers_one_by_one", a_stack_computes_its_layers_one_by_one),
 ];
 
-/// A tensor whose rows are in ONNX's order of the gates, with `gate` elements each, in PyTorch's: i, o, f, c become i, f,
-/// c, o, and z, r, h become r, z, h.
+/// Reorders a tensor's rows from ONNX's order of gates to PyTorch's. A gate has `gate` elements. i, o, f, c become i,
+/// f, c, o, and z, r, h become r, z, h.
 fn in_pytorch_order(cell: &Cell, tensor: &[f32], gate: usize) -> Vec<f32> {
     let order: &[usize] = match cell {
         Cell::Lstm(_) => &[0, 2, 3, 1],
@@ -103,7 +103,7 @@ fn peepholes_of_zeros_change_no_bit(variant: Variant) -> Result<(), Failed> {
     })
 }
 
-/// The cell with another threshold.
+/// The cell with this threshold.
 fn clipped_at(clip: Option<f32>, mut cell: Cell) -> Cell {
     match &mut cell {
         Cell::Lstm(cell) => cell.clip = clip,
@@ -113,7 +113,7 @@ fn clipped_at(clip: Option<f32>, mut cell: Cell) -> Cell {
     cell
 }
 
-/// Sums of at most some hundred terms of at most some hundred are far below the threshold.
+/// The sums have at most a few hundred terms of at most a few hundred. So they are far below the threshold.
 fn far_clips_change_no_bit(variant: Variant, cells: impl Strategy<Value = [Cell; 2]>) -> Result<(), Failed> {
     check(variant, cases_of(cells, any_direction()), |case| {
         let with = |clip| {
@@ -129,24 +129,24 @@ fn a_clip_beyond_every_pre_activation_changes_no_bit(variant: Variant) -> Result
     far_clips_change_no_bit(variant, cells(bounded_activations()))
 }
 
-/// Without a threshold these cells have instances of the kernels of their own.
+/// Without a threshold, the kernels have special instances for these cells.
 fn default_activations_have_the_bits_of_any(variant: Variant) -> Result<(), Failed> {
     far_clips_change_no_bit(variant, plain_cells())
 }
 
-/// As σ(-x) = 1 - σ(x), `input_forget` is a forget gate whose weights are the input gate's with the other sign: two
-/// computations of the same exact values, each within its bound of them.
+/// Since σ(-x) = 1 - σ(x), `input_forget` equals a forget gate whose weights are the negated weights of the input
+/// gate. The two computations have the same exact values, and each is within its bound of them.
 fn coupled_gates_are_gates_of_opposite_sums(variant: Variant) -> Result<(), Failed> {
     let judge = if variant.is_fused() { opposite_sums::<true> } else { opposite_sums::<false> };
     check(variant, lstm_cases(), |mut case| {
-        // The analysis takes its time.
+        // The analysis is slow, so the batch is small.
         case.batch = case.batch.min(4);
         case.lens.iter_mut().for_each(|lens| lens.truncate(case.batch));
         judge(variant, &case)
     })
 }
 
-/// Gives the forget gate, gate 2, the input gate's weights with the other sign.
+/// Sets the weights of the forget gate, gate 2, to the negated weights of the input gate.
 fn oppose_forget_gate(contents: &mut Contents) {
     fn oppose(tensor: &mut [f32], gates: usize, gate: usize) {
         for tensor in tensor.chunks_mut((gates * gate).max(1)) {
@@ -185,7 +185,7 @@ fn opposite_sums<const FUSED: bool>(variant: Variant, case: &Case) -> Result<(),
     coupled.within(&bounds).map(drop)
 }
 
-/// Layers of any directions, with and without threads.
+/// Stacks of layers with any directions, on one thread and on two.
 fn a_stack_computes_its_layers_one_by_one(variant: Variant) -> Result<(), Failed> {
     let above = vec((hidden_sizes(), any::<bool>(), any_cells(), any::<u64>()), 0..3);
     check(variant, (cases(), above), |(first, above)| {
@@ -229,7 +229,7 @@ fn a_stack_computes_its_layers_one_by_one(variant: Variant) -> Result<(), Failed
     })
 }
 
-/// From `[T, D, B, H]` to `[T, B, D·H]`.
+/// Copies `[T, D, B, H]` to `[T, B, D·H]`.
 fn directions_concatenated(y: &[f32], dims: Dims) -> Vec<f32> {
     let mut rows = vec![];
     for t in 0..dims.time {

@@ -1,4 +1,4 @@
-//! Kernels compute the reference bit for bit, and are as exact as the derived bounds say.
+//! Tests that kernels have the bits of the reference, and that their errors are within the derived bounds.
 
 use crate::cases::cases;
 use crate::{Behaviour, check};
@@ -22,7 +22,7 @@ pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("one_step_is_within_the_closed_bound_in_k", one_step_is_within_the_closed_bound_in_k),
 ];
 
-/// Bit for bit with fused multiply-adds; without them within the bound of the unfused operations.
+/// Equal bits with fused multiply-adds; without them, results within the bound of the unfused operations.
 fn kernels_compute_the_reference(variant: Variant) -> Result<(), Failed> {
     check(variant, cases(), |case| {
         let contents = case.contents();
@@ -66,14 +66,14 @@ fn judge<const FUSED: bool>(
     Ok(Errors { largest, plain: if plain { largest } else { [0.0; 2] }, elements })
 }
 
-/// Errors against f64 of calls of one operator on one instruction set.
+/// The errors against f64 of calls of one operator on one instruction set.
 #[derive(Clone, Copy, Default)]
 struct Errors {
-    /// The largest, and the largest share of its bound that one took.
+    /// The largest error, and the largest error relative to its bound.
     largest: [f64; 2],
-    /// The same with ONNX's default activations, without clipping.
+    /// The same, only for calls with ONNX's default activations and without clipping.
     plain: [f64; 2],
-    /// Elements of Y, and those among them that may overflow and have no bound.
+    /// The number of elements of Y, and the number of those that may overflow and so have no bound.
     elements: [usize; 2],
 }
 
@@ -81,7 +81,7 @@ static ERRORS: Mutex<BTreeMap<(&str, &str), Errors>> = Mutex::new(BTreeMap::new(
 
 impl Errors {
     fn note(self, variant: Variant, case: &Case) {
-        // Stronger recurrences are chaotic: errors of any size are within their bounds, and say nothing.
+        // Stronger recurrences are chaotic: errors of any size are within their bounds, so they tell nothing.
         if case.scale > 1.0 {
             return;
         }
@@ -95,7 +95,7 @@ impl Errors {
     }
 }
 
-/// Prints the errors of all cases whose weights are of the size that trained ones have.
+/// Prints the errors of all cases whose weights are of the same size as trained ones.
 pub(crate) fn report() {
     for ((isa, op), Errors { largest, plain, elements: [all, without] }) in ERRORS.lock().unwrap().iter() {
         let [error, share] = plain;
@@ -107,7 +107,7 @@ pub(crate) fn report() {
     }
 }
 
-/// Over samples of all finite f32: any activation at exact arguments.
+/// Samples of all finite f32: every activation, at exact arguments.
 fn activations_are_as_exact_as_the_bounds_assume(variant: Variant) -> Result<(), Failed> {
     let bounded = |activation, x: f32| match variant.is_fused() {
         true => Bounded::<true>::from(x).activated(activation).error,

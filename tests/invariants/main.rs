@@ -1,8 +1,8 @@
-//! The determinism contract and the semantics of a call, for every available instruction set, over made-up cases.
+//! Tests the determinism contract and the meaning of a call, for every available instruction set, over made-up cases.
 //!
-//! Tests are named `isa::behaviour`; the summary at the end counts tests and cases per instruction set. What was
-//! compiled in but is not available here is reported as ignored, and `tests/variants.rs` decides whether it may be.
-//! `PROPTEST_CASES` sets the number of cases of each test.
+//! Tests are named `isa::behaviour`. The summary at the end counts tests and cases per instruction set. An
+//! instruction set that was compiled in but is not available here is reported as ignored. `tests/variants.rs` decides
+//! whether it may be ignored. `PROPTEST_CASES` sets the number of cases of each test.
 
 mod calls;
 mod cases;
@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-/// What must hold on an instruction set.
+/// A behaviour that must hold on an instruction set.
 type Behaviour = fn(Variant) -> Result<(), Failed>;
 
-/// Cases run, per instruction set.
+/// The number of cases that ran, per instruction set.
 static CASES: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
 
 fn main() -> ExitCode {
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// Runs a property over random cases, shrinking what fails.
+/// Runs a property over random cases. If a case fails, it is shrunk.
 fn check<S: Strategy>(
     variant: Variant,
     strategy: S,

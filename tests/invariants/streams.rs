@@ -1,4 +1,4 @@
-//! Streams give the bits of the layers and stacks that they run, and rows of states can be moved.
+//! Tests that streams give the bits of their layers and stacks, and that rows of states can be moved.
 
 use crate::cases::{any_cells, any_direction, cases, cases_of, hidden_sizes, one_way_cases};
 
@@ -50,7 +50,7 @@ fn a_stream_gives_the_bits_of_its_layer(variant: Variant) -> Result<(), Failed> 
         }
         Output::new(y, stream.state()).difference(&expected)?;
 
-        // Without y, where x tells T.
+        // Without y. Then T must follow from x.
         if case.shape.input > 0 {
             *stream.state_mut() = contents.state(&layer, case.batch);
             let sequence = Sequence::input(&contents.x).optional_lens(case.lens.as_deref());
@@ -63,8 +63,8 @@ fn a_stream_gives_the_bits_of_its_layer(variant: Variant) -> Result<(), Failed> 
     })
 }
 
-/// Runs the case in chunks of these sizes (1 is a step), in the order in which its layer reads, each with one of two
-/// scratches: the stream's own, or the lent one.
+/// Runs the case in chunks of these sizes (1 is a step), in the order in which its layer reads. The chunks use two
+/// scratches in turn: the stream's own and the lent one.
 fn in_chunks<N: Network<Number = f32>>(
     stream: &mut Stream<N>,
     case: &Case,
@@ -106,7 +106,7 @@ fn steps_and_chunks_of_a_stream_change_no_bit(variant: Variant) -> Result<(), Fa
     })
 }
 
-/// Step by step, in turn.
+/// The streams take turns, step by step.
 fn streams_of_other_layers_may_share_a_scratch(variant: Variant) -> Result<(), Failed> {
     check(variant, vec(one_way_cases(), 2..4), |mut cases| {
         let contents: Vec<Contents> = cases
@@ -137,7 +137,7 @@ fn streams_of_other_layers_may_share_a_scratch(variant: Variant) -> Result<(), F
     })
 }
 
-/// A dense `[T, B, D·H]` of y `[T, D, B, H]`.
+/// Copies y `[T, D, B, H]` to a dense `[T, B, D·H]`.
 fn concatenated(y: &[f32], Dims { time, directions, batch, width }: Dims) -> Vec<f32> {
     let mut rows = vec![];
     for (t, b) in (0..time).flat_map(|t| (0..batch).map(move |b| (t, b))) {
@@ -148,7 +148,7 @@ fn concatenated(y: &[f32], Dims { time, directions, batch, width }: Dims) -> Vec
     rows
 }
 
-/// A dense `[B, T, width]` of a tensor `[T, B, width]`.
+/// Copies a tensor `[T, B, width]` to a dense `[B, T, width]`.
 fn batch_major(tensor: &[f32], [time, batch, width]: [usize; 3]) -> Vec<f32> {
     let rows = (0..batch).flat_map(|b| (0..time).map(move |t| t * batch + b));
     rows.flat_map(|row| &tensor[row * width..][..width]).copied().collect()
@@ -181,7 +181,7 @@ fn concatenated_directions_are_those_of_the_other_layout(variant: Variant) -> Re
     })
 }
 
-/// Of calls that are worth sharing out.
+/// The calls are large enough to be shared out.
 fn threads_of_a_stream_change_no_bit(variant: Variant) -> Result<(), Failed> {
     let threads = prop_oneof![Just(Threads::Pool), (0..4usize).prop_map(Threads::AtMost)];
     check(variant, (cases(), 33..=70usize, 20..=60usize, threads), |(mut case, input, time, threads)| {

@@ -1,12 +1,12 @@
-//! The C header, made of the sources.
+//! Generates the C header from the sources.
 
 use cbindgen::{Builder, Config, DocumentationStyle, Language, Style};
 use std::path::Path;
 
-/// Sources in the order in which a reader meets their parts.
+/// The sources, in the order in which a reader meets their parts.
 const SOURCES: [&str; 6] = ["status", "isa", "layer", "onnx", "state", "forward"];
 
-/// What C calls the types.
+/// The C names of the types.
 const TYPES: [(&str, &str); 8] = [
     ("Status", "rnnpack_status"),
     ("LayerHandle", "rnnpack_layer"),
@@ -38,7 +38,7 @@ const FRONT: &str = "\
  * Sizes, counts and strides are in elements unless bytes are said. Numbers are IEEE-754 single precision.
  */";
 
-/// The header's text.
+/// The text of the header.
 pub(crate) fn header() -> String {
     let mut config = Config {
         language: Language::C,

@@ -1,4 +1,4 @@
-//! Layers, states and calls by the C interface, and the same by the crate below.
+//! Makes layers, states and calls through the C interface, and the same layers in the crate `rnnpack`.
 #![allow(dead_code, reason = "every test file takes its part")]
 
 use rnnpack::{
@@ -18,7 +18,7 @@ macro_rules! c {
 }
 pub(crate) use c;
 
-/// A structure of zeros, as C programs begin with.
+/// A structure of zeros with its size, as C programs start from.
 pub(crate) fn zeroed<T: Structure>() -> T {
     // SAFETY: zeros are values of all members of the interface's structures.
     let mut structure: T = unsafe { std::mem::zeroed() };
@@ -46,13 +46,13 @@ pub(crate) fn message() -> String {
     unsafe { CStr::from_ptr(rnnpack_message()) }.to_str().expect("messages are UTF-8").to_owned()
 }
 
-/// Panics with the message where a call failed.
+/// Panics with the message if a call failed.
 #[track_caller]
 pub(crate) fn ok(status: Status) {
     assert_eq!(status, RNNPACK_OK, "{}", message());
 }
 
-/// Numbers without pattern, within ± `scale`.
+/// Numbers without a pattern, within ±`scale`.
 pub(crate) fn numbers(count: usize, scale: f32, seed: u64) -> Vec<f32> {
     let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -64,7 +64,7 @@ pub(crate) fn numbers(count: usize, scale: f32, seed: u64) -> Vec<f32> {
     (0..count).map(|_| scale * next()).collect()
 }
 
-/// A layer, as both interfaces build it.
+/// A layer that both interfaces can build.
 pub(crate) struct Case {
     pub(crate) cells: Vec<Cell>,
     pub(crate) order: GateOrder,
@@ -147,7 +147,7 @@ impl Case {
         desc
     }
 
-    /// The layer of the crate below.
+    /// The layer of the crate `rnnpack`.
     pub(crate) fn expected(&self) -> Layer {
         let Case { w, r, b, p, .. } = self;
         let tensors = LayerTensors { w, r, b: Some(b), p: p.as_deref() };
@@ -156,7 +156,7 @@ impl Case {
     }
 }
 
-/// Cells with every attribute.
+/// Cells that cover every attribute.
 pub(crate) fn cells() -> Vec<Cell> {
     use Activation::*;
     let hard = HardSigmoid { alpha: 0.3, beta: 0.4 };
@@ -175,7 +175,7 @@ pub(crate) fn cells() -> Vec<Cell> {
 pub(crate) const DIRECTIONS: [Direction; 3] =
     [Direction::Forward, Direction::Reverse, Direction::Bidirectional];
 
-/// A handle that is freed at the end.
+/// A type for a handle that is freed when it is dropped.
 macro_rules! owned {
     ($name:ident, $handle:ident, $free:ident) => {
         pub(crate) struct $name(pub(crate) *mut $handle);
@@ -186,9 +186,9 @@ macro_rules! owned {
             }
         }
 
-        // SAFETY: the header lets handles of this type go from thread to thread.
+        // SAFETY: the header allows handles of this type to move between threads.
         unsafe impl Send for $name {}
-        // SAFETY: and be used by many: layers at once, of states one call at a time, as they see to themselves.
+        // SAFETY: the header allows several threads to use a handle. A state permits only one call at a time itself.
         unsafe impl Sync for $name {}
 
         impl Drop for $name {
@@ -220,7 +220,7 @@ pub(crate) fn onnx(bytes: &[u8]) -> OwnedOnnx {
     OwnedOnnx(onnx)
 }
 
-/// h and c of a state of a layer of `shape` and `batch` rows; c where the cell has one.
+/// Reads h and c of a state, each with `count` elements; c only if the cell has a cell state.
 pub(crate) fn read(state: &OwnedState, count: usize, has_c: bool) -> [Vec<f32>; 2] {
     let (mut h, mut c) = (vec![0.0; count], vec![0.0; if has_c { count } else { 0 }]);
     let at = if has_c { c.as_mut_ptr() } else { null_mut() };
@@ -233,7 +233,7 @@ pub(crate) fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|x| x.to_bits()).collect()
 }
 
-/// A file of this repository.
+/// The contents of a file of this repository.
 pub(crate) fn file(path: &str) -> Vec<u8> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))

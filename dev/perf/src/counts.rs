@@ -1,5 +1,7 @@
-//! Instruction counts, where time lies. Valgrind's callgrind counts those of fixed cases, for the
-//! instruction sets that it knows, function by function, and a committed baseline says how many there were.
+//! Instruction counts, for machines whose times are not reliable.
+//!
+//! Valgrind's callgrind counts the instructions of fixed cases, function by function, for the instruction sets that
+//! it knows. A committed baseline holds the expected counts.
 
 mod profile;
 
@@ -16,8 +18,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The cases that are counted: every cell, one row and a batch. They are short: callgrind takes some fifty times as long as
-/// the processor. Doubles are not among them, whose exponentials are the system's and so their count.
+/// The cases that are counted: every cell, one row and a batch. They are short, since callgrind takes about fifty
+/// times as long as the processor. There is no case of doubles: their exponentials come from the system's library,
+/// and so does their count.
 const CASES: [&str; 6] = [
     "step/lstm/1,1,128,128/f32/1",
     "step/gru/1,1,128,128/f32/1",
@@ -27,16 +30,16 @@ const CASES: [&str; 6] = [
     "batch/lstm/10,16,256,256/f32/1",
 ];
 
-/// Valgrind has no AVX-512.
+/// Without AVX-512, which valgrind does not have.
 const ISAS: [&str; 2] = ["avx2", "portable"];
 
-/// Calls that are counted, behind one that is not.
+/// The number of calls that are counted. One call that is not counted runs before them.
 const CALLS: u32 = 2;
 
-/// By what part of a case's instructions the case, or one of its functions, may grow.
+/// The largest growth of a case, or of one of its functions, as a part of the case's instructions.
 const BOUND: f64 = 0.01;
 
-/// Functions below this part of a case's instructions are not listed in the baseline.
+/// The baseline lists a function only if it has at least this part of a case's instructions.
 const LISTED: f64 = 0.002;
 
 const AFTER_HELP: &str = "\
@@ -66,7 +69,7 @@ pub(crate) struct Args {
 /// The committed counts.
 #[derive(Serialize, Deserialize)]
 struct Baseline {
-    /// What `rustc --version` says.
+    /// The output of `rustc --version`.
     compiler: String,
     /// By instruction set and case, such as `avx2/step/lstm/1,1,128,128/f32/1`.
     counts: BTreeMap<String, Profile>,
@@ -136,17 +139,17 @@ fn write(path: &Path, baseline: &Baseline) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// What grew, or why nothing can be said.
+/// The growth that was found, or the reason why nothing can be compared.
 struct Report<'a> {
     counted: &'a BTreeMap<String, Profile>,
     baseline: &'a Baseline,
-    /// The compiler, where it is not the baseline's.
+    /// The compiler, if it is not the baseline's.
     other_compiler: Option<&'a str>,
-    /// Cases that grew beyond the bound, and the function that grew most.
+    /// The cases that grew beyond the bound, each with the function that grew most.
     grown: Vec<(&'a str, Growth)>,
 }
 
-/// A function, or a case as a whole.
+/// The growth of a function.
 #[derive(Debug, PartialEq)]
 struct Growth {
     function: String,
@@ -207,7 +210,7 @@ fn percent(before: u64, after: u64) -> String {
     format!("{:+.2}%", 100.0 * (after as f64 / before.max(1) as f64 - 1.0))
 }
 
-/// The function that grew most, where it or the whole case grew by more than the bound.
+/// The function that grew most, if it or the whole case grew by more than the bound.
 fn growth(before: &Profile, after: &Profile) -> Option<Growth> {
     let allowed = before.total as f64 * BOUND;
     let of = |profile: &Profile, name: &str| profile.functions.get(name).copied().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The results that `cargo bench` leaves, for the ledger.
+//! Imports the results of `cargo bench` into the ledger.
 
 use crate::PLACES;
 use anyhow::{Context, Result, bail};
@@ -16,12 +16,12 @@ pub(crate) struct Args {
     /// The folder of the results
     #[arg(value_name = "FOLDER", default_value = "target/criterion")]
     folder: PathBuf,
-    /// The ledger, made where it is not there
+    /// The ledger; created if it does not exist
     #[arg(long, value_name = "FILE", default_value = PLACES.ledger)]
     ledger: PathBuf,
 }
 
-/// Appends every benchmark's last result.
+/// Appends the last result of every benchmark.
 pub(crate) fn import(args: &Args, json: bool) -> Result<Outcome> {
     let Args { folder, ledger } = args;
     let mut found = Vec::new();
@@ -42,7 +42,7 @@ pub(crate) fn import(args: &Args, json: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The folders `new` below, which hold the last result of one benchmark each.
+/// Finds the folders named `new`. Each holds the last result of one benchmark.
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for item in fs::read_dir(folder)? {
         let path = item?.path();
@@ -89,7 +89,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let new = folder.path().join("sequence/forward/1,1,8,8/new");
         fs::create_dir_all(&new).unwrap();
-        // What a baseline or an older run left beside it does not count.
+        // The results of a baseline or of an older run, which do not count.
         fs::create_dir_all(folder.path().join("sequence/forward/1,1,8,8/base")).unwrap();
         fs::write(new.join("benchmark.json"), r#"{"full_id":"sequence/forward/1,1,8,8"}"#).unwrap();
         fs::write(new.join("estimates.json"), r#"{"median":{"point_estimate":11.0}}"#).unwrap();

@@ -1,5 +1,7 @@
-//! Speed as the developers of rnnpack track it, from the root of the repository: what `rnnpack perf` does, with this
-//! repository's ledger, revisions in place of programs, instruction counts, and the results of `cargo bench`.
+//! The speed tracking of rnnpack's developers, run from the root of the repository.
+//!
+//! It does what `rnnpack perf` does, with this repository's ledger. It also takes revisions in place of programs,
+//! counts instructions, and imports the results of `cargo bench`.
 #![forbid(unsafe_code)]
 
 mod counts;
@@ -13,7 +15,7 @@ use rnnpack_cli::outcome::{Outcome, exit_code};
 use rnnpack_cli::perf::{self, Places, compare, record, report, worker};
 use std::process::ExitCode;
 
-/// This repository's.
+/// The files of this repository.
 const PLACES: Places = Places {
     ledger: "benches/ledger/ledger.jsonl",
     page: "target/perf/report.html",
@@ -52,7 +54,7 @@ enum Command {
     },
 }
 
-/// What a comparison asks of a program.
+/// The subcommands that a comparison runs in a program under test.
 #[derive(Subcommand)]
 enum UnderTest {
     Record(record::Args),

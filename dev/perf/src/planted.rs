@@ -1,9 +1,9 @@
-//! A slow-down of known size, by which `compare` is tested: this program is a program under test, too.
+//! A slow-down of known size, to test `compare`: this program can also be a program under test.
 
 use anyhow::{Context, Result, ensure};
 
-/// What RNNPACK_PLANTED_SLOWDOWN was when this program was compiled: a case's name and how many per cent slower it is to
-/// be.
+/// The value of RNNPACK_PLANTED_SLOWDOWN when this program was compiled: the name of a case, and by how many per cent
+/// the program slows it down.
 const PLANTED: Option<&str> = option_env!("RNNPACK_PLANTED_SLOWDOWN");
 
 /// The factor that the planted slow-down puts on the time of `case`.

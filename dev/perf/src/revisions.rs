@@ -1,4 +1,4 @@
-//! The programs of revisions of this repository, built once each.
+//! Builds the programs of revisions of this repository, each of them once.
 
 use anyhow::{Context, Result, bail};
 use rnnpack_cli::perf::machine::git;
@@ -6,7 +6,7 @@ use rnnpack_cli::perf::program::{Program, id_of};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The program of a path, or else of a revision.
+/// The program at a path, or else the program of a revision.
 pub(crate) fn find(name: &str, folder: &Path) -> Result<Program> {
     if Path::new(name).is_file() {
         return Program::at(name);
@@ -17,14 +17,14 @@ pub(crate) fn find(name: &str, folder: &Path) -> Result<Program> {
     Ok(Program { name: format!("{name} ({:.12})", commit), path })
 }
 
-/// What a build depends on beside the revision: the compiler and its flags.
+/// What a build depends on in addition to the revision: the compiler and its flags.
 fn toolchain() -> Result<String> {
     let version = rustc("-vV")?;
     let flags = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"].map(std::env::var_os);
     Ok(id_of(&(version, flags)))
 }
 
-/// Builds a revision, in a work tree of its own, once. The crates it needs are built once for all revisions.
+/// Builds a revision once, in its own work tree. All revisions share the built dependencies.
 fn build(commit: &str, folder: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
     let folder = folder.canonicalize()?;
@@ -35,7 +35,7 @@ fn build(commit: &str, folder: &Path) -> Result<PathBuf> {
     }
     let tree = folder.join("tree");
     let text = |path: &Path| path.to_str().map(str::to_owned).context("a path that is not UTF-8");
-    // Without this file git would find the repository around it, and force its own files away.
+    // Without this file git would find the surrounding repository, and would overwrite its files.
     if tree.join(".git").is_file() {
         git(&["-C", &text(&tree)?, "checkout", "--quiet", "--force", "--detach", commit])?;
     } else {
@@ -48,7 +48,7 @@ fn build(commit: &str, folder: &Path) -> Result<PathBuf> {
     eprintln!("building {commit:.12}");
     let target = folder.join("target");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // The command is a package; in older revisions it is a feature of the root.
+    // The command is a package of its own; in older revisions it is a feature of the root package.
     let package = match tree.join("cli/Cargo.toml").is_file() {
         true => ["--package", "rnnpack-cli"],
         false => ["--features", "cli"],
@@ -60,14 +60,14 @@ fn build(commit: &str, folder: &Path) -> Result<PathBuf> {
         bail!("cargo build ended with {status}");
     }
     let built = target.join("release").join(format!("rnnpack{}", std::env::consts::EXE_SUFFIX));
-    // Under its name only when it is whole.
+    // The copy gets its final name only when it is complete.
     let partial = folder.join("partial");
     std::fs::copy(&built, &partial).with_context(|| format!("cannot copy {}", built.display()))?;
     std::fs::rename(&partial, &program)?;
     Ok(program)
 }
 
-/// What the compiler says of itself, asked by `--version` or `-vV`.
+/// The compiler's answer to `--version` or `-vV`.
 pub(crate) fn rustc(question: &str) -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let out = Command::new(rustc).arg(question).output().context("cannot run rustc")?;

@@ -1,4 +1,4 @@
-//! What cannot be counted, compared or imported is refused with what to do; and the program can be under test itself.
+//! Tests that the tool refuses what it cannot do and says what to do instead, and that it can be under test itself.
 
 use std::process::{Command, Output};
 

@@ -3,11 +3,11 @@
 use super::{Field, fields, fixture};
 use rnnpack_onnx::Tensor;
 
-/// A case: a model of one node, whose inputs are all inputs of the model.
+/// A case: a model of one node. All inputs of the node are inputs of the model.
 pub struct Case {
-    /// Its name in the standard.
+    /// The name in the standard.
     pub name: String,
-    /// The file.
+    /// The bytes of the model's file.
     pub model: Vec<u8>,
     /// The inputs by name.
     pub inputs: Vec<(String, Tensor)>,
@@ -21,7 +21,7 @@ impl Case {
         self.inputs.iter().find(|(n, _)| n == name).map(|(_, t)| t)
     }
 
-    /// The inputs that are weights, to bind, and the others.
+    /// The inputs that are weights, to bind, and the other inputs.
     pub fn weights_and_feeds(&self) -> [Vec<(&str, &Tensor)>; 2] {
         let all = self.inputs.iter().map(|(n, t)| (n.as_str(), t));
         let (weights, feeds) = all.partition(|(n, _)| matches!(*n, "W" | "R" | "B" | "P"));

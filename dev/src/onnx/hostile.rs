@@ -1,11 +1,11 @@
-//! Files that are small and hold much, and files with mistakes in them.
+//! Hostile files: a small one with many features, and mutations of files.
 
 use super::{
     Dim, FLOAT, Graph, Numbers, attr_g, attr_i, attr_ints, node, tensor, tensor_bool, tensor_i64, untyped,
     value,
 };
 
-/// An LSTM in an `If`, with weights that are computed from stored ones.
+/// A model with an LSTM inside an `If`. The weights are computed from stored ones.
 pub fn small() -> Vec<u8> {
     let mut n = Numbers(3);
     let mut body = Graph {
@@ -41,7 +41,7 @@ pub fn small() -> Vec<u8> {
     graph.model(17)
 }
 
-/// Some bytes changed, inserted, removed or doubled.
+/// A copy in which some bytes are changed, inserted, removed or doubled.
 pub fn mutate(bytes: &[u8], n: &mut Numbers) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..1 + n.below(2) {

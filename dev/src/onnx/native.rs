@@ -1,4 +1,4 @@
-//! A node on a layer packed from it, without a runtime.
+//! Runs a node on a layer that is packed from it, without a runtime.
 
 use super::conformance::stored;
 use super::recurrent_nodes_with;
@@ -10,7 +10,8 @@ pub fn is_weight(name: &str) -> bool {
     matches!(name, "W" | "R" | "B" | "P")
 }
 
-/// Runs the only node of a model whose values are named after those of the operator, and returns Y, Y_h and Y_c.
+/// Runs the only node of a model and returns Y, Y_h and Y_c. The values of the model have the names of the operator's
+/// inputs and outputs.
 pub fn run(model: &[u8], inputs: &[(&str, &Tensor)]) -> Result<[Tensor; 3], Error> {
     let weights: Vec<(&str, &Tensor)> = inputs.iter().filter(|(name, _)| is_weight(name)).copied().collect();
     let nodes = recurrent_nodes_with(model, &weights)?;
@@ -36,7 +37,7 @@ impl Call<'_> {
         }
     }
 
-    /// The values of an input, given or stored, in `F`: half precision is widened.
+    /// The values of an input, given or stored, as `F`. Half precision is widened.
     fn values<F: rnnpack_onnx::Element>(&self, name: &str) -> Option<(Vec<usize>, Vec<F>)> {
         let given = self.inputs.iter().find(|(n, _)| *n == name).map(|(_, t)| Tensor::clone(t));
         let tensor = given.or_else(|| stored(self.model, name))?;
@@ -85,7 +86,7 @@ impl Call<'_> {
         Ok([Tensor::new(&y_dims, y).unwrap(), last(state.h()), last(state.c())])
     }
 
-    /// Exchanges the two outer axes of `[A, B, H]` where the layout is batch-major.
+    /// Exchanges the two outer axes of `[A, B, H]` if the layout is batch-major.
     fn swap<F: Copy>(&self, [a, b, h]: [usize; 3], values: &[F]) -> Vec<F> {
         if self.layout == Layout::TimeMajor || values.is_empty() {
             return values.to_vec();
@@ -95,7 +96,7 @@ impl Call<'_> {
     }
 }
 
-/// What the layer of the only node says.
+/// An error of the layer of the only node.
 fn layer(error: rnnpack::Error) -> Error {
     Error::of_layer("only", error)
 }

@@ -1,4 +1,4 @@
-//! Models of one node, with something wrong in them.
+//! Models of one node that have a mistake.
 
 use super::{
     Dim, FLOAT, Graph, Msg, attr, attr_f, attr_floats, attr_i, attr_s, attr_strings, node, tensor,
@@ -10,25 +10,25 @@ pub const H: usize = 2;
 /// The input size.
 pub const I: usize = 3;
 
-/// A model of one LSTM node, `lstm`, and all that a test may want to change in it.
+/// A model of one LSTM node, `lstm`, and everything that a test may want to change in it.
 pub struct One {
-    /// Its operator.
+    /// The operator of the node.
     pub op: &'static str,
-    /// Its attributes.
+    /// The attributes of the node.
     pub attrs: Vec<Msg>,
-    /// Its inputs.
+    /// The inputs of the node.
     pub inputs: Vec<&'static str>,
-    /// Its outputs.
+    /// The outputs of the node.
     pub outputs: Vec<&'static str>,
     /// W, R and B.
     pub stored: Vec<Msg>,
-    /// Nodes before it.
+    /// The nodes before it.
     pub nodes: Vec<Msg>,
     /// The operator set of the model.
     pub opset: i64,
 }
 
-/// It, with nothing changed.
+/// The model without a change.
 pub fn one() -> One {
     One {
         op: "LSTM",
@@ -45,7 +45,7 @@ pub fn one() -> One {
     }
 }
 
-/// The same of another operator.
+/// The same model with another operator.
 pub fn of(op: &'static str, gates: usize) -> One {
     let weights = [[1, gates * H, I].to_vec(), [1, gates * H, H].to_vec(), [1, 2 * gates * H].to_vec()];
     let stored = ["W", "R", "B"].into_iter().zip(weights);
@@ -54,35 +54,35 @@ pub fn of(op: &'static str, gates: usize) -> One {
 }
 
 impl One {
-    /// With one attribute.
+    /// Sets one attribute in place of all others.
     pub fn attr(self, attr: Msg) -> One {
         One { attrs: vec![attr], ..self }
     }
 
-    /// Of another operator set.
+    /// Sets the operator set.
     pub fn opset(self, opset: i64) -> One {
         One { opset, ..self }
     }
 
-    /// With other inputs.
+    /// Sets the inputs of the node.
     pub fn inputs(self, inputs: &[&'static str]) -> One {
         One { inputs: inputs.to_vec(), ..self }
     }
 
-    /// Another tensor in place of number `i` of W, R and B.
+    /// Replaces tensor number `i` of W, R and B.
     pub fn stored(mut self, i: usize, t: Msg) -> One {
         self.stored[i] = t;
         self
     }
 
-    /// W is the output of a node.
+    /// Makes W the output of a node.
     pub fn computed(mut self, op: &str, inputs: &[&str], attrs: &[Msg]) -> One {
         self.stored[0] = tensor("raw_W", &[4 * H, I], &[0.5; 4 * H * I]);
         self.nodes.push(node(op, "maker", inputs, &["W"], attrs));
         self
     }
 
-    /// The graph.
+    /// The graph of the model.
     pub fn graph(&self) -> Graph {
         let lstm = node(self.op, "lstm", &self.inputs, &self.outputs, &self.attrs);
         Graph {
@@ -93,16 +93,16 @@ impl One {
         }
     }
 
-    /// The file.
+    /// The bytes of the model's file.
     pub fn bytes(&self) -> Vec<u8> {
         self.graph().model(self.opset)
     }
 }
 
-/// An input or an attribute of the node, the model in which it is wrong, and words of the refusal.
+/// The input or attribute of the node that is wrong, the model, and a part of the error message.
 pub type Refused = (&'static str, One, &'static str);
 
-/// Attributes that are refused.
+/// Models with attributes that are refused.
 pub fn refused_attributes() -> Vec<Refused> {
     let non_utf8 = attr("direction", 3).bytes(4, &[0xff, 0xfe]);
     let of_function = attr("clip", 1).text(21, "outer_clip");
@@ -145,7 +145,7 @@ pub fn refused_attributes() -> Vec<Refused> {
     ]
 }
 
-/// Inputs that are refused: their dimensions and element types do not agree, or a number is not finite.
+/// Models with inputs that are refused: their dimensions or element types do not agree, or a number is not finite.
 pub fn refused_inputs() -> Vec<Refused> {
     let mut data = [0.5; 24];
     data[7] = f32::NAN;
@@ -170,7 +170,7 @@ pub fn refused_inputs() -> Vec<Refused> {
     ]
 }
 
-/// Stored W that are not whole, and words of the refusal.
+/// Broken stored W, and a part of the error message for each.
 pub fn broken_weights() -> Vec<(Msg, &'static str)> {
     let floats = |n: usize| vec![0u8; 4 * n];
     vec![
@@ -190,7 +190,7 @@ pub fn broken_weights() -> Vec<(Msg, &'static str)> {
     ]
 }
 
-/// A stored W with some field of its own.
+/// A stored W with the given change.
 fn w(change: impl FnOnce(Msg) -> Msg) -> Msg {
     change(Msg::default().text(8, "W"))
 }

@@ -1,5 +1,7 @@
-//! Recorded answers: `.npz` files of consecutive calls, `in/<step>/<name>` and `out/<step>/<name>`, and of
-//! models with one call each, `<case>/model`, `<case>/in/<name>` and `<case>/out/<name>`.
+//! Recorded answers, read from `.npz` files.
+//!
+//! A file holds either consecutive calls, as `in/<step>/<name>` and `out/<step>/<name>`, or models with one call
+//! each, as `<case>/model`, `<case>/in/<name>` and `<case>/out/<name>`.
 
 use super::fixture;
 use ndarray::{ArrayD, Ix1, IxDyn, OwnedRepr};
@@ -11,9 +13,9 @@ use std::collections::BTreeMap;
 /// Tensors by name.
 pub type Values = BTreeMap<String, Tensor>;
 
-/// What goes into the steps of a recording, and what comes out.
+/// The inputs and outputs of the steps of a recording.
 pub struct Recording {
-    /// Inputs and outputs of each step.
+    /// The inputs and outputs of each step.
     pub steps: Vec<(Values, Values)>,
 }
 
@@ -22,7 +24,7 @@ pub fn recording(path: &str) -> Recording {
     let mut npz = open(path);
     let mut steps = BTreeMap::<usize, (Values, Values)>::new();
     for entry in npz.names().unwrap() {
-        // Some files have the answers of another framework beside them.
+        // Some files also hold the answers of another framework.
         let [side @ ("in" | "out"), step, name] = entry.split('/').collect::<Vec<_>>()[..] else { continue };
         let (inputs, outputs) = steps.entry(step.parse().unwrap()).or_default();
         let values = if side == "in" { inputs } else { outputs };
@@ -31,10 +33,10 @@ pub fn recording(path: &str) -> Recording {
     Recording { steps: steps.into_values().collect() }
 }
 
-/// A model, what goes into it, and what comes out.
+/// A model with the inputs and outputs of one call.
 #[derive(Default)]
 pub struct Case {
-    /// The file.
+    /// The bytes of the model's file.
     pub model: Vec<u8>,
     /// The inputs by name.
     pub inputs: Values,
@@ -80,10 +82,10 @@ fn dense<T: rnnpack_onnx::Element>(a: ArrayD<T>) -> Tensor {
     Tensor::new(a.shape(), a.iter().copied().collect()).unwrap()
 }
 
-/// How far a result is from what was recorded.
+/// The difference of a result from the recorded one.
 ///
 /// # Errors
-/// Where the tensors have another type or shape, where one is NaN or infinite and the other is not, and where integers or
+/// The tensors have different types or shapes; one of them is NaN or infinite where the other is not; or integers or
 /// booleans differ at all.
 pub fn difference(got: &Tensor, expected: &Tensor) -> Result<Difference, String> {
     let found = got.difference(expected).map_err(|e| e.to_string())?;
@@ -94,7 +96,7 @@ pub fn difference(got: &Tensor, expected: &Tensor) -> Result<Difference, String>
     }
 }
 
-/// [`difference`], relative to the largest recorded value where that is above 1.
+/// [`difference`], relative to the largest recorded value if that is above 1.
 pub fn relative(got: &Tensor, expected: &Tensor) -> Result<f64, String> {
     Ok(difference(got, expected)?.relative(1.0))
 }

@@ -1,13 +1,13 @@
-//! Arguments out of the fuzzer's bytes: mostly such as fit, at times such as do not.
+//! Draws arguments from the fuzzer's bytes: most of them fit, some do not.
 
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use std::ffi::CString;
 use std::ptr::null;
 
-/// Elements beyond all memory.
+/// A number of elements beyond all memory.
 const HUGE: usize = usize::MAX / 4;
 
-/// What a call is lent, and what it is told of it.
+/// Memory for a call, and the pointer and count that the call gets for it.
 pub(crate) struct Buffer<T> {
     data: Vec<T>,
     count: usize,
@@ -21,7 +21,7 @@ enum Kind {
 }
 
 impl<T> Buffer<T> {
-    /// The pointer and the count to give.
+    /// The pointer and the count for the call.
     pub(crate) fn lend(&mut self) -> (*const T, usize) {
         let start = self.data.as_mut_ptr().cast_const();
         let start = match self.kind {
@@ -32,7 +32,7 @@ impl<T> Buffer<T> {
         (start, self.count)
     }
 
-    /// The number of elements that are there, unless the pointer is NULL.
+    /// The number of elements that exist, or `None` if the pointer is NULL.
     pub(crate) fn given(&self) -> Option<usize> {
         if let Kind::Null = self.kind { None } else { Some(self.data.len()) }
     }
@@ -46,19 +46,20 @@ impl Buffer<f32> {
 
 pub(crate) trait Draw {
     fn rarely(&mut self) -> Result<bool>;
-    /// A constant below `end`, or another number.
+    /// A constant below `end`; sometimes any number.
     fn constant(&mut self, end: i32) -> Result<i32>;
-    /// 0 or 1, or another number.
+    /// 0 or 1; sometimes any number.
     fn flag(&mut self) -> Result<i32>;
-    /// A size up to `most`, or any.
+    /// A size up to `most`; sometimes a size beyond all memory.
     fn extent(&mut self, most: usize) -> Result<usize>;
-    /// A stride: `fit`, or another.
+    /// The stride `fit`; sometimes any stride.
     fn stride(&mut self, fit: usize) -> Result<usize>;
-    /// `expected` elements, or another number of them, or none, where one of `optional` is left out.
+    /// `expected` elements; sometimes another number of elements, or NULL. If `optional` is above 1, the buffer is
+    /// often left out.
     fn buffer<T: Clone + Default>(&mut self, expected: usize, optional: u8) -> Result<Buffer<T>>;
     fn numbers(&mut self, expected: usize, optional: u8) -> Result<Buffer<f32>>;
     fn lens(&mut self, batch: usize, time: usize) -> Result<Buffer<i32>>;
-    /// Names of activations, where they are given; NULL among them at times.
+    /// Names of activations, or none. Sometimes a name is NULL.
     fn names(&mut self, expected: usize) -> Result<Option<Vec<Option<CString>>>>;
     /// Any text.
     fn text(&mut self) -> Result<CString>;
@@ -83,7 +84,7 @@ impl Draw for Unstructured<'_> {
 
     fn extent(&mut self, most: usize) -> Result<usize> {
         match self.rarely()? {
-            // What is neither small nor beyond all memory could be had, and would only take long.
+            // Sizes between small ones and those beyond all memory would succeed, and would only take long.
             true => Ok(self.arbitrary::<usize>()? | 1 << 56),
             false => self.int_in_range(0..=most),
         }

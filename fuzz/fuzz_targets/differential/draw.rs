@@ -1,4 +1,4 @@
-//! Cases out of the fuzzer's bytes.
+//! Draws cases from the fuzzer's bytes.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use rnnpack_kernels::blocking::Blocking;
@@ -13,25 +13,25 @@ pub(crate) struct Case {
     pub(crate) batch: usize,
     pub(crate) order: GateOrder,
     pub(crate) biases: [bool; 2],
-    /// Also of cells that have none, which must refuse them.
+    /// A cell without peepholes may get them too, and must refuse them.
     pub(crate) peepholes: bool,
     pub(crate) reverse: bool,
     pub(crate) lens: Option<Vec<i32>>,
     pub(crate) blocking: Blocking,
-    /// Steps of the calls that a sequence is divided into.
+    /// The number of steps in each chunk of a sequence.
     pub(crate) chunk: usize,
-    /// The layout of X.
+    /// Whether X is batch-major.
     pub(crate) batch_major: bool,
-    /// Unused f32 behind every row of X and of Y.
+    /// The number of unused f32 after every row of X and of Y.
     pub(crate) gaps: [usize; 2],
-    /// Whether weights are made finite, so that more than their refusal is reached.
+    /// Whether weights are made finite, so that the case reaches more than their refusal.
     pub(crate) finite: bool,
-    /// Whether results are compared with f64, too.
+    /// Whether results are also compared with f64.
     pub(crate) judged: bool,
     pub(crate) contents: Contents,
 }
 
-/// Endless f32 out of few bytes.
+/// An endless stream of f32 from a few bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
     bytes: Vec<u8>,
@@ -42,11 +42,11 @@ pub(crate) struct Contents {
 /// How bytes make a value.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// Four are its bits.
+    /// Four bytes are the bits of the value.
     Bits,
-    /// Two pick it from a range that keeps gates unsaturated, or one picks a special value.
+    /// Two bytes choose a value from a range that keeps gates unsaturated, or one byte chooses a special value.
     Special,
-    /// Two pick it from that range.
+    /// Two bytes choose a value from that range.
     Tame,
 }
 
@@ -64,7 +64,8 @@ const NAMES: [&str; 11] = [
     "Softplus",
 ];
 
-/// A parameter of an activation, or a threshold: mostly none, or small; any f32 at times, which may have to be refused.
+/// A parameter of an activation, or a threshold. It is mostly absent or small. Sometimes it is any f32, which may
+/// have to be refused.
 fn parameter(u: &mut Unstructured<'_>) -> Result<Option<f32>> {
     Ok(match u.int_in_range(0..=15u8)? {
         0..8 => None,
@@ -78,7 +79,7 @@ fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
     Ok(named.with_parameters(parameter(u)?, parameter(u)?))
 }
 
-/// A third of the cells have ONNX's default activations and clip nothing: kernels of their own.
+/// A third of the cells have ONNX's default activations and no clipping: the kernels have special instances for them.
 fn cell(u: &mut Unstructured<'_>) -> Result<Cell> {
     let (operator, plain, flag) = (u.int_in_range(0..=2u8)?, u.ratio(1, 3)?, u.arbitrary()?);
     let mut cell = match operator {
@@ -107,7 +108,7 @@ fn cell(u: &mut Unstructured<'_>) -> Result<Cell> {
     Ok(cell)
 }
 
-/// Whether the options are numbers that can be computed with.
+/// Whether all options are numbers that a kernel accepts.
 pub(crate) fn is_usable(cell: &Cell) -> bool {
     let parameters = cell.activations().iter().flat_map(|activation| <[_; 2]>::from(activation.parameters()));
     parameters.flatten().all(f32::is_finite) && cell.clip().is_none_or(|clip| clip > 0.0 && clip.is_finite())
@@ -153,7 +154,7 @@ impl<'a> Arbitrary<'a> for Case {
 }
 
 impl Case {
-    /// Elements of a tensor of weights.
+    /// The elements of a tensor of weights.
     pub(crate) fn weights(&mut self, count: usize) -> Vec<f32> {
         let values = self.contents.values(count);
         match self.finite {
@@ -165,7 +166,7 @@ impl Case {
 
 impl Contents {
     fn byte(&mut self) -> u8 {
-        // Every lap over the bytes is another permutation of their values.
+        // Every pass over the bytes permutes their values in a different way.
         let (at, lap) = match self.bytes.len() as u64 {
             0 => (0, self.taken),
             len => (self.taken % len, self.taken / len),

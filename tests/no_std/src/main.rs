@@ -1,7 +1,8 @@
-//! A program without the standard library that runs a packed layer, as one for a small device does.
+//! A program without the standard library that runs a packed layer, like a program for a small device.
 //!
-//! `tests/no_std.rs` packs the layer, builds this program around its bytes for several instruction sets, and compares the
-//! bits of what it prints. Were `std` linked, its panic handler would be a second one and the build would fail.
+//! `tests/no_std.rs` packs the layer and builds this program around its bytes for several instruction sets. Then it
+//! compares the bits that the program prints. If `std` were linked, there would be two panic handlers and the build
+//! would fail.
 #![no_std]
 #![no_main]
 
@@ -18,26 +19,26 @@ use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::bytes::{Aligned, from_static};
 use rnnpack_kernels::{Call, Dims, PackedWeights, Scratch, View, forward};
 
-/// The layer, in the read-only part of the program.
+/// The packed layer, in the read-only part of the program.
 static LAYER: &Aligned<[u8]> = &Aligned(*include_bytes!(env!("RNNPACK_PACKED_LAYER")));
 const STEPS: usize = 10;
 
 const ARENA: usize = 16 << 10;
 
-/// Memory that is given out from front to back, and never taken back.
+/// An allocator that gives out its memory from front to back, and never takes it back.
 #[repr(align(64))]
 struct Arena {
     memory: core::cell::UnsafeCell<[u8; ARENA]>,
     used: AtomicUsize,
 }
 
-// SAFETY: every byte is given out once.
+// SAFETY: every byte is given out at most once.
 unsafe impl Sync for Arena {}
 
 #[global_allocator]
 static MEMORY: Arena = Arena { memory: core::cell::UnsafeCell::new([0; ARENA]), used: AtomicUsize::new(0) };
 
-// SAFETY: what is given out lies in the arena, on the boundary that was asked for, and behind everything given before.
+// SAFETY: each piece lies in the arena, on the requested boundary, and after every earlier piece.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let place = |used: usize| {
@@ -65,7 +66,7 @@ unsafe extern "C" {
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    // SAFETY: ends the process.
+    // SAFETY: the call ends the process.
     unsafe { exit(101) }
 }
 
@@ -79,7 +80,7 @@ impl Write for Out {
     }
 }
 
-/// The directions of the layer by themselves: one call for each step, then the bits of the last hidden state.
+/// Runs each direction of the layer on its own, one call for each step, and prints the bits of the last hidden state.
 fn run() -> Result<(), rnnpack_kernels::Error> {
     let (_, directions) = from_static(&LAYER.0)?;
     let mut scratch = Scratch::new();

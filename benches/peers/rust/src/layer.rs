@@ -6,7 +6,8 @@ use rnnpack::compare::difference;
 use rnnpack::{Cell, Dims, Direction, GateOrder, LayerTensors, LayerWeights, Layout, Shape, View, reference};
 use tract_onnx::pb;
 
-/// The operator. Of a GRU, `linear_before_reset` is 1: PyTorch's form, and the only one that rten and candle have.
+/// The operator. A GRU has `linear_before_reset` 1. This is PyTorch's form, and the only one that rten and candle
+/// have.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Op {
     Lstm,
@@ -45,7 +46,7 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// Weights uniform in ±1/√H, as PyTorch starts with, and inputs uniform in ±1.
+    /// A layer with weights uniform in ±1/√H, like PyTorch's initial weights, and inputs uniform in ±1.
     pub(crate) fn random(op: Op, sizes: Sizes) -> Layer {
         let Sizes { time, batch, input, hidden } = sizes;
         let mut rng = fastrand::Rng::with_seed(1);
@@ -64,13 +65,13 @@ impl Layer {
         Ok(LayerWeights::new(self.op.cell(), shape, GateOrder::Onnx, tensors)?)
     }
 
-    /// X, `[T, 1, B, I]`.
+    /// The dimensions of X, `[T, 1, B, I]`.
     pub(crate) fn x_dims(&self) -> Dims {
         let Sizes { time, batch, input, .. } = self.sizes;
         Dims { time, directions: 1, batch, width: input }
     }
 
-    /// Y, `[T, 1, B, H]`.
+    /// The dimensions of Y, `[T, 1, B, H]`.
     pub(crate) fn y_dims(&self) -> Dims {
         Dims { width: self.sizes.hidden, ..self.x_dims() }
     }
@@ -112,7 +113,8 @@ impl Layer {
         self.flops_of(self.sizes.input + self.sizes.hidden)
     }
 
-    /// Seconds of the batch-1 limit: R's bytes of every step at a bandwidth, and the input's projection at a peak.
+    /// The seconds of the batch-1 limit: the time to read R in every step at `bandwidth`, plus the time of the
+    /// input's projection at `peak`.
     pub(crate) fn limit(&self, peak: f64, bandwidth: f64) -> f64 {
         let Sizes { time, input, hidden, .. } = self.sizes;
         let bytes = (time * 4 * self.op.cell().gates() * hidden * hidden) as f64;
@@ -161,8 +163,8 @@ impl Layer {
     }
 }
 
-/// The dimensions of a `TensorProto`. rten reads them only one by one, as ONNX's own schema has them; tract's writes them
-/// packed. Messages are merged by putting their bytes behind each other, so this is all that has to be written anew.
+/// The dimensions of a `TensorProto`. rten reads them only one by one, as ONNX's own schema has them, but tract's
+/// encoder packs them. Concatenated protobuf messages merge. So only the dimensions must be encoded again.
 #[derive(Clone, PartialEq, Message)]
 struct TensorDims {
     #[prost(int64, repeated, packed = "false", tag = "1")]
@@ -183,7 +185,7 @@ struct Main {
     graph: Vec<u8>,
 }
 
-/// The largest difference; an error where the lengths differ, or where one side alone is NaN or infinite.
+/// The largest difference. It is an error if the lengths differ, or if only one of two numbers is NaN or infinite.
 pub(crate) fn largest_difference<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> Result<f64> {
     Ok(difference(a, b)?.largest)
 }

@@ -1,7 +1,7 @@
-//! Times recurrent layers on rnnpack beside the Rust runtimes that compute them: tract, rten and candle.
+//! Times recurrent layers on rnnpack and on the Rust runtimes that compute them: tract, rten and candle.
 //!
 //! All have the same weights and input, and their results are compared before anything is timed. They take turns call
-//! by call, as in `rnnpack bench`, whose method this is.
+//! by call, with the method of `rnnpack bench`.
 
 mod layer;
 mod sides;
@@ -15,7 +15,7 @@ use rnnpack_cli::report::{self, Table, micros};
 use rnnpack_cli::timing::{Side, Times, interleave};
 use std::process::Command;
 
-/// The shapes of the limits and peers of other runtimes.
+/// The shapes that the limits and the peers of other runtimes use.
 const SHAPES: [[usize; 4]; 16] = [
     [100, 1, 64, 64],
     [100, 1, 128, 128],
@@ -35,8 +35,9 @@ const SHAPES: [[usize; 4]; 16] = [
     [300, 1, 20, 20],
 ];
 
-/// Largest difference from rnnpack's result, and of rnnpack's from the f64 reference, of outputs in ±1: as in `rnnpack
-/// bench`, some 1e-6 of activations and sums pass, and a wrong gate or state does not.
+/// The largest allowed difference from rnnpack's result, and of rnnpack's from the f64 reference, for outputs in ±1.
+/// As in `rnnpack bench`, differences of about 1e-6 from activations and sums pass, and a wrong gate or state does
+/// not.
 const BOUND: f64 = 1e-4;
 
 /// Time LSTM and GRU layers on rnnpack, tract, rten and candle
@@ -91,7 +92,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Measures in a process of its own: candle and rayon read their number of threads when they start.
+/// Measures in a separate process, since candle and rayon read their number of threads when they start.
 fn spawn(threads: u16) -> Result<()> {
     let threads = threads.to_string();
     let mut command = Command::new(std::env::current_exe()?);
@@ -117,10 +118,11 @@ fn measure(args: &Args, threads: usize) -> Result<()> {
     Ok(())
 }
 
-/// What came of one side.
+/// The result of one side.
 struct Row {
     name: &'static str,
-    /// The largest difference from rnnpack's result, of rnnpack from the reference; or why it is left out.
+    /// The largest difference from rnnpack's result (for rnnpack: from the reference), or the reason why the side is
+    /// left out.
     verdict: Result<f64, String>,
     times: Option<Times>,
 }
@@ -173,7 +175,8 @@ fn compete(layer: &Layer, threads: usize, seconds: f64) -> Result<Report<'_>> {
 }
 
 impl Report<'_> {
-    /// Shares of the peak and of the batch-1 limit, medians over the rounds with the limits of each.
+    /// The shares of the peak and of the batch-1 limit. They are medians over the rounds, each with the limits of its
+    /// round.
     fn shares(&self, times: &Times) -> [f64; 2] {
         let rounds = || self.limits.peaks.iter().zip(&self.limits.bandwidths).zip(&times.rounds);
         let flops = self.layer.flops() / self.threads as f64;
@@ -182,7 +185,7 @@ impl Report<'_> {
         [median(peak), median(limit)]
     }
 
-    /// Whether the batch-1 limit, which is of one thread, says something.
+    /// Whether the batch-1 limit applies: it is a limit of one thread.
     fn is_limited(&self) -> bool {
         self.layer.sizes.batch == 1 && self.threads == 1
     }

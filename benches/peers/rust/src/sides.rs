@@ -1,4 +1,4 @@
-//! The layer on each runtime. All are made ready beforehand, as far as they can be.
+//! Prepares and runs the layer on each runtime. As much as possible is prepared before the timing starts.
 
 use crate::layer::{Layer, Op, Sizes};
 use anyhow::{Context, Result, anyhow};
@@ -21,7 +21,7 @@ pub(crate) trait Side {
 
 type New = fn(&Layer, usize) -> Result<Box<dyn Side>>;
 
-/// The sides, rnnpack first, each with how it is made for a number of threads.
+/// The sides, rnnpack first, each with its constructor for a number of threads.
 pub(crate) const SIDES: [(&str, New); 4] = [
     ("rnnpack", |layer, threads| Ok(Box::new(Ours::new(layer, threads)?))),
     ("tract", |layer, threads| Ok(Box::new(Tract::new(layer, threads)?))),
@@ -120,7 +120,7 @@ impl Side for Rten {
     }
 }
 
-/// candle takes its threads from the environment, and has batch-major sequences.
+/// The layer on candle, which takes its threads from the environment and has batch-major sequences.
 struct Candle {
     sizes: Sizes,
     layer: CandleLayer,
@@ -136,7 +136,7 @@ enum CandleLayer {
 impl Candle {
     fn new(layer: &Layer) -> Result<Candle> {
         let Sizes { time, batch, input, hidden } = layer.sizes;
-        // Where PyTorch's gates are among ONNX's.
+        // The places of PyTorch's gates among ONNX's.
         let gates: &[usize] = if layer.op == Op::Lstm { &[0, 2, 3, 1] } else { &[1, 0, 2] };
         let rows = gates.len() * hidden;
         let reordered = |data: &[f32], columns: usize| -> Vec<f32> {

@@ -1,22 +1,23 @@
-//! What callgrind writes: instructions by function.
+//! Reads callgrind's output: instructions by function.
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
-/// Instructions of all counted calls.
+/// The instructions of all counted calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) total: u64,
-    /// Those of each function itself, without the functions that it calls, by source file: `function [file.rs]`. Kernels
-    /// are inlined into one function, whose files tell their parts.
+    /// The instructions of each function without those of the functions that it calls. The key has the source file
+    /// too: `function [file.rs]`. Kernels are inlined into one function, and the files tell their parts apart.
     pub(crate) functions: BTreeMap<String, u64>,
 }
 
 impl Profile {
-    /// Reads an output file, in the format of the manual's chapter "Callgrind Format Specification". Lines `fn=(id) name`
-    /// or `fn=(id)` begin a function and `fl=`, `fi=`, `fe=` lines a file; code that was inlined keeps its own.
-    /// `position cost` is of both, but for the one behind a `calls=` line, which is of the function that is called.
+    /// Reads an output file, in the format of the manual's chapter "Callgrind Format Specification". A line
+    /// `fn=(id) name` or `fn=(id)` begins a function. A line `fl=`, `fi=` or `fe=` begins a file; inlined code keeps
+    /// its own file. A line `position cost` belongs to the current function and file. The one after a `calls=` line
+    /// is an exception: it belongs to the called function.
     pub(crate) fn parse(text: &str) -> Result<Profile> {
         let mut names = Names::default();
         let (mut file, mut name, mut called) = (String::new(), None, false);
@@ -45,17 +46,17 @@ impl Profile {
         Ok(Profile { total: functions.values().sum(), functions })
     }
 
-    /// Without the functions below this part of the total.
+    /// Drops the functions below this part of the total.
     pub(crate) fn listed(mut self, part: f64) -> Profile {
         self.functions.retain(|_, cost| *cost as f64 >= part * self.total as f64);
         self
     }
 }
 
-/// All functions of C libraries together: each processor gets its own memcpy, under its own name.
+/// The name for all functions of C libraries together. Each processor gets its own memcpy, with its own name.
 const SYSTEM: &str = "(system)";
 
-/// Names that stand in full where they come first, and as a number from then on.
+/// Names by their number. The output gives a name in full the first time, and later only its number.
 #[derive(Default)]
 struct Names<'a> {
     files: HashMap<&'a str, String>,
@@ -68,13 +69,13 @@ impl<'a> Names<'a> {
         look_up(&mut self.files, value, |path| path.rsplit('/').next().unwrap_or(path))
     }
 
-    /// A function of Rust, or [`SYSTEM`].
+    /// The name of a Rust function, or [`SYSTEM`].
     fn function(&mut self, value: &'a str) -> Result<String> {
         look_up(&mut self.functions, value, |name| if name.contains("::") { function(name) } else { SYSTEM })
     }
 }
 
-/// The name behind `(id)`, or the one that `(id)` had before.
+/// The name after `(id)`; without one, the name that `(id)` had before.
 fn look_up<'a>(
     names: &mut HashMap<&'a str, String>,
     value: &'a str,
@@ -87,8 +88,8 @@ fn look_up<'a>(
     names.get(id).cloned().with_context(|| format!("{value:?} names nothing"))
 }
 
-/// The name without the hash that the compiler puts behind it, which every build changes, and without the number that
-/// callgrind puts behind a recursion.
+/// The name without the compiler's hash at its end, which changes in every build, and without the number that
+/// callgrind adds for a recursion.
 fn function(name: &str) -> &str {
     let name = name.split_once('\'').filter(|(_, n)| n.parse::<u32>().is_ok()).map_or(name, |(name, _)| name);
     match name.rsplit_once("::h") {
