@@ -28,17 +28,18 @@ fn every_weight_stands_once_in_its_panel_and_padding_is_zero() {
 #[test]
 fn a_panel_holds_the_gates_of_a_vector_of_units_for_every_k() {
     let (input, hidden) = (3, 18);
-    let w: Vec<f32> = (1..=4 * hidden * input).map(|x| x as f32).collect();
-    let r = vec![0.5; 4 * hidden * hidden];
+    let [w, r] = [input, hidden].map(|k| (1..=4 * hidden * k).map(|x| x as f32).collect::<Vec<f32>>());
     let tensors = Tensors { w: &w, r: &r, wb: None, rb: None, p: None };
     let weights = Weights::new(Cell::lstm(), [input, hidden], GateOrder::Onnx, tensors).unwrap();
     for variant in Variant::available() {
         let packed = PackedWeights::new(variant, &weights).unwrap();
-        let lanes = variant.lanes();
-        let (panel, lane) = (17 / lanes, 17 % lanes);
-        // Gate 2 (forget), unit 17, k = 1.
-        let place = ((panel * input + 1) * 4 + 2) * lanes + lane;
-        assert_eq!(packed.panels().passes()[0].w[place], w[(2 * hidden + 17) * input + 1]);
+        let (lanes, pass) = (variant.lanes(), &packed.panels().passes()[0]);
+        for (gate, unit, k) in [(0, 0, 0), (0, 17, 1), (1, 17, 1), (2, 17, 1), (3, 17, 1), (3, 9, 2)] {
+            let (panel, lane) = (unit / lanes, unit % lanes);
+            let place = |depth: usize| ((panel * depth + k) * 4 + gate) * lanes + lane;
+            assert_eq!(pass.w[place(input)], w[(gate * hidden + unit) * input + k]);
+            assert_eq!(pass.r[place(hidden)], r[(gate * hidden + unit) * hidden + k]);
+        }
     }
 }
 

@@ -131,12 +131,16 @@ pub(crate) mod tests {
 
     #[test]
     fn runs_come_in_order_of_time_and_of_one_machine() {
-        let mut other = record("2", measured("a", 7.0));
-        other.origin.cpu = "another".into();
+        let [first, other] = ["0", "2"].map(|run| {
+            let mut other = record(run, measured("a", 7.0));
+            other.origin.cpu = "another".into();
+            other
+        });
         let records = [
             record("3", measured("a", 30.0)),
             record("3", measured("b", 5.0)),
             other,
+            first,
             record("1", measured("b", 10.0)),
             record("1", measured("a", 20.0)),
         ];
