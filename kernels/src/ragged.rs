@@ -46,8 +46,8 @@ impl Ragged {
         batch.checked_mul(2 * size_of::<usize>())
     }
 
-    /// Takes the rows `0..batch`, which have `time` steps or those of `lens`. Rows of one length keep their order. A length
-    /// outside of `0..=time` counts as the nearest in it, a row without a length has `time` steps.
+    /// Takes the rows `0..batch`, which have `time` steps or those of `lens`. Rows of one length keep their order. A
+    /// length outside of `0..=time` counts as the nearest in it, a row without a length has `time` steps.
     ///
     /// # Errors
     /// [`Error::Memory`] where there is no memory for the rows.
@@ -78,7 +78,7 @@ impl<'a> RaggedRows<'a> {
     /// The rows `range` of these.
     ///
     /// # Panics
-    /// Where the range is not within `0..len()`.
+    /// If the range is not within `0..len()`.
     pub fn range(self, range: Range<usize>) -> RaggedRows<'a> {
         RaggedRows { order: &self.order[range.clone()], lens: &self.lens[range] }
     }
@@ -114,11 +114,11 @@ impl<'a> RaggedRows<'a> {
         self.lens.partition_point(|&len| len > step)
     }
 
-    /// The time at which row `i` of these, which must be running, reads at a step: forward it is the step; in reverse the
-    /// sequence is read from its own last step to its first.
+    /// The time at which row `i` of these, which must be running, reads at a step: forward it is the step; in reverse
+    /// the sequence is read from its own last step to its first.
     ///
     /// # Panics
-    /// Where there is no row `i`.
+    /// If there is no row `i`.
     #[inline(always)]
     pub fn time(self, reverse: bool, step: usize, i: usize) -> usize {
         if reverse { self.lens[i].saturating_sub(step + 1) } else { step }
