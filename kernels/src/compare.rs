@@ -37,27 +37,27 @@ impl Difference {
 pub enum Mismatch {
     /// They have different numbers of elements.
     Length {
-        /// Elements of the result.
+        /// The number of elements of the result.
         got: usize,
-        /// Elements that it should have.
+        /// The expected number of elements.
         expected: usize,
     },
     /// One of two elements is NaN or infinite, and the other is not the same. Two NaN count as the same.
     NotFinite {
-        /// Where.
+        /// The index of the element.
         index: usize,
         /// The element of the result.
         got: f64,
-        /// What it should be.
+        /// The expected element.
         expected: f64,
     },
     /// An element is further from the expected one than its bound allows.
     Outside {
-        /// Where.
+        /// The index of the element.
         index: usize,
         /// The element of the result.
         got: f64,
-        /// What it should be.
+        /// The expected element.
         expected: f64,
         /// The largest difference that is allowed.
         allowed: f64,

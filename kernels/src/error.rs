@@ -25,7 +25,7 @@ pub enum Error {
         what: &'static str,
         /// What the layer or the other tensor requires.
         expected: usize,
-        /// What it is.
+        /// The extent that was found.
         got: usize,
     },
     /// An extent must not be zero.
@@ -65,9 +65,9 @@ pub enum Error {
     },
     /// Memory could not be allocated.
     Memory {
-        /// For what.
+        /// The purpose of the memory.
         what: &'static str,
-        /// How many numbers.
+        /// The number of elements.
         floats: usize,
     },
     /// Packed bytes cannot be used.

@@ -65,7 +65,7 @@ impl PackedWeights {
         self.variant
     }
 
-    /// What a step computes.
+    /// The cell, which defines what a step computes.
     pub fn cell(&self) -> &Cell {
         self.panels.cell()
     }

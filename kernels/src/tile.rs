@@ -170,8 +170,9 @@ unsafe fn multiply_accumulate<S: Isa, P: Product<S>, const M: usize, const Q: us
     w: [*const P::Weight; Q],
     k: usize,
 ) -> Vectors<P::Sums, M, Q, N> {
-    // All rows are broadcast first, then each weight vector is loaded: the broadcasts of all rows and one weight vector
-    // fit into the registers next to the accumulators. SAFETY: within what the caller promises for each row.
+    // All rows are broadcast first, then each weight vector is loaded: the broadcasts and one weight vector fit into
+    // the registers next to the accumulators.
+    // SAFETY: within what the caller promises for each row.
     let mut factors = [unsafe { P::broadcast(s, a[0].add(k * P::GROUP)) }; M];
     for m in 1..M {
         // SAFETY: as above.

@@ -34,9 +34,9 @@ pub struct Tensors<'a, F = f32> {
     pub w: &'a [F],
     /// `[G·H, H]`
     pub r: &'a [F],
-    /// `[G·H]`, 0 where absent.
+    /// `[G·H]`; zeros if absent.
     pub wb: Option<&'a [F]>,
-    /// `[G·H]`, 0 where absent.
+    /// `[G·H]`; zeros if absent.
     pub rb: Option<&'a [F]>,
     /// Peepholes of the gates input, output and forget, always in this order, `[3·H]`. Only an LSTM has them.
     pub p: Option<&'a [F]>,
@@ -83,7 +83,7 @@ impl<'a, F: Element> Weights<'a, F> {
         Ok(Weights { cell, sizes, positions: order.positions(&cell), tensors })
     }
 
-    /// What a step computes.
+    /// The cell, which defines what a step computes.
     pub fn cell(&self) -> &Cell {
         &self.cell
     }
