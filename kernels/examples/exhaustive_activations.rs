@@ -1,5 +1,7 @@
-//! Compares the activations of every variant with f64, for every f32. Prints the largest errors, and fails if one
-//! exceeds its published bound. Run it with `cargo run --release -p rnnpack-kernels --example exhaustive_activations`.
+//! Compares the activations of every variant with f64, for every f32.
+//!
+//! It prints the largest errors, and fails if one exceeds its published bound. Run it with
+//! `cargo run --release -p rnnpack-kernels --example exhaustive_activations`.
 //!
 //! It reports two errors. The first is the distance from the correctly rounded result, in f32 steps; the bound limits
 //! it. The second is the error in units of the last place of that result before rounding.

@@ -1,5 +1,4 @@
-//! The loops over the panels and tiles of a pass: the projection of the input, and the recurrent product with its
-//! epilogues.
+//! The loops over the panels and tiles of a pass: projection, and recurrent product with its epilogues.
 //!
 //! Each takes a range of panels. Two threads that take disjoint ranges of a pass write disjoint units.
 

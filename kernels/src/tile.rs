@@ -1,5 +1,6 @@
-//! The register tile: `M` batch rows × `Q` panels × `N` vectors (gates of units) of accumulators. Every accumulator is
-//! one chain of fused multiply-adds. An LSTM in f32:
+//! The register tile: `M` batch rows × `Q` panels × `N` vectors (gates of units) of accumulators.
+//!
+//! Every accumulator is one chain of fused multiply-adds. An LSTM in f32:
 //!
 //! ```text
 //!               panel q, k:  i-vector  o-vector  f-vector  c-vector      4 loads

@@ -143,8 +143,8 @@ impl<'a, F: Element> ViewMut<'a, F> {
     /// A tensor with given strides that starts at `data[0]`.
     ///
     /// # Errors
-    /// * [`Error::Overlap`] if rows share elements or interleave. Rows interleave if, of two axes, the stride of
-    ///   neither spans all elements along the other. Such a tensor is refused even if no two rows share an element.
+    /// * [`Error::Overlap`] if rows share elements or interleave. Two axes interleave if neither has a stride that is
+    ///   at least the span of the other. Such a tensor is refused even if no two rows share an element.
     /// * [`Error::Length`] if a row would end beyond `data`.
     /// * [`Error::Overflow`] if the end of a row overflows.
     pub fn strided(data: &'a mut [F], dims: Dims, strides: Strides) -> Result<ViewMut<'a, F>, Error> {
