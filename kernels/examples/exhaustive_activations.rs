@@ -1,8 +1,10 @@
-//! Compares the activations of every variant with f64 over every f32: `cargo run --release -p rnnpack-kernels
-//! --example exhaustive_activations`. Prints the largest errors and fails if one exceeds its published bound.
+//! Compares the activations of every variant with f64, for every f32.
 //!
-//! Two errors are reported: the distance in f32 steps from the correctly rounded result, which the bound is
-//! about, and the error in units of the last place of that result before rounding.
+//! It prints the largest errors, and fails if one exceeds its published bound. Run it with
+//! `cargo run --release -p rnnpack-kernels --example exhaustive_activations`.
+//!
+//! It reports two errors. The first is the distance from the correctly rounded result, in f32 steps; the bound limits
+//! it. The second is the error in units of the last place of that result before rounding.
 
 use rnnpack_kernels::{Activation, Variant, activation};
 use std::process::ExitCode;
@@ -11,12 +13,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Instant;
 
-/// Values that one call of an activation gets.
+/// The number of values in one call of an activation.
 const BLOCK: u32 = 4096;
-/// Values that a thread takes at a time: 2^8 pieces cover all 2^32.
+/// The number of values that a thread takes at a time: 2^8 pieces cover all 2^32.
 const PIECE: u32 = 1 << 24;
 
-/// How far an activation may be from its f64.
+/// An activation, and its bound on the distance from the f64 result.
 struct Case {
     activation: Activation,
     bound: u32,
@@ -27,14 +29,14 @@ const CASES: [Case; 2] = [
     Case { activation: Activation::Tanh, bound: activation::TANH_MAX_ULP },
 ];
 
-/// The largest errors seen, and where.
+/// The largest errors so far, and their arguments.
 #[derive(Clone, Copy, Default)]
 struct Worst {
     steps: u32,
     at_steps: f32,
     ulp: f64,
     at_ulp: f32,
-    /// NaN or infinity that did not give what the exact function gives; number of arguments.
+    /// The number of NaN or infinite arguments whose result differs from that of the exact function.
     special: u32,
 }
 
@@ -70,7 +72,7 @@ impl Worst {
     }
 }
 
-/// Neighbouring floats are neighbouring integers; the two zeros are 0 and -1.
+/// Maps floats to integers, so that neighbouring floats become neighbouring integers. The two zeros become 0 and -1.
 fn order(x: f32) -> i32 {
     let bits = x.to_bits() as i32;
     if bits < 0 { !(bits & i32::MAX) } else { bits }

@@ -1,5 +1,6 @@
-//! Prints what one core can do at most, as one line of JSON: the multiply-add peak in flop/s, and the read bandwidth in
-//! bytes/s at buffers of the given sizes.
+//! Prints the limits of one core as one line of JSON.
+//!
+//! The limits are the multiply-add peak in flop/s, and the read bandwidth in bytes/s for buffers of the given sizes.
 //!
 //! ```sh
 //! cargo run --release -p rnnpack-kernels --example limits -- 1048576

@@ -1,20 +1,17 @@
-//! Sigmoid and hyperbolic tangent in f32, at most 2 ULP off over all finite arguments.
+//! Sigmoid and hyperbolic tangent in f32, with an error of at most 2 ULP for all finite arguments.
 //!
-//! Both are short straight lines of `Isa` operations, so every variant that fuses multiply-adds gives the
-//! same bits. Both are quotients: one division each. The coefficients are printed by
-//! `docs/fit_activations.py`, the bounds are measured over every f32
-//! by `cargo run --release -p rnnpack-kernels --example exhaustive_activations`.
+//! Both are short sequences of `Isa` operations without branches, so all variants that fuse multiply-adds return the
+//! same bits. Both are quotients, with one division each. `docs/fit_activations.py` prints the coefficients. `cargo run
+//! --release -p rnnpack-kernels --example exhaustive_activations` measures the bounds over every f32.
 //!
 //! # Range reduction
 //!
-//! With `b = tanh(r/2)` an exponential is `e^r = (1 + b) / (1 - b)`. `b` is odd in `r`, so three
-//! coefficients do where a polynomial for `e^r` needs seven, and since both functions divide anyway, the
-//! denominator is free.
+//! With `b = tanh(r/2)` an exponential is `e^r = (1 + b) / (1 - b)`. `b` is odd in `r`, so three coefficients suffice;
+//! a polynomial for `e^r` needs seven. Both functions divide anyway, so the denominator costs nothing.
 //!
-//! The nearest integer `n` to `x / ln2` comes from adding `MAGIC = 1.5 * 2^23 + offset`: floats of that
-//! size are the integers, so the sum `m` is `MAGIC + n`, rounded to nearest even. The low 9 bits of `m` are
-//! `offset + n`: shifted left by 23 they are the exponent field of `s = 2^(offset + n - 127)`. No integer
-//! conversion is needed.
+//! To find the nearest integer `n` to `x / ln2`, the code adds `MAGIC = 1.5 * 2^23 + offset`. Floats of that size are
+//! integers, so the sum `m` is `MAGIC + n`, rounded to nearest even. The low 9 bits of `m` are `offset + n`. Shifted
+//! left by 23, they are the exponent field of `s = 2^(offset + n - 127)`. No integer conversion is needed.
 //!
 //! # Sigmoid
 //!
@@ -23,20 +20,20 @@
 //!      = (1 - b) / ((1 - b) + 2^n·(1 + b))
 //! ```
 //!
-//! - `n·ln2` is subtracted in two parts; the first is exact (15 bits times at most 8), even where
-//!   multiply-adds are not fused.
-//! - Numerator and denominator carry the factor `2^-52`: `n` goes up to 150, where the result is the
-//!   smallest subnormal; `2^(n-52)` is finite with room to spare. Everything before the division is normal,
-//!   so subnormal results are rounded once, by the division.
-//! - Both also carry the factor 1.6875, in the coefficients. It puts `1 + b` and `1 - b`, which are in
-//!   0.83..1.17, into 1.40..1.98: near the upper end of a binade, where half a unit in the last place is
-//!   relatively small. As `1 + b` is below 2, `2 - (1 + b)` is exact.
-//! - The clamps: at -104 (n = 150) and below, σ is less than half of the smallest subnormal and becomes 0;
-//!   at 18 and above it is 1 to within 2^-25 and becomes 1.
+//! - `n·ln2` is subtracted in two parts. The first part is exact (15 bits times at most 8), even if multiply-adds are
+//!   not fused.
+//! - Numerator and denominator have the factor `2^-52`. `n` is at most 150; the result is then the smallest subnormal,
+//!   and `2^(n-52)` is finite, far below the largest f32. All values before the division are normal, so subnormal
+//!   results are rounded only once, by the division.
+//! - Both also have the factor 1.6875, which is part of the coefficients. `1 + b` and `1 - b` are in 0.83..1.17. The
+//!   factor moves them to 1.40..1.98, near the upper end of a binade, where half a unit in the last place is relatively
+//!   small. Because `1 + b` is below 2, `2 - (1 + b)` is exact.
+//! - The clamps: at -104 (n = 150) and below, σ is less than half of the smallest subnormal and becomes 0. At 18 and
+//!   above, σ is 1 to within 2^-25 and becomes 1.
 //!
-//! Budget at worst, in units of 2^-24 relative to the result: `1 + b` 1.2 (it counts in both terms),
-//! denominator 1.0, `r` and inner coefficients 0.3, fit 0.13; then at most 0.5 ULP for the quotient.
-//! Measured: 2.50 before the division, 2.37 ULP after it.
+//! The worst-case error, in units of 2^-24 relative to the result: `1 + b` 1.2 (it counts in both terms), denominator
+//! 1.0, `r` and inner coefficients 0.3, fit 0.13. The quotient adds at most 0.5 ULP. Measured: 2.50 before the
+//! division, 2.37 ULP after it.
 //!
 //! # Tanh
 //!
@@ -46,24 +43,23 @@
 //!         = ((s - 1) + (s + 1)·b) / ((s + 1) + (s - 1)·b),  s = 2^n
 //! ```
 //!
-//! - This is the addition formula for `tanh(n·ln2/2 + r)`; with `n = 0` it is `2·b / 2`: small arguments
-//!   keep their relative precision, and subnormal ones are returned as they are.
-//! - `s ± 1` is exact up to `n = 24`. As `|b| < 1`, the numerator never exceeds the denominator, and
-//!   rounding is monotonic: no result exceeds 1.
-//! - `b` is a product and `s - 1` is computed as `-(1 - s)`, which is `-0` at `s = 1`: so a zero argument
-//!   keeps its sign. Compilers turn the negation into the signs of the two multiply-adds.
-//! - The clamps: at 9 (n = 26) `s + 1` and `s - 1` round to `s` and the result is 1; the exact one
-//!   is `1 - 0.51·2^-24`.
+//! - This is the addition formula for `tanh(n·ln2/2 + r)`. With `n = 0` it is `2·b / 2`: small arguments keep their
+//!   relative precision, and subnormal arguments are returned unchanged.
+//! - `s ± 1` is exact up to `n = 24`. Because `|b| < 1`, the numerator never exceeds the denominator. Rounding is
+//!   monotonic, so no result exceeds 1.
+//! - `b` is a product, and `s - 1` is computed as `-(1 - s)`, which is `-0` at `s = 1`. So a zero argument keeps its
+//!   sign. Compilers turn the negation into the signs of the two multiply-adds.
+//! - The clamps: at 9 (n = 26), `s + 1` and `s - 1` round to `s`, and the result is 1. The exact result is
+//!   `1 - 0.51·2^-24`.
 //!
-//! Budget at worst, in units of 2^-24 relative to the result: numerator 1, denominator 1, `b` 1.5 and its
-//! fit 1.2 (the last two only where the others are smaller); then at most 0.5 ULP for the quotient.
-//! Measured: 2.74 before the division (at 0.173), 2.50 ULP after it (at 4.5, in the saturation, where
-//! 1 + 1 + 0.5 is the limit).
+//! The worst-case error, in units of 2^-24 relative to the result: numerator 1, denominator 1, `b` 1.5 and its fit 1.2
+//! (the last two only where the others are smaller). The quotient adds at most 0.5 ULP. Measured: 2.74 before the
+//! division (at 0.173), 2.50 ULP after it (at 4.5, in the saturation, where 1 + 1 + 0.5 is the limit).
 //!
 //! # Special values
 //!
-//! `min` and `max` return their second operand if one is NaN, and the argument is always second: NaN stays
-//! NaN.
+//! `min` and `max` return their second operand if either is NaN. The argument is always the second operand, so NaN
+//! stays NaN.
 
 mod function;
 
@@ -73,17 +69,15 @@ pub(crate) use function::activation_v;
 use crate::isa::Isa;
 use crate::isa::scalar::Scalar;
 
-/// The largest distance of [`sigmoid`] from the correctly rounded result, in f32 steps, over all finite
-/// arguments.
+/// The largest distance of [`sigmoid`] from the correctly rounded result, in f32 steps, over all finite arguments.
 pub const SIGMOID_MAX_ULP: u32 = 2;
-/// The largest distance of [`tanh`] from the correctly rounded result, in f32 steps, over all finite
-/// arguments.
+/// The largest distance of [`tanh`] from the correctly rounded result, in f32 steps, over all finite arguments.
 pub const TANH_MAX_ULP: u32 = 2;
-/// As both, for a variant that does not fuse multiply-adds: `portable` on a target without them.
+/// The same for both functions on a variant that does not fuse multiply-adds: `portable` on a target without them.
 pub const UNFUSED_MAX_ULP: u32 = 4;
 
-// What follows is printed by docs/fit_activations.py; decimals are the shortest that read back as these bits.
-// The first and the last are also std's.
+// docs/fit_activations.py prints the following numbers. The decimals are the shortest that read back as these bits.
+// LOG2_E and LN_2 are constants of the standard library.
 const LOG2_E: f32 = core::f32::consts::LOG2_E; // 1.442695   0x3fb8aa3b
 const LN2_HI: f32 = 0.69314575; // 0x3f317200
 const LN2_LO: f32 = 1.4286068e-6; // 0x35bfbe8e
@@ -98,16 +92,16 @@ const T1: f32 = 0.13094401; // 0x3e061630
 const SIGMOID_SCALE: f32 = 1.6875;
 /// 2^-52, the factor of numerator and denominator of [`sigmoid`].
 const SIGMOID_TINY: f32 = f32::from_bits((127 - 52) << 23);
-/// Below it [`sigmoid`] rounds to 0, above [`SIGMOID_HIGH`] to 1.
+/// At and below this argument, [`sigmoid`] is 0. At and above [`SIGMOID_HIGH`] it is 1.
 const SIGMOID_LOW: f32 = -104.0;
 const SIGMOID_HIGH: f32 = 18.0;
-/// From here on [`tanh`] is 1.
+/// At and above this argument, [`tanh`] is 1.
 const TANH_HIGH: f32 = 9.0;
-/// 1.5 * 2^23: between 2^23 and 2^24 the floats are the integers.
+/// 1.5 * 2^23. Between 2^23 and 2^24 the floats are exactly the integers.
 const MAGIC: f32 = 12582912.0;
-/// `MAGIC`, and in the low bits the exponent field of 2^-52.
+/// `MAGIC`, with the exponent field of 2^-52 in the low bits.
 const SIGMOID_MAGIC: f32 = MAGIC + (127 - 52) as f32;
-/// `MAGIC`, and in the low bits the exponent field of 1.
+/// `MAGIC`, with the exponent field of 1 in the low bits.
 const TANH_MAGIC: f32 = MAGIC + 127.0;
 
 /// [`sigmoid`] of every lane.
@@ -116,7 +110,7 @@ pub(crate) fn sigmoid_v<S: Isa>(s: S, x: S::V) -> S::V {
     let x = s.max(s.splat(SIGMOID_LOW), s.min(s.splat(SIGMOID_HIGH), x));
     let m = s.mul_add(x, s.splat(-LOG2_E), s.splat(SIGMOID_MAGIC));
     let n = s.sub(m, s.splat(SIGMOID_MAGIC));
-    // The signs are r's opposite throughout: b is odd, so the coefficients take the sign back.
+    // This r is the negative of the r above. b is odd, so the negated coefficients restore the sign.
     let r = s.mul_add(n, s.splat(LN2_LO), s.mul_add(n, s.splat(LN2_HI), x));
     let r2 = s.mul(r, r);
     let b_over_r = s.mul_add(s.mul_add(r2, s.splat(-S2), s.splat(-S1)), r2, s.splat(-S0));
@@ -141,17 +135,18 @@ pub(crate) fn tanh_v<S: Isa>(s: S, x: S::V) -> S::V {
     s.div(s.mul_add(exp_plus_1, b, exp_minus_1), s.mul_add(exp_minus_1, b, exp_plus_1))
 }
 
-/// `1 / (1 + e^-x)`, at most [`SIGMOID_MAX_ULP`] from correctly rounded; the kernels' formula on one lane.
+/// `1 / (1 + e^-x)`, at most [`SIGMOID_MAX_ULP`] from the correctly rounded result. It is the kernels' formula on one
+/// lane.
 ///
-/// 0 at -∞, 0.5 at ±0, 1 at +∞, NaN of NaN, and never outside `[0, 1]`.
+/// The result is 0 at -∞, 0.5 at ±0, 1 at +∞, NaN for NaN, and never outside `[0, 1]`.
 pub fn sigmoid(x: f32) -> f32 {
     sigmoid_v(Scalar, x)
 }
 
-/// The hyperbolic tangent, at most [`TANH_MAX_ULP`] from correctly rounded; the kernels' formula on one
-/// lane.
+/// The hyperbolic tangent, at most [`TANH_MAX_ULP`] from the correctly rounded result. It is the kernels' formula on
+/// one lane.
 ///
-/// ±1 at ±∞, ±0 at ±0, NaN of NaN, and never outside `[-1, 1]`.
+/// The result is ±1 at ±∞, ±0 at ±0, NaN for NaN, and never outside `[-1, 1]`.
 pub fn tanh(x: f32) -> f32 {
     tanh_v(Scalar, x)
 }
@@ -160,7 +155,7 @@ pub fn tanh(x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// Neighbouring floats are neighbouring integers.
+    /// Maps floats to integers, so that neighbouring floats become neighbouring integers.
     fn order(x: f32) -> i32 {
         let bits = x.to_bits() as i32;
         if bits < 0 { !(bits & i32::MAX) } else { bits }

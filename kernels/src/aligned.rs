@@ -1,4 +1,4 @@
-//! Buffers on cache-line boundaries; large ones on huge pages, where the system has them to give.
+//! Buffers on cache-line boundaries. Large ones are on huge pages, if the system has them.
 
 use alloc::alloc::{Layout, alloc, dealloc};
 use core::fmt;
@@ -6,21 +6,21 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use wide::bytemuck::Pod;
 
-/// f32 in a cache line.
+/// The number of f32 in a cache line.
 pub(crate) const LINE: usize = 16;
 
 /// Bytes of a cache line.
 pub(crate) const LINE_BYTES: usize = LINE * size_of::<f32>();
 
 /// Bytes of a huge page on x86-64 and (with 4 KiB base pages) AArch64. Streaming weights through ordinary pages costs
-/// a page walk every 16 k, which the multiply-adds cannot hide once the weights outgrow the TLB.
+/// a page walk every 16 values of k. Once the weights outgrow the TLB, the multiply-adds cannot hide it.
 const HUGE_PAGE: usize = 2 << 20;
 
 /// A buffer of plain numbers that starts on a 64-byte boundary. It grows on demand, with zeros, and keeps its memory.
 ///
 /// # Invariant
-/// `start` points to `capacity` initialized elements, allocated with [`AlignedBuf::layout`] unless `capacity` is 0;
-/// `len` is at most `capacity`.
+/// `start` points to `capacity` initialized elements. They are allocated with [`AlignedBuf::layout`], unless `capacity`
+/// is 0. `len` is at most `capacity`.
 pub(crate) struct AlignedBuf<E = f32> {
     start: NonNull<E>,
     capacity: usize,
@@ -33,15 +33,15 @@ unsafe impl<E: Send> Send for AlignedBuf<E> {}
 unsafe impl<E: Sync> Sync for AlignedBuf<E> {}
 
 impl<E: Pod> AlignedBuf<E> {
-    /// `len` zeros; `None` where the memory cannot be had.
+    /// A buffer of `len` zeros; `None` if the memory cannot be allocated.
     pub(crate) fn zeroed(len: usize) -> Option<AlignedBuf<E>> {
         let mut buf = AlignedBuf::default();
         buf.resize(len)?;
         Some(buf)
     }
 
-    /// Makes the length `len`. Allocates, and then forgets what was there for zeros, only beyond the largest length so
-    /// far; `None`, with nothing changed, where the memory cannot be had.
+    /// Sets the length to `len`. If `len` exceeds the largest length so far, it allocates, and all contents become
+    /// zero. Returns `None`, with nothing changed, if the memory cannot be allocated.
     pub(crate) fn resize(&mut self, len: usize) -> Option<()> {
         if len > self.capacity {
             let layout = AlignedBuf::<E>::layout(len)?;
@@ -59,7 +59,7 @@ impl<E: Pod> AlignedBuf<E> {
 }
 
 impl<E> AlignedBuf<E> {
-    /// Bytes of an allocation for `len` elements.
+    /// The bytes of an allocation for `len` elements; `None` on overflow.
     pub(crate) fn bytes(len: usize) -> Option<usize> {
         const { assert!(size_of::<E>() > 0 && align_of::<E>() <= LINE_BYTES) };
         len.checked_mul(size_of::<E>())?.checked_next_multiple_of(LINE_BYTES)
@@ -72,7 +72,7 @@ impl<E> AlignedBuf<E> {
     }
 }
 
-/// Asks for huge pages under a large allocation, before its first touch. Without them everything works as well.
+/// Asks for huge pages for a large allocation, before its memory is first touched. Everything also works without them.
 fn advise(start: NonNull<u8>, layout: Layout) {
     #[cfg(all(feature = "std", target_os = "linux"))]
     if layout.align() == HUGE_PAGE {
@@ -101,7 +101,7 @@ impl<E> Drop for AlignedBuf<E> {
 impl<E> Deref for AlignedBuf<E> {
     type Target = [E];
     fn deref(&self) -> &[E] {
-        // SAFETY: `len` initialized elements stand at `start` (invariant).
+        // SAFETY: `start` points to `len` initialized elements (invariant).
         unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
@@ -119,24 +119,24 @@ impl<E> fmt::Debug for AlignedBuf<E> {
     }
 }
 
-/// A section of packed weights: allocated, or part of bytes that the program holds anyway. Reading asks not which.
+/// A section of packed weights. It is allocated, or part of static bytes of the program. Both are read in the same way.
 ///
 /// # Invariant
-/// At `start` stand `len` initialized elements: those of `owner`, which is not resized; or, where it is empty, some that
-/// nothing ever writes or frees.
+/// `start` points to `len` initialized elements. If `owner` is not empty, they are its elements, and it is not resized.
+/// If `owner` is empty, nothing ever writes or frees the elements.
 pub(crate) struct Section<E = f32> {
     start: NonNull<E>,
     len: usize,
     owner: AlignedBuf<E>,
 }
 
-// SAFETY: what is not owned is only read.
+// SAFETY: elements that are not owned are only read.
 unsafe impl<E: Send + Sync> Send for Section<E> {}
 // SAFETY: through a shared reference the memory is only read.
 unsafe impl<E: Sync> Sync for Section<E> {}
 
 impl<E> Section<E> {
-    /// What was allocated, to write; nothing else can be.
+    /// The allocated elements, to be written. It is empty for a section that is not owned.
     pub(crate) fn owned(&mut self) -> &mut [E] {
         &mut self.owner
     }
@@ -157,7 +157,7 @@ impl<E> From<&'static [E]> for Section<E> {
 impl<E> Deref for Section<E> {
     type Target = [E];
     fn deref(&self) -> &[E] {
-        // SAFETY: `len` initialized elements stand at `start` (invariant); writing takes `&mut self`.
+        // SAFETY: `start` points to `len` initialized elements (invariant); writing takes `&mut self`.
         unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }

@@ -4,7 +4,7 @@ use crate::cell::Cell;
 use crate::isa::Variant;
 use crate::passes::Constants;
 
-/// The cache sizes that the blocking comes from, in bytes.
+/// The cache sizes from which the blocking is derived, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caches {
     /// Level 2, as the CPU reports it.
@@ -12,7 +12,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// What to assume where detection finds nothing: small enough for any core of the last decade.
+    /// The sizes to assume if detection finds nothing: small enough for any core of the last decade.
     pub const UNKNOWN: Caches = Caches { l2: 256 << 10 };
 }
 
@@ -28,12 +28,12 @@ pub struct Blocking {
 impl Blocking {
     /// The extents for a layer of hidden size `hidden` over `time` steps of `batch` rows.
     ///
-    /// * `rows`: per row the gate buffer of one step, h twice and the cell's other states (an LSTM: `(4 + 2 + 1) · H` f32).
-    ///   All of it takes at most
-    ///   half of L2, and at least a few full tiles, so that each pass over R serves enough rows. Blocks are of equal
-    ///   size: a last one of few rows would cost a pass over R all the same.
-    /// * `steps`: the gate buffer of all projected steps takes at most a quarter of L2, but a few steps' worth of
-    ///   full tiles at least: with one row it is the projection's only source of rows.
+    /// * `rows`: each row needs the gate buffer of one step, h twice and the cell's other states. For an LSTM this is
+    ///   `(4 + 2 + 1) · H` f32. All rows together take at most half of L2. But the limit is at least four full tiles of
+    ///   rows, so that each pass over R serves enough rows. Blocks are made equal, because a small last block would
+    ///   still cost a whole pass over R.
+    /// * `steps`: the gate buffer of all projected steps takes at most a quarter of L2. But `rows · steps` is at least
+    ///   four full tiles: with one row, the steps are the projection's only source of rows.
     pub fn new(cell: &Cell, variant: Variant, caches: Caches, [hidden, time, batch]: [usize; 3]) -> Blocking {
         let f32s = |bytes: usize| bytes / size_of::<f32>();
         let lanes = variant.lanes();
@@ -49,7 +49,7 @@ impl Blocking {
         Blocking { rows, steps }
     }
 
-    /// Loop extents of at least 1 that are no larger than a call.
+    /// The loop extents, limited to at least 1 and at most the extents of a call.
     pub(crate) fn within(self, time: usize, batch: usize) -> Blocking {
         Blocking { rows: self.rows.clamp(1, batch.max(1)), steps: self.steps.clamp(1, time.max(1)) }
     }

@@ -1,4 +1,4 @@
-//! Packed bytes: a layer that was packed ahead of time, used where it lies.
+//! Packed bytes: a layer that was packed ahead of time and is used in place, without a copy.
 //!
 //! ```text
 //!        0 │ magic "rnnpack\0" │ byte order │ version │
@@ -6,23 +6,25 @@
 //!       32 │ instruction set, its name in 16 bytes │
 //!       48 │ direction │ operator │ I │ H │
 //!       64 │ direction 0: flags │ clip │ 3 × (activation │ alpha │ beta) │ zeros │
-//!    (128) │ direction 1, where there is one, likewise │
+//!    (128) │ direction 1, if there is one: the same fields │
 //!          │ direction 0: W, R, bias of each pass, constants │
-//!          │ direction 1, likewise │
+//!          │ direction 1, if there is one: the same sections │
 //! ```
 //!
-//! Numbers have 4 bytes, but for the length, in the byte order of the machine that packed; `byte order` is `0x01020304`
-//! there. What does not exist (a clip, a parameter, the rest of a name) is zero. Activations count as in the list of
-//! [`Activation`](crate::Activation); flags are 1 for `input_forget` or `linear_before_reset` and 2 for peepholes. The sections of weights
-//! are [panels](crate::PackedWeights) of f32, each on a 64-byte boundary, with zeros between them; their sizes follow from the
-//! header.
+//! Numbers have 4 bytes, except the length, which has 8. They are in the byte order of the machine that packed the
+//! layer; `byte order` is `0x01020304` in that order. A field that the layer does not use (a clip, a parameter, the
+//! rest of a name) is zero. Activations are numbered in the order of the list of [`Activation`](crate::Activation). The
+//! flags are 1 for `input_forget` or `linear_before_reset` and 2 for peepholes. The sections of weights are
+//! [panels](crate::PackedWeights) of f32. Each section starts on a 64-byte boundary, with zeros between sections. The
+//! header determines their sizes.
 //!
-//! Packed bytes must start on a 64-byte boundary, and hold for one instruction set, whose lane width the panels have. They
-//! do not say whether its multiply-adds are fused: the same bytes serve `portable` with and without.
+//! Packed bytes must start on a 64-byte boundary. They are for one instruction set, and their panels have its lane
+//! width. They do not say whether its multiply-adds are fused: the same bytes serve `portable` with and without fused
+//! multiply-adds.
 //!
-//! Bytes that are altered, truncated or of another version are refused. The checksum is one against accidents, not against
-//! intent; but whatever bytes hold, nothing worse comes of them than wrong numbers. Weights are finite when they are packed
-//! and are not looked at again.
+//! Bytes that are altered, truncated or of another version are refused. The checksum protects against accidents, not
+//! against intent. But no bytes can cause anything worse than wrong numbers. Weights are checked to be finite when they
+//! are packed, and are not checked again.
 
 mod header;
 
@@ -39,7 +41,7 @@ use alloc::vec::Vec;
 use header::{CHECKSUM, COVERED, CRC, HEADER, Shared, read_options, read_shared, verify_envelope};
 use wide::bytemuck::{Pod, try_cast_slice};
 
-/// The version of the format. Every change of the header, of the order of sections or of the panels takes the next one.
+/// The version of the format. Every change of the header, of the order of sections or of the panels raises it by one.
 pub const VERSION: u32 = BYTES_VERSION;
 
 /// Puts its contents on a 64-byte boundary, as packed bytes must be.
@@ -54,12 +56,12 @@ pub const VERSION: u32 = BYTES_VERSION;
 #[repr(C, align(64))]
 pub struct Aligned<T: ?Sized>(pub T);
 
-/// The bytes of a packed layer: one direction, or forward and reverse. All directions are packed for one variant and have
-/// the same operator and sizes.
+/// Returns the bytes of a packed layer: one direction, or forward and reverse. All directions must be packed for the
+/// same variant and have the same operator and sizes.
 ///
 /// # Errors
-/// [`Error::Bytes`] for another number of directions than `direction` has, and for directions that differ;
-/// [`Error::Overflow`] and [`Error::Memory`] where the bytes do not fit.
+/// [`Error::Bytes`] if the number of directions is not that of `direction`, or if the directions differ;
+/// [`Error::Overflow`] and [`Error::Memory`] if the bytes do not fit into memory.
 pub fn to_bytes(direction: Direction, packed: &[PackedWeights]) -> Result<Vec<u8>, Error> {
     match packed {
         [first, rest @ ..] if rest.iter().all(|other| other.variant() == first.variant()) => {
@@ -70,7 +72,7 @@ pub fn to_bytes(direction: Direction, packed: &[PackedWeights]) -> Result<Vec<u8
     }
 }
 
-/// Packs weights to bytes for any instruction set that was compiled in.
+/// Packs weights to bytes, for any instruction set that was compiled in.
 ///
 /// # Errors
 /// As [`to_bytes`].
@@ -80,12 +82,12 @@ pub fn pack(target: Target, direction: Direction, weights: &[Weights<'_>]) -> Re
     write(target, direction, &panels.iter().collect::<Vec<_>>())
 }
 
-/// The layer that was packed to these bytes, on the instruction set that it was packed for: which way it reads, and the
-/// weights of each direction, which stay where they are.
+/// Returns the layer that was packed to these bytes, for the instruction set that it was packed for: its direction, and
+/// the weights of each direction. The weights are not copied.
 ///
 /// # Errors
-/// [`Error::Bytes`] says why the bytes are refused; [`Error::Zero`], [`Error::Option`] and [`Error::Overflow`] are for
-/// bytes that nothing here has packed.
+/// [`Error::Bytes`] says why the bytes are refused. [`Error::Zero`], [`Error::Option`] and [`Error::Overflow`] are for
+/// bytes that this crate did not write.
 pub fn from_static(bytes: &'static [u8]) -> Result<(Direction, Vec<PackedWeights>), Error> {
     verify_envelope(bytes)?;
     let (direction, shared) = read_shared(bytes)?;
@@ -119,7 +121,7 @@ fn split(bytes: &'static [u8], count: usize) -> Result<(&'static [u8], &'static 
     bytes.split_at_checked(count).ok_or(Error::Bytes(BytesError::Size { missing: true }))
 }
 
-/// Sections of weights that lie one after the other in bytes.
+/// Sections of weights that follow each other in the bytes.
 struct InPlace(&'static [u8]);
 
 impl Sections for InPlace {
@@ -150,7 +152,7 @@ fn write<P: Packing>(
     }
     let what = "packed bytes";
     let sections = || panels.iter().flat_map(|panels| panels.sections());
-    // Sections are in memory, so that their padded sizes do not overflow; their sum may on small machines.
+    // The sections are in memory, so their padded sizes do not overflow. On small machines their sum may.
     let mut padded = sections().map(|section| section.len().next_multiple_of(LINE_BYTES));
     let length = padded.try_fold(HEADER * (1 + direction.count()), usize::checked_add);
     let length = length.ok_or(Error::Overflow { what })?;

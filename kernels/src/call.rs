@@ -1,4 +1,4 @@
-//! One direction of a layer over a sequence: what a call is given, and what is checked before anything is computed.
+//! One direction of a layer over a sequence: the parts of a call, and the checks that come before anything is computed.
 
 use crate::block::Block;
 use crate::blocking::Blocking;
@@ -15,20 +15,20 @@ use crate::view::{Dims, View, ViewMut};
 use alloc::vec::Vec;
 use core::ptr;
 
-/// One direction over a block of batch rows.
+/// The arguments of [`forward`]: one direction of a layer over a batch of sequences.
 #[derive(Debug)]
 pub struct Call<'a> {
     /// Input, `[T, 1, B, I]`.
     pub x: View<'a>,
-    /// Output, `[T, 1, B, H]`, where it is wanted. Rows at and beyond a sequence's length are zeroed.
+    /// Output, `[T, 1, B, H]`, if it is wanted. Rows at and beyond a sequence's length are zeroed.
     pub y: Option<ViewMut<'a>>,
-    /// Steps of each row, `[B]`, 0 to T; all T where absent.
+    /// The number of steps of each row, `[B]`, 0 to T. If absent, every row has T steps.
     pub lens: Option<&'a [i32]>,
-    /// Read every sequence from its own last step to its first.
+    /// Whether every sequence is read from its own last step to its first.
     pub reverse: bool,
-    /// Hidden state `[B, H]`: the initial one before, the final one after.
+    /// Hidden state `[B, H]`: the initial state before the call, the final state after it.
     pub h: &'a mut [f32],
-    /// Cell state `[B, H]`, likewise; empty where the cell has none.
+    /// Cell state `[B, H]`, initial and final like `h`. It is empty if the cell has none.
     pub c: &'a mut [f32],
     /// Loop extents.
     pub blocking: Blocking,
@@ -37,19 +37,20 @@ pub struct Call<'a> {
 /// Runs one direction of a layer on packed weights.
 ///
 /// # Errors
-/// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] where the call's parts disagree,
-/// [`Error::Overflow`] and [`Error::Memory`] where the working memory does not fit. Nothing was written then.
+/// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] if the parts of the call disagree;
+/// [`Error::Overflow`] and [`Error::Memory`] if the working memory does not fit. In all these cases nothing was
+/// written.
 pub fn forward(packed: &PackedWeights, call: Call<'_>, scratch: &mut Scratch) -> Result<(), Error> {
     each_block(
         packed,
         call,
         scratch,
-        // SAFETY: the block keeps its invariant, and nothing is kept.
+        // SAFETY: the block keeps its invariant, and `Discard` needs no room.
         |block| unsafe { steps::run(block, Discard) },
     )
 }
 
-/// Checks a call, and runs its rows block by block. The blocks keep their invariant.
+/// Checks a call, then calls `run` for each block of its rows. The blocks keep their invariant.
 fn each_block(
     packed: &PackedWeights,
     mut call: Call<'_>,

@@ -1,4 +1,4 @@
-//! Cells: which recurrent operator a layer computes, with which options.
+//! Cells: which recurrent operator a layer computes, and with which options.
 
 mod gru;
 mod lstm;
@@ -11,10 +11,11 @@ pub(crate) use rnn::Rnn;
 use crate::activation::Activation;
 use crate::error::Error;
 
-/// A recurrent operator of ONNX with its attributes, for one direction: what a step computes.
+/// A recurrent operator of ONNX with its attributes, for one direction. It defines what a step computes.
 ///
-/// Equations in the notation of ONNX: `f`, `g`, `h` are the cell's activations, `⊙` is the product by element, biases
-/// `b` are the sum of Wb and Rb, and the argument of every activation is first clipped where the cell says so.
+/// The equations use ONNX's notation: `f`, `g` and `h` are the cell's activations, `⊙` is the product element by
+/// element, and a bias `b` is the sum of Wb and Rb. If the cell has a clip threshold, the argument of every activation
+/// is clipped first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell {
     /// Long short-term memory.
@@ -25,8 +26,8 @@ pub enum Cell {
     Rnn(RnnCell),
 }
 
-/// The LSTM of Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000) and, where the weights have
-/// them, the peepholes `P` of Gers & Schmidhuber (2000).
+/// The LSTM of Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000). If the weights have
+/// peepholes `P`, they are those of Gers & Schmidhuber (2000).
 ///
 /// ```text
 /// it = f(Wi·x + Ri·h + bi + Pi ⊙ C₋₁)      ft = f(Wf·x + Rf·h + bf + Pf ⊙ C₋₁)      ct = g(Wc·x + Rc·h + bc)
@@ -69,7 +70,7 @@ pub struct RnnCell {
 }
 
 impl Default for LstmCell {
-    /// ONNX's: sigmoid, tanh, tanh; no clipping, gates not coupled.
+    /// ONNX's defaults: sigmoid, tanh, tanh; no clipping; the gates are not coupled.
     fn default() -> LstmCell {
         use Activation::{Sigmoid, Tanh};
         LstmCell { activations: [Sigmoid, Tanh, Tanh], clip: None, input_forget: false }
@@ -77,7 +78,7 @@ impl Default for LstmCell {
 }
 
 impl Default for GruCell {
-    /// ONNX's: sigmoid and tanh; no clipping, without `linear_before_reset`.
+    /// ONNX's defaults: sigmoid and tanh; no clipping; without `linear_before_reset`.
     fn default() -> GruCell {
         use Activation::{Sigmoid, Tanh};
         GruCell { activations: [Sigmoid, Tanh], clip: None, linear_before_reset: false }
@@ -85,7 +86,7 @@ impl Default for GruCell {
 }
 
 impl Default for RnnCell {
-    /// ONNX's: tanh; no clipping.
+    /// ONNX's defaults: tanh; no clipping.
     fn default() -> RnnCell {
         RnnCell { activation: Activation::Tanh, clip: None }
     }
@@ -97,12 +98,12 @@ impl Cell {
         Cell::Lstm(LstmCell::default())
     }
 
-    /// A GRU with ONNX's defaults, but for `linear_before_reset`.
+    /// A GRU with the given `linear_before_reset` and ONNX's defaults for the rest.
     pub fn gru(linear_before_reset: bool) -> Cell {
         Cell::Gru(GruCell { linear_before_reset, ..GruCell::default() })
     }
 
-    /// PyTorch's GRU, which cuDNN and Keras (`reset_after`) have too: `linear_before_reset`.
+    /// PyTorch's GRU, with `linear_before_reset`. cuDNN and Keras (`reset_after`) have the same.
     pub fn pytorch_gru() -> Cell {
         Cell::gru(true)
     }
@@ -121,7 +122,7 @@ impl Cell {
         }
     }
 
-    /// Gates in the weight tensors, each H rows of W and R: 4, 3 or 1.
+    /// The number of gates in the weight tensors: 4, 3 or 1. Each gate has H rows of W and of R.
     pub fn gates(&self) -> usize {
         match self {
             Cell::Lstm(_) => 4,
@@ -130,7 +131,7 @@ impl Cell {
         }
     }
 
-    /// Whether there is a cell state beside the hidden state.
+    /// Whether the cell has a cell state in addition to the hidden state.
     pub fn has_cell_state(&self) -> bool {
         matches!(self, Cell::Lstm(_))
     }
@@ -153,11 +154,11 @@ impl Cell {
         }
     }
 
-    /// Whether the numbers among the options can be computed with.
+    /// Checks the numbers among the options.
     ///
     /// # Errors
-    /// [`Error::Option`] for a threshold that is not positive and finite, and for a parameter of an activation that is
-    /// not finite.
+    /// [`Error::Option`] if the clip threshold is not positive and finite, or a parameter of an activation is not
+    /// finite.
     pub fn validate(&self) -> Result<(), Error> {
         if let Some(value) = self.clip().filter(|&clip| !(clip > 0.0 && clip.is_finite())) {
             return Err(Error::Option { what: "clip", value });

@@ -1,4 +1,4 @@
-//! What the kernels and the references ask of a call, and the rows of Y that no step reaches.
+//! The checks of a call, for the kernels and the references, and zeros for the rows of Y that no step reaches.
 
 use crate::cell::Cell;
 use crate::element::Element;
@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::sizes::Sizes;
 use crate::view::{Dims, View, ViewMut};
 
-/// What the kernels ask of Y.
+/// Checks the extents of Y.
 ///
 /// # Errors
 /// [`Error::Extent`] names the first extent that is not as expected.
@@ -14,12 +14,14 @@ pub fn check_output<F: Element>(y: &ViewMut<'_, F>, expected: Dims) -> Result<()
     expect_extents(["Y time", "Y directions", "Y batch", "Y width"], expected, y.dims())
 }
 
-/// What the kernels and the references ask of the input, its lengths and the state (`state`: elements of h and of c,
-/// which has none where the cell has no cell state).
+/// Checks the input, its lengths and the state. `state` is the number of elements of h and of c. If the cell has no
+/// cell state, c must have none.
 ///
 /// # Errors
-/// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] name what does not fit, [`Error::Overflow`] a
-/// state that no memory holds.
+/// * [`Error::Extent`] names an extent of the input that is not as expected.
+/// * [`Error::Length`] names a buffer (h, c or `sequence_lens`) with the wrong number of elements.
+/// * [`Error::SequenceLength`] names the first length that is negative or exceeds T.
+/// * [`Error::Overflow`] if the size of the state overflows.
 pub fn check_inputs<F: Element>(
     cell: &Cell,
     sizes: Sizes,
@@ -48,7 +50,7 @@ pub fn check_inputs<F: Element>(
     }
 }
 
-/// Whether all extents are as expected.
+/// Checks that all extents are as expected.
 fn expect_extents(names: [&'static str; 4], expected: Dims, got: Dims) -> Result<(), Error> {
     let list = |d: Dims| [d.time, d.directions, d.batch, d.width];
     for ((what, expected), got) in names.into_iter().zip(list(expected)).zip(list(got)) {
@@ -59,10 +61,10 @@ fn expect_extents(names: [&'static str; 4], expected: Dims, got: Dims) -> Result
     Ok(())
 }
 
-/// Zeroes the rows of Y `[T, 1, B, H]` at and beyond the lengths, as [`check_inputs`] takes them.
+/// Zeroes the rows of Y `[T, 1, B, H]` at and beyond the lengths. The lengths must pass [`check_inputs`].
 ///
 /// # Panics
-/// For more lengths than batch rows.
+/// If there are more lengths than batch rows.
 pub fn zero_padding<F: Element>(y: &mut ViewMut<'_, F>, lens: &[i32]) {
     for (b, &len) in lens.iter().enumerate() {
         for t in len as usize..y.dims().time {

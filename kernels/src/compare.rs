@@ -1,29 +1,29 @@
-//! How far results are from what they should be: one comparison for tests, benches and programs.
+//! Compares results with the expected values: one comparison for tests, benches and programs.
 
 use core::fmt;
 
-/// How far two slices of numbers are apart. Every number in it is finite.
+/// The difference of two slices of numbers. Every field is finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// The largest absolute difference of two elements, 0 of empty slices.
+    /// The largest absolute difference of two elements, or 0 for empty slices.
     pub largest: f64,
-    /// The first element with that difference.
+    /// The index of the first element with that difference.
     pub index: usize,
-    /// The largest finite magnitude of what was expected, 0 of empty slices.
+    /// The largest finite magnitude of the expected elements, or 0 for empty slices.
     pub scale: f64,
 }
 
 impl Difference {
-    /// No elements were compared yet.
+    /// The difference before any element is compared.
     pub const NONE: Difference = Difference { largest: 0.0, index: 0, scale: 0.0 };
 
-    /// The largest difference over the scale, or over `floor` where the scale is less. 0 where nothing differs.
+    /// The largest difference divided by the scale, or by `floor` if the scale is less than that. 0 if nothing differs.
     pub fn relative(&self, floor: f64) -> f64 {
         if self.largest == 0.0 { 0.0 } else { self.largest / self.scale.max(floor) }
     }
 
-    /// The difference of two comparisons together: the larger difference and the larger scale.
+    /// Combines two comparisons: the larger difference and the larger scale.
     #[must_use]
     pub fn max(self, other: Difference) -> Difference {
         let Difference { largest, index, .. } = if other.largest > self.largest { other } else { self };
@@ -31,35 +31,35 @@ impl Difference {
     }
 }
 
-/// Why two slices of numbers do not agree, whatever tolerance there is.
+/// Why two slices of numbers do not agree.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Mismatch {
     /// They have different numbers of elements.
     Length {
-        /// Elements of the result.
+        /// The number of elements of the result.
         got: usize,
-        /// Elements that it should have.
+        /// The expected number of elements.
         expected: usize,
     },
-    /// One of two elements is NaN or infinite, and the other is not the same. (Two NaN are the same here.)
+    /// One of two elements is NaN or infinite, and the other is not the same. Two NaN count as the same.
     NotFinite {
-        /// Where.
+        /// The index of the element.
         index: usize,
         /// The element of the result.
         got: f64,
-        /// What it should be.
+        /// The expected element.
         expected: f64,
     },
     /// An element is further from the expected one than its bound allows.
     Outside {
-        /// Where.
+        /// The index of the element.
         index: usize,
         /// The element of the result.
         got: f64,
-        /// What it should be.
+        /// The expected element.
         expected: f64,
-        /// How far they may be apart.
+        /// The largest difference that is allowed.
         allowed: f64,
     },
 }
@@ -80,7 +80,7 @@ impl fmt::Display for Mismatch {
 
 impl core::error::Error for Mismatch {}
 
-/// How far `got` is from `expected`, element by element, in f64.
+/// Compares `got` with `expected` element by element, in f64.
 ///
 /// ```
 /// use rnnpack_kernels::compare::difference;
@@ -93,8 +93,8 @@ impl core::error::Error for Mismatch {}
 /// ```
 ///
 /// # Errors
-/// [`Mismatch::Length`] for another number of elements, [`Mismatch::NotFinite`] where one side is NaN or infinite and the
-/// other is not the same.
+/// [`Mismatch::Length`] if the numbers of elements differ, [`Mismatch::NotFinite`] if one of two elements is NaN or
+/// infinite and the other is not the same.
 pub fn difference<A: Copy + Into<f64>, B: Copy + Into<f64>>(
     got: &[A],
     expected: &[B],
@@ -115,11 +115,12 @@ pub fn difference<A: Copy + Into<f64>, B: Copy + Into<f64>>(
     Ok(found)
 }
 
-/// Whether every element of `got` is within its bound of `expected`: element `i` may be `allowed(i)` away. A bound of
-/// infinity allows anything, NaN too; a bound of NaN allows nothing.
+/// Checks that every element of `got` is within its bound of `expected`: element `i` may differ by at most
+/// `allowed(i)`. A bound of infinity allows anything, also NaN. A bound of NaN allows nothing.
 ///
 /// # Errors
-/// [`Mismatch::Length`], or [`Mismatch::Outside`] for the first element that is too far away.
+/// [`Mismatch::Length`] if the numbers of elements differ, [`Mismatch::Outside`] for the first element outside its
+/// bound.
 pub fn within<A: Copy + Into<f64>, B: Copy + Into<f64>>(
     got: &[A],
     expected: &[B],
@@ -134,8 +135,8 @@ pub fn within<A: Copy + Into<f64>, B: Copy + Into<f64>>(
     })
 }
 
-/// Hands out index, both elements and how far they are apart: 0 of equal ones and of two NaN, else infinite or NaN where
-/// one is not finite.
+/// Calls `visit` with the index, both elements and their difference. The difference is 0 for equal elements and for two
+/// NaN. Otherwise, if an element is not finite, the difference is infinite or NaN.
 fn each<A: Copy + Into<f64>, B: Copy + Into<f64>>(
     got: &[A],
     expected: &[B],

@@ -1,8 +1,8 @@
-//! Which way a layer reads.
+//! The direction in which a layer reads its sequences.
 
 use core::fmt;
 
-/// Which way, or ways, a layer reads its sequences.
+/// The direction, or directions, in which a layer reads its sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the first step to the last.

@@ -1,6 +1,6 @@
-//! The loops over the panels and tiles of a pass: projection of the input, and the recurrent product with its epilogues.
+//! The loops over the panels and tiles of a pass: projection, and recurrent product with its epilogues.
 //!
-//! Each takes a range of panels: two threads that take disjoint ranges of a pass write disjoint units.
+//! Each takes a range of panels. Two threads that take disjoint ranges of a pass write disjoint units.
 
 use crate::epilogue::{Epilogue, Keep};
 use crate::isa::Isa;
@@ -9,8 +9,8 @@ use crate::product::Product;
 use crate::tile::{Prefetch, Strip, Tile, Vectors, each, strips, sums, tiles};
 use core::ops::Range;
 
-/// Evaluates a call of a tile function with the rows M, the panels Q and the pass's vectors N as constants, where the ISA
-/// has registers for so many. Two panels go with one row alone.
+/// Evaluates a call of a tile function with the rows M, the panels Q and the pass's vectors N as constants. M is at
+/// most the product's `ROWS`, which the registers of the ISA limit. Only a tile of one row takes two panels.
 macro_rules! with_tile {
     ($s:ident, $product:ident, $epilogue:ident, $rows:expr, $panels:expr, |$m:ident, $q:ident, $n:ident| $call:expr) => {
         match $epilogue::SHAPE.vectors() {
@@ -42,16 +42,17 @@ macro_rules! with_tile {
     }};
 }
 
-/// Panels of a tile: with one row, two keep 6 or 8 independent chains in flight.
+/// The number of panels of a tile. With one row, two panels keep 6 or 8 independent chains in flight.
 fn panels_at_once(rows: usize) -> usize {
     if rows == 1 { 2 } else { 1 }
 }
 
-/// gates ← bias + W·x for the first `pairs` (step, row) pairs, in some panels.
+/// Computes gates ← bias + W·x for the first `pairs` (step, row) pairs, in the given panels.
 ///
 /// # Safety
-/// The operands must be of a pass with the epilogue E, `x` hold addresses for `pairs` rows, at most what the gate buffer has
-/// room for; the panels must be below `panels`, and nobody else use their part of the gate buffer.
+/// - The operands must be of a pass with the epilogue E.
+/// - `x` must hold addresses for `pairs` rows, and the gate buffer must have room for as many pairs.
+/// - The panels must be below `o.panels`, and nothing else may use their part of the gate buffer.
 #[inline(always)]
 pub(crate) unsafe fn project<S: Isa, P: Product<S>, E: Epilogue>(
     s: S,
@@ -84,12 +85,13 @@ pub(crate) unsafe fn project<S: Isa, P: Product<S>, E: Epilogue>(
     }
 }
 
-/// Projects the tiles of a strip, like `tile` but each of its own rows of x, to `to` and behind it: a pair's sums follow
-/// those of the pair before. A function of its own, which all passes share.
+/// Projects the tiles of a strip. Each tile is like `tile`, but has its own rows of x. The sums go to `to` and the
+/// addresses after it: the sums of a pair follow those of the pair before. It is a separate function, so that all
+/// passes share its code.
 ///
 /// # Safety
-/// The tiles must be of a projection by the operands, whose `x` holds an address for each of their rows; the places of the
-/// pairs in the gate buffer must be valid for writing, in each panel.
+/// `tile` must be of a projection by the operands. `o.x` must hold an address for each row of the tiles. The places of
+/// the pairs in the gate buffer must be valid for writing, in each panel.
 unsafe fn project_strip<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
     s: S,
     o: &Operands<'_, P::Weight, P::Factor>,
@@ -112,7 +114,7 @@ unsafe fn project_strip<S: Isa, P: Product<S>, const M: usize, const Q: usize, c
     )
 }
 
-/// The sums of a tile go to `to`: rows follow each other, panels are `panel` f32 apart.
+/// Stores the sums of a tile at `to`. Rows follow each other. The second panel starts `panel` f32 after the first.
 ///
 /// # Safety
 /// `to` must be valid for writing them.
@@ -133,7 +135,7 @@ unsafe fn store<S: Isa, const M: usize, const Q: usize, const N: usize>(
     }
 }
 
-/// Computes a tile, and stores it as [`store`] does. A function of its own, which all passes share.
+/// Computes a tile, and stores it as [`store`] does. It is a separate function, so that all passes share its code.
 ///
 /// # Safety
 /// As [`sums`] and [`store`].
@@ -162,12 +164,15 @@ pub(crate) struct Recurrence<'a, E, K, W, F> {
 }
 
 impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
-    /// Some panels of all rows of the step.
+    /// Computes the panels of `share` for all rows of the step.
     ///
     /// # Safety
-    /// The operands must be of a pass with this epilogue, the rows of the step be of the block and running at it, and their
-    /// gates be the pairs from its base on. The share's panels must be below `panels`, and its memory its own; nobody else
-    /// may compute these panels. `keep` must have room for the rows at this step.
+    /// - The operands must be of a pass with this epilogue.
+    /// - The rows of the step must be rows of the block that run at this step. Their gates must be the pairs from
+    ///   `step.base` on.
+    /// - The share's panels must be below the operands' `panels`, and nothing else may compute them or use the share's
+    ///   memory.
+    /// - `keep` must have room for the rows at this step.
     #[inline(always)]
     pub(crate) unsafe fn run<S: Isa, P: Product<S, Weight = W, Factor = F>>(&self, s: S, share: Share) {
         const { assert!(2 * P::ROWS * 4 * S::LANES <= TILE_SUMS, "the sums of a tile need more room") };
@@ -178,7 +183,7 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
         let (o, rows, panels) = (self.operands, self.step.rows, share.panels);
         let group = panels_at_once(rows);
         let groups = panels.len().div_ceil(group);
-        // Backward on odd steps: what is still in cache from the last step is met first.
+        // Backward on odd steps: so the panels that are still in cache from the previous step come first.
         let order = |i: usize| if self.step.index.is_multiple_of(2) { i } else { groups - 1 - i };
         for i in 0..groups {
             let panel = panels.start + group * order(i);
@@ -189,13 +194,14 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
                 let tiles = [tile, rows.div_ceil(P::ROWS)];
                 let prefetch = Prefetch::new(next, width::<S, P>(E::SHAPE), tiles, P::groups(o.recurrent));
                 let span = Span { row, rows: height, panel, panels: count };
-                // SAFETY: the tile's rows are among those of the step, its panels in the share; N are the pass's vectors.
+                // SAFETY: the tile's rows are rows of the step, and its panels are in the share. N are the pass's
+                // vectors.
                 unsafe { self.tile::<S, P>(s, span, prefetch, share.sums) }
             }
         }
     }
 
-    /// A tile of R·h and its epilogues.
+    /// Computes a tile of R·h and its epilogues.
     ///
     /// # Safety
     /// As [`Recurrence::run`], for the rows and panels of `span`.
@@ -225,11 +231,11 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
         }
     }
 
-    /// The sums of a tile, and its epilogues inline behind them.
+    /// Computes the sums of a tile, then its epilogues inline.
     ///
     /// # Safety
-    /// `tile` must be what [`Operands::recurrence`] gives for the span, and N the pass's vectors; else as
-    /// [`Recurrence::run`].
+    /// As [`Recurrence::run`]. Also, `tile` must be the result of [`Operands::recurrence`] for the span, and N the
+    /// pass's vectors.
     #[inline(always)]
     unsafe fn finish_inline<
         S: Isa,
@@ -253,10 +259,10 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
         }
     }
 
-    /// The epilogues of a tile whose sums were stored.
+    /// Computes the epilogues of a tile whose sums were stored.
     ///
     /// # Safety
-    /// `from` must hold the sums as [`Recurrence::tile`] stores them; else as [`Recurrence::run`].
+    /// As [`Recurrence::run`]. Also, `from` must hold the sums as [`Recurrence::tile`] stores them.
     #[inline(always)]
     unsafe fn finish_stored<S: Isa>(&self, s: S, span: Span, from: *const f32) {
         for q in 0..span.panels {
@@ -268,8 +274,8 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
         }
     }
 
-    /// The epilogue of one row and panel, from its sums: reads the states, writes what the pass computes, and in the last
-    /// pass the next h and y.
+    /// Computes the epilogue of one row and panel from its sums. It reads the states and writes what the pass computes.
+    /// The last pass also writes the next h and y.
     ///
     /// # Safety
     /// As [`Recurrence::run`], for this row and panel.
@@ -283,9 +289,11 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
             for (g, gate) in gates.iter_mut().enumerate().take(E::SHAPE.gates.len()) {
                 *gate = sum(g * units + u);
             }
-            // SAFETY: rows of states and constants hold whole panels, and the pair has all vectors of the pass parked.
+            // SAFETY: rows of states and constants hold whole panels, and all vectors of the pass are parked for this
+            // pair.
             let Some(h) = (unsafe { self.epilogue.finish(s, gates, lanes, self.keep) }) else { continue };
-            // SAFETY: as above. The row is running, so its y is valid for `recurrent` f32: `left` of them from this unit on.
+            // SAFETY: as above. The row is running, so its y is valid for `recurrent` f32: `left` of them from this
+            // unit on.
             unsafe {
                 let next = o.h_next.add(row * o.h_row + unit);
                 s.store(next, h);
@@ -295,7 +303,7 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
                 if left >= S::LANES {
                     s.store(to, h);
                 } else {
-                    // The last panel is padded, y's rows are not.
+                    // The last panel is padded, but the rows of y are not.
                     core::ptr::copy_nonoverlapping(next, to, left);
                 }
             }

@@ -1,15 +1,15 @@
-//! The numbers that weights and sequences consist of.
+//! The element type of weights and sequences.
 
-/// A number that weights and sequences consist of: f32 or f64. Nothing else implements it.
+/// The element type of weights and sequences: f32 or f64. The trait is sealed.
 pub trait Element:
     sealed::Sealed + Copy + Default + PartialEq + Send + Sync + core::fmt::Debug + 'static
 {
-    /// Neither NaN nor infinite.
+    /// Whether the number is neither NaN nor infinite.
     fn is_finite(self) -> bool;
 }
 
 mod sealed {
-    /// Implemented here alone.
+    /// Implemented only here.
     pub trait Sealed {}
 
     impl Sealed for f32 {}

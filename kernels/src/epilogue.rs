@@ -1,7 +1,7 @@
-//! Epilogues: what becomes of the sums of a tile, for one row and one vector of hidden units at a time.
+//! Epilogues: they turn the sums of a tile into states, for one row and one vector of hidden units at a time.
 //!
-//! A step is one or two *passes* over the hidden units. A pass computes some gates of all units on register tiles, and
-//! its epilogue turns the tile's sums into states before the next tile starts.
+//! A step is one or two *passes* over the hidden units. A pass computes some gates of all units on register tiles. Its
+//! epilogue processes the sums of a tile before the next tile starts.
 
 mod activations;
 
@@ -12,60 +12,61 @@ use crate::isa::Isa;
 /// How a pass lays out its panels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PassShape {
-    /// The gates that it computes, as ONNX numbers them.
+    /// The gates that the pass computes, with ONNX's numbers.
     pub(crate) gates: &'static [usize],
-    /// Vectors of hidden units in a panel: as many as keep enough independent chains in a tile.
+    /// The number of vectors of hidden units in a panel. It is chosen so that a tile has enough independent chains.
     pub(crate) units: usize,
-    /// The last gate's recurrent sum starts from its bias of R, and its projection is left to the epilogue.
+    /// Whether the last gate's recurrent sum starts from its bias of R. The epilogue then adds the gate's projection.
     pub(crate) separate_recurrent_bias: bool,
 }
 
 impl PassShape {
-    /// Accumulators of a row and panel, `[gate][unit vector]`.
+    /// The number of accumulators of a row and panel, `[gate][unit vector]`.
     pub(crate) const fn vectors(self) -> usize {
         self.gates.len() * self.units
     }
 
-    /// Panels of `hidden` units.
+    /// The number of panels of `hidden` units.
     pub(crate) fn panels(self, lanes: usize, hidden: usize) -> usize {
         hidden.div_ceil(self.units * lanes)
     }
 }
 
-/// The end of a pass: what it computes from the sums of a tile.
+/// The end of a pass: the computation that follows the sums of a tile.
 pub(crate) trait Epilogue: Copy {
     /// The panels of the pass.
     const SHAPE: PassShape;
-    /// Buffers of [`Lanes::states`] that the pass reads or writes, counted from the first. The second pass of a cell
-    /// multiplies the second of them with R.
+    /// The number of buffers of [`Lanes::states`] that the pass reads or writes, counted from the first. The second
+    /// pass of a cell multiplies the second buffer with R.
     const STATES: usize;
-    /// The epilogue stands behind each tile's loop, which hands it the sums as values. Else the sums of a tile take a detour
-    /// through level 1 to an epilogue that stands once: 1 to 3% slower at H = 256, and 20 times less code.
+    /// Whether the epilogue is compiled behind each tile's loop and takes the sums as values. Otherwise it is compiled
+    /// once, and the sums of a tile go through the level 1 cache to it: 1 to 3% slower at H = 256, and 20 times less
+    /// code.
     const INLINE: bool;
 
-    /// From the sums of the gates (in the order of the shape; the rest is padding) to the hidden state after, where this
-    /// pass is the last of the step. Hands every activated gate to `keep`.
+    /// Computes the pass from the sums of its gates, in the order of the shape; the rest of `sums` is padding. The last
+    /// pass of a step returns the new hidden state, other passes `None`. Hands every activated gate to `keep`.
     ///
     /// # Safety
-    /// The addresses of `lanes` must be valid for a vector each (those of `states` for as many as [`Epilogue::STATES`]),
-    /// and its place be one that `keep` has room for.
+    /// Each address of `lanes` must be valid for a vector; of `states`, only the first [`Epilogue::STATES`]. `keep`
+    /// must have room for the place of `lanes`.
     unsafe fn finish<S: Isa, K: Keep>(self, s: S, sums: [S::V; 4], lanes: Lanes, keep: K) -> Option<S::V>;
 }
 
-/// Where the values of one row and one vector of hidden units are.
+/// The addresses of the values of one row and one vector of hidden units.
 #[derive(Clone, Copy)]
 pub(crate) struct Lanes {
-    /// The hidden state before.
+    /// The previous hidden state.
     pub(crate) h: *const f32,
-    /// The cell's states beside h: an LSTM's c, a GRU's z and r ⊙ h between its passes.
+    /// The cell's states in addition to h: an LSTM's c; a GRU's z and r ⊙ h between its passes.
     pub(crate) states: [*mut f32; 2],
     /// The projected input of the pass's last gate.
     pub(crate) projected: *const f32,
-    /// The first row of packed constants: an LSTM's peepholes, in the order of its gates.
+    /// The first row of packed constants: for an LSTM the peepholes, in the order of its gates.
     pub(crate) constants: *const f32,
-    /// f32 from a row of constants to the next.
+    /// The number of f32 from one row of constants to the next.
     pub(crate) row: usize,
-    /// Which values they are.
+    /// The step, row and units of the values.
     pub(crate) place: Place,
 }
 
@@ -76,7 +77,7 @@ pub(crate) struct Lanes {
     expect(dead_code, reason = "sinks read it, and `Discard` is the only one outside of tests")
 )]
 pub(crate) struct Place {
-    /// The step of the row's own sequence, counted from 0.
+    /// The step, counted from 0 in the order in which the row is read.
     pub(crate) step: usize,
     /// The row of the block.
     pub(crate) row: usize,
@@ -84,9 +85,9 @@ pub(crate) struct Place {
     pub(crate) unit: usize,
 }
 
-/// Takes the activated gates of a cell, as training needs them.
+/// A sink that takes the activated gates of a cell. Training needs them.
 pub(crate) trait Keep: Copy {
-    /// Takes a gate, as ONNX numbers them, of a vector of units.
+    /// Takes one gate, with ONNX's number, of a vector of units.
     ///
     /// # Safety
     /// The sink must have room for the gate at this place.

@@ -6,7 +6,7 @@ pub(crate) use bytes::BYTES_VERSION;
 pub use bytes::BytesError;
 use core::fmt;
 
-/// Why the kernels refused a call; nothing was computed or written.
+/// Why the kernels refused a call. Nothing was computed or written.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,18 +14,18 @@ pub enum Error {
     Length {
         /// Which buffer.
         what: &'static str,
-        /// Elements that the shapes call for.
+        /// The number of elements that the shapes require.
         expected: usize,
-        /// Elements that it has.
+        /// The number of elements that it has.
         got: usize,
     },
     /// An extent of a tensor disagrees with the layer or with another tensor.
     Extent {
         /// Which extent of which tensor.
         what: &'static str,
-        /// What the others say.
+        /// What the layer or the other tensor requires.
         expected: usize,
-        /// What it is.
+        /// The extent that was found.
         got: usize,
     },
     /// An extent must not be zero.
@@ -44,10 +44,10 @@ pub enum Error {
     NotFinite {
         /// Which tensor.
         what: &'static str,
-        /// The first such element.
+        /// The index of the first such element.
         index: usize,
     },
-    /// An option of a cell is a number that cannot be computed with.
+    /// An option of a cell is not a usable number.
     Option {
         /// Which option.
         what: &'static str,
@@ -60,14 +60,14 @@ pub enum Error {
         row: usize,
         /// Its entry.
         len: i32,
-        /// Time steps T of the input.
+        /// The number of time steps T of the input.
         time: usize,
     },
     /// Memory could not be allocated.
     Memory {
-        /// For what.
+        /// The purpose of the memory.
         what: &'static str,
-        /// How many numbers.
+        /// The number of elements.
         floats: usize,
     },
     /// Packed bytes cannot be used.
@@ -103,7 +103,7 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            // It prints as this error does; what stands behind it is the next in the chain.
+            // This error already prints what `e` prints, so the next error in the chain is the source of `e`.
             Error::Bytes(e) => e.source(),
             _ => None,
         }

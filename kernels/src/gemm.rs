@@ -1,9 +1,9 @@
-//! A safe door to `matrixmultiply`, for products that are not the hot path (feature `gemm`).
+//! A safe interface to `matrixmultiply`, for products that are not the hot path (feature `gemm`).
 
 use crate::element::Element;
 use crate::error::Error;
 
-/// An element that products are computed with: f32 by `sgemm`, f64 by `dgemm`.
+/// The element type of a product: f32 uses `sgemm`, f64 uses `dgemm`.
 pub trait GemmElement: Element + sealed::Gemm {}
 
 impl GemmElement for f32 {}
@@ -30,7 +30,7 @@ mod sealed {
         isize,
     );
 
-    /// Implemented here alone, so that the function is one of `matrixmultiply`'s.
+    /// Implemented only here, so the function is always one of `matrixmultiply`'s.
     pub trait Gemm: Sized + 'static {
         const ONE: Self;
         const FUNCTION: Function<Self>;
@@ -47,13 +47,15 @@ mod sealed {
     }
 }
 
-/// `C ← C + A·Bᵀ` with `a` dense `[m, k]`, `b` dense `[n, k]` and `c` `[m, n]`, whose rows start every `stride` elements
-/// of its slice. The order in which terms are added depends on the sizes.
+/// Computes `C ← C + A·Bᵀ`. `a` is dense `[m, k]`, `b` is dense `[n, k]`. `c` is `[m, n]`, and its rows start every
+/// `stride` elements of its slice. The order in which terms are added depends on the sizes.
 ///
 /// # Errors
-/// [`Error::Length`] unless `a` and `b` have exactly the elements of their matrices and `c` ends no earlier than its
-/// last row, [`Error::Overlap`] for rows of `c` that overlap, [`Error::Overflow`] where a size overflows. Nothing was
-/// written then.
+/// * [`Error::Length`] if `a` or `b` does not have exactly the elements of its matrix, or `c` ends before its last row.
+/// * [`Error::Overlap`] if rows of `c` overlap.
+/// * [`Error::Overflow`] if a size overflows.
+///
+/// In all these cases nothing was written.
 pub fn gemm_bt<F: GemmElement>(
     [m, k, n]: [usize; 3],
     a: &[F],
@@ -70,7 +72,7 @@ pub fn gemm_bt<F: GemmElement>(
     if m == 0 || n == 0 || k == 0 {
         return Ok(());
     }
-    // The stride of one row means nothing.
+    // With one row the stride means nothing.
     let stride = if m == 1 { n } else { stride };
     if stride < n {
         return Err(Error::Overlap);
@@ -83,11 +85,11 @@ pub fn gemm_bt<F: GemmElement>(
     // No extent is 0, so k and the stride are at most the length of a slice, which is at most isize::MAX bytes.
     let (k_stride, c_stride) = (k as isize, stride as isize);
     let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
-    // With few rows the transposed product, `Cᵀ ← Cᵀ + B·Aᵀ`, is quicker: it packs the large matrix in smaller blocks.
+    // With few rows the transposed product, `Cᵀ ← Cᵀ + B·Aᵀ`, is faster: it packs the large matrix in smaller blocks.
     let (m, n, a, b, [c_row, c_column]) =
         if m < n { (n, m, b, a, [1, c_stride]) } else { (m, n, a, b, [c_stride, 1]) };
     // SAFETY: with these strides the row-major first matrix and the column-major second one are exactly the elements of
-    // `a` and `b`, and C, row-major or, transposed, column-major, lies within `c`, as was checked above; `c` is borrowed
+    // `a` and `b`. C (row-major, or column-major if transposed) lies within `c`, as checked above. `c` is borrowed
     // uniquely, and its rows do not overlap.
     unsafe { F::FUNCTION(m, k, n, F::ONE, a, k_stride, 1, b, 1, k_stride, F::ONE, c, c_row, c_column) };
     Ok(())
@@ -103,7 +105,7 @@ mod tests {
         let mut c = numbers(&[10, 20, 30, 40]);
         gemm_bt([2, 3, 2], &a, &b, &mut c, 2).unwrap();
         assert_eq!(c, numbers(&[17, 19, 46, 39]));
-        // Rows apart: what lies between them and behind the last stays.
+        // With gaps between the rows: the elements in the gaps and after the last row do not change.
         let mut c = numbers(&[10, 20, 1, 30, 40, 2]);
         gemm_bt([2, 3, 2], &a, &b, &mut c, 3).unwrap();
         assert_eq!(c, numbers(&[17, 19, 1, 46, 39, 2]));

@@ -1,10 +1,10 @@
 //! Instruction sets: one trait, one list, one place that dispatches.
 //!
-//! [`Isa`] is the small set of vector operations that every kernel body is written over. An ISA is a
-//! zero-sized token that only detection can make, so holding one proves that its instructions exist.
-//! [`Variant`] is the one list of them.
+//! [`Isa`] is the small set of vector operations that every kernel body uses. An ISA is a zero-sized token that only
+//! detection can make, so holding a token proves that its instructions exist. [`Variant`] is the only list of them.
 
-/// Whether the CPU has all of these features: as it says itself or, without `std`, as the compilation target promises.
+/// Whether the CPU has all of these features. With `std`, the CPU reports them. Without `std`, the compilation target
+/// decides.
 #[cfg(target_arch = "x86_64")]
 macro_rules! has_features {
     ($($feature:tt),+) => {{

@@ -1,11 +1,13 @@
 //! The kernels of `rnnpack`: packed panels, register tiles and fused cells for recurrent layers on CPUs.
 //!
-//! All unsafe code of the project is in this crate, behind doors that check sizes, but for the C interface's. Most
-//! programs want the crate `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
+//! Most programs want the crate `rnnpack`, which adds layers, directions, states, planning, threads and ONNX.
 //!
-//! [`PackedWeights`] holds the weights of one direction for one instruction set, a [`Variant`]; [`forward`] runs them over a
-//! sequence. [`mod@reference`] is what they are held to: the same operations in the same order, as plainly as they can be
-//! said. On variants with fused multiply-adds the results are equal bit for bit.
+//! This crate contains all unsafe code of the project, except that of the C interface. The public functions check sizes
+//! before they reach it.
+//!
+//! [`PackedWeights`] holds the weights of one direction for one instruction set, a [`Variant`]. [`forward`] runs them
+//! over a sequence. [`mod@reference`] defines the correct result: it performs the same operations in the same order, in
+//! plain loops. On variants with fused multiply-adds the results are equal bit for bit.
 //!
 //! ```
 //! use rnnpack_kernels::blocking::{Blocking, Caches};
@@ -34,10 +36,10 @@
 //! # }
 //! ```
 //!
-//! The feature `gemm` adds a safe door to matrixmultiply, for products that are not the hot path.
+//! The feature `gemm` adds a safe interface to matrixmultiply, for products that are not the hot path.
 //!
-//! Without the feature `std` (it is a default one) the crate needs `alloc` alone: for small devices, whose instruction set
-//! is fixed when the program is compiled. Results have the same bits.
+//! The feature `std` is a default feature. Without it the crate needs only `alloc`. This is for small devices: the
+//! instruction set is then fixed when the program is compiled. Results have the same bits.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,6 +1,6 @@
-//! The functions that `core` lacks: the standard library's or, without `std`, those of the crate `libm`.
+//! The functions that `core` lacks: those of the standard library or, without `std`, of the crate `libm`.
 
-/// `a * b + c`, rounded once: the same bits from either.
+/// `a * b + c`, rounded once. Both sources return the same bits.
 #[inline(always)]
 pub(crate) fn mul_add(a: f32, b: f32, c: f32) -> f32 {
     #[cfg(feature = "std")]
@@ -9,7 +9,8 @@ pub(crate) fn mul_add(a: f32, b: f32, c: f32) -> f32 {
     libm::fmaf(a, b, c)
 }
 
-/// `e^x`, to an ulp or so. For f64 layers and the reference alone, as [`tanh`] is: its last bit is the platform's.
+/// `e^x`, to about one ulp. The last bit depends on the platform, so it is only for f64 layers and the reference. The
+/// same holds for [`tanh`].
 pub(crate) fn exp(x: f64) -> f64 {
     #[cfg(feature = "std")]
     return x.exp();
@@ -17,7 +18,7 @@ pub(crate) fn exp(x: f64) -> f64 {
     libm::exp(x)
 }
 
-/// The hyperbolic tangent, to an ulp or so.
+/// The hyperbolic tangent, to about one ulp.
 pub(crate) fn tanh(x: f64) -> f64 {
     #[cfg(feature = "std")]
     return x.tanh();

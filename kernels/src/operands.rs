@@ -8,18 +8,20 @@ use crate::tile::{Prefetch, Tile, each};
 use core::ops::Range;
 use core::ptr::null;
 
-/// f32 that the sums of a tile take at most, in two halves: 6 rows or 2 panels of 4 vectors of 16 lanes.
+/// The number of f32 of the room for the sums of a tile. It has two halves, one for each panel. A half holds 6 rows × 4
+/// vectors × 16 lanes.
 pub(crate) const TILE_SUMS: usize = 2 * 6 * 4 * 16;
 
-/// What a pass of a step works on, over weights W and factors F.
+/// The operands of a pass of a step, over weights W and factors F.
 ///
 /// # Invariant
-/// - `w`, `r` and `bias` hold `panels` panels of the pass, packed for the running ISA and the product; `constants` three
-///   rows of `row` f32.
+/// - `w`, `r` and `bias` hold `panels` panels of the pass, packed for the running ISA and the product.
+/// - `constants` holds three rows of `row` f32.
 /// - `x` holds addresses of rows of `input` factors.
-/// - For every row of the block, `factors` holds a row of `recurrent` factors, `factor_row` from the next; `h`, `h_next` and
-///   as many of `states` as the cell has hold whole panels of f32, a row of `h` and `h_next` `h_row` f32 from the next, of
-///   `states` `row`. `factors` is not written while the pass runs.
+/// - `factors` holds a row of `recurrent` factors for every row of the block. Rows are `factor_row` factors apart.
+///   `factors` is not written while the pass runs.
+/// - `h` and `h_next` hold whole panels of f32 for every row of the block. Rows are `h_row` f32 apart.
+/// - As many of `states` as the cell has hold whole panels of f32 for every row of the block. Rows are `row` f32 apart.
 /// - `gates` has room for `pairs` (step, row) pairs in each panel.
 /// - `y` is for the rows of the block, of `recurrent` f32 each; see [`Rows`].
 #[derive(Debug)]
@@ -29,7 +31,7 @@ pub(crate) struct Operands<'a, W, F> {
     pub(crate) bias: *const f32,
     pub(crate) constants: *const f32,
     pub(crate) x: &'a [Factors<F>],
-    /// What R is multiplied with: h, or r ⊙ h.
+    /// The factors that are multiplied with R: h, or r ⊙ h.
     pub(crate) factors: *const F,
     pub(crate) factor_row: usize,
     pub(crate) h: *const f32,
@@ -47,21 +49,21 @@ pub(crate) struct Operands<'a, W, F> {
     pub(crate) y: Option<Rows<'a>>,
 }
 
-/// What one thread computes of a pass: some panels, with memory of its own.
+/// The part of a pass that one thread computes: some panels, with memory for their sums.
 #[derive(Debug)]
 pub(crate) struct Share {
-    /// Panels of the pass.
+    /// The panels to compute.
     pub(crate) panels: Range<usize>,
     /// Room for [`TILE_SUMS`] f32, which no other thread uses.
     pub(crate) sums: *mut f32,
 }
 
-/// One step of the rows of a block that run at it: the first ones.
+/// One step of the running rows of a block, which are the first rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     pub(crate) index: usize,
     pub(crate) rows: usize,
-    /// Their first (step, row) pair in the gate buffer.
+    /// The first (step, row) pair of this step in the gate buffer.
     pub(crate) base: usize,
 }
 
@@ -95,13 +97,13 @@ impl<W, F> Operands<'_, W, F> {
         self.r.wrapping_add(panel * P::groups(self.recurrent) * width::<S, P>(shape))
     }
 
-    /// Where a pair's sums are parked: `gates[panel][pair][vector][lane]`.
+    /// The address where a pair's sums are parked: `gates[panel][pair][vector][lane]`.
     #[inline(always)]
     pub(crate) fn parked<S: Isa>(&self, shape: PassShape, panel: usize, pair: usize) -> *mut f32 {
         self.gates.wrapping_add((panel * self.pairs + pair) * shape.vectors() * S::LANES)
     }
 
-    /// A tile of bias + W·x over panels from `panel` on, whose rows of x are filled in tile by tile.
+    /// A tile of bias + W·x over the panels from `panel` on. The caller fills in the rows of x for each tile.
     #[inline(always)]
     pub(crate) fn projection<
         S: Isa,
@@ -158,7 +160,7 @@ impl<W, F> Operands<'_, W, F> {
         }
     }
 
-    /// Where the epilogue finds the values of a vector of units.
+    /// The addresses where the epilogue finds the values of a vector of units.
     #[inline(always)]
     pub(crate) fn lanes<S: Isa, E: Epilogue>(
         &self,
@@ -181,7 +183,7 @@ impl<W, F> Operands<'_, W, F> {
     }
 }
 
-/// Weights of a group of k in a panel.
+/// The number of weights of a group of k in a panel.
 #[inline(always)]
 pub(crate) fn width<S: Isa, P: Product<S>>(shape: PassShape) -> usize {
     shape.vectors() * S::LANES * P::GROUP

@@ -1,9 +1,10 @@
 //! Packed weights: the panels that the register tiles stream through.
 //!
-//! A *panel* is what one tile needs of W or R: a vector of hidden units for each gate of a pass, and where a pass has few
-//! gates, several vectors of units. W and R are stored as `[panel][k][gate][unit vector][lane]`, the bias as
-//! `[panel][gate][unit vector][lane]`; the hidden size is padded with zeros to whole panels. A product that takes several k
-//! at once has them beside each other, see [`Packing`](crate::product::Packing). An LSTM in f32, 16 lanes, H = 20:
+//! A *panel* is the part of W or R that one tile needs: a vector of hidden units for each gate of a pass. If a pass has
+//! few gates, a panel has several vectors of units for each gate. W and R are stored as `[panel][k][gate][unit
+//! vector][lane]`, the bias as `[panel][gate][unit vector][lane]`. The hidden size is padded with zeros to whole
+//! panels. A product that takes several k at once stores them next to each other, see
+//! [`Packing`](crate::product::Packing). An LSTM in f32, 16 lanes, H = 20:
 //!
 //! ```text
 //! panel 0, k = 0 │ i₀ … i₁₅ │ o₀ … o₁₅ │ f₀ … f₁₅ │ c₀ … c₁₅ │   4 cache lines
@@ -30,7 +31,7 @@ use crate::sizes::Sizes;
 use crate::weights::Weights;
 use core::fmt;
 
-/// Vectors of weights that a step reads for every k: what a row of a batch costs on `variant`.
+/// The number of weight vectors that a step reads for every k. It is the cost of a batch row on `variant`.
 pub fn weight_vectors(cell: &Cell, variant: Variant, hidden: usize) -> usize {
     let vectors = |pass: &PassShape| pass.panels(variant.lanes(), hidden).saturating_mul(pass.vectors());
     Constants::of(cell, false).shapes.iter().map(vectors).sum()
@@ -49,12 +50,12 @@ impl PackedWeights {
     /// Packs the weights for `variant`.
     ///
     /// # Errors
-    /// [`Error::Overflow`] and [`Error::Memory`] where the packed weights do not fit into memory.
+    /// [`Error::Overflow`] and [`Error::Memory`] if the packed weights do not fit into memory.
     pub fn new(variant: Variant, weights: &Weights<'_>) -> Result<PackedWeights, Error> {
         Ok(PackedWeights { variant, panels: WeightPanels::new(variant.lanes(), weights)? })
     }
 
-    /// Panels that are packed for the lanes of `variant`.
+    /// Takes panels, which must be packed for the lanes of `variant`.
     pub(crate) fn from_panels(variant: Variant, panels: WeightPanels<F32>) -> PackedWeights {
         PackedWeights { variant, panels }
     }
@@ -64,7 +65,7 @@ impl PackedWeights {
         self.variant
     }
 
-    /// What a step computes.
+    /// The cell, which defines what a step computes.
     pub fn cell(&self) -> &Cell {
         self.panels.cell()
     }

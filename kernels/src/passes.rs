@@ -1,7 +1,8 @@
-//! The passes of a cell: the one place that leads from a cell to its epilogues.
+//! The passes of a cell: the only place that maps a cell to its epilogues.
 //!
-//! Whatever has to know them comes through [`visit`]: packing takes the shapes of the panels, the scratch the number of
-//! state buffers, the driver the epilogues. All three see the same types, on whose constants memory safety rests.
+//! All code that needs the passes calls [`visit`]: packing takes the shapes of the panels, the scratch takes the number
+//! of state buffers, the driver takes the epilogues. All three use the same types. Memory safety depends on the
+//! constants of these types.
 
 use crate::activation::Activation;
 use crate::cell::{Candidate, Cell, CoupledLstm, Gates, Gru, GruCell, Lstm, LstmCell, Rnn, RnnCell};
@@ -11,17 +12,17 @@ use crate::epilogue::{Any, Epilogue, PassShape, Standard};
 pub(crate) trait Passes: Copy {
     /// How each pass lays out its panels.
     const SHAPES: &'static [PassShape];
-    /// State buffers beside the two of h: an LSTM's c, a GRU's z and r ⊙ h between its passes. The first pass multiplies h
-    /// with R, the second pass the second of these.
+    /// The number of state buffers in addition to the two of h: an LSTM's c; a GRU's z and r ⊙ h between its passes.
+    /// The first pass multiplies h with R. The second pass multiplies the second of these buffers with R.
     const STATES: usize;
 
     /// Hands each pass to the visitor.
     fn each<V: PassVisitor>(self, visitor: &mut V);
 }
 
-/// What is done for each pass.
+/// A visitor of single passes.
 pub(crate) trait PassVisitor {
-    /// Pass `index` of the cell. Implementations are `#[inline(always)]`.
+    /// Takes pass `index` of the cell. Implementations are `#[inline(always)]`.
     fn pass<E: Epilogue>(&mut self, index: usize, epilogue: E);
 }
 
@@ -46,15 +47,15 @@ impl<A: Epilogue, B: Epilogue> Passes for (A, B) {
     }
 }
 
-/// What is done with the passes of a cell.
+/// A visitor of the passes of a cell.
 pub(crate) trait Visitor {
-    /// What comes of it.
+    /// The visitor's result.
     type Output;
     /// Takes the passes.
     fn visit<P: Passes>(self, passes: P) -> Self::Output;
 }
 
-/// Hands the passes of a cell to the visitor. The default activations have epilogues of their own.
+/// Hands the passes of a cell to the visitor. The default activations have specialized epilogues.
 pub(crate) fn visit<V: Visitor>(cell: &Cell, peepholes: bool, visitor: V) -> V::Output {
     let any = any(cell);
     let standard = is_standard(cell) && !peepholes;
@@ -73,7 +74,7 @@ pub(crate) fn visit<V: Visitor>(cell: &Cell, peepholes: bool, visitor: V) -> V::
     }
 }
 
-/// The activations of a cell as its epilogues call them.
+/// The activations of a cell, in the form that its epilogues take.
 fn any(cell: &Cell) -> Any {
     let [gate, candidate, output] = match *cell {
         Cell::Lstm(LstmCell { activations, .. }) => activations,
@@ -83,7 +84,7 @@ fn any(cell: &Cell) -> Any {
     Any { clip: cell.clip(), gate, candidate, output }
 }
 
-/// Whether the activations are ONNX's defaults, and nothing is clipped: what [`Standard`] computes.
+/// Whether the activations are ONNX's defaults and nothing is clipped, so that [`Standard`] computes them.
 fn is_standard(cell: &Cell) -> bool {
     use Activation::{Sigmoid, Tanh};
     let defaults: &[Activation] = match cell {
@@ -94,7 +95,7 @@ fn is_standard(cell: &Cell) -> bool {
     cell.clip().is_none() && cell.activations() == defaults
 }
 
-/// What is constant for the passes of a cell.
+/// The constants of the passes of a cell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Constants {
     /// [`Passes::SHAPES`]
@@ -104,7 +105,7 @@ pub(crate) struct Constants {
 }
 
 impl Constants {
-    /// Those of a cell.
+    /// The constants of a cell.
     pub(crate) fn of(cell: &Cell, peepholes: bool) -> Constants {
         struct Look;
         impl Visitor for Look {
@@ -119,7 +120,8 @@ impl Constants {
 }
 
 impl Cell {
-    /// The gates that a step computes, as ONNX numbers them: all but the forget gate that `input_forget` derives.
+    /// The gates that a step computes, with ONNX's numbers: all gates, except the forget gate if `input_forget` derives
+    /// it.
     pub fn computed_gates(&self) -> impl Iterator<Item = usize> {
         Constants::of(self, false).shapes.iter().flat_map(|pass| pass.gates).copied()
     }

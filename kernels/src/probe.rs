@@ -1,21 +1,21 @@
-//! What the machine can do at most, on one core: the ceilings that speed is judged by.
+//! Measures the limits of one core, against which speed is judged.
 //!
-//! Both probes run for a given time on the calling thread and report the best of many short rounds, so that an
-//! interruption does not lower a ceiling. Clocks drift: to relate a call to a ceiling, probe right beside it for a
-//! millisecond or two and compare the medians of many such pairs.
+//! Both probes run for a given time on the calling thread. They report the best of many short rounds, so an
+//! interruption does not lower a limit. Clocks drift: to compare a call with a limit, probe for a millisecond or two
+//! directly before or after the call, and compare the medians of many such pairs.
 
 use crate::aligned::{AlignedBuf, LINE};
 use crate::isa::{Isa, Kernel, Variant};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Peak f32 multiply-add throughput of one core, in flop/s (an addition and a multiplication count as two).
+/// Peak f32 multiply-add throughput of one core, in flop/s. A multiply-add counts as two flops.
 pub fn fma_peak(variant: Variant, duration: Duration) -> f64 {
     best_rate(duration, || variant.dispatch(FmaRound))
 }
 
-/// Read bandwidth of one core in bytes/s, reading a buffer of `bytes` over and over: that of the cache level, or of the
-/// memory, that holds so much. 0 where the buffer cannot be allocated.
+/// Read bandwidth of one core in bytes/s, measured by reading a buffer of `bytes` over and over. It is the bandwidth of
+/// the cache level, or of the memory, that holds the buffer. 0 if the buffer cannot be allocated.
 pub fn read_bandwidth(variant: Variant, bytes: usize, duration: Duration) -> f64 {
     let len = (bytes / size_of::<f32>()).next_multiple_of(4 * LINE).max(4 * LINE);
     let Some(buffer) = AlignedBuf::zeroed(len) else { return 0.0 };
@@ -23,11 +23,11 @@ pub fn read_bandwidth(variant: Variant, bytes: usize, duration: Duration) -> f64
     best_rate(duration, || variant.dispatch(ReadRound { buffer: &buffer, passes }))
 }
 
-/// The best units per second of rounds that return how many units they did.
+/// The best rate of many rounds, in units per second. A round returns its number of units.
 fn best_rate(duration: Duration, mut round: impl FnMut() -> f64) -> f64 {
     let start = Instant::now();
     let mut best = 0.0_f64;
-    // Two rounds at least: the first warms the caches.
+    // At least two rounds: the first warms the caches.
     let mut warm = false;
     loop {
         let before = Instant::now();
@@ -72,7 +72,7 @@ impl Kernel for ReadRound<'_> {
 
     #[inline(always)]
     fn run<S: Isa>(self, s: S) -> f64 {
-        // 8 loads a turn cover whole lines for every lane count and divide the buffer evenly.
+        // 8 loads per turn cover whole lines for every lane count and divide the buffer evenly.
         const LOADS: usize = 8;
         let turn = LOADS * S::LANES;
         let turns = self.buffer.len() / turn;

@@ -1,8 +1,8 @@
 //! Products: what a tile multiplies and adds, for one type of weights.
 //!
-//! A product is said in two parts. [`Packing`] is how the weights are stored, which needs no instruction set: weights are
-//! packed for machines that are not this one. [`Product`] is what the registers of an instruction set do with them. Tiles,
-//! packing and packed bytes are written over these two; [`F32`] is their one implementation.
+//! A product has two parts. [`Packing`] defines how the weights are stored. It needs no instruction set, because
+//! weights are also packed for other machines. [`Product`] defines what the registers of an instruction set do with the
+//! weights. Tiles, packing and packed bytes are generic over these two traits. [`F32`] is their only implementation.
 
 mod f32;
 mod ops;
@@ -15,7 +15,7 @@ pub(crate) use ops::{Packing, Product};
 use crate::isa::Variant;
 
 impl Variant {
-    /// Batch rows of the largest register tile over weights of f32.
+    /// The number of batch rows of the largest register tile, for weights of f32.
     pub fn tile_rows(self) -> usize {
         f32::rows(self.registers())
     }

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Range;
 
-/// The rows of a batch, longest sequence first, so that the rows that run at a step are the first ones. It keeps its
-/// memory from call to call.
+/// The rows of a batch, longest sequence first. So the rows that run at a step are the first ones. It keeps its memory
+/// from call to call.
 ///
 /// ```
 /// use rnnpack_kernels::Ragged;
@@ -25,10 +25,10 @@ pub struct Ragged {
     lens: Vec<usize>,
 }
 
-/// Some rows of a [`Ragged`] that follow each other.
+/// Consecutive rows of a [`Ragged`].
 ///
 /// # Invariant
-/// `order` holds different rows of the batch, `lens` their lengths: at most T, descending.
+/// `order` holds rows of the batch, each at most once. `lens` holds their lengths: at most T, in descending order.
 #[derive(Clone, Copy, Debug)]
 pub struct RaggedRows<'a> {
     order: &'a [usize],
@@ -41,16 +41,17 @@ impl Ragged {
         Ragged::default()
     }
 
-    /// Bytes that an empty one allocates for `batch` rows; none where no memory is so large.
+    /// The bytes that an empty one allocates for `batch` rows; `None` if the number overflows.
     pub(crate) fn bytes(batch: usize) -> Option<usize> {
         batch.checked_mul(2 * size_of::<usize>())
     }
 
-    /// Takes the rows `0..batch`, which have `time` steps or those of `lens`. Rows of one length keep their order. A length
-    /// outside of `0..=time` counts as the nearest in it, a row without a length has `time` steps.
+    /// Takes the rows `0..batch` and sorts them by length. `lens` gives the number of steps of each row. A row without
+    /// a length has `time` steps. A length outside `0..=time` counts as the nearest value inside. Rows of equal length
+    /// keep their order.
     ///
     /// # Errors
-    /// [`Error::Memory`] where there is no memory for the rows.
+    /// [`Error::Memory`] if there is no memory for the rows.
     pub fn sort(&mut self, time: usize, batch: usize, lens: Option<&[i32]>) -> Result<(), Error> {
         let memory = |_| Error::Memory { what: "scratch", floats: batch };
         for list in [&mut self.order, &mut self.lens] {
@@ -75,50 +76,50 @@ impl Ragged {
 }
 
 impl<'a> RaggedRows<'a> {
-    /// The rows `range` of these.
+    /// The rows `range` of these rows.
     ///
     /// # Panics
-    /// Where the range is not within `0..len()`.
+    /// If the range is not within `0..len()`.
     pub fn range(self, range: Range<usize>) -> RaggedRows<'a> {
         RaggedRows { order: &self.order[range.clone()], lens: &self.lens[range] }
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(self) -> usize {
         self.order.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(self) -> bool {
         self.order.is_empty()
     }
 
-    /// Which row of the batch each is.
+    /// For each row, its index in the batch.
     pub fn order(self) -> &'a [usize] {
         self.order
     }
 
-    /// Steps of each, descending.
+    /// The number of steps of each row, in descending order.
     pub fn lens(self) -> &'a [usize] {
         self.lens
     }
 
-    /// Steps of the longest.
+    /// The number of steps of the longest row, or 0 if there are no rows.
     pub fn steps(self) -> usize {
         self.lens.first().copied().unwrap_or(0)
     }
 
-    /// How many rows are longer than `step`: the first ones.
+    /// The number of rows that are longer than `step`. They are the first rows.
     #[inline(always)]
     pub fn running(self, step: usize) -> usize {
         self.lens.partition_point(|&len| len > step)
     }
 
-    /// The time at which row `i` of these, which must be running, reads at a step: forward it is the step; in reverse the
-    /// sequence is read from its own last step to its first.
+    /// The time step that row `i` reads at `step`. The row must be running at `step`. Forward, it is `step` itself. In
+    /// reverse, the sequence is read from its own last step to its first.
     ///
     /// # Panics
-    /// Where there is no row `i`.
+    /// With `reverse`, if there is no row `i`.
     #[inline(always)]
     pub fn time(self, reverse: bool, step: usize, i: usize) -> usize {
         if reverse { self.lens[i].saturating_sub(step + 1) } else { step }

@@ -1,8 +1,8 @@
-//! The naive references: what a layer computes, as plainly as it can be said.
+//! The naive references: they define what a layer computes, in plain loops.
 //!
-//! One body serves two precisions. In `f32` it performs the same operations in the same order as the kernels, so
-//! that results must be equal bit for bit; in `f64` it judges accuracy, and computes the layers in double precision. The
-//! equations stand at [`Cell`].
+//! One body serves two precisions. In `f32` it performs the same operations in the same order as the kernels, so the
+//! results must be equal bit for bit. In `f64` it measures accuracy, and computes the layers in double precision.
+//! [`Cell`] has the equations.
 
 use crate::activation::Activation;
 use crate::cell::{Cell, GruCell, LstmCell, RnnCell};
@@ -20,7 +20,7 @@ pub trait Real: Copy + PartialEq + core::fmt::Debug {
     const ZERO: Self;
     /// Exact conversion.
     fn from_f32(x: f32) -> Self;
-    /// `self * a + b`; in f32 rounded once, as the kernels do.
+    /// `self * a + b`. In f32 it is rounded once, as in the kernels.
     fn fused_mul_add(self, a: Self, b: Self) -> Self;
     /// `self + a`
     fn plus(self, a: Self) -> Self;
@@ -28,7 +28,7 @@ pub trait Real: Copy + PartialEq + core::fmt::Debug {
     fn minus(self, a: Self) -> Self;
     /// `self * a`
     fn times(self, a: Self) -> Self;
-    /// `self` within ± `limit`; NaN stays NaN.
+    /// `self`, clipped to ± `limit`. NaN stays NaN.
     fn clipped(self, limit: f32) -> Self;
     /// The activation of `self`.
     fn activated(self, activation: Activation) -> Self;
@@ -65,7 +65,7 @@ impl Real for f64 {
         x.into()
     }
     fn fused_mul_add(self, a: f64, b: f64) -> f64 {
-        // One rounding or two makes no difference at this precision; a fused one may be a slow library call.
+        // One rounding or two makes no difference at this precision, and a fused operation may be a slow library call.
         self * a + b
     }
     fn plus(self, a: f64) -> f64 {
@@ -87,12 +87,12 @@ impl Real for f64 {
 
 /// Runs one direction over `x` `[T, 1, B, I]` and returns Y, dense `[T, B, H]`.
 ///
-/// `h` and `c` are `[B, H]`: the initial state before, the final one after; `c` is empty where the cell has no cell
-/// state. Rows of Y at and beyond a sequence's length are zero. `reverse` reads every sequence from its own last step to
-/// its first.
+/// `h` and `c` are `[B, H]`: the initial state before the call, the final state after it. `c` is empty if the cell has
+/// no cell state. Rows of Y at and beyond a sequence's length are zero. With `reverse`, every sequence is read from its
+/// own last step to its first.
 ///
 /// # Errors
-/// As [`crate::forward`]; [`Error::Overflow`] and [`Error::Memory`] where Y does not fit into memory.
+/// As [`crate::forward`]. [`Error::Overflow`] and [`Error::Memory`] if Y does not fit into memory.
 pub fn forward<E: Element, F: Real + From<E>>(
     weights: &Weights<'_, E>,
     x: View<'_, E>,
@@ -154,8 +154,8 @@ fn step<E: Element, F: Real + From<E>>(weights: &Weights<'_, E>, x: &[E], h: &mu
     }
 }
 
-/// A gate's bias (of W, and of R where `both`) and then x in ascending k: the first part of a chain of fused
-/// multiply-adds.
+/// The first part of a chain of fused multiply-adds. It starts with the gate's bias (that of W; with `both`, plus that
+/// of R) and adds the products of x in ascending k.
 fn input<E: Element, F: Real + From<E>>(
     weights: &Weights<'_, E>,
     gate: usize,
@@ -169,7 +169,7 @@ fn input<E: Element, F: Real + From<E>>(
     terms.fold(bias, |sum, (&w, &x)| F::from(x).fused_mul_add(F::from(w), sum))
 }
 
-/// The chain goes on with h in ascending k.
+/// The second part of the chain: it adds the products of h to `sum`, in ascending k.
 fn recurrent<E: Element, F: Real + From<E>>(
     weights: &Weights<'_, E>,
     gate: usize,
@@ -184,7 +184,7 @@ fn activated<F: Real>(clip: Option<f32>, activation: Activation, x: F) -> F {
     clip.map_or(x, |limit| x.clipped(limit)).activated(activation)
 }
 
-/// The LSTM's hidden state from the sums of its gates `[i, o, f, c]`; `c` is the cell state before and after.
+/// The LSTM's hidden state from the sums of its gates `[i, o, f, c]`. `c` holds the cell state and is updated.
 pub fn lstm<F: Real>(cell: &LstmCell, [i, o, f, g]: [F; 4], peepholes: Option<[F; 3]>, c: &mut F) -> F {
     let [gate, candidate, output] = cell.activations;
     let activated = |activation, x| activated(cell.clip, activation, x);
@@ -203,7 +203,7 @@ pub fn gru_gate<F: Real>(cell: &GruCell, sum: F) -> F {
     activated(cell.clip, cell.activations[0], sum)
 }
 
-/// The GRU's hidden state from its update gate, the sum of its hidden gate and the hidden state before.
+/// The GRU's hidden state from its update gate, the sum of its hidden gate and the previous hidden state.
 pub fn gru<F: Real>(cell: &GruCell, z: F, hidden: F, before: F) -> F {
     let candidate = activated(cell.clip, cell.activations[1], hidden);
     z.fused_mul_add(before, F::from_f32(1.0).minus(z).times(candidate))

@@ -1,4 +1,4 @@
-//! The working memory of a call, and how it is divided.
+//! The working memory of a call, and its layout.
 
 use crate::aligned::AlignedBuf;
 use crate::blocking::Blocking;
@@ -11,10 +11,11 @@ use alloc::vec::Vec;
 
 const WHAT: &str = "scratch";
 
-/// Working memory of [`forward`](crate::forward); grows to the largest call and is reused without further allocation.
+/// Working memory of [`forward`](crate::forward). It grows to the size of the largest call, and is reused without
+/// further allocation.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// As [`ScratchLayout`] divides it.
+    /// Divided by [`ScratchLayout`].
     pub(crate) floats: AlignedBuf,
     /// The rows of the call, longest sequence first.
     pub(crate) ragged: Ragged,
@@ -24,37 +25,37 @@ pub struct Scratch {
     pub(crate) x: Vec<Factors<f32>>,
 }
 
-/// How the f32 of a block are divided: two of h, the other states, the sums of a tile, the gates of each pass.
+/// The layout of the f32 of a block: two buffers of h, the other states, the sums of a tile, the gates of each pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScratchLayout {
-    /// f32 of a padded row of h.
+    /// The number of f32 of a padded row of h.
     pub(crate) h_row: usize,
-    /// f32 of one h.
+    /// The number of f32 of one buffer of h.
     pub(crate) h: usize,
-    /// f32 of a padded row of another state.
+    /// The number of f32 of a padded row of another state.
     pub(crate) row: usize,
-    /// f32 of another state.
+    /// The number of f32 of another state.
     pub(crate) state: usize,
-    /// States beside the two of h.
+    /// The number of states in addition to the two buffers of h.
     pub(crate) states: usize,
-    /// (step, row) pairs of a panel in the gate buffer.
+    /// The number of (step, row) pairs of a panel in the gate buffer.
     pub(crate) pairs: usize,
-    /// f32 of everything.
+    /// The number of f32 of everything.
     pub(crate) total: usize,
 }
 
 impl ScratchLayout {
-    /// The division for blocks of these extents.
+    /// The layout for blocks of these extents.
     ///
     /// # Errors
-    /// [`Error::Overflow`] where no memory is so large.
+    /// [`Error::Overflow`] if the size overflows.
     pub(crate) fn new(packed: &PackedWeights, blocking: Blocking) -> Result<ScratchLayout, Error> {
         let panels = packed.panels();
         let (h_row, row, states) = (panels.h_row(), panels.row(), panels.states());
         let sizes = || {
             let pairs = blocking.rows.checked_mul(blocking.steps)?;
             let (h, state) = (blocking.rows.checked_mul(h_row)?, blocking.rows.checked_mul(row)?);
-            // The bias of a pass has as many elements as the gates of a pair.
+            // The gates of one pair have as many elements as the bias of the pass.
             let gates = pairs.checked_mul(panels.passes().iter().map(|pass| pass.bias.len()).sum())?;
             let floats = h.checked_mul(2)?.checked_add(state.checked_mul(states)?)?;
             let total = floats.checked_add(TILE_SUMS)?.checked_add(gates)?;
@@ -63,32 +64,32 @@ impl ScratchLayout {
         sizes().ok_or(Error::Overflow { what: WHAT })
     }
 
-    /// Where state `index` beside h starts.
+    /// The start of state `index`, not counting h.
     pub(crate) fn state(&self, index: usize) -> usize {
         2 * self.h + index * self.state
     }
 
-    /// Where the sums of a tile start.
+    /// The start of the sums of a tile.
     pub(crate) fn sums(&self) -> usize {
         self.state(self.states)
     }
 
-    /// Where the gates of the first pass start.
+    /// The start of the gates of the first pass.
     pub(crate) fn gates(&self) -> usize {
         self.sums() + TILE_SUMS
     }
 }
 
 impl Scratch {
-    /// Empty; memory comes with the first call.
+    /// An empty scratch. The first call allocates its memory.
     pub fn new() -> Scratch {
         Scratch::default()
     }
 
-    /// Bytes that an empty scratch allocates in a call of `time` steps and `batch` rows.
+    /// The number of bytes that an empty scratch allocates in a call of `time` steps and `batch` rows.
     ///
     /// # Errors
-    /// [`Error::Overflow`] where no memory is so large.
+    /// [`Error::Overflow`] if the number overflows.
     pub fn bytes(
         packed: &PackedWeights,
         blocking: Blocking,
@@ -106,10 +107,11 @@ impl Scratch {
         sum.ok_or(Error::Overflow { what: WHAT })
     }
 
-    /// Makes room for a call of so many rows, and sorts them. What an earlier call left is overwritten before it is read.
+    /// Makes room for a call of `batch` rows, and sorts the rows. A call overwrites what an earlier call left before it
+    /// reads it.
     ///
     /// # Errors
-    /// [`Error::Memory`] where the memory cannot be had.
+    /// [`Error::Memory`] if the memory cannot be allocated.
     pub(crate) fn prepare(
         &mut self,
         time: usize,

@@ -4,14 +4,14 @@
 //! for each chunk of time steps
 //!   gates ← bias + W·x          all panels, all (step, row) of the chunk as rows of one product
 //!   for each step of the chunk
-//!     for each pass of the cell (one, but for some GRUs)
+//!     for each pass of the cell (one, or two for some GRUs)
 //!       for each panel (forward on even steps, backward on odd ones)
 //!         for each tile of rows still running
 //!           gates + R·h, cell epilogue → c, next h, y
 //! ```
 //!
-//! Every gate is one chain of fused multiply-adds (bias, x in ascending k, h in ascending k); parking a partial sum
-//! in the gate buffer changes no bit. So neither the blocking nor the neighbours of a row change its result.
+//! Every gate is one chain of fused multiply-adds: bias, x in ascending k, h in ascending k. Parking a partial sum in
+//! the gate buffer changes no bit. So neither the blocking nor the other rows of the batch change the result of a row.
 
 use crate::block::Block;
 use crate::driver::{Recurrence, project};
@@ -21,10 +21,10 @@ use crate::operands::Step;
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
 use crate::product::F32;
 
-/// Runs a block through all its steps, with the passes of its cell; `keep` takes the activated gates.
+/// Runs a block through all its steps, with the passes of its cell. `keep` takes the activated gates.
 ///
 /// # Safety
-/// The block must keep its invariant, and `keep` have room for every row of it at every step of its sequence.
+/// The block must keep its invariant. `keep` must have room for every row of the block at every step of its sequence.
 pub(crate) unsafe fn run<K: Keep>(block: Block<'_>, keep: K) {
     let packed = block.packed;
     visit(packed.cell(), packed.has_peepholes(), Dispatch { block, keep })
@@ -91,7 +91,7 @@ impl<S: Isa> PassVisitor for Project<'_, '_, S> {
     fn pass<E: Epilogue>(&mut self, index: usize, _: E) {
         let operands = self.block.operands(self.step, index);
         let panels = 0..operands.panels;
-        // SAFETY: `pairs` rows of x were located, at most what the gate buffer has room for.
+        // SAFETY: `pairs` rows of x were located, and the gate buffer has room for as many.
         unsafe { project::<S, F32, E>(self.s, &operands, self.pairs, panels) }
     }
 }
@@ -111,8 +111,8 @@ impl<S: Isa, K: Keep> PassVisitor for Recur<'_, '_, S, K> {
         let panels = self.block.packed.panels().passes()[index].panels;
         let share = self.block.whole(panels);
         let operands = &self.block.operands(step.index, index);
-        // SAFETY: the running rows of this step are the pairs from its base on, as `locate_inputs` counted; the share is
-        // everything; `keep` has room, as who runs the block promised.
+        // SAFETY: the running rows of this step are the pairs from its base on, as `locate_inputs` counted them. The
+        // share is the whole pass. `keep` has room, as the caller of `run` promised.
         unsafe { Recurrence { epilogue, keep, operands, step }.run::<S, F32>(self.s, share) }
     }
 }

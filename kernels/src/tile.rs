@@ -1,26 +1,28 @@
-//! The register tile: `M` batch rows × `Q` panels × `N` vectors (gates of units) of accumulators, and the chain of fused
-//! multiply-adds that every one of them is. An LSTM in f32:
+//! The register tile: `M` batch rows × `Q` panels × `N` vectors (gates of units) of accumulators.
+//!
+//! Every accumulator is one chain of fused multiply-adds. An LSTM in f32:
 //!
 //! ```text
 //!               panel q, k:  i-vector  o-vector  f-vector  c-vector      4 loads
 //! row m, a[k] (broadcast) →  acc[m][i] acc[m][o] acc[m][f] acc[m][c]     4 fused multiply-adds
 //! ```
 //!
-//! What a load, a broadcast and a multiply-add are is the [`Product`]'s; a k is a group of them where it takes several.
+//! The [`Product`] defines the load, the broadcast and the multiply-add. If it takes several k at once, "k" here means
+//! a group of them.
 
 use crate::isa::Isa;
 use crate::product::Product;
 
-/// Vectors of a tile, `[row][panel][vector]`.
+/// The vectors of a tile, `[row][panel][vector]`.
 pub(crate) type Vectors<V, const M: usize, const Q: usize, const N: usize> = [[[V; N]; Q]; M];
 
-/// The weights that are needed next: while the tiles work on a panel they ask for the following one, each for an equal
-/// share, so that no tile waits for a far cache level or memory. A tile asks for one address at every k; with two tiles
-/// or more that meets every pair of cache lines, and the second line of a pair comes along on today's cores.
+/// The weights to prefetch. While the tiles work on a panel, each prefetches an equal share of the next panel, so that
+/// no tile waits for a far cache level or memory. A tile asks for one address at every k. With two tiles or more, this
+/// reaches every pair of cache lines, and current cores load the second line of a pair together with the first.
 #[derive(Debug)]
 pub(crate) struct Prefetch<W> {
     from: *const W,
-    /// Weights from one k to the next; 0 to ask for nothing new.
+    /// The number of weights from one k to the next; 0 to ask for nothing new.
     stride: usize,
 }
 
@@ -36,8 +38,7 @@ impl<W> Copy for Prefetch<W> {}
 impl<W> Prefetch<W> {
     pub(crate) const NOTHING: Prefetch<W> = Prefetch { from: core::ptr::null(), stride: 0 };
 
-    /// What tile `tile` of `tiles` over a panel of `depth` k, each of `width` weights, asks for, if `next` follows that
-    /// panel.
+    /// The share of tile `tile` of `tiles`, if the panel `next` follows. A panel has `depth` k of `width` weights each.
     #[inline(always)]
     pub(crate) fn new(
         next: Option<*const W>,
@@ -50,7 +51,7 @@ impl<W> Prefetch<W> {
         Prefetch { from: next.wrapping_add(tile.wrapping_mul(depth).wrapping_mul(stride)), stride }
     }
 
-    /// What the tile after this one asks for, if this one does `depth` k.
+    /// The share of the next tile, if this tile does `depth` k.
     #[inline(always)]
     pub(crate) fn after(self, depth: usize) -> Prefetch<W> {
         Prefetch { from: self.from.wrapping_add(depth.wrapping_mul(self.stride)), ..self }
@@ -59,22 +60,23 @@ impl<W> Prefetch<W> {
 
 /// The operands of a tile over weights W and factors F.
 pub(crate) struct Tile<W, F, const M: usize, const Q: usize> {
-    /// Where the sums of each panel start from: N - 1 vectors of row 0, and the last vector, which may stand elsewhere.
+    /// The start values of each panel's sums: the first N - 1 vectors of row 0 are at `starts`. The last vector is at
+    /// `lasts`, since it may be in another place.
     pub(crate) starts: [*const f32; Q],
     pub(crate) lasts: [*const f32; Q],
-    /// f32 from a row's `starts`, and from its `lasts`, to the next row's.
+    /// The number of f32 from one row to the next, for `starts` and for `lasts`.
     pub(crate) rows: [usize; 2],
-    /// The factors of each row, `depth` groups of them.
+    /// The factors of each row: `depth` groups.
     pub(crate) a: [*const F; M],
-    /// The weights of each panel, `[k][vector][lane]`, and within a lane those of the group.
+    /// The weights of each panel, `[k][vector][lane]`. A lane holds the weights of a whole group.
     pub(crate) w: [*const W; Q],
-    /// Groups of k.
+    /// The number of groups of k.
     pub(crate) depth: usize,
     pub(crate) prefetch: Prefetch<W>,
 }
 
 impl<W, F, const M: usize, const Q: usize> Tile<W, F, M, Q> {
-    /// Where vector `n` of N of a row and panel starts from.
+    /// The address of the start value of vector `n` of N, for a row and panel.
     #[inline(always)]
     fn start<S: Isa, const N: usize>(&self, m: usize, q: usize, n: usize) -> *const f32 {
         match n + 1 < N {
@@ -87,13 +89,13 @@ impl<W, F, const M: usize, const Q: usize> Tile<W, F, M, Q> {
 /// `start[m][q][n] + Σ a[m][k] · w[q][k][n]` over ascending k.
 ///
 /// # Safety
-/// The addresses must be valid for reading what their fields say.
+/// The addresses must be valid for reading what the fields' comments say.
 #[inline(always)]
 pub(crate) unsafe fn sums<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
     s: S,
     tile: &Tile<P::Weight, P::Factor, M, Q>,
 ) -> Vectors<S::V, M, Q, N> {
-    // A register holds a sum of every lane: the tile's rows are derived from that.
+    // A register holds one sum for every lane. The rows of a tile are derived from this.
     const { assert!(size_of::<P::Sums>() == S::LANES * size_of::<P::Sum>()) };
     // SAFETY: the caller's promise, here and below.
     let first = unsafe { P::start(s, tile.lasts[0]) };
@@ -122,7 +124,7 @@ pub(crate) unsafe fn sums<S: Isa, P: Product<S>, const M: usize, const Q: usize,
 
 /// `acc[m][q][n] += a[m][k] · w[q][k][n]` for ascending k, each a multiply-accumulate per lane.
 ///
-/// Beside it, tiles of several rows ask for what [`Prefetch`] says.
+/// Tiles of several rows also prefetch, as [`Prefetch`] describes.
 ///
 /// # Safety
 /// As [`sums`].
@@ -132,11 +134,12 @@ unsafe fn accumulate<S: Isa, P: Product<S>, const M: usize, const Q: usize, cons
     mut acc: Vectors<P::Sums, M, Q, N>,
     &Tile { a, w, depth, prefetch, .. }: &Tile<P::Weight, P::Factor, M, Q>,
 ) -> Vectors<P::Sums, M, Q, N> {
-    // Pointers that the compiler knows nothing of: it would compute them from each other at every k. One by one: it moves an
-    // array in larger pieces than it was written in, and such a load waits until the tile before is done and stored.
+    // `black_box` hides the pointers from the compiler, which would otherwise compute them from each other at every k.
+    // Each pointer goes through it alone: an array would be moved in larger pieces than it was written in, and such a
+    // load waits until the previous tile is done and stored.
     let a = if M > 1 { each(a[0], |m| core::hint::black_box(a[m])) } else { a };
-    // Tiles of several rows are bound by the multiply-adds, whose ports the loop's own instructions take slots of:
-    // they do four k a turn. One row is bound by its loads.
+    // Tiles of several rows are limited by the ports of the multiply-adds, and the loop's own instructions take slots
+    // of these ports. So they do four k per turn. One row is limited by its loads.
     let unroll = if M > 1 { 4 } else { 1 };
     let turns = depth / unroll;
     for turn in 0..turns {
@@ -168,7 +171,8 @@ unsafe fn multiply_accumulate<S: Isa, P: Product<S>, const M: usize, const Q: us
     w: [*const P::Weight; Q],
     k: usize,
 ) -> Vectors<P::Sums, M, Q, N> {
-    // Rows outside, weights inside: the broadcasts of all rows and one weight vector fit beside the accumulators.
+    // All rows are broadcast first, then each weight vector is loaded: the broadcasts and one weight vector fit into
+    // the registers next to the accumulators.
     // SAFETY: within what the caller promises for each row.
     let mut factors = [unsafe { P::broadcast(s, a[0].add(k * P::GROUP)) }; M];
     for m in 1..M {
@@ -187,8 +191,8 @@ unsafe fn multiply_accumulate<S: Isa, P: Product<S>, const M: usize, const Q: us
     acc
 }
 
-/// An array of what `of` returns for each index; `fill` is any value. It is `core::array::from_fn` for tiles: those have
-/// hundreds of such arrays, and from_fn would be compiled as four functions for each.
+/// An array of the values that `of` returns for each index; `fill` is any value. It does the same as
+/// `core::array::from_fn`. Tiles have hundreds of such arrays, and from_fn would compile to four functions for each.
 #[inline(always)]
 pub(crate) fn each<T: Copy, const N: usize>(fill: T, of: impl Fn(usize) -> T) -> [T; N] {
     let mut all = [fill; N];
@@ -200,19 +204,20 @@ pub(crate) fn each<T: Copy, const N: usize>(fill: T, of: impl Fn(usize) -> T) ->
     all
 }
 
-/// Tiles of one height that follow each other.
+/// Consecutive tiles of equal height.
 #[derive(Clone, Copy)]
 pub(crate) struct Strip {
-    /// Rows of a tile.
+    /// The number of rows of a tile.
     pub(crate) rows: usize,
     pub(crate) tiles: usize,
     /// The first row of the first tile.
     pub(crate) first: usize,
-    /// Tiles before the first.
+    /// The number of tiles before the first.
     pub(crate) before: usize,
 }
 
-/// Splits `rows` evenly into tiles of at most `max` rows, which makes two strips at most: 7 rows of at most 6 are 4 + 3.
+/// Splits `rows` evenly into tiles of at most `max` rows. This makes at most two strips: 7 rows with `max` = 6 are 4 +
+/// 3.
 #[inline(always)]
 pub(crate) fn strips(rows: usize, max: usize) -> impl Iterator<Item = Strip> {
     let count = rows.div_ceil(max);

@@ -1,7 +1,8 @@
 //! Strided views of the tensors that a recurrent layer reads and writes.
 //!
-//! A tensor is a set of *rows* of `width` consecutive elements (f32 or f64), one for every (time step, direction, batch row).
-//! ONNX's layouts 0 and 1, PyTorch's concatenated directions and slices of larger tensors are all such views.
+//! A tensor is a set of *rows*. Each row has `width` consecutive elements (f32 or f64). There is one row for every
+//! (time step, direction, batch row). ONNX's layouts 0 and 1, PyTorch's concatenated directions and slices of larger
+//! tensors are all such views.
 
 mod dims;
 
@@ -11,7 +12,7 @@ use crate::element::Element;
 use crate::error::Error;
 use core::marker::PhantomData;
 
-/// The strides to use: those given, or zeros for a tensor without elements, whose strides mean nothing.
+/// The strides to use: the given ones, or zeros if the tensor has no elements, since its strides then mean nothing.
 fn reaching_strides(len: usize, dims: Dims, strides: Strides) -> Result<Strides, Error> {
     if dims.is_empty() {
         return Ok(Strides { time: 0, direction: 0, batch: 0 });
@@ -31,7 +32,7 @@ fn expect_dense(len: usize, dims: Dims) -> Result<(), Error> {
     Ok(())
 }
 
-/// A tensor `[T, D, B, width]` to read.
+/// A tensor `[T, D, B, width]` that is read.
 ///
 /// ```
 /// use rnnpack_kernels::{Dims, Strides, View};
@@ -57,7 +58,7 @@ impl<'a, F: Element> View<'a, F> {
     /// A dense tensor: `[T, D, B, width]` or, batch-major, `[B, T, D, width]`.
     ///
     /// # Errors
-    /// [`Error::Length`] unless `data` holds exactly the product of the extents, [`Error::Overflow`] where that
+    /// [`Error::Length`] unless `data` holds exactly the product of the extents, [`Error::Overflow`] if that
     /// product overflows.
     pub fn new(data: &'a [F], dims: Dims, layout: Layout) -> Result<View<'a, F>, Error> {
         expect_dense(data.len(), dims)?;
@@ -67,7 +68,7 @@ impl<'a, F: Element> View<'a, F> {
     /// A tensor with given strides that starts at `data[0]`. Rows may overlap.
     ///
     /// # Errors
-    /// [`Error::Length`] where a row would end beyond `data`, [`Error::Overflow`] where its end overflows.
+    /// [`Error::Length`] if a row would end beyond `data`, [`Error::Overflow`] if the end of a row overflows.
     pub fn strided(data: &'a [F], dims: Dims, strides: Strides) -> Result<View<'a, F>, Error> {
         let strides = reaching_strides(data.len(), dims, strides)?;
         Ok(View { data, dims, strides })
@@ -81,7 +82,7 @@ impl<'a, F: Element> View<'a, F> {
     /// The `width` elements of one row.
     ///
     /// # Panics
-    /// Where an index is not below its extent.
+    /// If an index is not below its extent.
     pub fn row(&self, t: usize, d: usize, b: usize) -> &'a [F] {
         assert!(t < self.dims.time && d < self.dims.directions && b < self.dims.batch, "row out of range");
         if self.dims.width == 0 { &[] } else { &self.data[self.strides.offset(t, d, b)..][..self.dims.width] }
@@ -98,8 +99,8 @@ impl<'a, F: Element> View<'a, F> {
         View { data: &self.data[skip..], dims, strides: self.strides }
     }
 
-    /// The address of row (0, 0, b); valid for reading `width` elements where there are such rows. The row of another time
-    /// is [`View::time_stride`] elements away from that of the time before.
+    /// The address of row (0, 0, b). If such rows exist, it is valid for reading `width` elements. The row of the next
+    /// time step is [`View::time_stride`] elements after it.
     #[inline(always)]
     pub(crate) fn first_row(&self, b: usize) -> *const F {
         self.data.as_ptr().wrapping_add(self.strides.offset(0, 0, b))
@@ -110,11 +111,11 @@ impl<'a, F: Element> View<'a, F> {
     }
 }
 
-/// A tensor `[T, D, B, width]` to write; no two of its rows overlap, so it can be split between threads.
+/// A tensor `[T, D, B, width]` that is written. No two of its rows overlap, so it can be split between threads.
 ///
 /// # Invariant
-/// Every row lies within the memory that the view was made over, which is borrowed uniquely for `'a`; no two
-/// rows share an element; the views that came out of one by splitting own disjoint sets of rows.
+/// Every row lies within the memory that the view was made over, which is borrowed uniquely for `'a`. No two rows share
+/// an element. Views made by splitting a view own disjoint sets of rows.
 #[derive(Debug)]
 pub struct ViewMut<'a, F = f32> {
     start: *mut F,
@@ -132,7 +133,7 @@ impl<'a, F: Element> ViewMut<'a, F> {
     /// A dense tensor: `[T, D, B, width]` or, batch-major, `[B, T, D, width]`.
     ///
     /// # Errors
-    /// [`Error::Length`] unless `data` holds exactly the product of the extents, [`Error::Overflow`] where that
+    /// [`Error::Length`] unless `data` holds exactly the product of the extents, [`Error::Overflow`] if that
     /// product overflows.
     pub fn new(data: &'a mut [F], dims: Dims, layout: Layout) -> Result<ViewMut<'a, F>, Error> {
         expect_dense(data.len(), dims)?;
@@ -142,23 +143,25 @@ impl<'a, F: Element> ViewMut<'a, F> {
     /// A tensor with given strides that starts at `data[0]`.
     ///
     /// # Errors
-    /// [`Error::Overlap`] where rows would share elements, or where neither of two axes steps over all that lies along the
-    /// other (their rows interleave: even if none meet, such a tensor is not taken), [`Error::Length`] where a row would end
-    /// beyond `data`, [`Error::Overflow`] where its end overflows.
+    /// * [`Error::Overlap`] if rows share elements or interleave. Two axes interleave if neither has a stride that is
+    ///   at least the span of the other. Such a tensor is refused even if no two rows share an element.
+    /// * [`Error::Length`] if a row would end beyond `data`.
+    /// * [`Error::Overflow`] if the end of a row overflows.
     pub fn strided(data: &'a mut [F], dims: Dims, strides: Strides) -> Result<ViewMut<'a, F>, Error> {
         // SAFETY: all of `data` is borrowed uniquely for `'a`.
         unsafe { ViewMut::from_raw(data.as_mut_ptr(), data.len(), dims, strides) }
     }
 
-    /// As [`ViewMut::strided`], over `len` elements at `start`, of which only those of the rows are touched: what lies
-    /// between rows may belong to others. The kernels write rows and never read them, so they may be uninitialized.
+    /// As [`ViewMut::strided`], over `len` elements at `start`. Only the elements of the rows are touched, so the
+    /// memory between rows may belong to others. The kernels write rows and never read them, so the rows may be
+    /// uninitialized.
     ///
     /// # Errors
     /// Those of [`ViewMut::strided`].
     ///
     /// # Safety
-    /// `start` must be aligned, and for `'a` every row that lies within `len` elements of it must be valid for writes
-    /// and be accessed through this view alone.
+    /// `start` must be aligned. For `'a`, every row that lies within `len` elements of `start` must be valid for writes
+    /// and be accessed only through this view.
     pub unsafe fn from_raw(
         start: *mut F,
         len: usize,
@@ -177,7 +180,7 @@ impl<'a, F: Element> ViewMut<'a, F> {
         self.dims
     }
 
-    /// The same tensor for a shorter time.
+    /// The same tensor, borrowed for a shorter lifetime.
     pub fn reborrow(&mut self) -> ViewMut<'_, F> {
         ViewMut { borrow: PhantomData, ..*self }
     }
@@ -185,13 +188,13 @@ impl<'a, F: Element> ViewMut<'a, F> {
     /// The `width` elements of one row.
     ///
     /// # Panics
-    /// Where an index is not below its extent.
+    /// If an index is not below its extent.
     pub fn row_mut(&mut self, t: usize, d: usize, b: usize) -> &mut [F] {
         assert!(t < self.dims.time && d < self.dims.directions && b < self.dims.batch, "row out of range");
         if self.dims.width == 0 {
             return &mut [];
         }
-        // SAFETY: the row lies within the borrowed memory and belongs to this view alone (invariant), and the
+        // SAFETY: the row lies within the borrowed memory and belongs only to this view (invariant), and the
         // result borrows `self`.
         unsafe {
             core::slice::from_raw_parts_mut(self.start.add(self.strides.offset(t, d, b)), self.dims.width)
@@ -220,15 +223,16 @@ impl<'a, F: Element> ViewMut<'a, F> {
         (low_view, self.part(mid, self.strides.batch, high))
     }
 
-    /// The part of extents `dims` that starts `index` steps of `stride` in. Callers give `self` up.
+    /// The part with extents `dims` that starts `index * stride` elements after `start`. Callers must not use `self`
+    /// afterwards.
     fn part(&self, index: usize, stride: usize, dims: Dims) -> ViewMut<'a, F> {
         let skip = if dims.is_empty() { 0 } else { index * stride };
-        // SAFETY: where the part has rows, its first row starts there, within the borrowed memory (invariant).
+        // SAFETY: if the part has rows, its first row starts there, within the borrowed memory (invariant).
         ViewMut { start: unsafe { self.start.add(skip) }, dims, strides: self.strides, borrow: PhantomData }
     }
 
-    /// The address of row (0, 0, b); valid for writing `width` elements where there are such rows. The row of another time
-    /// is [`ViewMut::time_stride`] elements away from that of the time before.
+    /// The address of row (0, 0, b). If such rows exist, it is valid for writing `width` elements. The row of the next
+    /// time step is [`ViewMut::time_stride`] elements after it.
     #[inline(always)]
     pub(crate) fn first_row(&mut self, b: usize) -> *mut F {
         self.start.wrapping_add(self.strides.offset(0, 0, b))

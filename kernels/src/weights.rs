@@ -11,12 +11,13 @@ use crate::sizes::Sizes;
 pub enum GateOrder {
     /// LSTM: input, output, forget, cell. GRU: update, reset, hidden (Keras' order too).
     Onnx,
-    /// LSTM: input, forget, cell, output (Keras' and cuDNN's order too). GRU: reset, update, hidden (cuDNN's order too).
+    /// LSTM: input, forget, cell, output (Keras' and cuDNN's order too). GRU: reset, update, hidden (cuDNN's order
+    /// too).
     PyTorch,
 }
 
 impl GateOrder {
-    /// Where the gates stand, in ONNX's order.
+    /// The position of each gate in the tensors. The result lists the gates in ONNX's order.
     fn positions(self, cell: &Cell) -> [usize; 4] {
         match (self, cell) {
             (GateOrder::Onnx, _) | (_, Cell::Rnn(_)) => [0, 1, 2, 3],
@@ -26,22 +27,22 @@ impl GateOrder {
     }
 }
 
-/// The tensors of one direction. G is the cell's number of gates.
+/// The weight tensors of one direction. G is the cell's number of gates.
 #[derive(Clone, Copy, Debug)]
 pub struct Tensors<'a, F = f32> {
     /// `[G·H, I]`
     pub w: &'a [F],
     /// `[G·H, H]`
     pub r: &'a [F],
-    /// `[G·H]`, 0 where absent.
+    /// `[G·H]`; zeros if absent.
     pub wb: Option<&'a [F]>,
-    /// `[G·H]`, 0 where absent.
+    /// `[G·H]`; zeros if absent.
     pub rb: Option<&'a [F]>,
-    /// Peepholes of the gates input, output and forget (in this order, always), `[3·H]`; only an LSTM has them.
+    /// Peepholes of the gates input, output and forget, always in this order, `[3·H]`. Only an LSTM has them.
     pub p: Option<&'a [F]>,
 }
 
-/// The weights of one direction of a layer, checked: sizes agree and every element is finite.
+/// The checked weights of one direction of a layer: the sizes agree and every element is finite.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a, F = f32> {
     cell: Cell,
@@ -54,9 +55,11 @@ impl<'a, F: Element> Weights<'a, F> {
     /// Checks the tensors of a cell with I inputs and H hidden units.
     ///
     /// # Errors
-    /// [`Error::Zero`] for H = 0, [`Error::Option`] for an option of the cell that is no usable number,
-    /// [`Error::Overflow`] and [`Error::Length`] where sizes disagree (P of a cell that has no peepholes must have none),
-    /// [`Error::NotFinite`] for a NaN or an infinity.
+    /// * [`Error::Zero`] if H = 0.
+    /// * [`Error::Option`] if an option of the cell is not a usable number.
+    /// * [`Error::Overflow`] if a size overflows.
+    /// * [`Error::Length`] if a tensor has the wrong number of elements. P of a cell without peepholes must be empty.
+    /// * [`Error::NotFinite`] if a tensor contains a NaN or an infinity.
     pub fn new(
         cell: Cell,
         [input, hidden]: [usize; 2],
@@ -80,7 +83,7 @@ impl<'a, F: Element> Weights<'a, F> {
         Ok(Weights { cell, sizes, positions: order.positions(&cell), tensors })
     }
 
-    /// What a step computes.
+    /// The cell, which defines what a step computes.
     pub fn cell(&self) -> &Cell {
         &self.cell
     }
@@ -100,44 +103,44 @@ impl<'a, F: Element> Weights<'a, F> {
         self.sizes.hidden
     }
 
-    /// Row of W, `[I]`. Gates are numbered as ONNX orders them, whatever the source's order.
+    /// A row of W, `[I]`. Gates are numbered in ONNX's order, whatever the order of the tensors is.
     ///
     /// # Panics
-    /// Where `gate` or `unit` is out of range.
+    /// If `gate` or `unit` is out of range.
     pub fn w_row(&self, gate: usize, unit: usize) -> &'a [F] {
         &self.tensors.w[self.row(gate, unit) * self.sizes.input..][..self.sizes.input]
     }
 
-    /// Row of R, `[P]`; P = H.
+    /// A row of R, `[P]`; P = H.
     ///
     /// # Panics
-    /// Where `gate` or `unit` is out of range.
+    /// If `gate` or `unit` is out of range.
     pub fn r_row(&self, gate: usize, unit: usize) -> &'a [F] {
         &self.tensors.r[self.row(gate, unit) * self.sizes.recurrent..][..self.sizes.recurrent]
     }
 
-    /// The bias of W; 0 where there is none.
+    /// The bias of W, or 0 if there is none.
     ///
     /// # Panics
-    /// Where `gate` or `unit` is out of range.
+    /// If `gate` or `unit` is out of range.
     pub fn wb(&self, gate: usize, unit: usize) -> F {
         let row = self.row(gate, unit);
         self.tensors.wb.map_or(F::default(), |b| b[row])
     }
 
-    /// The bias of R; 0 where there is none.
+    /// The bias of R, or 0 if there is none.
     ///
     /// # Panics
-    /// Where `gate` or `unit` is out of range.
+    /// If `gate` or `unit` is out of range.
     pub fn rb(&self, gate: usize, unit: usize) -> F {
         let row = self.row(gate, unit);
         self.tensors.rb.map_or(F::default(), |b| b[row])
     }
 
-    /// The peepholes of an LSTM's gates 0 input, 1 output and 2 forget of a unit, if there are peepholes.
+    /// The peepholes of a unit of an LSTM, for the gates input, output and forget. `None` if there are no peepholes.
     ///
     /// # Panics
-    /// Where `unit` is out of range.
+    /// If `unit` is out of range.
     pub fn peepholes(&self, unit: usize) -> Option<[F; 3]> {
         assert!(unit < self.sizes.hidden, "unit out of range");
         self.tensors
@@ -152,7 +155,7 @@ impl<'a, F: Element> Weights<'a, F> {
     }
 }
 
-/// Whether a tensor has so many elements, all finite.
+/// Checks that a tensor has the expected number of elements and that all are finite.
 fn expect_tensor<F: Element>(what: &'static str, data: &[F], expected: Option<usize>) -> Result<(), Error> {
     let expected = expected.ok_or(Error::Overflow { what })?;
     if data.len() != expected {

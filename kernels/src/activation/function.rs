@@ -1,4 +1,4 @@
-//! The eleven activation functions that ONNX knows.
+//! The eleven activation functions of ONNX.
 
 use super::{sigmoid_v, tanh_v};
 use crate::isa::scalar::Scalar;
@@ -51,14 +51,15 @@ pub enum Activation {
         /// Factor of the negative side.
         alpha: f32,
     },
-    /// `x / (1 + |x|)`, and its limit ±1 at ±∞
+    /// `x / (1 + |x|)`, with its limit ±1 at ±∞
     Softsign,
     /// `ln(1 + e^x)`
     Softplus,
 }
 
 impl Activation {
-    /// Every function, with the parameters that [`Activation::by_name`] gives. Packed bytes number them by this order.
+    /// Every function, with the parameters that [`Activation::by_name`] returns. Packed bytes number them in this
+    /// order.
     pub(crate) const ALL: [Activation; 11] = {
         use Activation::*;
         [
@@ -76,8 +77,9 @@ impl Activation {
         ]
     };
 
-    /// The function with this name (in any case), with the default parameters of ONNX's operator of that name. Affine and
-    /// ScaledTanh are no operators any more: the old Affine had 1 and 0, and ScaledTanh none, in whose place 1 and 1 stand.
+    /// The function with this name (upper or lower case), with the default parameters of ONNX's operator of that name.
+    /// Affine and ScaledTanh are no current operators of ONNX. Affine gets 1 and 0, the defaults of the old operator.
+    /// ScaledTanh had no defaults; it gets 1 and 1.
     pub fn by_name(name: &str) -> Option<Activation> {
         Activation::ALL.into_iter().find(|a| a.name().eq_ignore_ascii_case(name))
     }
@@ -99,7 +101,7 @@ impl Activation {
         }
     }
 
-    /// Alpha and beta, where the function has them.
+    /// Alpha and beta, if the function has them.
     pub fn parameters(self) -> (Option<f32>, Option<f32>) {
         match self {
             Activation::Affine { alpha, beta }
@@ -112,7 +114,8 @@ impl Activation {
         }
     }
 
-    /// The same function with other parameters; those that it does not have are ignored.
+    /// The same function with other parameters. `None` keeps a parameter. Parameters that the function does not have
+    /// are ignored.
     pub fn with_parameters(self, new_alpha: Option<f32>, new_beta: Option<f32>) -> Activation {
         let mut changed = self;
         if let Activation::Affine { alpha, beta }
@@ -136,15 +139,16 @@ impl Activation {
         activation_v(Scalar, self, x)
     }
 
-    /// The function of every element, computed by the kernels of `variant`.
+    /// Applies the function to every element, with the kernels of `variant`.
     pub fn eval_slice(self, variant: Variant, x: &mut [f32]) {
         variant.dispatch(Map { activation: self, x })
     }
 
     /// The function in f64.
     ///
-    /// The kernels of f32 round this one where it is no vector code. So what is neither an operation of the hardware nor
-    /// vector code comes from the crate `libm`, and not from the system: its bits are the same everywhere.
+    /// If a function has no vector code, the f32 kernels compute it here and round the result. Such functions take
+    /// their exponentials and logarithm from the crate `libm` and not from the system, so their bits are the same
+    /// everywhere.
     pub fn eval64(self, x: f64) -> f64 {
         let wide = f64::from;
         match self {
@@ -210,7 +214,7 @@ impl Kernel for Map<'_> {
 
     #[inline(always)]
     fn run<S: Isa>(self, s: S) {
-        // The last vector may reach beyond the slice, so it goes through a buffer.
+        // The last vector may reach beyond the slice, so the elements go through a buffer.
         const LANES: usize = 64;
         const { assert!(LANES.is_multiple_of(S::LANES)) };
         for chunk in self.x.chunks_mut(LANES) {
@@ -218,7 +222,7 @@ impl Kernel for Map<'_> {
             buffer[..chunk.len()].copy_from_slice(chunk);
             for at in (0..LANES).step_by(S::LANES) {
                 let p = buffer[at..].as_mut_ptr();
-                // SAFETY: LANES is a multiple of S::LANES, so a whole vector stands at `p`.
+                // SAFETY: LANES is a multiple of S::LANES, so `p` points to a whole vector.
                 unsafe { s.store(p, activation_v(s, self.activation, s.load(p))) }
             }
             chunk.copy_from_slice(&buffer[..chunk.len()]);
@@ -226,7 +230,7 @@ impl Kernel for Map<'_> {
     }
 }
 
-/// The function of every lane. NaN stays NaN.
+/// Applies the function to every lane. NaN stays NaN.
 #[inline(always)]
 pub(crate) fn activation_v<S: Isa>(s: S, activation: Activation, x: S::V) -> S::V {
     match activation {
@@ -243,7 +247,7 @@ pub(crate) fn activation_v<S: Isa>(s: S, activation: Activation, x: S::V) -> S::
     }
 }
 
-/// The functions that are computed lane by lane, in f64, and rounded to f32.
+/// Computes a function lane by lane in f64, and rounds the results to f32.
 #[inline(always)]
 fn by_lane<S: Isa>(s: S, activation: Activation, x: S::V) -> S::V {
     const MOST: usize = 64;
@@ -256,7 +260,7 @@ fn by_lane<S: Isa>(s: S, activation: Activation, x: S::V) -> S::V {
     unsafe { s.load(lanes.as_ptr()) }
 }
 
-/// Out of line: it must not grow the tiles.
+/// It is not inlined, so that it does not enlarge the tiles.
 #[cold]
 #[inline(never)]
 fn round_each(activation: Activation, lanes: &mut [f32]) {

@@ -1,4 +1,4 @@
-//! The header of packed bytes: what the layer is, and what all bytes must hold before it is believed.
+//! The header of packed bytes: the description of the layer, and the checks that come before it is read.
 
 use crate::activation::Activation;
 use crate::aligned::LINE_BYTES;
@@ -13,10 +13,10 @@ use alloc::vec::Vec;
 
 const MAGIC: [u8; 8] = *b"rnnpack\0";
 const BYTE_ORDER: u32 = 0x0102_0304;
-/// Bytes of the header, and of the options of each direction after it.
+/// Bytes of the header. The options of each direction, which follow it, have as many.
 pub(super) const HEADER: usize = 64;
 const NAME: core::ops::Range<usize> = 32..48;
-/// Where the checksum stands, and the first byte that it covers: what is before is compared itself.
+/// The offset of the checksum, and the first byte that it covers. The bytes before it are compared directly.
 pub(super) const CHECKSUM: usize = 24;
 pub(super) const COVERED: usize = 28;
 pub(super) const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
@@ -48,7 +48,7 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// Everything that holds before the contents are looked at.
+/// Checks everything that must hold before the contents are read.
 pub(super) fn verify_envelope(bytes: &[u8]) -> Result<(), Error> {
     if bytes.as_ptr().align_offset(LINE_BYTES) != 0 {
         return refuse(BytesError::Alignment);
@@ -87,7 +87,7 @@ fn float(bytes: &[u8], at: usize) -> f32 {
     f32::from_bits(word(bytes, at))
 }
 
-/// What the directions share, and which they are.
+/// The directions of the layer, and what they share.
 pub(super) fn read_shared(bytes: &'static [u8]) -> Result<(Direction, Shared<'static>), Error> {
     let direction = match word(bytes, 48) {
         0 => Direction::Forward,
@@ -136,7 +136,7 @@ pub(super) fn read_options(operator: u32, options: &[u8]) -> Result<(Cell, bool)
     Ok((cell, peepholes))
 }
 
-/// The header and the options of every direction; the checksum is 0.
+/// The header and the options of every direction. The checksum is left 0.
 pub(super) fn head<'a, P: Packing>(
     direction: Direction,
     shared: Shared<'_>,
@@ -163,7 +163,7 @@ pub(super) fn head<'a, P: Packing>(
     Ok(bytes)
 }
 
-/// The options of a direction, as [`read_options`] takes them.
+/// The options of a direction, in the layout that [`read_options`] reads.
 fn options<P: Packing>(panels: &WeightPanels<P>) -> [u8; HEADER] {
     let cell = panels.cell();
     let flag = match cell {

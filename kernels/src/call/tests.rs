@@ -1,4 +1,4 @@
-//! Calls whose rows lie anywhere, whose passes are shared out by panels, or whose gates are kept.
+//! Tests of calls with rows at any addresses, with passes split into ranges of panels, and with kept gates.
 
 mod addresses;
 mod gates;
@@ -31,7 +31,7 @@ fn cells() -> Vec<Cell> {
     ]
 }
 
-/// A layer's tensors and a call's buffers, of numbers within ±1/2 that repeat nowhere soon.
+/// A layer's tensors and a call's buffers, filled with numbers within ±1/2 that do not repeat within a short distance.
 #[derive(Clone)]
 struct Case {
     cell: Cell,
@@ -57,7 +57,7 @@ impl Case {
         };
         let rows = cell.gates() * hidden;
         let states = if cell.has_cell_state() { hidden } else { 0 };
-        // Peepholes of the cells that the general epilogue computes.
+        // Only the cells that the general epilogue computes have peepholes.
         let peepholes = if cell.clip().is_some() { 3 * states } else { 0 };
         Case {
             cell,
@@ -87,7 +87,7 @@ impl Case {
         View::new(&self.x, self.x_dims(), Layout::TimeMajor).unwrap()
     }
 
-    /// The call, of one block that projects so many steps together.
+    /// The call, as one block that projects `steps` steps together.
     fn call(&mut self, steps: usize) -> Call<'_> {
         let dims = self.x_dims();
         let Case { x, y, h, c, sizes, batch, .. } = self;
@@ -102,7 +102,7 @@ impl Case {
         }
     }
 
-    /// The bits of all that a call writes.
+    /// The bits of everything that a call writes.
     fn results(&self) -> Vec<u32> {
         [&self.y, &self.h, &self.c].into_iter().flatten().map(|v| v.to_bits()).collect()
     }

@@ -3,18 +3,18 @@
 use crate::epilogue::{Activations, Epilogue, Keep, Lanes, PassShape};
 use crate::isa::Isa;
 
-/// The gates, as ONNX numbers them.
+/// The gates, with ONNX's numbers.
 const UPDATE: usize = 0;
 const RESET: usize = 1;
 const HIDDEN: usize = 2;
 
-/// `H = z · H₋₁ + (1 - z) · ht`, one product rounded, then one fused multiply-add.
+/// `H = z · H₋₁ + (1 - z) · ht`: one rounded product, then one fused multiply-add.
 #[inline(always)]
 fn blend<S: Isa>(s: S, z: S::V, candidate: S::V, before: S::V) -> S::V {
     s.mul_add(z, before, s.mul(s.sub(s.splat(1.0), z), candidate))
 }
 
-/// With `linear_before_reset`: all three gates in one pass, the hidden gate's two sums separate.
+/// The only pass with `linear_before_reset`: all three gates. The two sums of the hidden gate are separate.
 #[derive(Clone, Copy)]
 pub(crate) struct Gru<A>(pub(crate) A);
 
@@ -48,7 +48,7 @@ impl<A: Activations> Epilogue for Gru<A> {
     }
 }
 
-/// Without it, the first pass: the gates z and r, and r ⊙ h, which the second pass multiplies with R.
+/// The first pass without `linear_before_reset`: the gates z and r, and r ⊙ h, which the second pass multiplies with R.
 #[derive(Clone, Copy)]
 pub(crate) struct Gates<A>(pub(crate) A);
 
@@ -77,7 +77,7 @@ impl<A: Activations> Epilogue for Gates<A> {
     }
 }
 
-/// Without it, the second pass: the hidden gate, and the new state.
+/// The second pass without `linear_before_reset`: the hidden gate and the new state.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<A>(pub(crate) A);
 

@@ -3,13 +3,13 @@
 use crate::epilogue::{Activations, Epilogue, Keep, Lanes, PassShape};
 use crate::isa::Isa;
 
-/// The gates, as ONNX numbers them; of the first three, peepholes stand in this order too.
+/// The gates, with ONNX's numbers. The peepholes of the first three have the same order.
 const INPUT: usize = 0;
 const OUTPUT: usize = 1;
 const FORGET: usize = 2;
 const CELL: usize = 3;
 
-/// All four gates.
+/// The pass that computes all four gates.
 #[derive(Clone, Copy)]
 pub(crate) struct Lstm<A> {
     pub(crate) activations: A,
@@ -44,7 +44,7 @@ impl<A: Activations> Epilogue for Lstm<A> {
 }
 
 impl<A: Activations> Lstm<A> {
-    /// The sum of a gate, and its peephole.
+    /// The sum of a gate, plus its peephole term if there are peepholes.
     #[inline(always)]
     fn peep<S: Isa>(self, s: S, gate: usize, sum: S::V, cell: S::V, lanes: Lanes) -> S::V {
         if !self.peepholes {
@@ -54,7 +54,8 @@ impl<A: Activations> Lstm<A> {
         s.mul_add(unsafe { s.load(lanes.constants.add(gate * lanes.row)) }, cell, sum)
     }
 
-    /// From the activated gates i and f and the sums of o and c: writes the cell state, gives the hidden state.
+    /// Writes the new cell state and returns the new hidden state, from the activated gates i and f and the sums of o
+    /// and c.
     ///
     /// # Safety
     /// As [`Epilogue::finish`].
@@ -83,7 +84,7 @@ impl<A: Activations> Lstm<A> {
     }
 }
 
-/// `input_forget`: the forget gate is what the input gate leaves, and is not computed.
+/// The pass with `input_forget`: the forget gate is one minus the input gate, and has no sum of its own.
 #[derive(Clone, Copy)]
 pub(crate) struct CoupledLstm<A>(pub(crate) Lstm<A>);
 

@@ -1,4 +1,4 @@
-//! The activations of a cell as an epilogue calls them: the default ones, and any.
+//! The activations of a cell, as an epilogue calls them: the default ones, or any.
 
 use crate::activation::{Activation, activation_v, sigmoid_v, tanh_v};
 use crate::isa::Isa;
@@ -39,7 +39,7 @@ impl Activations for Standard {
     }
 }
 
-/// Any activations and clipping, decided as the epilogue runs: the branches are the same for every vector.
+/// Any activations and clipping, chosen while the epilogue runs. The branches are the same for every vector.
 #[derive(Clone, Copy)]
 pub(crate) struct Any {
     pub(crate) clip: Option<f32>,

@@ -13,27 +13,27 @@ pub(crate) const BYTES_VERSION: u32 = 1;
 pub enum BytesError {
     /// They do not start on a 64-byte boundary; see [`Aligned`](crate::bytes::Aligned).
     Alignment,
-    /// There are other bytes than the header says, or none for a header.
+    /// Their number differs from what the header says, or is too small for a header.
     Length {
-        /// Bytes that there should be.
+        /// The number of bytes that there should be.
         expected: u64,
-        /// Bytes that there are.
+        /// The number of bytes that there are.
         got: usize,
     },
-    /// They do not start as packed bytes do.
+    /// They do not start with the magic of packed bytes.
     Magic,
     /// They were packed on a machine of the other byte order.
     ByteOrder,
-    /// They have another version of the format than [`VERSION`](crate::bytes::VERSION).
+    /// Their version of the format is not [`VERSION`](crate::bytes::VERSION).
     Version {
-        /// Theirs.
+        /// Their version.
         got: u32,
     },
     /// They were altered after they were packed.
     Checksum {
-        /// What they say.
+        /// The checksum that the header stores.
         expected: u32,
-        /// What it is.
+        /// The checksum of the bytes.
         got: u32,
     },
     /// They are packed for an instruction set that this machine or this build lacks.
@@ -41,11 +41,11 @@ pub enum BytesError {
         /// Its name.
         name: &'static str,
     },
-    /// They are packed for another lane width than their instruction set has here.
+    /// They are packed for a lane width that differs from that of their instruction set here.
     Lanes {
         /// Lanes here.
         expected: usize,
-        /// Lanes that they are packed for.
+        /// The number of lanes that they are packed for.
         got: u32,
     },
     /// A field of the header has a value that this version of the format does not know.
@@ -53,14 +53,15 @@ pub enum BytesError {
         /// Which field.
         what: &'static str,
     },
-    /// The sizes in the header call for other sections of weights than there are bytes.
+    /// The sections of weights that the header implies are longer or shorter than the bytes.
     Size {
-        /// Whether bytes are missing; else there are too many.
+        /// Whether bytes are missing. If not, there are too many.
         missing: bool,
     },
-    /// Bytes that must be zero are not: padding between sections, or fields of the header that the layer does not use.
+    /// Bytes that must be zero are not zero: padding between sections, or header fields that the layer does not use.
     Padding,
-    /// The directions of a layer differ in more than options of their cells.
+    /// The directions of a layer do not fit together: their number is wrong, or they differ in more than the options of
+    /// their cells.
     Directions,
 }
 

@@ -3,7 +3,7 @@
 use super::ops::Isa;
 use core::arch::x86_64::*;
 
-/// Proof that the CPU has AVX2 and FMA; made by [`Isa::detect`] alone.
+/// Proof that the CPU has AVX2 and FMA. Only [`Isa::detect`] makes it.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 

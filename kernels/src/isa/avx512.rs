@@ -3,7 +3,7 @@
 use super::ops::Isa;
 use core::arch::x86_64::*;
 
-/// Proof that the CPU has AVX-512 F and what that implies; made by [`Isa::detect`] alone.
+/// Proof that the CPU has AVX-512 F and what that implies. Only [`Isa::detect`] makes it.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
@@ -21,7 +21,7 @@ unsafe impl Isa for Avx512 {
     const FUSED: bool = true;
 
     fn detect() -> Option<Self> {
-        // Compilers take AVX2, FMA and F16C for granted beside AVX-512 F, a hypervisor may not.
+        // Compilers assume AVX2, FMA and F16C if there is AVX-512 F, but a hypervisor may hide them.
         has_features!("avx512f", "avx2", "fma", "f16c").then_some(Avx512(()))
     }
     #[inline(always)]

@@ -1,44 +1,43 @@
-//! The trait of an instruction set: the vector operations that every kernel body is written over.
+//! The trait of an instruction set: the vector operations that every kernel body uses.
 
 /// Vector operations of one instruction set, over `LANES` f32 lanes.
 ///
-/// Every operation is exact or correctly rounded (round to nearest, ties to even) per lane, so that a body
-/// written over this trait gives the same bits on every implementation whose [`Isa::FUSED`] is true.
-/// NaN payloads are not specified.
+/// Every operation is exact or correctly rounded (round to nearest, ties to even) per lane. So a body that uses this
+/// trait returns the same bits on every implementation whose [`Isa::FUSED`] is true. NaN payloads are not specified.
 ///
 /// # Safety
 ///
-/// An implementor promises that a value of the type exists only where the CPU has the instructions that its
-/// methods use, and that `load` and `store` touch exactly `LANES` consecutive f32.
+/// An implementor promises two things. A value of the type exists only if the CPU has the instructions that its methods
+/// use. `load` and `store` touch exactly `LANES` consecutive f32.
 pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// A vector of `LANES` f32.
     type V: Copy;
     /// The name that the override variable, reports and tests use.
     const NAME: &'static str;
-    /// f32 lanes in a vector; a power of two.
+    /// The number of f32 lanes in a vector; a power of two.
     const LANES: usize;
-    /// Vector registers: what the height of a tile is derived from.
+    /// The number of vector registers, from which the height of a tile is derived.
     const REGISTERS: usize;
-    /// `mul_add` rounds once.
+    /// Whether `mul_add` rounds once.
     const FUSED: bool;
 
-    /// The token, where the running CPU (and operating system) has the instructions, or the compilation target promises
-    /// them.
+    /// Returns the token if the running CPU (and operating system) has the instructions, or if the compilation target
+    /// promises them.
     fn detect() -> Option<Self>;
-    /// Calls `f` inside a function that is compiled for this ISA; what is inlined into it uses its instructions.
+    /// Calls `f` inside a function that is compiled for this ISA. Code that is inlined into it uses its instructions.
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
 
-    /// Reads `LANES` f32 from `p`, any alignment.
+    /// Reads `LANES` f32 from `p`. Any alignment is allowed.
     ///
     /// # Safety
     /// `p` must be valid for reading `LANES` f32.
     unsafe fn load(self, p: *const f32) -> Self::V;
-    /// Writes `LANES` f32 to `p`, any alignment.
+    /// Writes `LANES` f32 to `p`. Any alignment is allowed.
     ///
     /// # Safety
     /// `p` must be valid for writing `LANES` f32.
     unsafe fn store(self, p: *mut f32, v: Self::V);
-    /// Asks for the cache line at `p`, into L2; any address is allowed.
+    /// Prefetches the cache line at `p` into L2. Any address is allowed.
     fn prefetch(self, p: *const u8);
     /// `[x; LANES]`
     fn splat(self, x: f32) -> Self::V;
@@ -50,20 +49,20 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a / b`
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b + c`, rounded once where `FUSED`.
+    /// `a * b + c`, rounded once if `FUSED`.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// `if a < b { a } else { b }`: a NaN in either operand gives `b`.
+    /// `if a < b { a } else { b }`: if either operand is NaN, the result is `b`.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `if a > b { a } else { b }`: a NaN in either operand gives `b`.
+    /// `if a > b { a } else { b }`: if either operand is NaN, the result is `b`.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// The lanes' bits shifted left by 23: an integer in the low bits moves to the exponent field.
     fn shl_23(self, a: Self::V) -> Self::V;
 }
 
-/// A computation written once over [`Isa`]; [`Variant::dispatch`] picks the instance.
+/// A computation that is written once, for any [`Isa`]. [`Variant::dispatch`] picks the instance.
 pub(crate) trait Kernel {
     /// What the computation returns.
     type Output;
-    /// The body. Implementations are `#[inline(always)]`, so that they are compiled inside [`Isa::vectorize`].
+    /// The computation. Implementations are `#[inline(always)]`, so that they are compiled inside [`Isa::vectorize`].
     fn run<S: Isa>(self, s: S) -> Self::Output;
 }

@@ -1,10 +1,10 @@
-//! 4 lanes of the crate `wide`: SSE2, NEON, wasm SIMD or plain Rust, chosen when the program is compiled.
+//! 4 lanes, with the crate `wide`: SSE2, NEON, wasm SIMD or plain Rust, chosen when the program is compiled.
 
 use super::ops::Isa;
 use wide::bytemuck::cast;
 use wide::{f32x4, i32x4};
 
-/// Needs nothing that the compilation target does not promise.
+/// Needs only what the compilation target promises.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -14,7 +14,7 @@ unsafe impl Isa for Portable {
     const NAME: &'static str = "portable";
     const LANES: usize = 4;
     const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 32 } else { 16 };
-    // What `wide` fuses `mul_add` on.
+    // The targets on which `wide` fuses `mul_add`.
     const FUSED: bool = cfg!(any(
         all(target_feature = "sse2", target_feature = "fma"),
         all(target_feature = "neon", target_arch = "aarch64"),

@@ -1,9 +1,9 @@
-//! One lane, for the naive references and the scalar activations: the meaning of every operation in plain Rust.
+//! One lane, for the naive references and the scalar activations. It defines every operation in plain Rust.
 
 use super::ops::Isa;
 use crate::math;
 
-/// Plain Rust; needs nothing of the CPU (a multiply-add rounds once everywhere, by a library call if need be).
+/// Plain Rust, for any CPU. A multiply-add rounds once everywhere; if necessary it is a library call.
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar;
 

@@ -1,4 +1,4 @@
-//! Every operation of every instruction set against the scalar one, lane by lane.
+//! Compares every operation of every instruction set with the scalar one, lane by lane.
 
 use super::ops::{Isa, Kernel};
 use super::scalar::Scalar;
@@ -41,7 +41,7 @@ fn arguments() -> Vec<[f32; 3]> {
     triples
 }
 
-/// A multiply-add by the rule of an instruction set.
+/// A multiply-add that rounds as the instruction set does.
 fn mul_add<S: Isa>(a: f32, b: f32, c: f32) -> f32 {
     if S::FUSED { Scalar.mul_add(a, b, c) } else { Scalar.add(Scalar.mul(a, b), c) }
 }
@@ -55,12 +55,12 @@ impl Kernel for Compare<'_> {
     #[inline(always)]
     fn run<S: Isa>(self, s: S) {
         for triples in self.0.chunks_exact(S::LANES) {
-            // One off any boundary of a vector.
+            // Start at the second element, so that the vectors are not aligned.
             let column = |i: usize| -> Vec<f32> {
                 [0.0].into_iter().chain(triples.iter().map(|triple| triple[i])).collect()
             };
             let columns = [0, 1, 2].map(column);
-            // SAFETY: LANES f32 stand behind the first.
+            // SAFETY: LANES f32 follow the first element.
             let [a, b, c] = columns.each_ref().map(|column| unsafe { s.load(column[1..].as_ptr()) });
             let compare = Lanes { s, triples };
             compare.bits("load, store", a, |[a, _, _]| a);
@@ -77,19 +77,19 @@ impl Kernel for Compare<'_> {
     }
 }
 
-/// Compares the lanes of results with what one lane gives.
+/// Compares the lanes of results with the results of one lane.
 struct Lanes<'a, S> {
     s: S,
     triples: &'a [[f32; 3]],
 }
 
 impl<S: Isa> Lanes<'_, S> {
-    /// Equal bits, also of NaN: what moves data.
+    /// Expects equal bits, also of NaN. It is for operations that only move data.
     fn bits(&self, name: &str, got: S::V, scalar: impl Fn([f32; 3]) -> f32) {
         self.each(name, got, scalar, |got, expected| got.to_bits() == expected.to_bits());
     }
 
-    /// Equal bits, or both NaN, whose payload is not specified.
+    /// Expects equal bits, or NaN on both sides, since the payload of a NaN is not specified.
     fn values(&self, name: &str, got: S::V, scalar: impl Fn([f32; 3]) -> f32) {
         let same = |got: f32, expected: f32| {
             got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan()
@@ -98,9 +98,9 @@ impl<S: Isa> Lanes<'_, S> {
     }
 
     fn each(&self, name: &str, got: S::V, scalar: impl Fn([f32; 3]) -> f32, same: impl Fn(f32, f32) -> bool) {
-        // A store must not touch what stands beside the vector.
+        // A store must not touch the elements next to the vector.
         let mut lanes = vec![7.0f32; S::LANES + 2];
-        // SAFETY: LANES f32 stand behind the first.
+        // SAFETY: LANES f32 follow the first element.
         unsafe { self.s.store(lanes[1..].as_mut_ptr(), got) };
         assert_eq!([lanes[0], lanes[S::LANES + 1]], [7.0; 2], "{} of {name} writes beside it", S::NAME);
         for (&got, &triple) in lanes[1..].iter().zip(self.triples) {
@@ -120,7 +120,7 @@ impl<S: Isa> Lanes<'_, S> {
 #[test]
 fn every_operation_of_every_variant_is_the_scalar_one_in_each_lane() {
     let mut arguments = arguments();
-    // So that no lane count leaves some out.
+    // Every lane count divides 64, so all arguments are tested.
     while !arguments.len().is_multiple_of(64) {
         arguments.push([1.0; 3]);
     }
@@ -140,16 +140,16 @@ fn the_scalar_operations_mean_what_the_trait_says() {
     assert!(s.min(1.0, nan).is_nan() && s.max(1.0, nan).is_nan());
     assert_eq!((s.min(nan, 1.0), s.max(nan, 1.0)), (1.0, 1.0));
     assert_eq!((s.min(2.0, 1.0), s.max(2.0, 1.0)), (1.0, 2.0));
-    // Equal operands give the second, which shows in the sign of zero.
+    // For equal operands the result is the second, which the sign of zero shows.
     assert!(s.min(0.0, -0.0).is_sign_negative() && s.max(-0.0, 0.0).is_sign_positive());
     assert_eq!(s.shl_23(f32::from_bits(127)), 1.0);
-    // (1 + ε)² - (1 + 2ε) = ε², which a rounded product loses.
+    // (1 + ε)² - (1 + 2ε) = ε². A rounded product loses it.
     let x = 1.0 + f32::EPSILON;
     assert_eq!(s.mul_add(x, x, -(1.0 + 2.0 * f32::EPSILON)), f32::EPSILON * f32::EPSILON);
     assert_eq!((s.add(1.0, 2.0), s.sub(1.0, 2.0), s.mul(3.0, 2.0), s.div(3.0, 2.0)), (3.0, -1.0, 6.0, 1.5));
 }
 
-/// Asks for addresses that nobody owns.
+/// Prefetches addresses that nothing owns.
 struct PrefetchAnything;
 
 impl Kernel for PrefetchAnything {

@@ -1,4 +1,4 @@
-//! The one list of instruction sets: detection, the override variable, dispatch, tests and benches read it.
+//! The only list of instruction sets. Detection, the override variable, dispatch, tests and benches read it.
 
 use super::ops::{Isa, Kernel};
 use core::fmt;
@@ -9,8 +9,8 @@ macro_rules! variants {
         enum Id { $( $(#[$attr])* $id, )* }
 
         impl Variant {
-            /// The variants that this CPU runs, widest first. The last, `portable`, runs everywhere. Without the feature
-            /// `std` nothing is detected: they are those that the compilation target promises.
+            /// The variants that this CPU runs, widest first. The last one, `portable`, runs everywhere. Without the
+            /// feature `std` nothing is detected: the result is the variants that the compilation target promises.
             pub fn available() -> impl Iterator<Item = Variant> {
                 [ $( $(#[$attr])* <$token>::detect().map(|_| Variant(Id::$id)), )* ].into_iter().flatten()
             }
@@ -21,22 +21,22 @@ macro_rules! variants {
             const TARGETS: &'static [Target] =
                 &[ $( $(#[$attr])* Target { name: <$token>::NAME, lanes: <$token>::LANES }, )* ];
 
-            /// The name, as the override variable takes it.
+            /// The name, as used in the override variable.
             pub fn name(self) -> &'static str {
                 match self.0 { $( $(#[$attr])* Id::$id => <$token>::NAME, )* }
             }
 
-            /// f32 lanes of a vector: hidden units of one panel.
+            /// The number of f32 lanes of a vector. A vector of a panel holds as many hidden units.
             pub fn lanes(self) -> usize {
                 match self.0 { $( $(#[$attr])* Id::$id => <$token>::LANES, )* }
             }
 
-            /// Vector registers.
+            /// The number of vector registers.
             pub(crate) fn registers(self) -> usize {
                 match self.0 { $( $(#[$attr])* Id::$id => <$token>::REGISTERS, )* }
             }
 
-            /// Whether products are fused into sums with one rounding: such variants give equal bits.
+            /// Whether a multiply-add is fused, with one rounding. All fused variants return equal bits.
             pub fn is_fused(self) -> bool {
                 match self.0 { $( $(#[$attr])* Id::$id => <$token>::FUSED, )* }
             }
@@ -59,9 +59,9 @@ variants! {
     Portable => super::portable::Portable,
 }
 
-/// An instruction set that the running CPU has: the kernels' instance to use.
+/// An instruction set that the running CPU has. It selects the instance of the kernels.
 ///
-/// A value exists only where detection found it, so it can be passed on without further checks.
+/// A value exists only if detection found the instruction set, so it can be passed on without further checks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Variant(Id);
 
@@ -71,14 +71,14 @@ impl Variant {
         Variant::available().find(|v| v.name() == name)
     }
 
-    /// What weights are packed for, to run on this variant.
+    /// The target for which weights must be packed to run on this variant.
     pub fn target(self) -> Target {
         Target { name: self.name(), lanes: self.lanes() }
     }
 }
 
-/// An instruction set that was compiled in, whether this CPU has it or not: what weights can be packed for, since packing
-/// is movement of data.
+/// An instruction set that was compiled in, whether this CPU has it or not. Weights can be packed for any of them,
+/// because packing only moves data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     name: &'static str,
@@ -96,7 +96,7 @@ impl Target {
         self.name
     }
 
-    /// f32 lanes of a vector.
+    /// The number of f32 lanes of a vector.
     pub fn lanes(self) -> usize {
         self.lanes
     }

@@ -1,4 +1,4 @@
-//! Panels of one direction, for a product and a number of lanes.
+//! The panels of one direction, for a product and a number of lanes.
 
 use crate::aligned::{AlignedBuf, Section};
 use crate::cell::Cell;
@@ -28,8 +28,8 @@ pub(crate) struct WeightPanels<P: Packing> {
 /// The weights of one pass.
 ///
 /// # Invariant
-/// With Q panels of V vectors of L lanes, `bias` holds `Q·V·L` f32, and `w` and `r` as many groups of weights for each group
-/// of I and of P k.
+/// Let there be Q panels of V vectors of L lanes. `bias` holds `Q·V·L` f32. `w` holds `Q·V·L` groups of weights for
+/// each group of the I values of k, `r` for each group of the P values of k.
 pub(crate) struct PassPanels<P: Packing> {
     pub(crate) shape: PassShape,
     pub(crate) panels: usize,
@@ -38,16 +38,16 @@ pub(crate) struct PassPanels<P: Packing> {
     pub(crate) bias: Section,
 }
 
-/// Where the sections of packed weights come from.
+/// A source of the sections of packed weights.
 pub(crate) trait Sections {
-    /// The next section, in the order of [`WeightPanels::sections`]: `len` elements.
+    /// Returns the next section, with `len` elements. Sections come in the order of [`WeightPanels::sections`].
     ///
     /// # Errors
-    /// Where it cannot be had.
+    /// If the source cannot provide the section.
     fn next<E: Pod + Send + Sync>(&mut self, what: &'static str, len: usize) -> Result<Section<E>, Error>;
 }
 
-/// Sections of zeros, to fill.
+/// Allocates sections of zeros, to be filled.
 struct Zeroed;
 
 impl Sections for Zeroed {
@@ -86,7 +86,7 @@ impl<P: Packing> WeightPanels<P> {
     /// Panels over given sections.
     ///
     /// # Errors
-    /// [`Error::Overflow`] where a section is too large, and those of `sections`.
+    /// [`Error::Overflow`] if a section is too large, and the errors of `sections`.
     pub(crate) fn over(
         sections: &mut impl Sections,
         cell: Cell,
@@ -105,7 +105,7 @@ impl<P: Packing> WeightPanels<P> {
         Ok(WeightPanels { cell, peepholes, sizes, states, row, passes, constants })
     }
 
-    /// The bytes of all that is stored: W, R and the bias of each pass, and the constants.
+    /// The bytes of all sections: W, R and the bias of each pass, then the constants.
     pub(crate) fn sections(&self) -> impl Iterator<Item = &[u8]> {
         self.passes.iter().flat_map(PassPanels::sections).chain([cast_slice(&self.constants)])
     }
@@ -122,17 +122,17 @@ impl<P: Packing> WeightPanels<P> {
         self.sizes
     }
 
-    /// State buffers beside the two of h; see [`Passes::STATES`](crate::passes::Passes::STATES).
+    /// The number of state buffers in addition to the two of h; see [`Passes::STATES`](crate::passes::Passes::STATES).
     pub(crate) fn states(&self) -> usize {
         self.states
     }
 
-    /// f32 of a row of c, padded to whole panels of every pass.
+    /// The number of f32 of a row of c, padded to whole panels of every pass.
     pub(crate) fn row(&self) -> usize {
         self.row
     }
 
-    /// f32 of a row of h, padded likewise.
+    /// The number of f32 of a row of h, padded in the same way.
     pub(crate) fn h_row(&self) -> usize {
         self.row.max(self.sizes.recurrent)
     }
@@ -141,7 +141,8 @@ impl<P: Packing> WeightPanels<P> {
         &self.passes
     }
 
-    /// Three rows: an LSTM's peepholes of i, o and f; or, first, the separate recurrent bias.
+    /// Three rows. For an LSTM they are the peepholes of i, o and f. If a pass has a separate recurrent bias, it is the
+    /// first row.
     pub(crate) fn constants(&self) -> &[f32] {
         &self.constants
     }
@@ -176,7 +177,7 @@ impl<P: Packing> PassPanels<P> {
         [cast_slice(&self.w), cast_slice(&self.r), cast_slice(&self.bias)]
     }
 
-    /// Puts the weights of the pass's gates in their places.
+    /// Copies the weights of the pass's gates to their places.
     fn fill(&mut self, lanes: usize, weights: &Weights<'_>) {
         let shape = self.shape;
         for unit in 0..weights.hidden() {
@@ -193,17 +194,17 @@ impl<P: Packing> PassPanels<P> {
     }
 }
 
-/// The weights of one gate of a hidden unit: a lane of a panel.
+/// The place of the weights of one gate of a hidden unit: one lane of a panel.
 struct Column {
     shape: PassShape,
     lanes: usize,
     unit: usize,
-    /// As the pass numbers its gates.
+    /// The gate's index among the gates of the pass.
     gate: usize,
 }
 
 impl Column {
-    /// Where the first element stands in a matrix with `depth` columns.
+    /// The index of the first element in a matrix with `depth` columns.
     fn start<P: Packing>(&self, depth: usize) -> usize {
         let (vector, lane) = (self.unit / self.lanes, self.unit % self.lanes);
         let (panel, unit) = (vector / self.shape.units, vector % self.shape.units);

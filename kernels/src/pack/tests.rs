@@ -1,4 +1,4 @@
-//! Where packing puts every weight.
+//! Tests that packing puts every weight in its place.
 
 use super::*;
 use crate::activation::Activation;
@@ -43,7 +43,7 @@ fn a_panel_holds_the_gates_of_a_vector_of_units_for_every_k() {
     }
 }
 
-/// Pairs of k in bytes: what a product of groups would store.
+/// Stores weights as bytes, in groups of two k.
 #[derive(Clone, Copy)]
 struct Pairs;
 

@@ -7,9 +7,9 @@ use crate::isa::Isa;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct F32;
 
-/// The rows M of the largest tile, of 4 vectors: its 4·M accumulators, the M broadcasts of a k and one vector of weights
-/// must fit into the registers, `4·M + M + 1 ≤ registers`. 32 registers hold 6 rows, 16 hold 3. More than 6 are not taken:
-/// their accumulators would hide no more latency, and batches split less evenly.
+/// The number of rows M of the largest tile, with 4 vectors per row. Its 4·M accumulators, the M broadcasts of one k
+/// and one vector of weights must fit into the registers: `4·M + M + 1 ≤ registers`. 32 registers hold 6 rows, 16 hold
+/// 3. M is at most 6: more accumulators would hide no more latency, and batches would split less evenly.
 pub(crate) const fn rows(registers: usize) -> usize {
     let most = (registers - 1) / 5;
     if most < 6 { most } else { 6 }

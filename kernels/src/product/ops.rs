@@ -6,18 +6,18 @@ use wide::bytemuck::Pod;
 
 /// How weights are stored in panels.
 ///
-/// A panel is `[k / GROUP][gate][unit vector][lane][k % GROUP]`: what one multiply-accumulate takes of a vector of units
-/// stands together. Where GROUP does not divide the depth, the last group is filled with zeros.
+/// A panel is `[k / GROUP][gate][unit vector][lane][k % GROUP]`: the weights that one multiply-accumulate takes for a
+/// vector of units are next to each other. If GROUP does not divide the depth, the last group is filled with zeros.
 pub(crate) trait Packing: Copy + 'static {
     /// A weight in memory.
     type Weight: Pod + Debug + Send + Sync;
-    /// Consecutive k that one multiply-accumulate takes.
+    /// The number of consecutive k that one multiply-accumulate takes.
     const GROUP: usize;
 
-    /// The weight nearest to `x`.
+    /// Converts `x` to the nearest weight.
     fn weight(x: f32) -> Self::Weight;
 
-    /// Groups of k that `depth` of them take.
+    /// The number of groups that `depth` values of k take.
     fn groups(depth: usize) -> usize {
         depth.div_ceil(Self::GROUP)
     }
@@ -25,12 +25,12 @@ pub(crate) trait Packing: Copy + 'static {
 
 /// The products of one type of weights on one instruction set.
 ///
-/// Sums are f32 at both ends, where they start and where the epilogue takes them; between them they are what the
-/// instructions add up in.
+/// Sums are f32 at their start, and again when the epilogue takes them. In between they have the type in which the
+/// instructions add.
 pub(crate) trait Product<S: Isa>: Packing {
     /// A factor in memory: an element of a row of x or h.
     type Factor: Pod + Debug + Send + Sync;
-    /// What a lane adds up in.
+    /// The type of the sum in a lane.
     type Sum: Pod + Debug + PartialEq;
     /// `LANES` × GROUP weights in registers, `[lane][k]`.
     type Weights: Copy;
@@ -38,7 +38,7 @@ pub(crate) trait Product<S: Isa>: Packing {
     type Factors: Copy;
     /// `LANES` sums in registers.
     type Sums: Copy;
-    /// Batch rows of the largest register tile, at most 6.
+    /// The number of batch rows of the largest register tile, at most 6.
     const ROWS: usize;
 
     /// Reads `LANES` · GROUP weights.
@@ -58,14 +58,14 @@ pub(crate) trait Product<S: Isa>: Packing {
         weights: Self::Weights,
         sums: Self::Sums,
     ) -> Self::Sums;
-    /// What chains start with that are to be added to the `LANES` f32 at `from`: these, or zeros.
+    /// The start values of chains whose sums are added to the `LANES` f32 at `from`: these f32, or zeros.
     ///
     /// # Safety
     /// `from` must be valid for reading `LANES` f32.
     unsafe fn start(s: S, from: *const f32) -> Self::Sums;
-    /// What the chains come to, together with the f32 at `from` where they started with zeros.
+    /// The results of the chains. If they started with zeros, it adds the f32 at `from`.
     ///
     /// # Safety
-    /// `from` must be what they started with.
+    /// `from` must be the address that was passed to `start`, and must be valid for reading `LANES` f32.
     unsafe fn finish(s: S, sums: Self::Sums, from: *const f32) -> S::V;
 }

@@ -1,15 +1,15 @@
-//! Every operation of every product, on every variant, against the same in plain numbers.
+//! Compares every operation of every product, on every variant, with the same operation on plain numbers.
 
 use super::f32::{F32, rows};
 use super::ops::{Packing, Product};
 use crate::isa::{Isa, Kernel, Variant};
 use crate::math;
 
-/// What one lane of a product gives: the factors and weights of a group, and where the sum starts.
+/// The result of one lane of a product, from the factors and weights of a group and the start value of the sum.
 type Model<P, S> = fn(&[<P as Product<S>>::Factor], &[<P as Packing>::Weight], f32) -> f32;
 
-/// `finish(multiply_accumulate(broadcast, load, start))` of whole vectors against the model: the other operations are
-/// seen through it.
+/// Compares `finish(multiply_accumulate(broadcast, load, start))` of whole vectors with the model. This tests all
+/// operations together.
 fn compare<S: Isa, P: Product<S>>(
     s: S,
     factors: &[P::Factor],
@@ -21,7 +21,7 @@ fn compare<S: Isa, P: Product<S>>(
     for (weights, starts) in weights.chunks_exact(count).zip(starts.chunks_exact(S::LANES)) {
         for factors in factors.chunks_exact(P::GROUP) {
             let mut got = vec![0.0f32; S::LANES];
-            // SAFETY: the slices have as many elements as are read, and `got` as are written.
+            // SAFETY: the slices have as many elements as are read, and `got` has as many as are written.
             unsafe {
                 let w = P::load(s, weights.as_ptr());
                 let sums = P::multiply_accumulate(

@@ -7,7 +7,7 @@ use crate::error::Error;
 pub struct Dims {
     /// Time steps T.
     pub time: usize,
-    /// Directions D; 1 for a layer's input.
+    /// Directions D. It is 1 for a layer's input.
     pub directions: usize,
     /// Batch rows B.
     pub batch: usize,
@@ -36,7 +36,7 @@ pub enum Layout {
 }
 
 impl Dims {
-    /// `T · D · B · width`, unless it overflows.
+    /// `T · D · B · width`, or `None` if it overflows.
     pub fn checked_len(self) -> Option<usize> {
         self.time.checked_mul(self.directions)?.checked_mul(self.batch)?.checked_mul(self.width)
     }
@@ -49,10 +49,11 @@ impl Dims {
     /// The strides of a dense tensor.
     ///
     /// # Errors
-    /// [`Error::Overflow`] where the product of the extents overflows.
+    /// [`Error::Overflow`] if the product of the extents overflows.
     pub fn dense(self, layout: Layout) -> Result<Strides, Error> {
         self.checked_len().ok_or(Error::Overflow { what: "tensor" })?;
-        // No product below overflows where the whole does not, except beside an extent of 0, where strides are moot.
+        // The whole product does not overflow, so no product below does, unless an extent is 0. Strides then mean
+        // nothing.
         let w = self.width;
         Ok(match layout {
             Layout::TimeMajor => Strides {
@@ -68,11 +69,11 @@ impl Dims {
         })
     }
 
-    /// The strides of a dense tensor whose directions stand side by side in a row, as PyTorch's and Keras' outputs have
-    /// them: `[T, B, D·width]`, or `[B, T, D·width]` batch-major, which is the memory of `[B, T, D, width]`.
+    /// The strides of a dense tensor that holds all directions side by side in one row, like the outputs of PyTorch and
+    /// Keras: `[T, B, D·width]`, or batch-major `[B, T, D·width]`, which is the same memory as `[B, T, D, width]`.
     ///
     /// # Errors
-    /// [`Error::Overflow`] where the product of the extents overflows.
+    /// [`Error::Overflow`] if the product of the extents overflows.
     pub fn concatenated(self, layout: Layout) -> Result<Strides, Error> {
         let row = Dims { directions: 1, width: self.directions.saturating_mul(self.width), ..self };
         self.checked_len().ok_or(Error::Overflow { what: "tensor" })?;
@@ -81,14 +82,15 @@ impl Dims {
 }
 
 impl Strides {
-    /// One past the last element that `dims`, which are not empty, reach; `None` on overflow.
+    /// The index after the last element that `dims` reach; `None` on overflow. `dims` must not be empty.
     pub(super) fn reach(self, dims: Dims) -> Option<usize> {
         self.axes(dims)
             .iter()
             .try_fold(dims.width, |sum, &(extent, stride)| sum.checked_add((extent - 1).checked_mul(stride)?))
     }
 
-    /// Whether no two rows share an element: sorted by stride, every axis steps over all that lies within it.
+    /// Whether no two rows share an element. With the axes sorted by stride, the stride of every axis must be at least
+    /// the span of a row and of all axes before it.
     pub(super) fn rows_are_disjoint(self, dims: Dims) -> bool {
         if dims.is_empty() {
             return true;

@@ -1,4 +1,4 @@
-//! What every activation gives, on every variant.
+//! Tests the results of every activation on every variant.
 
 use super::Activation::{self, *};
 use crate::activation::{SIGMOID_MAX_ULP, TANH_MAX_ULP};
@@ -18,7 +18,7 @@ const NAMES: [&str; 11] = [
     "Softplus",
 ];
 
-/// With ONNX's parameters, and with others of either sign.
+/// Every activation, with ONNX's parameters and with others of either sign.
 fn all() -> impl Iterator<Item = Activation> {
     let parameters = [(None, None), (Some(-1.75), Some(0.3)), (Some(0.4), Some(-2.5))];
     NAMES.into_iter().flat_map(move |name| {
@@ -27,14 +27,15 @@ fn all() -> impl Iterator<Item = Activation> {
     })
 }
 
-/// Every 7013th f32 from both zeros to both NaNs, and both infinities and the ends of the subnormals.
+/// Every 7013th f32, from both zeros to both NaNs, and the limits of the subnormals and of the normal numbers, infinity
+/// and NaN with either sign.
 fn sample() -> Vec<f32> {
     let ends = [1, 0x7f_ffff, 0x80_0000, 0x7f7f_ffff, 0x7f80_0000, 0x7fc0_0000];
     let ends = ends.into_iter().flat_map(|bits| [bits, bits | 1 << 31]);
     (0..=u32::MAX).step_by(7013).chain(ends).map(f32::from_bits).collect()
 }
 
-/// Equal bits, or both NaN.
+/// Whether both have equal bits, or both are NaN.
 fn agree(a: f32, b: f32) -> bool {
     a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
 }
@@ -86,7 +87,7 @@ fn displays_name_and_parameters() {
     assert_eq!(Affine { alpha: -1.0, beta: 0.5 }.to_string(), "Affine(-1, 0.5)");
 }
 
-/// In f32 by every variant and in f64; the values are exact in both.
+/// Checks the result in f32 on every variant, and in f64. The values must be exact in both.
 fn holds(activation: Activation, x: f32, expected: f32) {
     assert_eq!(activation.eval(x), expected, "{activation} at {x}");
     assert_eq!(activation.eval64(x.into()), f64::from(expected), "{activation} at {x}, in f64");
@@ -164,15 +165,15 @@ fn nan_stays_nan() {
     }
 }
 
-/// A bound on the distance from the value in f64, in halves of an ulp: a rounding costs one.
+/// A bound on the distance from the value in f64, in halves of an ulp. One rounding costs one half.
 fn halves_of_an_ulp(activation: Activation) -> f64 {
     match activation {
         Relu | ThresholdedRelu { .. } => 0.0,
         Affine { .. } | LeakyRelu { .. } | HardSigmoid { .. } | Elu { .. } | Softsign | Softplus => 1.0,
-        // From the correctly rounded value, in steps of at most two.
+        // The bounds are distances from the correctly rounded value, in ulps of two halves. Its own rounding adds one.
         Sigmoid => 2.0 * f64::from(SIGMOID_MAX_ULP) + 1.0,
         Tanh => 2.0 * f64::from(TANH_MAX_ULP) + 1.0,
-        // The argument's rounding costs tanh no more than one of its own, and the factor costs one.
+        // The rounding of the argument costs at most one half, and the product with the factor one half.
         ScaledTanh { .. } => 2.0 * f64::from(TANH_MAX_ULP) + 3.0,
     }
 }
@@ -181,7 +182,7 @@ fn halves_of_an_ulp(activation: Activation) -> f64 {
 fn values_are_within_their_bound_of_f64() {
     let sample = sample();
     for activation in all() {
-        // What goes on near zero counts in units of the smallest subnormal, which a factor enlarges.
+        // Near zero, errors are multiples of the smallest subnormal, and a factor enlarges them.
         let tiny =
             f64::from(f32::from_bits(1)) * activation.parameters().0.map_or(1.0, |a| a.abs().max(1.0).into());
         for &x in sample.iter().filter(|x| x.is_finite()) {
@@ -190,7 +191,7 @@ fn values_are_within_their_bound_of_f64() {
                 assert_eq!(got, exact as f32, "{activation} at {x:e}");
                 continue;
             }
-            // A rounding to f32 after one to f64 may be off by 2⁻²⁹ of a half more.
+            // A value that is rounded to f64 first and then to f32 may be off by 2⁻²⁹ of a half more.
             let halves = halves_of_an_ulp(activation) * (1.0 + 1e-8);
             let bound = halves * (exact.abs() / f64::from(1 << 24) + tiny);
             let error = (f64::from(got) - exact).abs();
@@ -199,7 +200,7 @@ fn values_are_within_their_bound_of_f64() {
     }
 }
 
-/// Whether a multiply-add takes part, which may round once or twice.
+/// Whether the activation uses a multiply-add, which may round once or twice.
 fn multiplies_and_adds(activation: Activation) -> bool {
     matches!(activation, Sigmoid | Tanh | ScaledTanh { .. } | Affine { .. } | HardSigmoid { .. })
 }

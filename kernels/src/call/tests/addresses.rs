@@ -1,4 +1,4 @@
-//! Rows that lie anywhere, as those of a pool of streams do.
+//! Tests of rows at any addresses, like the rows of a pool of streams.
 
 use super::super::forward;
 use super::{Case, cells};
@@ -53,7 +53,7 @@ fn rows_in_memory_of_their_own_give_the_bits_of_rows_of_a_tensor() {
         addresses.extend(streams.iter_mut().map(Stream::addresses));
         let rows = Rows { addresses, ragged: ragged.rows(), x_time: input, y_time: hidden, reverse: false };
         let block = Block { packed: &packed, rows, steps: 2, x, floats, layout };
-        // SAFETY: every stream has buffers of the sizes of the weights, for all steps; the scratch is of this layout.
+        // SAFETY: every stream has buffers of the sizes of the weights, for all steps; the scratch has this layout.
         unsafe { steps::run(block, Discard) };
 
         forward(&packed, case.call(3), &mut Scratch::new()).unwrap();

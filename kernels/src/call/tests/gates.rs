@@ -1,4 +1,4 @@
-//! The gates that an epilogue hands on, against those of the reference.
+//! Compares the gates that an epilogue hands to its sink with those of the reference.
 
 use super::super::each_block;
 use super::{Case, cells};
@@ -14,13 +14,13 @@ use crate::steps;
 use std::cell::{Cell as Shared, RefCell};
 
 thread_local! {
-    /// What a [`Ruled`] computes like.
+    /// The variant whose rules a [`Ruled`] follows.
     static VARIANT: Shared<Option<Variant>> = const { Shared::new(None) };
-    /// What activations gave, one after the other.
+    /// The results of all activations, in the order in which they were computed.
     static ACTIVATED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A f32 that follows the rules of a variant, and notes what activations give.
+/// An f32 that follows the rules of a variant, and records the results of activations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Ruled(f32);
 
@@ -69,7 +69,7 @@ struct Sink {
     width: usize,
 }
 
-/// Gates of a row in a [`Sink`].
+/// The number of gates of a row in a [`Sink`].
 const GATES: usize = 4;
 
 impl Keep for Sink {
@@ -81,7 +81,7 @@ impl Keep for Sink {
     }
 }
 
-/// The gates of each (row, step, unit) in ONNX's order, from what the activations of the reference gave in its order.
+/// The gates of each (row, step, unit) in ONNX's order, from the recorded activations of the reference.
 fn gates(cell: &Cell, steps: usize, hidden: usize, activated: &[f32]) -> Vec<Vec<f32>> {
     let of_unit: Vec<Vec<f32>> = match cell {
         Cell::Lstm(cell) if cell.input_forget => {
@@ -89,7 +89,7 @@ fn gates(cell: &Cell, steps: usize, hidden: usize, activated: &[f32]) -> Vec<Vec
         }
         Cell::Lstm(_) => activated.chunks(5).map(|of| vec![of[0], of[3], of[1], of[2]]).collect(),
         Cell::Gru(cell) if cell.linear_before_reset => activated.chunks(3).map(<[f32]>::to_vec).collect(),
-        // The reset gates of all units, then update and hidden gate of each.
+        // The reset gates of all units, then the update gate and the hidden gate of each unit.
         Cell::Gru(_) => activated
             .chunks(3 * hidden)
             .flat_map(|of| {
@@ -119,7 +119,8 @@ fn the_gates_that_are_kept_are_those_of_the_reference() {
         let width = packed.panels().row();
         let mut kept = vec![f32::NAN; time * batch * GATES * width];
         let keep = Sink { to: kept.as_mut_ptr(), batch, width };
-        // SAFETY: the block keeps its invariant; the sink has room for all steps and rows of the one block, and is alive.
+        // SAFETY: the block keeps its invariant. The sink is alive and has room for all steps and rows of the only
+        // block.
         let run = |block: Block<'_>| unsafe { steps::run(block, keep) };
         each_block(&packed, case.call(2), &mut Scratch::new(), run).unwrap();
 

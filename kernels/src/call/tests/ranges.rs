@@ -1,4 +1,4 @@
-//! Passes in disjoint ranges of panels.
+//! Tests of passes that are computed in disjoint ranges of panels.
 
 use super::super::{each_block, forward};
 use super::{Case, cells};
@@ -12,7 +12,7 @@ use crate::passes::{PassVisitor, Passes, Visitor, visit};
 use crate::product::F32;
 use crate::scratch::Scratch;
 
-/// Runs a block with every pass in two ranges, which meet at `split` sixths of the panels; the second goes first.
+/// Runs a block with every pass in two ranges, which meet at `split` sixths of the panels. The second range runs first.
 struct InTwo<'a> {
     block: Block<'a>,
     split: usize,
@@ -77,7 +77,7 @@ impl<S: Isa> PassVisitor for Pass<'_, '_, S> {
             }
             if let Some(step) = self.step {
                 let share = Share { panels, sums: sums.as_mut_ptr() };
-                // SAFETY: all rows run at every step; the ranges are disjoint, and their sums stand in memory of their own.
+                // SAFETY: all rows run at every step; the ranges are disjoint, and their sums have separate memory.
                 unsafe { Recurrence { epilogue, keep: Discard, operands, step }.run::<S, F32>(self.s, share) }
             }
         }
@@ -87,7 +87,7 @@ impl<S: Isa> PassVisitor for Pass<'_, '_, S> {
 #[test]
 fn a_step_in_two_ranges_of_panels_gives_the_bits_of_one_range() {
     for (cell, variant) in cells().into_iter().flat_map(|cell| Variant::available().map(move |v| (cell, v))) {
-        // One row takes two panels at a time, 7 rows split into tiles of different heights.
+        // With one row, a tile takes two panels. 7 rows are split into tiles of different heights.
         for (hidden, batch) in [(17, 1), (300, 1), (300, 7), (130, 2)] {
             let case = Case::new(cell, [5, hidden], [3, batch]);
             let packed = PackedWeights::new(variant, &case.weights()).unwrap();
