@@ -212,6 +212,7 @@ fn states_are_reset_and_copied() {
     let (h, c) = (numbers(10, 1.0, 1), numbers(10, 1.0, 2));
     ok(c!(rnnpack_state_write(a.get(), h.as_ptr(), 10, c.as_ptr(), 10)));
     ok(c!(rnnpack_state_copy(a.get(), b.get())));
+    assert_eq!(read(&b, 10, true), [h.clone(), c.clone()]);
     ok(c!(rnnpack_state_copy(a.get(), a.get())));
     ok(c!(rnnpack_state_write(b.get(), std::ptr::null(), 0, h.as_ptr(), 10)));
     assert_eq!(read(&a, 10, true), [h.clone(), c]);
