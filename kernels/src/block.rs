@@ -67,7 +67,7 @@ impl Block<'_> {
             input: sizes.input,
             recurrent: sizes.recurrent,
             panels: pass.panels,
-            y: self.rows.have_y().then_some(self.rows),
+            y: self.rows.have_y().then_some(&self.rows),
         }
     }
 

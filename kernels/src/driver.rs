@@ -297,7 +297,7 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
             unsafe {
                 let next = o.h_next.add(row * o.h_row + unit);
                 s.store(next, h);
-                let Some(y) = &o.y else { continue };
+                let Some(y) = o.y else { continue };
                 let to = y.y(self.step.index, row).wrapping_add(unit);
                 let left = o.recurrent.saturating_sub(unit);
                 if left >= S::LANES {

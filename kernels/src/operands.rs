@@ -46,7 +46,8 @@ pub(crate) struct Operands<'a, W, F> {
     /// P, the width of a row of h.
     pub(crate) recurrent: usize,
     pub(crate) panels: usize,
-    pub(crate) y: Option<Rows<'a>>,
+    /// By reference: a copy at every step waits for its own stores.
+    pub(crate) y: Option<&'a Rows<'a>>,
 }
 
 /// The part of a pass that one thread computes: some panels, with memory for their sums.
