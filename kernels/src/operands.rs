@@ -46,7 +46,8 @@ pub(crate) struct Operands<'a, W, F> {
     /// P, the width of a row of h.
     pub(crate) recurrent: usize,
     pub(crate) panels: usize,
-    /// By reference: a copy at every step waits for its own stores.
+    /// The rows whose y is written, if y is wanted. It is a reference, since a copy at every step is slow: the copy loads
+    /// bytes that were just stored in other sizes, and must wait for these stores.
     pub(crate) y: Option<&'a Rows<'a>>,
 }
 
