@@ -2,7 +2,7 @@
 //!
 //! Each takes a range of panels. Two threads that take disjoint ranges of a pass write disjoint units.
 
-use crate::epilogue::{Epilogue, Keep};
+use crate::epilogue::{Epilogue, Keep, PassShape};
 use crate::isa::Isa;
 use crate::operands::{Operands, Share, Span, Step, TILE_SUMS, width};
 use crate::product::Product;
@@ -12,8 +12,8 @@ use core::ops::Range;
 /// Evaluates a call of a tile function with the rows M, the panels Q and the pass's vectors N as constants. M is at
 /// most the product's `ROWS`, which the registers of the ISA limit. Only a tile of one row takes two panels.
 macro_rules! with_tile {
-    ($s:ident, $product:ident, $epilogue:ident, $rows:expr, $panels:expr, |$m:ident, $q:ident, $n:ident| $call:expr) => {
-        match $epilogue::SHAPE.vectors() {
+    ($s:ident, $product:ident, $shape:expr, $rows:expr, $panels:expr, |$m:ident, $q:ident, $n:ident| $call:expr) => {
+        match $shape.vectors() {
             3 => with_tile!(@ $s, $product, $rows, $panels, $m, $q, $n = 3, $call),
             4 => with_tile!(@ $s, $product, $rows, $panels, $m, $q, $n = 4, $call),
             _ => unreachable!("another number of vectors needs an arm of its own"),
@@ -47,61 +47,57 @@ fn panels_at_once(rows: usize) -> usize {
     if rows == 1 { 2 } else { 1 }
 }
 
-/// Computes gates ← bias + W·x for the first `pairs` (step, row) pairs, in the given panels.
+/// Computes gates ← bias + W·x for the first `pairs` (step, row) pairs, in the given panels. It is a function of its own,
+/// and takes the shape as a value, so that all passes share its code.
 ///
 /// # Safety
-/// - The operands must be of a pass with the epilogue E.
+/// - The operands must be of a pass with this shape, and the CPU must have the ISA.
 /// - `x` must hold addresses for `pairs` rows, and the gate buffer must have room for as many pairs.
 /// - The panels must be below `o.panels`, and nothing else may use their part of the gate buffer.
-#[inline(always)]
-pub(crate) unsafe fn project<S: Isa, P: Product<S>, E: Epilogue>(
+#[inline(never)]
+pub(crate) unsafe fn project<S: Isa, P: Product<S>>(
     s: S,
     o: &Operands<'_, P::Weight, P::Factor>,
+    shape: PassShape,
     pairs: usize,
     panels: Range<usize>,
 ) {
     let group = panels_at_once(pairs);
-    let width = width::<S, P>(E::SHAPE);
+    let width = width::<S, P>(shape);
     for panel in panels.clone().step_by(group) {
         let count = group.min(panels.end - panel);
-        let next = (pairs > 1 && panel + 1 < panels.end).then(|| o.w_panel::<S, P>(E::SHAPE, panel + 1));
+        let next = (pairs > 1 && panel + 1 < panels.end).then(|| o.w_panel::<S, P>(shape, panel + 1));
         for strip in strips(pairs, P::ROWS) {
             let tiles = [strip.before, pairs.div_ceil(P::ROWS)];
             let prefetch = Prefetch::new(next, width, tiles, P::groups(o.input));
             // SAFETY: the tiles' rows are below `pairs`, the panels below `panels`; N are the vectors of the pass.
             unsafe {
-                with_tile!(S, P, E, strip.rows, count, |M, Q, N| {
-                    let tile = o.projection::<S, P, E, M, Q>(panel, prefetch);
-                    project_strip::<S, P, M, Q, N>(
-                        s,
-                        o,
-                        strip,
-                        tile,
-                        o.parked::<S>(E::SHAPE, panel, strip.first),
-                    )
+                with_tile!(S, P, shape, strip.rows, count, |M, Q, N| {
+                    project_strip::<S, P, M, Q, N>(s, o, shape, strip, panel, prefetch)
                 })
             }
         }
     }
 }
 
-/// Projects the tiles of a strip. Each tile is like `tile`, but has its own rows of x. The sums go to `to` and the
-/// addresses after it: the sums of a pair follow those of the pair before. It is a separate function, so that all
-/// passes share its code.
+/// Projects the tiles of a strip, over the panels from `panel` on. The sums of a pair follow those of the pair before.
 ///
 /// # Safety
-/// `tile` must be of a projection by the operands. `o.x` must hold an address for each row of the tiles. The places of
-/// the pairs in the gate buffer must be valid for writing, in each panel.
+/// `o.x` must hold an address for each row of the tiles. The places of the pairs in the gate buffer must be valid for
+/// writing, in each panel. N must be the vectors of the shape.
 unsafe fn project_strip<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
     s: S,
     o: &Operands<'_, P::Weight, P::Factor>,
+    shape: PassShape,
     strip: Strip,
-    mut tile: Tile<P::Weight, P::Factor, M, Q>,
-    mut to: *mut f32,
+    panel: usize,
+    prefetch: Prefetch<P::Weight>,
 ) {
     s.vectorize(
         #[inline(always)]
         move || {
+            let mut tile = o.projection::<S, P, M, Q>(shape, panel, prefetch);
+            let mut to = o.parked::<S>(shape, panel, strip.first);
             let panel = o.pairs * N * S::LANES;
             for rows in o.x[strip.first..][..strip.tiles * M].chunks_exact(M) {
                 tile.a = each(rows[0].0, |m| rows[m].0);
@@ -135,23 +131,28 @@ unsafe fn store<S: Isa, const M: usize, const Q: usize, const N: usize>(
     }
 }
 
-/// Computes a tile, and stores it as [`store`] does. It is a separate function, so that all passes share its code.
+/// Computes a tile of R·h, and stores its sums at `to`, those of a second panel in the second half. It is a function of
+/// its own, and takes the shape as a value, so that all passes share its code.
 ///
 /// # Safety
-/// As [`sums`] and [`store`].
-unsafe fn store_sums<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
+/// As [`Recurrence::run`], for the rows and panels of `span` and a pass of this shape.
+#[inline(never)]
+unsafe fn store_tile<S: Isa, P: Product<S>>(
     s: S,
-    tile: &Tile<P::Weight, P::Factor, M, Q>,
+    o: &Operands<'_, P::Weight, P::Factor>,
+    shape: PassShape,
+    (span, base): (Span, usize),
+    prefetch: Prefetch<P::Weight>,
     to: *mut f32,
-    panel: usize,
 ) {
-    s.vectorize(
+    with_tile!(S, P, shape, span.rows, span.panels, |M, Q, N| s.vectorize(
         #[inline(always)]
         || {
+            let tile = o.recurrence::<S, P, M, Q>(shape, span, base, prefetch);
             // SAFETY: the caller's promise.
-            unsafe { store(s, sums::<S, P, M, Q, N>(s, tile), to, panel) }
+            unsafe { store(s, sums::<S, P, M, Q, N>(s, &tile), to, TILE_SUMS / 2) }
         },
-    )
+    ))
 }
 
 /// The recurrent product of a pass at a step, with its epilogues.
@@ -217,15 +218,12 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
         // SAFETY: the caller's promise; N are the vectors of the pass.
         unsafe {
             if E::INLINE {
-                with_tile!(S, P, E, span.rows, span.panels, |M, Q, N| {
-                    let tile = o.recurrence::<S, P, E, M, Q>(span, base, prefetch);
+                with_tile!(S, P, E::SHAPE, span.rows, span.panels, |M, Q, N| {
+                    let tile = o.recurrence::<S, P, M, Q>(E::SHAPE, span, base, prefetch);
                     self.finish_inline::<S, P, M, Q, N>(s, span, &tile)
                 })
             } else {
-                with_tile!(S, P, E, span.rows, span.panels, |M, Q, N| {
-                    let tile = o.recurrence::<S, P, E, M, Q>(span, base, prefetch);
-                    store_sums::<S, P, M, Q, N>(s, &tile, to, TILE_SUMS / 2)
-                });
+                store_tile::<S, P>(s, o, E::SHAPE, (span, base), prefetch, to);
                 self.finish_stored(s, span, to);
             }
         }
@@ -285,10 +283,8 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
         for u in 0..units {
             let lanes = o.lanes::<S, E>(self.step, [row, panel], u);
             let unit = lanes.place.unit;
-            let mut gates = [s.splat(0.0); 4];
-            for (g, gate) in gates.iter_mut().enumerate().take(E::SHAPE.gates.len()) {
-                *gate = sum(g * units + u);
-            }
+            let zero = s.splat(0.0);
+            let gates = each(zero, |g| if g < E::SHAPE.gates.len() { sum(g * units + u) } else { zero });
             // SAFETY: rows of states and constants hold whole panels, and all vectors of the pass are parked for this
             // pair.
             let Some(h) = (unsafe { self.epilogue.finish(s, gates, lanes, self.keep) }) else { continue };

@@ -110,22 +110,22 @@ impl<W, F> Operands<'_, W, F> {
     pub(crate) fn projection<
         S: Isa,
         P: Product<S, Weight = W, Factor = F>,
-        E: Epilogue,
         const M: usize,
         const Q: usize,
     >(
         &self,
+        shape: PassShape,
         panel: usize,
         prefetch: Prefetch<W>,
     ) -> Tile<W, F, M, Q> {
-        let vectors = E::SHAPE.vectors();
+        let vectors = shape.vectors();
         let bias = |q| self.bias.wrapping_add((panel + q) * vectors * S::LANES);
         Tile {
             starts: each(null(), bias),
             lasts: each(null(), |q| bias(q).wrapping_add((vectors - 1) * S::LANES)),
             rows: [0, 0],
             a: [null(); M],
-            w: each(null(), |q| self.w_panel::<S, P>(E::SHAPE, panel + q)),
+            w: each(null(), |q| self.w_panel::<S, P>(shape, panel + q)),
             depth: P::groups(self.input),
             prefetch,
         }
@@ -136,27 +136,27 @@ impl<W, F> Operands<'_, W, F> {
     pub(crate) fn recurrence<
         S: Isa,
         P: Product<S, Weight = W, Factor = F>,
-        E: Epilogue,
         const M: usize,
         const Q: usize,
     >(
         &self,
+        shape: PassShape,
         span: Span,
         base: usize,
         prefetch: Prefetch<W>,
     ) -> Tile<W, F, M, Q> {
-        let row = E::SHAPE.vectors() * S::LANES;
-        let parked = |q| self.parked::<S>(E::SHAPE, span.panel + q, base + span.row).cast_const();
-        let last = |q| match E::SHAPE.separate_recurrent_bias {
+        let row = shape.vectors() * S::LANES;
+        let parked = |q| self.parked::<S>(shape, span.panel + q, base + span.row).cast_const();
+        let last = |q| match shape.separate_recurrent_bias {
             true => self.constants.wrapping_add((span.panel + q) * S::LANES),
             false => parked(q).wrapping_add(row - S::LANES),
         };
         Tile {
             starts: each(null(), parked),
             lasts: each(null(), last),
-            rows: [row, if E::SHAPE.separate_recurrent_bias { 0 } else { row }],
+            rows: [row, if shape.separate_recurrent_bias { 0 } else { row }],
             a: each(null(), |m| self.factors.wrapping_add((span.row + m) * self.factor_row)),
-            w: each(null(), |q| self.r_panel::<S, P>(E::SHAPE, span.panel + q)),
+            w: each(null(), |q| self.r_panel::<S, P>(shape, span.panel + q)),
             depth: P::groups(self.recurrent),
             prefetch,
         }

@@ -92,7 +92,7 @@ impl<S: Isa> PassVisitor for Project<'_, '_, S> {
         let operands = self.block.operands(self.step, index);
         let panels = 0..operands.panels;
         // SAFETY: `pairs` rows of x were located, and the gate buffer has room for as many.
-        unsafe { project::<S, F32, E>(self.s, &operands, self.pairs, panels) }
+        unsafe { project::<S, F32>(self.s, &operands, E::SHAPE, self.pairs, panels) }
     }
 }
 

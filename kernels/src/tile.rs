@@ -99,27 +99,13 @@ pub(crate) unsafe fn sums<S: Isa, P: Product<S>, const M: usize, const Q: usize,
     const { assert!(size_of::<P::Sums>() == S::LANES * size_of::<P::Sum>()) };
     // SAFETY: the caller's promise, here and below.
     let first = unsafe { P::start(s, tile.lasts[0]) };
-    let mut acc: Vectors<P::Sums, M, Q, N> = [[[first; N]; Q]; M];
-    for (m, acc) in acc.iter_mut().enumerate() {
-        for (q, acc) in acc.iter_mut().enumerate() {
-            for (n, v) in acc.iter_mut().enumerate() {
-                // SAFETY: as above.
-                *v = unsafe { P::start(s, tile.start::<S, N>(m, q, n)) };
-            }
-        }
-    }
+    let start = |m, q, n| tile.start::<S, N>(m, q, n);
+    // SAFETY: as above.
+    let acc = each_vector(first, |m, q, n| unsafe { P::start(s, start(m, q, n)) });
     // SAFETY: as above.
     let acc = unsafe { accumulate::<S, P, M, Q, N>(s, acc, tile) };
-    let mut sums: Vectors<S::V, M, Q, N> = [[[s.splat(0.0); N]; Q]; M];
-    for (m, sums) in sums.iter_mut().enumerate() {
-        for (q, sums) in sums.iter_mut().enumerate() {
-            for (n, v) in sums.iter_mut().enumerate() {
-                // SAFETY: as above.
-                *v = unsafe { P::finish(s, acc[m][q][n], tile.start::<S, N>(m, q, n)) };
-            }
-        }
-    }
-    sums
+    // SAFETY: as above.
+    each_vector(s.splat(0.0), |m, q, n| unsafe { P::finish(s, acc[m][q][n], start(m, q, n)) })
 }
 
 /// `acc[m][q][n] += a[m][k] · w[q][k][n]` for ascending k, each a multiply-accumulate per lane.
@@ -202,6 +188,15 @@ pub(crate) fn each<T: Copy, const N: usize>(fill: T, of: impl Fn(usize) -> T) ->
         i += 1;
     }
     all
+}
+
+/// The vectors of a tile, each as `of` returns it for its row, panel and number. `fill` is any vector.
+#[inline(always)]
+fn each_vector<T: Copy, const M: usize, const Q: usize, const N: usize>(
+    fill: T,
+    of: impl Fn(usize, usize, usize) -> T,
+) -> Vectors<T, M, Q, N> {
+    each([[fill; N]; Q], |m| each([fill; N], |q| each(fill, |n| of(m, q, n))))
 }
 
 /// Consecutive tiles of equal height.

@@ -41,6 +41,7 @@ macro_rules! variants {
                 match self.0 { $( $(#[$attr])* Id::$id => <$token>::FUSED, )* }
             }
 
+            #[inline(never)]
             pub(crate) fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
                 match self.0 { $( $(#[$attr])* Id::$id => {
                     let s = <$token>::detect().expect("a Variant exists only where it was detected");

@@ -73,7 +73,7 @@ impl<S: Isa> PassVisitor for Pass<'_, '_, S> {
         for (panels, sums) in [middle..operands.panels, 0..middle].into_iter().zip(self.sums.iter_mut()) {
             if let Some(pairs) = self.pairs {
                 // SAFETY: all pairs were located; the ranges are disjoint.
-                unsafe { project::<S, F32, E>(self.s, operands, pairs, panels.clone()) }
+                unsafe { project::<S, F32>(self.s, operands, E::SHAPE, pairs, panels.clone()) }
             }
             if let Some(step) = self.step {
                 let share = Share { panels, sums: sums.as_mut_ptr() };
