@@ -1,6 +1,7 @@
 //! Checks a whole model for runtimes that assume that it is complete and in order.
 
 use crate::error::Error;
+use crate::path::Path;
 use crate::proto::{Graph, Model};
 use crate::scope::Scope;
 use crate::stored::check_stored;
@@ -16,7 +17,7 @@ use std::collections::HashSet;
 /// [`Error::Malformed`] if the model has no graph, [`Error::Tensor`] and [`Error::Name`].
 pub fn check_model(model: &Model) -> Result<(), Error> {
     let graph = model.graph()?;
-    walk(graph, "main".to_string(), None, &mut |scope| {
+    walk(graph, Path::main(), None, &mut |scope| {
         check_tensors(scope.graph)?;
         check_outputs(scope)
     })?;

@@ -1,5 +1,6 @@
 //! Compares two tensors.
 
+use crate::brief::List;
 use crate::tensor::{DType, Tensor, TensorData};
 use rnnpack::compare::{Difference, Mismatch, difference};
 use std::fmt;
@@ -30,7 +31,9 @@ impl fmt::Display for TensorMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DType { got, expected } => write!(f, "it is {got}, expected {expected}"),
-            Self::Dims { got, expected } => write!(f, "its dimensions are {got:?}, expected {expected:?}"),
+            Self::Dims { got, expected } => {
+                write!(f, "its dimensions are {}, expected {}", List(got), List(expected))
+            }
             Self::Elements(mismatch) => mismatch.fmt(f),
         }
     }

@@ -95,7 +95,7 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
     let description = NodeDescription {
         name: reader.name.to_string(),
         op: reader.op,
-        graph: scope.path.clone(),
+        graph: scope.path.text(),
         opset: reader.opset,
         direction: settings.map(|s| s.direction),
         layout: settings.map(|s| s.layout),

@@ -1,9 +1,9 @@
 //! Finds the value that a name means, in a graph and in the graphs around it.
 
 use crate::error::Error;
+use crate::path::Path;
 use crate::proto;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// Where a value comes from.
 #[derive(Clone, Copy)]
@@ -22,8 +22,8 @@ pub(crate) enum Origin<'m> {
 pub(crate) struct Scope<'m> {
     pub(crate) graph: &'m proto::Graph,
     pub(crate) parent: Option<&'m Scope<'m>>,
-    /// The path of the graph in the model: `main`, `main/if_node.then_branch`.
-    pub(crate) path: Arc<str>,
+    /// Where the graph is in the model.
+    pub(crate) path: Path,
     origins: HashMap<&'m str, Origin<'m>>,
     types: HashMap<&'m str, &'m proto::TensorType>,
 }
@@ -33,12 +33,11 @@ impl<'m> Scope<'m> {
     /// has.
     pub(crate) fn new(
         graph: &'m proto::Graph,
-        path: String,
+        path: Path,
         parent: Option<&'m Scope<'m>>,
     ) -> Result<Self, Error> {
         let types = graph.input.iter().chain(&graph.value_info).chain(&graph.output).filter_map(tensor_type);
-        let mut scope =
-            Scope { graph, parent, path: path.into(), origins: HashMap::new(), types: types.collect() };
+        let mut scope = Scope { graph, parent, path, origins: HashMap::new(), types: types.collect() };
         for t in &graph.initializer {
             scope.define(&t.name, Origin::Initializer(t))?;
         }
@@ -77,7 +76,11 @@ impl<'m> Scope<'m> {
     }
 
     pub(crate) fn bad_name(&self, name: &str, reason: &str) -> Error {
-        Error::Name { graph: self.path.to_string(), name: name.to_string(), reason: reason.to_string() }
+        Error::Name {
+            graph: self.path.text().to_string(),
+            name: name.to_string(),
+            reason: reason.to_string(),
+        }
     }
 
     /// The scope that defines `name` as seen from this scope, and the origin of the value there.
