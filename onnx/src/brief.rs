@@ -80,7 +80,7 @@ impl<T: fmt::Debug> fmt::Display for List<'_, T> {
     }
 }
 
-/// Names without quotes and separated by commas, each [`Shown`], cut after 8.
+/// Names without quotes and separated by commas, each [`Shown`], cut after 8. `none` if there are none.
 ///
 /// ```
 /// let names = ["a", "b\n"];
@@ -96,6 +96,7 @@ impl<S: AsRef<str>> fmt::Display for ShownNames<'_, S> {
             write!(f, "{}{}", if i == 0 { "" } else { ", " }, Shown(name.as_ref()))?;
         }
         match self.0.len().saturating_sub(MOST) {
+            0 if self.0.is_empty() => f.write_str("none"),
             0 => Ok(()),
             more => write!(f, " and {more} more"),
         }
