@@ -1,10 +1,13 @@
 //! The inputs of a whole model: given by the user, recorded, or generated.
 
-use crate::tensors::{Random, Tensors, read_npy, read_npz};
+use crate::npz::read_npz;
+use crate::tensors::{Random, Tensors, read_npy};
 use anyhow::{Context, Result, anyhow, bail};
-use rnnpack_onnx::{DType, Error as OnnxError, Extent, RecurrentOp, Tensor, TensorData, proto};
+use rnnpack_onnx::{
+    DType, Error as OnnxError, Extent, RecurrentOp, Shown, ShownNames, Tensor, TensorData, proto,
+};
 use rnnpack_tract::Error;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 /// The size of a dimension if neither the file nor the user gives one.
@@ -78,8 +81,9 @@ impl Feeds {
         let missing: Vec<&str> = missing(&declared, &bound, &step).map(|d| d.name.as_str()).collect();
         if let Some(name) = missing.first() {
             bail!(
-                "no value for: {}; give each with --input, such as --input {name}=FILE.npy",
-                missing.join(", ")
+                "no value for: {}; give each with --input, such as --input {}=FILE.npy",
+                ShownNames(&missing),
+                Shown(name)
             );
         }
         Ok(Feeds { bound, weights: weights(&declared), steps: vec![step], generated: Vec::new() })
@@ -100,7 +104,8 @@ impl Feeds {
                 DType::Bool => "all true",
                 _ => "all 1",
             };
-            generated.push(format!("{} {} {:?}, {values}", declared.name, tensor.dtype(), tensor.dims()));
+            let name = Shown(&declared.name);
+            generated.push(format!("{name} {} {:?}, {values}", tensor.dtype(), tensor.dims()));
             step.insert(declared.name.clone(), tensor);
         }
         Ok(Feeds { bound, weights: weights(&declared), steps: vec![step], generated })
@@ -111,13 +116,17 @@ impl Feeds {
         let declared = declared_inputs(model)?;
         let (bound, given) = given(&declared, args)?;
         if let Some(name) = given.keys().next() {
-            bail!("--input {name}: the recorded stream gives all inputs; leave it out, or use --bind");
+            bail!(
+                "--input {}: the recorded stream gives all inputs; leave it out, or use --bind",
+                Shown(name)
+            );
         }
+        let by_name = by_name(&declared);
         let mut steps = recorded.inputs.clone();
         for step in &mut steps {
             step.retain(|name, _| !bound.contains_key(name));
             for (name, tensor) in step {
-                *tensor = fitted(find(&declared, name)?, tensor.clone())?;
+                *tensor = fitted(find(&by_name, name)?, tensor.clone())?;
             }
         }
         Ok(Feeds { bound, weights: weights(&declared), steps, generated: Vec::new() })
@@ -134,10 +143,10 @@ impl Feeds {
         if self.generated.is_empty() || !may_not_fit {
             return error;
         }
-        let generated = self.generated.join("; ");
+        let generated = ShownNames(&self.generated);
         let advice =
             "if generated inputs do not fit the model, give --input, --bind or --dim; the generated ones are";
-        anyhow!("{error}\n{advice} {generated}")
+        anyhow!("{error}; {advice} {generated}")
     }
 }
 
@@ -153,7 +162,10 @@ impl Recorded {
                 _ => continue,
             };
             if let (Some(Ok(step)), Some(name)) = (parts.next().map(str::parse), parts.next()) {
-                steps.entry(step).or_default()[side].insert(name.to_owned(), tensor);
+                let twice = steps.entry(step).or_default()[side].insert(name.to_owned(), tensor);
+                if twice.is_some() {
+                    bail!("{}: {:?} is given twice", path.display(), Shown(&key).to_string());
+                }
             }
         }
         let whole = |(i, (&step, [inputs, outputs])): (usize, (&usize, &[Tensors; 2]))| {
@@ -188,13 +200,13 @@ impl Recorded {
 fn declared_inputs(model: &[u8]) -> Result<Vec<Declared>> {
     let model = proto::decode(model)?;
     let graph = model.graph()?;
-    let stored = |name: &str| graph.initializer.iter().any(|t| t.name == name);
+    let stored: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     let recurrent = graph.node.iter().filter(|n| RecurrentOp::from_type(&n.op_type).is_some());
     let weights = |n: &'_ proto::Node| [1, 2, 3, 7].map(|i| n.input.get(i).cloned());
     let weights: BTreeSet<String> = recurrent.flat_map(weights).flatten().collect();
     let declared =
         |info: &proto::ValueInfo| Declared { weights: weights.contains(&info.name), ..declared_input(info) };
-    Ok(graph.input.iter().filter(|i| !stored(&i.name)).map(declared).collect())
+    Ok(graph.input.iter().filter(|i| !stored.contains(i.name.as_str())).map(declared).collect())
 }
 
 fn declared_input(info: &proto::ValueInfo) -> Declared {
@@ -210,10 +222,18 @@ fn weights(declared: &[Declared]) -> Vec<String> {
     declared.iter().filter(|d| d.weights).map(|d| d.name.clone()).collect()
 }
 
-fn find<'a>(declared: &'a [Declared], name: &str) -> Result<&'a Declared> {
-    declared.iter().find(|d| d.name == name).ok_or_else(|| {
-        let names: Vec<&str> = declared.iter().map(|d| d.name.as_str()).collect();
-        anyhow!("the model has no input {name:?}; it has: {}", names.join(", "))
+/// The declared inputs by name.
+type ByName<'a> = HashMap<&'a str, &'a Declared>;
+
+fn by_name(declared: &[Declared]) -> ByName<'_> {
+    declared.iter().map(|d| (d.name.as_str(), d)).collect()
+}
+
+fn find<'a>(declared: &ByName<'a>, name: &str) -> Result<&'a Declared> {
+    declared.get(name).copied().ok_or_else(|| {
+        let mut names: Vec<&str> = declared.keys().copied().collect();
+        names.sort_unstable();
+        anyhow!("the model has no input {:?}; it has: {}", Shown(name).to_string(), ShownNames(&names))
     })
 }
 
@@ -224,9 +244,10 @@ fn missing<'a>(declared: &'a [Declared], a: &Tensors, b: &Tensors) -> impl Itera
 /// The values of `--bind`, then those of `--input`.
 fn given(declared: &[Declared], args: &GivenArgs) -> Result<(Tensors, Tensors)> {
     let (mut bound, mut inputs) = (Tensors::new(), Tensors::new());
+    let declared = by_name(declared);
     for arg in &args.bind {
         let (name, value) = split(arg, "--bind", "sr=16000 or x=x.npy")?;
-        let declared = find(declared, name)?;
+        let declared = find(&declared, name)?;
         let tensor = match value.ends_with(".npy") {
             true => fitted(declared, read_npy(value.as_ref())?)?,
             false => scalar(declared, value)?,
@@ -247,22 +268,22 @@ fn given(declared: &[Declared], args: &GivenArgs) -> Result<(Tensors, Tensors)> 
             if name.starts_with("in/0/") {
                 bail!("{arg} holds a recorded stream: use `rnnpack verify MODEL --recorded {arg}`");
             }
-            let tensor = fitted(find(declared, &name)?, tensor)?;
+            let tensor = fitted(find(&declared, &name)?, tensor)?;
             if bound.contains_key(&name) || inputs.insert(name.clone(), tensor).is_some() {
-                bail!("input {name:?} is given twice");
+                bail!("input {:?} is given twice", Shown(&name).to_string());
             }
         }
     }
     Ok((bound, inputs))
 }
 
-/// Converts a tensor to an input's type. Half precision is not read from NumPy's files. f32 is accepted instead, if the
-/// conversion changes no value.
+/// Converts a tensor to an input's type. NumPy has no bfloat16, so f32 is accepted for both types of half precision, if
+/// the conversion changes no value.
 fn fitted(declared: &Declared, tensor: Tensor) -> Result<Tensor> {
     let half = declared.dtype.filter(|dtype| matches!(dtype, DType::F16 | DType::BF16));
     let (Some(dtype), DType::F32) = (half, tensor.dtype()) else { return Ok(tensor) };
     let rounded = tensor.round_to(dtype).filter(|rounded| rounded.to_f32().as_ref() == Some(&tensor));
-    let name = &declared.name;
+    let name = Shown(&declared.name).to_string();
     rounded.with_context(|| {
         format!("input {name:?} is {dtype}: the file has values that {dtype} cannot hold; round them")
     })
@@ -291,7 +312,7 @@ fn scalar(declared: &Declared, text: &str) -> Result<Tensor> {
         Some(DType::U8) => TensorData::U8(parse(declared, text)?),
         Some(DType::Bool) => TensorData::Bool(parse(declared, text)?),
         Some(dtype @ (DType::F16 | DType::BF16)) => half(dtype, parse(declared, text)?)?,
-        _ => bail!("input {:?} has elements of a type that is not read", declared.name),
+        _ => bail!("input {:?} has elements of a type that is not read", Shown(&declared.name).to_string()),
     };
     let rank = declared.dims.as_ref().map_or(0, Vec::len);
     Tensor::from_data(vec![1; rank], data).context("a scalar has one element")
@@ -342,7 +363,7 @@ impl DimArgs {
             Extent::Named(name) => self.named.get(name).copied().unwrap_or(DEFAULT_DIM),
             Extent::Unknown => DEFAULT_DIM,
         };
-        let name = &declared.name;
+        let name = Shown(&declared.name).to_string();
         let dims = declared.dims.as_ref();
         let dims = dims.with_context(|| {
             format!("the model does not say how many dimensions {name:?} has: give --dim {name}=1x2x3")
@@ -355,7 +376,7 @@ impl DimArgs {
 /// size.
 fn generate(declared: &Declared, dims: &DimArgs, random: &mut Random) -> Result<Tensor> {
     let dims = dims.dims(declared)?;
-    let name = &declared.name;
+    let name = Shown(&declared.name).to_string();
     let len = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     let len =
         len.filter(|&n| n <= 1 << 32).with_context(|| format!("input {name:?} is too large: {dims:?}"))?;

@@ -5,7 +5,7 @@ use crate::outcome::Outcome;
 use crate::report::{self, Table, bytes};
 use anyhow::{Context, Result};
 use rnnpack::Layout;
-use rnnpack_onnx::{DType, Extent, File, RecurrentNode};
+use rnnpack_onnx::{DType, Extent, File, RecurrentNode, Shown};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -98,7 +98,7 @@ impl Line {
 
     /// The attributes as `name=value`.
     fn attributes(&self) -> Vec<String> {
-        self.node.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        self.node.attributes.iter().map(|(name, value)| format!("{}={value}", Shown(name))).collect()
     }
 
     fn json(&self) -> Value {
@@ -198,7 +198,7 @@ impl Line {
     /// The lines for a node below the table.
     fn details(&self, index: usize) -> String {
         let node = &self.node;
-        let mut out = format!("{index}  {} in {}\n", node.name, node.graph);
+        let mut out = format!("{index}  {} in {}\n", Shown(&node.name), node.graph);
         if !node.attributes.is_empty() {
             out += &format!("   attributes: {}\n", self.attributes().join(", "));
         }

@@ -5,6 +5,7 @@ use crate::tensors::Tensors;
 use anyhow::{Context, Result};
 use rnnpack_onnx::{DType, Tensor};
 use rnnpack_tract::{Kernels, Loader, Model};
+use std::collections::HashSet;
 use std::panic;
 
 /// A loaded model, with the names of its bound inputs.
@@ -23,6 +24,7 @@ pub(crate) struct Loaded {
 /// # Errors
 /// If no attempt succeeds, the error of the first one.
 pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize) -> Result<Loaded> {
+    let weights: HashSet<&String> = feeds.weights.iter().collect();
     let attempt = |shapes: bool, scalars: bool| {
         let mut loader = Loader::new().kernels(kernels).threads(threads);
         let mut bound: Vec<String> = Vec::new();
@@ -31,7 +33,7 @@ pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize
             bound.push(name.clone());
         }
         for (name, first) in &feeds.steps[0] {
-            let constant = feeds.weights.contains(name) || (scalars && is_scalar(first));
+            let constant = weights.contains(name) || (scalars && is_scalar(first));
             if constant && same(feeds, name, |t| t == first) {
                 loader = loader.bind(name, first.clone());
                 bound.push(name.clone());
@@ -66,10 +68,9 @@ impl Loaded {
         step: &'a Tensors,
         carried: &[(String, String)],
     ) -> Vec<(&'a str, &'a Tensor)> {
-        let left_out = |name: &str| {
-            self.bound.iter().any(|b| b == name) || carried.iter().any(|(input, _)| input == name)
-        };
-        step.iter().filter(|(name, _)| !left_out(name)).map(|(name, t)| (name.as_str(), t)).collect()
+        let carried = carried.iter().map(|(input, _)| input);
+        let left_out: HashSet<&String> = self.bound.iter().chain(carried).collect();
+        step.iter().filter(|(name, _)| !left_out.contains(name)).map(|(name, t)| (name.as_str(), t)).collect()
     }
 
     /// Runs all steps as one stream. The first step gets all inputs. In later steps, those in `carried` come from the

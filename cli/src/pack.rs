@@ -45,7 +45,7 @@ pub(crate) fn pack(args: &Args, json: bool) -> Result<Outcome> {
     let node = find(file.nodes(), args.node.as_deref()).with_context(|| format!("cannot pack {name}"))?;
     let packed = node.weights()?.to_bytes(target)?;
     let output = args.output.display();
-    std::fs::write(&args.output, &packed).with_context(|| format!("cannot write {output}"))?;
+    crate::output::write(&args.output, &packed)?;
     report::emit(
         json,
         || json!({ "node": node.name, "isa": target.name(), "lanes": target.lanes(), "bytes": packed.len() }),

@@ -7,6 +7,7 @@ use crate::outcome::Outcome;
 use crate::report::{self, Table, count, difference, magnitude, progress};
 use crate::tensors::Tensors;
 use anyhow::{Context, Result, bail};
+use rnnpack_onnx::Shown;
 use rnnpack_tract::Kernels;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -162,7 +163,7 @@ impl Report {
             out += &format!("generated: {line}\n");
         }
         for (input, output) in &self.carried {
-            out += &format!("handed on: {output} to {input}\n");
+            out += &format!("handed on: {} to {}\n", Shown(output), Shown(input));
         }
         let headings = ["against", "output", "largest difference", "scale", "relative", "allowed", ""];
         let mut table = Table::new(&headings, &[false, false, true, true, true, true, false]);
@@ -179,7 +180,7 @@ impl Report {
                     None if d.passes() => "ok".to_owned(),
                     None => "EXCEEDED".to_owned(),
                 };
-                let mut row = vec![with.to_string(), d.output.clone()];
+                let mut row = vec![with.to_string(), Shown(&d.output).to_string()];
                 row.extend(numbers);
                 row.push(verdict);
                 table.row(row);

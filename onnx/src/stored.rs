@@ -2,7 +2,7 @@
 
 use crate::brief::List;
 use crate::proto;
-use crate::tensor::{DType, Tensor, TensorData, element_count};
+use crate::tensor::{DType, Tensor, TensorData, TensorError, element_count};
 use half::{bf16, f16};
 
 impl Tensor {
@@ -13,6 +13,18 @@ impl Tensor {
             .ok_or_else(|| format!("it is {}, which is not read", dtype_name(t.data_type)))?;
         let data = if t.raw_data.is_empty() { typed_data(t, dtype)? } else { raw_data(&t.raw_data, dtype) };
         Tensor::from_data(dims, data).map_err(|e| e.to_string())
+    }
+
+    /// A tensor with dimensions `dims` whose row-major elements are `bytes`, little-endian. A boolean is one byte.
+    ///
+    /// # Errors
+    /// [`TensorError`] if the product of `dims` overflows, or if `bytes` are not exactly its elements.
+    pub fn from_le_bytes(dtype: DType, dims: Vec<usize>, bytes: &[u8]) -> Result<Tensor, TensorError> {
+        let expected = element_count(&dims).ok_or_else(|| TensorError::Overflow { dims: dims.clone() })?;
+        match bytes.len() == expected * dtype.size() {
+            true => Tensor::from_data(dims, raw_data(bytes, dtype)),
+            false => Err(TensorError::Length { dims, expected, got: bytes.len() / dtype.size() }),
+        }
     }
 
     /// The tensor in the form in which a file stores it, with this name.

@@ -28,7 +28,7 @@ macro_rules! element_types {
             }
 
             /// The bytes of an element.
-            pub(crate) fn size(self) -> usize {
+            pub fn size(self) -> usize {
                 match self { $(Self::$variant => size_of::<$ty>(),)* }
             }
 

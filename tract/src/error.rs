@@ -1,5 +1,6 @@
 //! The error type: why a whole model is refused, and how tract fails.
 
+use rnnpack_onnx::Line;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tract_onnx::prelude::TractResult;
@@ -27,12 +28,13 @@ pub enum Error {
 }
 
 impl fmt::Display for Error {
+    /// One line: what tract says is a [`Line`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Onnx(e) => e.fmt(f),
-            Self::Tract { stage, reason } => write!(f, "tract could not {stage} the model: {reason}"),
+            Self::Tract { stage, reason } => write!(f, "tract could not {stage} the model: {}", Line(reason)),
             Self::Panic { stage, reason } => {
-                write!(f, "tract panicked, asked to {stage} the model: {reason}")
+                write!(f, "tract panicked, asked to {stage} the model: {}", Line(reason))
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::settings::{Kernels, Settings};
 use crate::value::ValueSpec;
 use crate::{bf16, comparison, guard, if_op, loop_op, messages, own_operator, prepare};
 use rnnpack_onnx::{
-    DType, Error as OnnxError, Extent, NodeDescription, RecurrentNode, Tensor, nodes_of, proto,
+    DType, Error as OnnxError, Extent, NodeDescription, RecurrentNode, ShownNames, Tensor, nodes_of, proto,
 };
 use std::collections::HashSet;
 use std::path::Path;
@@ -144,11 +144,12 @@ impl Loader {
         let mut template = InferenceModel::default();
         Settings { kernels: self.kernels, threads: self.threads }.hand_to(&mut template);
         let parsed = self.operators().parse_with_template(&model, None, template)?;
-        ensure!(parsed.unresolved_inputs.is_empty(), "no value is named {:?}", parsed.unresolved_inputs);
+        let unresolved = &parsed.unresolved_inputs;
+        ensure!(unresolved.is_empty(), "there is no value for {}", ShownNames(unresolved));
         let graph = model.graph.as_ref().context("no graph")?;
-        let stored = |name: &String| graph.initializer.iter().any(|t| &t.name == name);
+        let stored: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
         let names = graph.input.iter().map(|info| info.name.clone());
-        let inputs: Vec<String> = names.filter(|name| !stored(name)).collect();
+        let inputs: Vec<String> = names.filter(|name| !stored.contains(name.as_str())).collect();
         let outputs: Vec<String> = graph.output.iter().map(|info| info.name.clone()).collect();
         // tract has its own copy of what it needs.
         drop(model);

@@ -3,6 +3,7 @@
 use super::{ledger, machine};
 use crate::report::count;
 use indicatif::{ProgressBar, ProgressStyle};
+use rnnpack_onnx::Line;
 use std::path::Path;
 
 /// A progress bar over cases on standard error, with the remaining time. Invisible if that is not a terminal.
@@ -25,7 +26,7 @@ pub(crate) fn warn_if_busy() {
 /// Reports the lines of a ledger that are not records.
 pub(crate) fn report_damage(path: &Path, damaged: &[ledger::Damaged]) {
     for ledger::Damaged { line, reason } in damaged {
-        eprintln!("warning: {}, line {line} is skipped: {reason}", path.display());
+        eprintln!("warning: {}, line {line} is skipped: {}", path.display(), Line(reason));
     }
     if !damaged.is_empty() {
         eprintln!(
