@@ -204,3 +204,36 @@ fn errors_show_names_on_one_line_and_cut() {
         assert!(text.len() < 500 && !text.contains(char::is_control), "{text}");
     }
 }
+
+/// The stack of a thread of Rust's standard library.
+const STACK: usize = 2 << 20;
+
+#[test]
+fn graphs_nested_to_the_limit_fit_on_the_stack_of_a_thread() {
+    let nested = |depth: usize| {
+        let innermost = Graph { nodes: vec![node("RNN", "", &[], &[], &[])], ..Graph::default() };
+        let around = |inner: Graph| Graph {
+            nodes: vec![node("If", "", &[], &[], &[attr_g("then_branch", &inner.msg())])],
+            ..Graph::default()
+        };
+        (0..depth).fold(innermost, |inner, _| around(inner)).model(17)
+    };
+    let read = |file: Vec<u8>| {
+        let read = move || {
+            let checked = rnnpack_onnx::proto::decode(&file).map(|model| rnnpack_onnx::check_model(&model));
+            let nodes = recurrent_nodes(&file).map(|nodes| (nodes.len(), nodes[0].graph.len()));
+            (checked.is_ok(), nodes.map_err(|e| e.to_string()))
+        };
+        std::thread::Builder::new().stack_size(STACK).spawn(read).unwrap().join().unwrap()
+    };
+    // A level takes three messages (graph, node, attribute) of the hundred that may be nested.
+    let deepest = (0..40).take_while(|&depth| read(nested(depth)).0).last().unwrap();
+    assert_eq!(deepest, 32);
+    let (nodes, path) = read(nested(deepest)).1.unwrap();
+    assert_eq!(nodes, 1);
+    assert!((400..=600).contains(&path), "{path}");
+    for depth in [deepest + 1, 1_000, 20_000] {
+        let error = read(nested(depth)).1.unwrap_err();
+        assert!(error.contains("recursion limit"), "{error}");
+    }
+}
