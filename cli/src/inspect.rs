@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use rnnpack::Layout;
 use rnnpack_onnx::{DType, Extent, File, RecurrentNode, Shown};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -37,6 +38,7 @@ struct Line {
     packed: Result<PackedLayer, String>,
 }
 
+#[derive(Clone)]
 struct PackedLayer {
     bytes: usize,
     /// The state of one stream.
@@ -76,7 +78,8 @@ pub(crate) fn inspect(args: &Args, json: bool) -> Result<Outcome> {
     let file = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
     let file = File::parse(&file).with_context(|| format!("cannot inspect {name}"))?;
     rnnpack::Planner::from_env()?;
-    let lines: Vec<Line> = file.into_nodes().into_iter().map(Line::new).collect();
+    let mut packed = Packed::new();
+    let lines: Vec<Line> = file.into_nodes().into_iter().map(|node| Line::new(node, &mut packed)).collect();
     let nodes = || lines.iter().map(Line::json).collect::<Value>();
     report::emit(
         json,
@@ -86,9 +89,20 @@ pub(crate) fn inspect(args: &Args, json: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// The layers that were packed, by all that their sizes depend on. Many nodes may share one large weight; packing it for
+/// each would take a time that no file of that size should take.
+type Packed = HashMap<String, Result<PackedLayer, String>>;
+
 impl Line {
-    fn new(node: RecurrentNode) -> Line {
-        let packed = PackedLayer::new(&node).map_err(|e| e.to_string());
+    fn new(node: RecurrentNode, known: &mut Packed) -> Line {
+        let pack = || PackedLayer::new(&node).map_err(|e| e.to_string());
+        let packed = match node.refusal() {
+            Some(_) => pack(),
+            None => {
+                let sizes = (node.dtype, node.direction, node.input, node.hidden, &node.cells);
+                known.entry(format!("{sizes:?}")).or_insert_with(pack).clone()
+            }
+        };
         Line { node, packed }
     }
 
