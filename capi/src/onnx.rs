@@ -4,7 +4,7 @@ use crate::layer::{DIRECTIONS, OPS, constant};
 use crate::lent::{self, Lent};
 use crate::{Failure, LayerHandle, RNNPACK_NOT_FOUND, RNNPACK_ONNX, Status, status};
 use rnnpack::Layout;
-use rnnpack_onnx::{DType, File, RecurrentNode};
+use rnnpack_onnx::{DType, File, RecurrentNode, Shown};
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::null;
 
@@ -46,7 +46,7 @@ pub struct NodeInfo {
 impl Node {
     fn new(node: RecurrentNode) -> Result<Node, Failure> {
         let name = CString::new(node.name.as_str())
-            .map_err(|_| Failure::new(RNNPACK_ONNX, format!("the name `{}` has a NUL", node.name)))?;
+            .map_err(|_| Failure::new(RNNPACK_ONNX, format!("the name `{}` has a NUL", Shown(&node.name))))?;
         // Only a node of doubles asks for its weights here, to get the error. If every node did, a file whose nodes
         // share their weights would take quadratic time.
         let refusal = match node.refusal() {
@@ -152,7 +152,8 @@ pub unsafe extern "C" fn rnnpack_onnx_layer(
         lent::create(layer, "layer", || {
             let (onnx, name) = (lent::handle(onnx, "onnx")?, lent::text(name, "name")?);
             let found = onnx.nodes.iter().find(|node| node.node.name == name);
-            let missing = || Failure::new(RNNPACK_NOT_FOUND, format!("no recurrent node is called `{name}`"));
+            let missing =
+                || Failure::new(RNNPACK_NOT_FOUND, format!("no recurrent node is called `{}`", Shown(name)));
             Ok(LayerHandle { layer: found.ok_or_else(missing)?.node.pack()? })
         })
     })
