@@ -39,6 +39,7 @@ mod repeat_op;
 mod round;
 mod settings;
 mod stream;
+mod unused;
 mod value;
 
 pub use error::Error;

@@ -7,6 +7,7 @@ use crate::loaded::Loaded;
 use crate::model::Model;
 use crate::register::register;
 use crate::settings::{Kernels, Settings};
+use crate::unused::remove_unused;
 use crate::value::ValueSpec;
 use crate::{bf16, comparison, guard, if_op, loop_op, messages, own_operator, prepare};
 use rnnpack_onnx::{
@@ -119,6 +120,7 @@ impl Loader {
         let mut bf16 = HashSet::new();
         if let Some(graph) = &mut model.graph {
             prepare::declare_shapes(graph, &self.shapes)?;
+            remove_unused(graph);
             prepare::name_nodes(graph, &nodes);
             bf16 = bf16::rewrite(graph, self.kernels != Kernels::Tract)?;
             prepare::close_bodies(graph);

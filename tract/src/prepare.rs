@@ -15,9 +15,17 @@ const MAX_DIM_PARAM: (usize, usize) = (128, 8);
 /// How deeply `Loop` and `Scan` nodes may be nested.
 const MAX_NESTED_LOOPS: usize = 4;
 
+/// The most inputs of a model. tract's time to load it grows with the square of their number.
+const MAX_INPUTS: usize = 1024;
+
 /// Refuses what tract cannot handle: a `perm` that is not a permutation, values that are not tensors, and expressions
-/// of dimensions and nested loops that would take too long.
+/// of dimensions, numbers of inputs and nested loops that would take too long.
 pub(crate) fn screen(graph: &proto::Graph) -> Result<(), OnnxError> {
+    let stored: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    let mut inputs = graph.input.iter().filter(|input| !stored.contains(input.name.as_str()));
+    if let Some(input) = inputs.nth(MAX_INPUTS) {
+        return Err(value_error(&input.name, format!("the model has more than {MAX_INPUTS} inputs")));
+    }
     check_graph(graph, 0)
 }
 

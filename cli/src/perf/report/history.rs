@@ -86,7 +86,7 @@ impl History {
     /// The results of a case, each with the index of its run.
     pub(crate) fn of<'a>(&'a self, name: &str) -> impl Iterator<Item = (usize, &'a Measured)> {
         let places = self.results.get(name).map_or(&[][..], Vec::as_slice);
-        places.iter().map(|&(run, case)| (run, &self.runs[run].cases[case]))
+        places.iter().map(move |&(run, case)| (run, &self.runs[run].cases[case]))
     }
 
     /// The changes between the last two runs of each case, the slowest first.
