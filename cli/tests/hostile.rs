@@ -74,7 +74,7 @@ fn identities(dtype: i64, dims: &[Dim], outputs: &[&str]) -> Vec<u8> {
 fn names_are_shown_with_escapes_and_cut() {
     let folder = folder("names");
     let evil = format!("\u{1b}]0;x\u{7}\u{9b}2J\n\u{202e}{}", "n".repeat(100_000));
-    let rnn = node("RNN", &evil, &[&evil, "W", "R"], &[&evil], &[Msg::default().text(1, &evil)]);
+    let rnn = node("RNN", &evil, &[&evil, "W", "R"], &["y"], &[Msg::default().text(1, &evil)]);
     let graph = Graph {
         nodes: vec![rnn],
         inputs: vec![value(&evil, FLOAT, &[Dim::N(1); 3])],

@@ -23,9 +23,10 @@ pub(crate) fn warn_if_busy() {
     }
 }
 
-/// Reports the lines of a ledger that are not records.
+/// Reports the lines of a ledger that are not records: the first ones by their reasons, and how many there are.
 pub(crate) fn report_damage(path: &Path, damaged: &[ledger::Damaged]) {
-    for ledger::Damaged { line, reason } in damaged {
+    const SHOWN: usize = 8;
+    for ledger::Damaged { line, reason } in damaged.iter().take(SHOWN) {
         eprintln!("warning: {}, line {line} is skipped: {}", path.display(), Line(reason));
     }
     if !damaged.is_empty() {
