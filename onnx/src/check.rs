@@ -46,7 +46,6 @@ fn check_outputs(scope: &Scope<'_>) -> Result<(), Error> {
 fn check_order<'m>(graph: &'m Graph, known: &mut HashSet<&'m str>) -> Result<(), Error> {
     let stored = graph.initializer.iter().map(|t| t.name.as_str());
     let mut made: Vec<&str> = stored.chain(graph.input.iter().map(|i| i.name.as_str())).collect();
-    made.extend(graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref()).map(|v| v.name.as_str()));
     known.extend(&made);
     let check = |known: &HashSet<&str>, name: &str| match known.contains(name) {
         true => Ok(()),

@@ -121,9 +121,6 @@ impl<'b> Folder<'b> {
                     return Err(NotConstant { reason, kind: NotConstantKind::Input });
                 }
             },
-            Origin::Sparse => {
-                return unfolded(format!("{} is a sparse tensor, which is not read", Name(name)));
-            }
             Origin::Initializer(t) => {
                 Tensor::from_proto(t).map_err(|e| wrong(format!("tensor {}: {e}", Name(name))))?
             }

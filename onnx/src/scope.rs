@@ -12,8 +12,6 @@ pub(crate) enum Origin<'m> {
     Input,
     /// A tensor stored with the graph.
     Initializer(&'m proto::Tensor),
-    /// A sparse tensor stored with the graph.
-    Sparse,
     /// Output number `1` of a node.
     Node(&'m proto::Node, usize),
 }
@@ -40,9 +38,6 @@ impl<'m> Scope<'m> {
         let mut scope = Scope { graph, parent, path, origins: HashMap::new(), types: types.collect() };
         for t in &graph.initializer {
             scope.define(&t.name, Origin::Initializer(t))?;
-        }
-        for s in &graph.sparse_initializer {
-            scope.define(s.values.as_ref().map_or("", |v| &v.name), Origin::Sparse)?;
         }
         let mut inputs = std::collections::HashSet::new();
         for input in &graph.input {

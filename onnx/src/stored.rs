@@ -4,6 +4,7 @@ use crate::brief::List;
 use crate::proto;
 use crate::tensor::{DType, Tensor, TensorData, element_count};
 use half::{bf16, f16};
+use std::borrow::Cow;
 
 impl Tensor {
     /// Reads a tensor of a file. The error says what is wrong with it.
@@ -37,26 +38,12 @@ impl Tensor {
 /// Checks that a stored tensor is complete: it is in this file, its dimensions do not overflow, and it has exactly the
 /// data for them. Returns the dimensions.
 pub(crate) fn check_stored(t: &proto::Tensor) -> Result<Vec<usize>, String> {
-    if t.data_location != 0 || !t.external_data.is_empty() {
-        return Err("its data is in an external file, which is not read".into());
+    if is_external(t) {
+        return Err("its data is in an external file: load the model by its path, or give its folder".into());
     }
-    let dims = t
-        .dims
-        .iter()
-        .map(|&d| usize::try_from(d).map_err(|_| format!("dimension {d} in {}", List(&t.dims))))
-        .collect::<Result<Vec<usize>, String>>()?;
-    let count = element_count(&dims).ok_or_else(|| format!("the product of {} overflows", List(&dims)))?;
-    let storage = storage(t.data_type).ok_or_else(|| format!("unknown element type {}", t.data_type))?;
+    let Extents { dims, count, storage } = Extents::of(t)?;
     let typed = storage.typed_len(t);
-    let all = [
-        t.float_data.len(),
-        t.int32_data.len(),
-        t.string_data.len(),
-        t.int64_data.len(),
-        t.double_data.len(),
-        t.uint64_data.len(),
-    ];
-    if all.iter().sum::<usize>() != typed || (typed > 0 && !t.raw_data.is_empty()) {
+    if typed_values(t) != typed || (typed > 0 && !t.raw_data.is_empty()) {
         return Err("its data is in a field of another element type, or in two fields".into());
     }
     if !t.raw_data.is_empty() || typed == 0 {
@@ -70,6 +57,55 @@ pub(crate) fn check_stored(t: &proto::Tensor) -> Result<Vec<usize>, String> {
         return Err(format!("{typed} values, where {} needs {expected}", List(&dims)));
     }
     Ok(dims)
+}
+
+/// Whether the data of a tensor is in another file.
+pub(crate) fn is_external(t: &proto::Tensor) -> bool {
+    // Some files name the place of the data without marking the tensor.
+    let unmarked = !t.external_data.is_empty() && t.raw_data.is_empty() && typed_values(t) == 0;
+    t.data_location != 0 || unmarked
+}
+
+/// The bytes that a tensor must have in another file.
+pub(crate) fn external_bytes(t: &proto::Tensor) -> Result<usize, String> {
+    let Extents { count, storage, .. } = Extents::of(t)?;
+    if !t.raw_data.is_empty() || typed_values(t) > 0 {
+        return Err("its data is in this file and in another one".into());
+    }
+    storage.raw_bytes(count).ok_or_else(|| "strings cannot be external data".into())
+}
+
+/// The elements of a complete tensor in the form of raw data, and the bytes of one.
+pub(crate) fn raw_elements(t: &proto::Tensor) -> Result<(Cow<'_, [u8]>, usize), String> {
+    let tensor = Tensor::from_proto(t)?;
+    let size = tensor.dtype().size();
+    match t.raw_data.is_empty() {
+        true => Ok((Cow::Owned(tensor.to_proto("").raw_data), size)),
+        false => Ok((Cow::Borrowed(&t.raw_data), size)),
+    }
+}
+
+/// The number of values in all typed fields.
+fn typed_values(t: &proto::Tensor) -> usize {
+    let floats = t.float_data.len() + t.double_data.len();
+    floats + t.int32_data.len() + t.int64_data.len() + t.uint64_data.len() + t.string_data.len()
+}
+
+/// The extents of a tensor, as its dimensions and its element type say.
+struct Extents {
+    dims: Vec<usize>,
+    count: usize,
+    storage: Storage,
+}
+
+impl Extents {
+    fn of(t: &proto::Tensor) -> Result<Extents, String> {
+        let one = |&d: &i64| usize::try_from(d).map_err(|_| format!("dimension {d} in {}", List(&t.dims)));
+        let dims = t.dims.iter().map(one).collect::<Result<Vec<usize>, String>>()?;
+        let count = element_count(&dims).ok_or_else(|| format!("the product of {} overflows", List(&dims)))?;
+        let storage = storage(t.data_type).ok_or_else(|| format!("unknown element type {}", t.data_type))?;
+        Ok(Extents { dims, count, storage })
+    }
 }
 
 /// How `TensorProto` stores an element type: its name, its bits in raw data, and its typed field.
