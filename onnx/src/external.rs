@@ -49,7 +49,7 @@ impl DataFolder {
         !self.seen.is_empty()
     }
 
-    /// Reads the data of all tensors of the model that is in other files, also in its functions.
+    /// Reads the data of all tensors of the main graph and the graphs inside it that is in other files.
     ///
     /// # Errors
     /// [`Error::Tensor`] if the data of a tensor cannot be read.

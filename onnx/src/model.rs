@@ -34,7 +34,7 @@ pub fn decode(bytes: &[u8]) -> Result<Model, Error> {
 /// As [`decode`], and [`Error::Tensor`] if the data of a tensor cannot be read. `docs/onnx.md` in the repository lists
 /// the conditions.
 pub fn decode_in(bytes: &[u8], folder: &Path) -> Result<Model, Error> {
-    complete(proto::message(bytes)?, Some(folder))
+    complete(proto::message(bytes)?, Some(&mut DataFolder::new(folder)))
 }
 
 /// Reads and decodes the model at `path`, with the data that it keeps in files below its own folder.
@@ -43,19 +43,18 @@ pub fn decode_in(bytes: &[u8], folder: &Path) -> Result<Model, Error> {
 /// [`Error::File`] if the file cannot be read, and the errors of [`decode_in`].
 pub fn open(path: &Path) -> Result<Model, Error> {
     let message = proto::message(&read(path)?)?;
-    complete(message, Some(folder(path)))
+    complete(message, Some(&mut DataFolder::new(folder(path))))
 }
 
 /// Reads the model at `path` as the bytes of one file. If the model keeps data in other files, the result has it inside.
 /// Otherwise the result is the file itself.
 ///
 /// # Errors
-/// As [`open`], without the errors of functions and sparse tensors.
+/// As [`open`].
 pub fn read_whole(path: &Path) -> Result<Vec<u8>, Error> {
     let bytes = read(path)?;
-    let Ok(mut model) = proto::message(&bytes) else { return Ok(bytes) };
     let mut folder = DataFolder::new(folder(path));
-    folder.load_all(&mut model)?;
+    let model = complete(proto::message(&bytes)?, Some(&mut folder))?;
     Ok(if folder.is_used() { model.encode_to_vec() } else { bytes })
 }
 
@@ -71,11 +70,11 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-fn complete(mut model: Model, folder: Option<&Path>) -> Result<Model, Error> {
+fn complete(mut model: Model, folder: Option<&mut DataFolder>) -> Result<Model, Error> {
     imports::unify(&mut model)?;
     functions::expand(&mut model)?;
     if let Some(folder) = folder {
-        DataFolder::new(folder).load_all(&mut model)?;
+        folder.load_all(&mut model)?;
     }
     sparse::densify(&mut model)?;
     if let Some(graph) = &mut model.graph {

@@ -5,6 +5,7 @@ use crate::proto;
 use crate::tensor::{DType, Tensor, TensorData, element_count};
 use half::{bf16, f16};
 use std::borrow::Cow;
+use std::fmt::Display;
 
 impl Tensor {
     /// Reads a tensor of a file. The error says what is wrong with it.
@@ -26,6 +27,10 @@ impl Tensor {
             TensorData::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             TensorData::U8(v) => v.clone(),
             TensorData::I8(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::U16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::I16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::U32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            TensorData::U64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             TensorData::Bool(v) => v.iter().map(|&x| x.into()).collect(),
             TensorData::F16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             TensorData::BF16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
@@ -199,8 +204,8 @@ pub fn dtype_name(number: i32) -> String {
 
 /// The elements in the typed field of `t`.
 fn typed_data(t: &proto::Tensor, dtype: DType) -> Result<TensorData, String> {
-    fn narrow<T: TryFrom<i32>>(values: &[i32]) -> Result<Vec<T>, String> {
-        let one = |&v: &i32| T::try_from(v).map_err(|_| format!("value {v} does not fit its element type"));
+    fn narrow<T: TryFrom<V>, V: Copy + Display>(values: &[V]) -> Result<Vec<T>, String> {
+        let one = |&v: &V| T::try_from(v).map_err(|_| format!("value {v} does not fit its element type"));
         values.iter().map(one).collect()
     }
     Ok(match dtype {
@@ -210,6 +215,10 @@ fn typed_data(t: &proto::Tensor, dtype: DType) -> Result<TensorData, String> {
         DType::I32 => TensorData::I32(t.int32_data.clone()),
         DType::U8 => TensorData::U8(narrow(&t.int32_data)?),
         DType::I8 => TensorData::I8(narrow(&t.int32_data)?),
+        DType::U16 => TensorData::U16(narrow(&t.int32_data)?),
+        DType::I16 => TensorData::I16(narrow(&t.int32_data)?),
+        DType::U32 => TensorData::U32(narrow(&t.uint64_data)?),
+        DType::U64 => TensorData::U64(t.uint64_data.clone()),
         DType::Bool => TensorData::Bool(t.int32_data.iter().map(|&v| v != 0).collect()),
         DType::F16 => TensorData::F16(narrow(&t.int32_data)?.into_iter().map(f16::from_bits).collect()),
         DType::BF16 => TensorData::BF16(narrow(&t.int32_data)?.into_iter().map(bf16::from_bits).collect()),
@@ -228,6 +237,10 @@ fn raw_data(raw: &[u8], dtype: DType) -> TensorData {
         DType::I32 => TensorData::I32(read(raw, i32::from_le_bytes)),
         DType::U8 => TensorData::U8(raw.to_vec()),
         DType::I8 => TensorData::I8(read(raw, i8::from_le_bytes)),
+        DType::U16 => TensorData::U16(read(raw, u16::from_le_bytes)),
+        DType::I16 => TensorData::I16(read(raw, i16::from_le_bytes)),
+        DType::U32 => TensorData::U32(read(raw, u32::from_le_bytes)),
+        DType::U64 => TensorData::U64(read(raw, u64::from_le_bytes)),
         DType::Bool => TensorData::Bool(raw.iter().map(|&b| b != 0).collect()),
         DType::F16 => TensorData::F16(read(raw, f16::from_le_bytes)),
         DType::BF16 => TensorData::BF16(read(raw, bf16::from_le_bytes)),

@@ -80,15 +80,15 @@ fn check_dims(info: &proto::ValueInfo) -> Result<(), OnnxError> {
     Ok(())
 }
 
-/// Turns bound inputs into stored tensors.
+/// Turns bound inputs into stored tensors. They replace default values.
 pub(crate) fn bind(graph: &mut proto::Graph, bindings: &[(String, Tensor)]) -> Result<(), OnnxError> {
     for (name, tensor) in bindings {
-        let stored = graph.initializer.iter().any(|t| &t.name == name);
-        let Some(index) = graph.input.iter().position(|i| &i.name == name).filter(|_| !stored) else {
+        let Some(index) = graph.input.iter().position(|i| &i.name == name) else {
             return Err(value_error(name, "it is bound, but is no input of the model"));
         };
         check_binding(&graph.input[index], tensor)?;
         graph.input.remove(index);
+        graph.initializer.retain(|default| &default.name != name);
         graph.initializer.push(tensor.to_proto(name));
     }
     Ok(())
@@ -192,8 +192,7 @@ fn is_identifier(param: &str) -> bool {
 /// Writes the sizes of named dimensions in `graph` and the graphs inside it. Removes expressions of names, so that
 /// tract computes their values itself.
 fn substitute(graph: &mut pb::GraphProto, sizes: &HashMap<String, usize>) {
-    let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
-    for info in infos {
+    for info in graph.input.iter_mut().chain(&mut graph.output) {
         let shape = tensor_type_mut(info).and_then(|t| t.shape.as_mut());
         for dim in shape.into_iter().flat_map(|s| &mut s.dim) {
             if let Some(DimValue::DimParam(p)) = &dim.value {
