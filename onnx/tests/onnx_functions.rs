@@ -195,7 +195,7 @@ fn wrong_functions_and_calls_are_refused_by_name() {
         (start(), vec![good(), good()], "function `f`: two functions of the model"),
         (start(), vec![f(&[relu(&["X"], &["y"])])], "function `f`: it has no value `X`"),
         (start(), vec![f(&[relu(&["x"], &["z"])])], "function `f`: its output `y` has no value"),
-        (start(), vec![f(&[relu(&["x"], &["y"]); 2])], "function `f`: two of its values have the name `y`"),
+        (start(), vec![f(&vec![relu(&["x"], &["y"]); 2])], "function `f`: two of its values have the name `y`"),
         (start(), vec![f(&[relu(&["x"], &["x"])])], "function `f`: two of its values have the name `x`"),
         (
             start(),
