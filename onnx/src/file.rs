@@ -1,8 +1,8 @@
 //! An ONNX file, its recurrent nodes and their layers.
 
 use crate::error::Error;
-use crate::node::RecurrentNode;
 use crate::model;
+use crate::node::RecurrentNode;
 use crate::tensor::Tensor;
 use crate::walk::nodes_of;
 use rnnpack::Layer;

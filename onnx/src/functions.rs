@@ -71,7 +71,9 @@ impl<'m> Expander<'m> {
         if self.graphs > MAX_GRAPHS {
             let reason = format!("its nodes are inside {MAX_GRAPHS} graphs, the most that are expanded");
             return Err(self.calls.last().map_or_else(
-                || Error::Malformed { reason: format!("more than {MAX_GRAPHS} graphs are inside each other") },
+                || Error::Malformed {
+                    reason: format!("more than {MAX_GRAPHS} graphs are inside each other"),
+                },
                 |f| bad(f, reason),
             ));
         }
@@ -206,9 +208,8 @@ impl<'m> Expander<'m> {
 
     /// Checks a function and a node that calls it against each other.
     fn check(&self, function: &Function, call: &Node) -> Result<(), Error> {
-        let refuse = |reason: String| {
-            Err(Error::Node { node: call.name.clone(), op: call.op_type.clone(), reason })
-        };
+        let refuse =
+            |reason: String| Err(Error::Node { node: call.name.clone(), op: call.op_type.clone(), reason });
         for (what, found, known) in [
             ("inputs", call.input.len(), function.input.len()),
             ("outputs", call.output.len(), function.output.len()),

@@ -59,9 +59,11 @@ impl Budget {
         let (Some(values), Some(indices)) = (&sparse.values, &sparse.indices) else {
             return Err("its values or its indices are missing".into());
         };
-        let one = |&d: &i64| usize::try_from(d).map_err(|_| format!("dimension {d} in {}", List(&sparse.dims)));
+        let one =
+            |&d: &i64| usize::try_from(d).map_err(|_| format!("dimension {d} in {}", List(&sparse.dims)));
         let dims = sparse.dims.iter().map(one).collect::<Result<Vec<usize>, String>>()?;
-        let count = element_count(&dims).ok_or_else(|| format!("the product of {} overflows", List(&dims)))?;
+        let count =
+            element_count(&dims).ok_or_else(|| format!("the product of {} overflows", List(&dims)))?;
         let stored = check_stored(values).map_err(|e| format!("values: {e}"))?;
         let [nonzero] = stored[..] else {
             return Err(format!("its values have dimensions {}, not one", List(&stored)));
@@ -84,7 +86,13 @@ impl Budget {
             raw_data[place * size..][..size].copy_from_slice(value);
         }
         let dims = sparse.dims.clone();
-        Ok(Stored { name: name.to_string(), dims, data_type: values.data_type, raw_data, ..Stored::default() })
+        Ok(Stored {
+            name: name.to_string(),
+            dims,
+            data_type: values.data_type,
+            raw_data,
+            ..Stored::default()
+        })
     }
 }
 

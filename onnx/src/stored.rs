@@ -107,7 +107,8 @@ impl Extents {
     fn of(t: &proto::Tensor) -> Result<Extents, String> {
         let one = |&d: &i64| usize::try_from(d).map_err(|_| format!("dimension {d} in {}", List(&t.dims)));
         let dims = t.dims.iter().map(one).collect::<Result<Vec<usize>, String>>()?;
-        let count = element_count(&dims).ok_or_else(|| format!("the product of {} overflows", List(&dims)))?;
+        let count =
+            element_count(&dims).ok_or_else(|| format!("the product of {} overflows", List(&dims)))?;
         let storage = storage(t.data_type).ok_or_else(|| format!("unknown element type {}", t.data_type))?;
         Ok(Extents { dims, count, storage })
     }

@@ -1,8 +1,8 @@
 //! Tests data that a model keeps in other files: what is read, and what is refused.
 
+use rnnpack_dev::onnx::native::packed;
 use rnnpack_dev::onnx::one::one;
 use rnnpack_dev::onnx::{Graph, Msg, attr_t, external, node, sparse, tensor, tensor_i64};
-use rnnpack_dev::onnx::native::packed;
 use rnnpack_onnx::{Error, File, decode, decode_in, read_whole};
 use std::path::{Path, PathBuf};
 
@@ -82,9 +82,8 @@ fn tensors_of_attributes_inner_graphs_and_sparse_tensors_are_read_too() {
     let bytes = rnnpack_dev::onnx::model(&graph.msg().msg(15, &sparse), 17);
     let path = folder.write("model/model.onnx", &bytes);
     let graph = rnnpack_onnx::open(&path).unwrap().graph.unwrap();
-    let data = |graph: &rnnpack_onnx::proto::Graph| {
-        graph.node[0].attribute[0].t.as_ref().unwrap().raw_data.clone()
-    };
+    let data =
+        |graph: &rnnpack_onnx::proto::Graph| graph.node[0].attribute[0].t.as_ref().unwrap().raw_data.clone();
     assert_eq!(data(&graph), numbers()[4..12]);
     assert_eq!(data(graph.node[1].attribute[0].g.as_ref().unwrap()), numbers()[4..12]);
     let dense = [&numbers()[4..8], &[0; 4], &numbers()[8..12]].concat();
@@ -135,7 +134,9 @@ fn only_regular_files_below_the_folder_are_read() {
     let secret = folder.write("secret", &numbers());
     folder.write("model/data", &numbers());
     let secret = secret.to_str().unwrap();
-    for location in ["../secret", "below/../../secret", "below/../data", secret, "", "/etc/passwd", "..", "/dev/zero"] {
+    for location in
+        ["../secret", "below/../../secret", "below/../data", secret, "", "/etc/passwd", "..", "/dev/zero"]
+    {
         let reason = refusal(&folder, &[("location", location)]);
         assert!(reason.contains("not a path below the model's folder"), "{location}: {reason}");
     }

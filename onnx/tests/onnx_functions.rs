@@ -1,20 +1,19 @@
 //! Tests model-local functions: what their expansion computes and names, and which functions are refused.
 
 use rnnpack::Direction;
+use rnnpack_dev::onnx::native::packed;
 use rnnpack_dev::onnx::one::one;
 use rnnpack_dev::onnx::{
-    Function, Graph, Msg, attr, attr_g, attr_i, attr_ref, attr_s, attr_t, call, node, recurrent_nodes, tensor,
-    untyped,
+    Function, Graph, Msg, attr, attr_g, attr_i, attr_ref, attr_s, attr_t, call, node, recurrent_nodes,
+    tensor, untyped,
 };
-use rnnpack_dev::onnx::native::packed;
 use rnnpack_onnx::{Error, decode, proto};
 use std::time::{Duration, Instant};
 
 /// The nodes of a graph as text: `Op name(inputs)->outputs`.
 fn text(graph: &proto::Graph) -> Vec<String> {
-    let one = |n: &proto::Node| {
-        format!("{} {}({})->{}", n.op_type, n.name, n.input.join(","), n.output.join(","))
-    };
+    let one =
+        |n: &proto::Node| format!("{} {}({})->{}", n.op_type, n.name, n.input.join(","), n.output.join(","));
     graph.node.iter().map(one).collect()
 }
 
@@ -47,7 +46,8 @@ fn relu(inputs: &[&str], outputs: &[&str]) -> Msg {
 
 #[test]
 fn a_call_is_replaced_by_the_nodes_of_the_function_with_new_names() {
-    let f = Function::new("f", &["a"], &["c"], &[relu(&["a"], &["b"]), node("Neg", "n", &["b"], &["c"], &[])]);
+    let f =
+        Function::new("f", &["a"], &["c"], &[relu(&["a"], &["b"]), node("Neg", "n", &["b"], &["c"], &[])]);
     let nodes =
         [call("f", "one", &["X"], &["b"], &[]), call("f", "", &["b"], &["Y"], &[]), relu(&["Y"], &["Z"])];
     assert_eq!(
@@ -82,7 +82,8 @@ fn absent_inputs_and_outputs_and_values_that_pass_through_are_kept() {
 
 #[test]
 fn attributes_are_those_of_the_call_or_the_default_or_absent() {
-    let body = [node("LeakyRelu", "", &["x"], &["y"], &[attr_ref("alpha", 1, "slope"), attr_ref("k", 2, "n")])];
+    let body =
+        [node("LeakyRelu", "", &["x"], &["y"], &[attr_ref("alpha", 1, "slope"), attr_ref("k", 2, "n")])];
     let mut f = Function::new("f", &["x"], &["y"], &body);
     f.attributes = vec!["n".into()];
     f.defaults = vec![attr("slope", 1).float(2, 0.5)];
@@ -121,8 +122,7 @@ fn a_graph_that_a_call_gives_uses_the_values_around_the_call() {
     let body = [relu(&["x"], &["v"]), node("If", "if", &["v"], &["y"], &[attr_ref("then_branch", 5, "g")])];
     let mut f = Function::new("f", &["x"], &["y"], &body);
     f.attributes = vec!["g".into()];
-    let given =
-        Graph { nodes: vec![relu(&["v"], &["w"])], outputs: vec![untyped("w")], ..Graph::default() };
+    let given = Graph { nodes: vec![relu(&["v"], &["w"])], outputs: vec![untyped("w")], ..Graph::default() };
     let nodes = [relu(&["X"], &["v"]), call("f", "c", &["v"], &["Y"], &[attr_g("g", &given.msg())])];
     let graph = expanded(model(&nodes, &[f])).unwrap();
     assert_eq!(text(&graph), ["Relu (X)->v", "Relu c/Relu(v)->v#2", "If c/if(v#2)->Y"]);
@@ -153,10 +153,7 @@ fn a_layer_in_a_function_is_listed_under_the_name_of_each_call() {
     .unwrap();
     let names: Vec<_> = found.iter().map(|n| (n.name.as_str(), n.direction)).collect();
     let [forward, reverse] = [Direction::Forward, Direction::Reverse].map(Some);
-    assert_eq!(
-        names,
-        [("encoder/lstm", forward), ("decoder/lstm", reverse), ("encoder/lstm#2", forward)]
-    );
+    assert_eq!(names, [("encoder/lstm", forward), ("decoder/lstm", reverse), ("encoder/lstm#2", forward)]);
     let plain = recurrent_nodes(&one().bytes()).unwrap();
     assert_eq!(packed(&found[0]), packed(&plain[0]));
 }
@@ -176,7 +173,10 @@ fn functions_that_call_themselves_are_refused_by_name() {
     let start = [call("a", "", &["X"], &["Y"], &[])];
     let words = "it calls itself, directly or through other functions";
     assert_eq!(refusal(&start, &[to("a", "a")]), format!("function `a`: {words}"));
-    assert_eq!(refusal(&start, &[to("a", "b"), to("b", "c"), to("c", "b")]), format!("function `b`: {words}"));
+    assert_eq!(
+        refusal(&start, &[to("a", "b"), to("b", "c"), to("c", "b")]),
+        format!("function `b`: {words}")
+    );
     let inner = Graph { nodes: vec![call("a", "", &["x"], &["y"], &[])], ..Graph::default() };
     let hidden = node("If", "", &["x"], &["y"], &[attr_g("then_branch", &inner.msg())]);
     let hidden = Function::new("a", &["x"], &["y"], &[hidden]);
@@ -188,14 +188,19 @@ fn wrong_functions_and_calls_are_refused_by_name() {
     let f = |body: &[Msg]| Function::new("f", &["x"], &["y"], body);
     let good = || f(&[relu(&["x"], &["y"])]);
     let start = || call("f", "c", &["X"], &["Y"], &[]);
-    let typed = Function { attributes: vec!["n".into()], ..f(&[node(
-        "Relu", "r", &["x"], &["y"], &[attr_ref("a", 1, "n")],
-    )]) };
+    let typed = Function {
+        attributes: vec!["n".into()],
+        ..f(&[node("Relu", "r", &["x"], &["y"], &[attr_ref("a", 1, "n")])])
+    };
     for (call, functions, words) in [
         (start(), vec![good(), good()], "function `f`: two functions of the model"),
         (start(), vec![f(&[relu(&["X"], &["y"])])], "function `f`: it has no value `X`"),
         (start(), vec![f(&[relu(&["x"], &["z"])])], "function `f`: its output `y` has no value"),
-        (start(), vec![f(&vec![relu(&["x"], &["y"]); 2])], "function `f`: two of its values have the name `y`"),
+        (
+            start(),
+            vec![f(&vec![relu(&["x"], &["y"]); 2])],
+            "function `f`: two of its values have the name `y`",
+        ),
         (start(), vec![f(&[relu(&["x"], &["x"])])], "function `f`: two of its values have the name `x`"),
         (
             start(),

@@ -199,9 +199,8 @@ fn other_operators_and_domains() {
 fn operator_sets_of_the_model() {
     let graph = one().graph().msg();
     let none = Msg::default().msg(7, &graph).0;
-    let with = |domain, version| {
-        Msg(model(&graph, 17)).msg(8, &Msg::default().text(1, domain).int(2, version)).0
-    };
+    let with =
+        |domain, version| Msg(model(&graph, 17)).msg(8, &Msg::default().text(1, domain).int(2, version)).0;
     for (bytes, reason) in [
         (none, "not declared"),
         (with("ai.onnx", 16), "operator set 16: it is imported too, and so is version 17"),

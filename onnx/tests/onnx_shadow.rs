@@ -51,8 +51,11 @@ fn inner_inputs_stored_tensors_and_outputs_get_new_names_that_nobody_has() {
 
 #[test]
 fn graphs_side_by_side_may_have_the_same_names() {
-    let branch =
-        |op| Graph { nodes: vec![node(op, "", &["x"], &["v"], &[])], outputs: vec![untyped("v")], ..Graph::default() };
+    let branch = |op| Graph {
+        nodes: vec![node(op, "", &["x"], &["v"], &[])],
+        outputs: vec![untyped("v")],
+        ..Graph::default()
+    };
     let branches =
         [attr_g("then_branch", &branch("Neg").msg()), attr_g("else_branch", &branch("Relu").msg())];
     let graph = Graph {

@@ -20,10 +20,7 @@ fn floats(t: &proto::Tensor) -> Vec<f32> {
 fn linear_and_tuple_indices_place_the_values_row_major() {
     let values = tensor("s", &[3], &[1.0, 2.0, 3.0]);
     let expected = [0.0, 0.0, 1.0, 2.0, 0.0, 3.0];
-    for indices in [
-        tensor_i64("", &[3], &[2, 3, 5]),
-        tensor_i64("", &[3, 2], &[0, 2, 1, 0, 1, 2]),
-    ] {
+    for indices in [tensor_i64("", &[3], &[2, 3, 5]), tensor_i64("", &[3, 2], &[0, 2, 1, 0, 1, 2])] {
         let graph = graph(&sparse(&values, &indices, &[2, 3])).unwrap();
         assert!(graph.sparse_initializer.is_empty());
         let t = &graph.initializer[0];
