@@ -41,6 +41,7 @@ mod file;
 mod fold;
 mod footprint;
 mod functions;
+mod graphs;
 mod imports;
 mod model;
 mod moves;
