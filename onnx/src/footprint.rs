@@ -1,14 +1,21 @@
 //! The memory that parts of a decoded model take, counted before they are copied.
 
-use crate::proto::{Attribute, Graph, Node, SparseTensor, Tensor};
+use crate::proto::{Attribute, Function, Graph, Node, SparseTensor, Tensor};
 
 /// The bytes of a list of texts or of other bytes.
 fn all<T: AsRef<[u8]>>(texts: &[T]) -> usize {
     texts.iter().map(|text| size_of::<T>() + text.as_ref().len()).sum()
 }
 
+/// The bytes that a function takes in memory. The time to copy it is in proportion to them.
+pub(crate) fn of_function(f: &Function) -> usize {
+    let names = all(&f.input) + all(&f.output) + all(&f.attribute);
+    let defaults = f.attribute_proto.iter().map(of_attribute).sum::<usize>();
+    size_of::<Function>() + size_of_val(&*f.opset_import) + names + defaults + of_nodes(&f.node)
+}
+
 /// The bytes that a list of nodes takes in memory.
-pub(crate) fn of_nodes(nodes: &[Node]) -> usize {
+fn of_nodes(nodes: &[Node]) -> usize {
     nodes.iter().map(of_node).sum()
 }
 

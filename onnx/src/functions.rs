@@ -18,7 +18,7 @@ const MAX_CALLS: usize = 64;
 const MAX_GRAPHS: usize = 33;
 
 /// What the copies of functions may take in memory: this many bytes, and this many for each byte of the model.
-const MAX_COPIES: (usize, usize) = (16 << 20, 32);
+const MAX_COPIES: (usize, usize) = (16 << 20, 8);
 
 /// The domain, the name and the overload of a function.
 type Id<'m> = (&'m str, &'m str, &'m str);
@@ -110,8 +110,8 @@ impl<'m> Expander<'m> {
 
     /// The nodes of `function` for one call, with the call's values and attributes.
     fn body(&mut self, function: &'m Function, call: &Node) -> Result<Vec<Node>, Error> {
+        self.spend(function, footprint::of_function(function))?;
         self.check(function, call)?;
-        self.spend(function, footprint::of_nodes(&function.node))?;
         let mut nodes = function.node.clone();
         self.rename(function, call, &mut nodes)?;
         let mut values: HashMap<&str, &Attribute> = HashMap::new();
@@ -219,10 +219,15 @@ impl<'m> Expander<'m> {
             }
         }
         let known = function.attribute.iter().chain(function.attribute_proto.iter().map(|a| &a.name));
-        let known: HashSet<&String> = known.collect();
+        let mut attributes = HashSet::new();
+        for name in known {
+            if !attributes.insert(name) {
+                return Err(bad(function, format!("two of its attributes have the name {}", Name(name))));
+            }
+        }
         let mut given = HashSet::new();
         for a in &call.attribute {
-            if !known.contains(&a.name) {
+            if !attributes.contains(&a.name) {
                 return refuse(format!("the function has no attribute {}", Name(&a.name)));
             }
             if !given.insert(&a.name) {

@@ -225,6 +225,11 @@ fn wrong_functions_and_calls_are_refused_by_name() {
             "node `c` (f): the attribute `n` is given twice",
         ),
         (
+            start(),
+            vec![Function { attributes: vec!["n".into(); 2], ..good() }],
+            "function `f`: two of its attributes have the name `n`",
+        ),
+        (
             call("f", "c", &[], &["Y"], &[]),
             vec![Function::new("f", &["x"], &["x"], &[])],
             "function `f`: its output `x` has no value",
@@ -271,6 +276,10 @@ fn functions_that_grow_exponentially_or_deeply_are_refused() {
     let copied = f(1, vec![node("Constant", "", &[], &["y"], &[large])]);
     let many = f(0, (0..400).map(|i| next(0, "x", &format!("v{i}"))).chain([relu(&["x"], &["y"])]).collect());
     bounded(&[many, copied], "too much memory");
+    let inputs: Vec<String> = (0..50_000).map(|i| format!("i{i}")).collect();
+    let wide = Function { inputs, ..f(1, vec![]) };
+    let calls = (0..50_000).map(|_| call("f1", "", &[], &[], &[]));
+    bounded(&[f(0, calls.chain([relu(&["x"], &["y"])]).collect()), wide], "too much memory");
     let long = "v".repeat(100_000);
     let users = (0..3000).map(|i| relu(&["x"], &[&format!("u{i}")])).chain([relu(&["x"], &["y"])]);
     let named = f(0, vec![relu(&["x"], &[&long]), next(0, &long, "y")]);
