@@ -71,26 +71,29 @@ impl DataFolder {
         let location = place.location.to_string();
         let name = Name(&location);
         let end = place.offset.checked_add(bytes);
-        let size = self.open(&location).map_err(|reason| format!("its data is in {name}, which {reason}"))?;
-        if end.is_none_or(|end| end > size) {
+        let which = |reason: String| format!("its data is in {name}, which {reason}");
+        self.open(&location).map_err(which)?;
+        let Some(DataFile { file, size, .. }) = &mut self.last else {
+            return Err(which("is not open".into()));
+        };
+        if end.is_none_or(|end| end > *size) {
             let offset = place.offset;
             return Err(format!("{name} has {size} bytes, too few for {bytes} from byte {offset} on"));
         }
         self.left = self.left.checked_sub(bytes).ok_or_else(|| {
             format!("all tensors together read more than {MOST_READS} times the bytes of their files")
         })?;
-        let file = self.last.as_mut().map(|last| &mut last.file);
-        let read = file.map_or(Ok(Vec::new()), |file| read(file, place.offset, bytes));
-        t.raw_data = read.map_err(|e| format!("{name} cannot be read: {e}"))?;
+        let data = read(file, place.offset, bytes);
+        t.raw_data = data.map_err(|e| format!("{name} cannot be read: {e}"))?;
         t.data_location = 0;
         t.external_data = Vec::new();
         Ok(())
     }
 
-    /// Makes the file at `location` the last one, and returns its size. The error continues a sentence about the file.
-    fn open(&mut self, location: &str) -> Result<u64, String> {
-        if let Some(last) = self.last.as_ref().filter(|last| last.location == location) {
-            return Ok(last.size);
+    /// Makes the file at `location` the last one. The error continues a sentence about the file.
+    fn open(&mut self, location: &str) -> Result<(), String> {
+        if self.last.as_ref().is_some_and(|last| last.location == location) {
+            return Ok(());
         }
         let path = self.path(location)?;
         let cannot = |e: std::io::Error| format!("cannot be opened: {e}");
@@ -100,7 +103,7 @@ impl DataFolder {
             self.left = self.left.saturating_add(size.saturating_mul(MOST_READS));
         }
         self.last = Some(DataFile { location: location.to_string(), file, size });
-        Ok(size)
+        Ok(())
     }
 
     /// The path of a regular file below the folder, without links.
