@@ -1,7 +1,7 @@
 //! Converts a decoded model into tract's messages, without copying it, and a recurrent node back.
 //!
-//! What a file declares about values other than the inputs and outputs of the model is left out. tract would believe it,
-//! but tools that change a model leave old types and shapes behind. tract infers them itself.
+//! What a file declares about values other than the inputs of a graph and the outputs of the model is left out. tract
+//! would believe it, but tools that change a model leave old types and shapes behind. tract infers them itself.
 
 use rnnpack_onnx::proto;
 use tract_onnx::pb;
@@ -29,9 +29,10 @@ fn graph(g: proto::Graph) -> pb::GraphProto {
     }
 }
 
-/// A graph inside a node. Its inputs and outputs have only names.
+/// A graph inside a node. Its outputs have only names. The declared shapes of its inputs are kept: they say whether the
+/// number of an iteration is a scalar.
 fn inner(mut g: proto::Graph) -> pb::GraphProto {
-    g.input.iter_mut().chain(&mut g.output).for_each(|info| info.r#type = None);
+    g.output.iter_mut().for_each(|info| info.r#type = None);
     graph(g)
 }
 
