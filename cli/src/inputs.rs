@@ -53,13 +53,15 @@ struct Declared {
     dims: Option<Vec<Extent>>,
     /// Whether it is W, R, B or P of a recurrent node. As a constant, it is packed only once.
     weights: bool,
+    /// Whether the file stores a default. A given value replaces it when the model is loaded.
+    has_default: bool,
 }
 
 /// All inputs of a model for one run of a command.
 pub(crate) struct Feeds {
     /// The inputs that the user binds as constants at load.
     pub(crate) bound: Tensors,
-    /// The inputs that are weights of recurrent nodes.
+    /// The inputs that are weights of recurrent nodes or have a default. They become constants.
     pub(crate) weights: Vec<String>,
     /// The inputs of one or more consecutive calls.
     pub(crate) steps: Vec<Tensors>,
@@ -196,30 +198,34 @@ impl Recorded {
     }
 }
 
-/// The inputs that a model needs: those of its main graph that have no stored value.
+/// The inputs of a model's main graph.
 fn declared_inputs(model: &[u8]) -> Result<Vec<Declared>> {
-    let model = proto::decode(model)?;
+    let model = rnnpack_onnx::decode(model)?;
     let graph = model.graph()?;
-    let stored: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    let stored: BTreeSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     let recurrent = graph.node.iter().filter(|n| RecurrentOp::from_type(&n.op_type).is_some());
     let weights = |n: &'_ proto::Node| [1, 2, 3, 7].map(|i| n.input.get(i).cloned());
     let weights: BTreeSet<String> = recurrent.flat_map(weights).flatten().collect();
-    let declared =
-        |info: &proto::ValueInfo| Declared { weights: weights.contains(&info.name), ..declared_input(info) };
-    Ok(graph.input.iter().filter(|i| !stored.contains(i.name.as_str())).map(declared).collect())
+    let declared = |info: &proto::ValueInfo| Declared {
+        weights: weights.contains(&info.name),
+        has_default: stored.contains(info.name.as_str()),
+        ..declared_input(info)
+    };
+    Ok(graph.input.iter().map(declared).collect())
 }
 
 fn declared_input(info: &proto::ValueInfo) -> Declared {
     let name = info.name.clone();
     let Some(tensor) = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()) else {
-        return Declared { name, dtype: None, dims: None, weights: false };
+        return Declared { name, dtype: None, dims: None, weights: false, has_default: false };
     };
     let dims = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(Extent::from).collect());
-    Declared { name, dtype: DType::from_number(tensor.elem_type), dims, weights: false }
+    Declared { name, dtype: DType::from_number(tensor.elem_type), dims, weights: false, has_default: false }
 }
 
+/// The inputs that become constants: weights, and inputs that replace a default.
 fn weights(declared: &[Declared]) -> Vec<String> {
-    declared.iter().filter(|d| d.weights).map(|d| d.name.clone()).collect()
+    declared.iter().filter(|d| d.weights || d.has_default).map(|d| d.name.clone()).collect()
 }
 
 /// The declared inputs by name.
@@ -238,7 +244,7 @@ fn find<'a>(declared: &ByName<'a>, name: &str) -> Result<&'a Declared> {
 }
 
 fn missing<'a>(declared: &'a [Declared], a: &Tensors, b: &Tensors) -> impl Iterator<Item = &'a Declared> {
-    declared.iter().filter(|d| !a.contains_key(&d.name) && !b.contains_key(&d.name))
+    declared.iter().filter(|d| !d.has_default && !a.contains_key(&d.name) && !b.contains_key(&d.name))
 }
 
 /// The values of `--bind`, then those of `--input`.
@@ -282,11 +288,19 @@ fn given(declared: &[Declared], args: &GivenArgs) -> Result<(Tensors, Tensors)> 
 fn fitted(declared: &Declared, tensor: Tensor) -> Result<Tensor> {
     let half = declared.dtype.filter(|dtype| matches!(dtype, DType::F16 | DType::BF16));
     let (Some(dtype), DType::F32) = (half, tensor.dtype()) else { return Ok(tensor) };
-    let rounded = tensor.round_to(dtype).filter(|rounded| rounded.to_f32().as_ref() == Some(&tensor));
+    let rounded = tensor.round_to(dtype).filter(|rounded| holds(rounded, &tensor));
     let name = Shown(&declared.name).to_string();
     rounded.with_context(|| {
         format!("input {name:?} is {dtype}: the file has values that {dtype} cannot hold; round them")
     })
+}
+
+/// Whether a tensor of half precision has the values of a tensor of f32. A NaN stands for every NaN.
+fn holds(half: &Tensor, wide: &Tensor) -> bool {
+    let values = half.to_f32();
+    let values = values.as_ref().and_then(|t| t.as_slice::<f32>()).unwrap_or_default();
+    let same = |(a, b): (&f32, &f32)| a == b || (a.is_nan() && b.is_nan());
+    wide.as_slice::<f32>().is_some_and(|wide| wide.len() == values.len() && wide.iter().zip(values).all(same))
 }
 
 fn split<'a>(arg: &'a str, option: &str, example: &str) -> Result<(&'a str, &'a str)> {
@@ -309,6 +323,10 @@ fn scalar(declared: &Declared, text: &str) -> Result<Tensor> {
         Some(DType::I64) => TensorData::I64(parse(declared, text)?),
         Some(DType::I32) => TensorData::I32(parse(declared, text)?),
         Some(DType::I8) => TensorData::I8(parse(declared, text)?),
+        Some(DType::U16) => TensorData::U16(parse(declared, text)?),
+        Some(DType::I16) => TensorData::I16(parse(declared, text)?),
+        Some(DType::U32) => TensorData::U32(parse(declared, text)?),
+        Some(DType::U64) => TensorData::U64(parse(declared, text)?),
         Some(DType::U8) => TensorData::U8(parse(declared, text)?),
         Some(DType::Bool) => TensorData::Bool(parse(declared, text)?),
         Some(dtype @ (DType::F16 | DType::BF16)) => half(dtype, parse(declared, text)?)?,
@@ -386,6 +404,10 @@ fn generate(declared: &Declared, dims: &DimArgs, random: &mut Random) -> Result<
         Some(DType::I64) => TensorData::I64(vec![1; len]),
         Some(DType::I32) => TensorData::I32(vec![1; len]),
         Some(DType::I8) => TensorData::I8(vec![1; len]),
+        Some(DType::U16) => TensorData::U16(vec![1; len]),
+        Some(DType::I16) => TensorData::I16(vec![1; len]),
+        Some(DType::U32) => TensorData::U32(vec![1; len]),
+        Some(DType::U64) => TensorData::U64(vec![1; len]),
         Some(DType::U8) => TensorData::U8(vec![1; len]),
         Some(DType::Bool) => TensorData::Bool(vec![true; len]),
         Some(dtype @ (DType::F16 | DType::BF16)) => half(dtype, random.uniform(len, 1.0)?)?,

@@ -75,7 +75,7 @@ impl PackedLayer {
 
 pub(crate) fn inspect(args: &Args, json: bool) -> Result<Outcome> {
     let name = args.model.display();
-    let file = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
+    let file = crate::model::read(&args.model)?;
     let file = File::parse(&file).with_context(|| format!("cannot inspect {name}"))?;
     rnnpack::Planner::from_env()?;
     let mut packed = Packed::new();

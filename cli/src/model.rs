@@ -2,17 +2,26 @@
 
 use crate::inputs::Feeds;
 use crate::tensors::Tensors;
-use anyhow::{Context, Result};
-use rnnpack_onnx::{DType, Tensor};
+use anyhow::{Context, Error, Result, anyhow};
+use rnnpack_onnx::{DType, Error as OnnxError, Tensor};
 use rnnpack_tract::{Kernels, Loader, Model};
 use std::collections::HashSet;
 use std::panic;
+use std::path::Path;
 
 /// A loaded model, with the names of its bound inputs.
 pub(crate) struct Loaded {
     pub(crate) model: Model,
     /// The inputs that are constants of the model: bound by the user, or because the model does not load otherwise.
     bound: Vec<String>,
+}
+
+/// Reads the file of a model. Data that the model keeps in other files is inside the result.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    rnnpack_onnx::read_whole(path).map_err(|e| match e {
+        OnnxError::File { path, reason } => anyhow!("cannot read {path}: {reason}"),
+        e => Error::new(e).context(format!("cannot read {}", path.display())),
+    })
 }
 
 /// Loads a model for these inputs.

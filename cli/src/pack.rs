@@ -40,7 +40,7 @@ pub(crate) fn pack(args: &Args, json: bool) -> Result<Outcome> {
         bail!("instruction set {:?} is unknown; known are {}", args.isa, Variant::COMPILED.join(", "));
     };
     let name = args.model.display();
-    let file = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
+    let file = crate::model::read(&args.model)?;
     let file = File::parse(&file).with_context(|| format!("cannot pack {name}"))?;
     let node = find(file.nodes(), args.node.as_deref()).with_context(|| format!("cannot pack {name}"))?;
     let packed = node.weights()?.to_bytes(target)?;

@@ -42,7 +42,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
     let name = args.model.display();
-    let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
+    let bytes = crate::model::read(&args.model)?;
     let threads = usize::from(args.threads);
     let outputs = crate::model::with_threads(threads, || -> Result<_> {
         let feeds = Feeds::given(&bytes, &args.given)?;

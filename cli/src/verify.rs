@@ -83,7 +83,7 @@ struct Report {
 
 pub(crate) fn verify(args: &Args, json: bool) -> Result<Outcome> {
     let model = args.model.display().to_string();
-    let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read {model}"))?;
+    let bytes = crate::model::read(&args.model)?;
     let recorded = args.recorded.as_deref().map(Recorded::read).transpose()?;
     let report = report(args, model.clone(), &bytes, recorded.as_ref());
     let report = report.with_context(|| format!("cannot verify {model}"))?;

@@ -67,6 +67,13 @@ pub enum Error {
         /// Why it is refused.
         reason: String,
     },
+    /// A function of the model is refused.
+    Function {
+        /// The function.
+        function: String,
+        /// Why it is refused.
+        reason: String,
+    },
     /// The layer was read correctly, but the kernels refuse it when it is packed or when it runs.
     Layer {
         /// The node.
@@ -129,6 +136,10 @@ impl fmt::Display for Error {
             }
             Self::Tensor { tensor, reason } => {
                 write!(f, "tensor {}", Name(tensor))?;
+                reason
+            }
+            Self::Function { function, reason } => {
+                write!(f, "function {}", Name(function))?;
                 reason
             }
             Self::Value { name, reason } => {

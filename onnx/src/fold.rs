@@ -113,21 +113,18 @@ impl<'b> Folder<'b> {
     }
 
     fn origin_value(&mut self, scope: &Scope<'_>, name: &str, origin: Origin<'_>, depth: usize) -> Folded {
-        let tensor = match origin {
-            Origin::Input => match self.bindings.get(name) {
-                Some(&t) if scope.parent.is_none() => Tensor::clone(t),
-                _ => {
-                    let reason = format!("{} is an input of the graph, not a constant", Name(name));
-                    return Err(NotConstant { reason, kind: NotConstantKind::Input });
-                }
-            },
-            Origin::Sparse => {
-                return unfolded(format!("{} is a sparse tensor, which is not read", Name(name)));
+        // A binding also replaces a stored value, which is the default of the input.
+        let bound = self.bindings.get(name).filter(|_| scope.parent.is_none());
+        let tensor = match (origin, bound) {
+            (_, Some(&t)) => Tensor::clone(t),
+            (Origin::Input, None) => {
+                let reason = format!("{} is an input of the graph, not a constant", Name(name));
+                return Err(NotConstant { reason, kind: NotConstantKind::Input });
             }
-            Origin::Initializer(t) => {
+            (Origin::Initializer(t), None) => {
                 Tensor::from_proto(t).map_err(|e| wrong(format!("tensor {}: {e}", Name(name))))?
             }
-            Origin::Node(node, slot) => self
+            (Origin::Node(node, slot), None) => self
                 .output_value(scope, (node, slot), depth)
                 .map_err(|e| NotConstant { reason: computed_by(name, node, &e.reason), ..e })?,
         };

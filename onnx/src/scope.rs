@@ -12,8 +12,6 @@ pub(crate) enum Origin<'m> {
     Input,
     /// A tensor stored with the graph.
     Initializer(&'m proto::Tensor),
-    /// A sparse tensor stored with the graph.
-    Sparse,
     /// Output number `1` of a node.
     Node(&'m proto::Node, usize),
 }
@@ -40,9 +38,6 @@ impl<'m> Scope<'m> {
         let mut scope = Scope { graph, parent, path, origins: HashMap::new(), types: types.collect() };
         for t in &graph.initializer {
             scope.define(&t.name, Origin::Initializer(t))?;
-        }
-        for s in &graph.sparse_initializer {
-            scope.define(s.values.as_ref().map_or("", |v| &v.name), Origin::Sparse)?;
         }
         let mut inputs = std::collections::HashSet::new();
         for input in &graph.input {
@@ -105,14 +100,18 @@ impl<'m> Scope<'m> {
         }
     }
 
-    /// The declared or stored element type of `name`, as a number of `TensorProto.DataType`.
-    pub(crate) fn elem_type(&self, name: &str) -> Option<i32> {
-        let declared = self.declared(name).map(|t| t.elem_type);
-        let stored = || match self.find(name)?.1 {
-            Origin::Initializer(t) => Some(t.data_type),
+    /// The element type that the file declares for `name`, as a number of `TensorProto.DataType`.
+    pub(crate) fn declared_type(&self, name: &str) -> Option<i32> {
+        self.declared(name).map(|t| t.elem_type).filter(|&number| number != 0)
+    }
+
+    /// The element type of `name` if it is an input of the main graph or stored, as a number of `TensorProto.DataType`.
+    pub(crate) fn given_type(&self, name: &str) -> Option<i32> {
+        match self.find(name)? {
+            (_, Origin::Initializer(t)) => Some(t.data_type),
+            (scope, Origin::Input) if scope.parent.is_none() => scope.declared_type(name),
             _ => None,
-        };
-        declared.filter(|&number| number != 0).or_else(stored)
+        }
     }
 }
 

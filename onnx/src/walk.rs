@@ -1,6 +1,5 @@
 //! Visits the graphs of a model: the main graph first, then the graphs inside its nodes.
 
-use crate::brief::Name;
 use crate::describe::describe;
 use crate::error::Error;
 use crate::fold::Folder;
@@ -15,7 +14,7 @@ use crate::tensor::Tensor;
 use prost::Message;
 use std::collections::HashSet;
 
-/// The recurrent nodes of a decoded model. Those of the main graph come first; those of the graphs inside nodes follow.
+/// The recurrent nodes of a model that [`decode`](crate::decode) returned. Those of the main graph come first; those of the graphs inside nodes follow.
 /// `bindings` are values for inputs of the main graph.
 ///
 /// Memory stays within a fixed multiple of the bytes of the model and the bindings.
@@ -27,7 +26,6 @@ pub fn nodes_of(model: &proto::Model, bindings: &[(&str, &Tensor)]) -> Result<Ve
     let graph = model.graph()?;
     check_bindings(graph, bindings)?;
     let opset = standard_opset(model)?;
-    refuse_in_functions(model)?;
     let mut folder = Folder::new(opset, model.encoded_len(), bindings);
     let mut names = UniqueNames::default();
     let mut found = Vec::new();
@@ -81,38 +79,12 @@ pub(crate) fn walk(
     Ok(())
 }
 
-/// The version of the standard operator set. The model must declare it exactly once.
+/// The version of the standard operator set.
 fn standard_opset(model: &proto::Model) -> Result<i64, Error> {
-    let refuse = |version, reason: &str| {
-        Err(Error::Opset { subject: "the model".into(), version, reason: reason.into() })
-    };
-    let standard = |o: &&proto::OpsetId| matches!(o.domain.as_str(), "" | "ai.onnx");
-    let mut versions = model.opset_import.iter().filter(standard).map(|o| o.version);
-    match (versions.next(), versions.next()) {
-        (Some(version), None) => Ok(version),
-        (Some(_), Some(second)) => refuse(Some(second), "the standard operator set is declared twice"),
-        (None, _) => refuse(None, "the standard one is not declared"),
-    }
-}
-
-/// Refuses recurrent nodes in the bodies of model-local functions. They are not expanded here.
-fn refuse_in_functions(model: &proto::Model) -> Result<(), Error> {
-    fn recurrent(nodes: &[proto::Node]) -> Option<&proto::Node> {
-        nodes.iter().find_map(|node| {
-            if RecurrentOp::from_type(&node.op_type).is_some() {
-                return Some(node);
-            }
-            let graphs = |a: &'_ proto::Attribute| a.g.is_some() || !a.graphs.is_empty();
-            let inner = node.attribute.iter().filter(|a| graphs(a));
-            inner.flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs)).find_map(|g| recurrent(&g.node))
-        })
-    }
-    for function in &model.functions {
-        if let Some(node) = recurrent(&function.node) {
-            let reason =
-                format!("it is in the model-local function {}, which is not expanded", Name(&function.name));
-            return Err(Error::Node { node: node.name.clone(), op: node.op_type.clone(), reason });
-        }
-    }
-    Ok(())
+    let standard = model.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx"));
+    standard.map(|o| o.version).ok_or_else(|| Error::Opset {
+        subject: "the model".into(),
+        version: None,
+        reason: "the standard one is not declared".into(),
+    })
 }

@@ -90,11 +90,10 @@ fn check_dims(info: &proto::ValueInfo) -> Result<(), OnnxError> {
     Ok(())
 }
 
-/// Turns bound inputs into stored tensors.
+/// Turns bound inputs into stored tensors. They replace default values.
 pub(crate) fn bind(graph: &mut proto::Graph, bindings: &[(String, Tensor)]) -> Result<(), OnnxError> {
-    let stored: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     let mut inputs: HashMap<&str, &proto::ValueInfo> =
-        graph.input.iter().map(|i| (i.name.as_str(), i)).filter(|(name, _)| !stored.contains(name)).collect();
+        graph.input.iter().map(|i| (i.name.as_str(), i)).collect();
     for (name, tensor) in bindings {
         let input = inputs.remove(name.as_str());
         let input = input.ok_or_else(|| value_error(name, "it is bound, but is no input of the model"))?;
@@ -102,6 +101,7 @@ pub(crate) fn bind(graph: &mut proto::Graph, bindings: &[(String, Tensor)]) -> R
     }
     let bound: HashSet<&str> = bindings.iter().map(|(name, _)| name.as_str()).collect();
     graph.input.retain(|input| !bound.contains(input.name.as_str()));
+    graph.initializer.retain(|default| !bound.contains(default.name.as_str()));
     graph.initializer.extend(bindings.iter().map(|(name, tensor)| tensor.to_proto(name)));
     Ok(())
 }
@@ -206,8 +206,7 @@ fn is_identifier(param: &str) -> bool {
 /// Writes the sizes of named dimensions in `graph` and the graphs inside it. Removes expressions of names, so that
 /// tract computes their values itself.
 fn substitute(graph: &mut pb::GraphProto, sizes: &HashMap<String, usize>) {
-    let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
-    for info in infos {
+    for info in graph.input.iter_mut().chain(&mut graph.output) {
         let shape = tensor_type_mut(info).and_then(|t| t.shape.as_mut());
         for dim in shape.into_iter().flat_map(|s| &mut s.dim) {
             if let Some(DimValue::DimParam(p)) = &dim.value {

@@ -16,7 +16,7 @@ use std::path::Path;
 
 pub(crate) fn bench(args: &Args, path: &Path, json: bool) -> Result<Outcome> {
     let name = path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let bytes = crate::model::read(path)?;
     let feeds = Feeds::generated(&bytes, &args.given, &args.generated);
     let feeds = feeds.with_context(|| format!("cannot time {name}"))?;
     let report = with_threads(args.threads.into(), || compete(args, &bytes, &feeds))?;
