@@ -3,17 +3,22 @@
 //! `docs/tract.md` says for each of them what tract computes.
 
 mod binary;
+mod blocks;
 mod cast;
 mod clip;
 mod computed;
 mod exact;
+mod filled;
 mod halves;
 mod indices;
+mod one_hot;
 mod order;
 mod pad;
+mod products;
 mod reduce;
 mod select;
 mod softmax;
+mod stride;
 mod unary;
 
 pub(crate) use exact::around;
@@ -25,6 +30,11 @@ pub(crate) fn register(onnx: &mut Onnx) {
     exact::register(onnx);
     halves::register(onnx);
     indices::register(onnx);
+    blocks::register(onnx);
+    one_hot::register(onnx);
+    filled::register(onnx);
+    stride::register(onnx);
+    products::register(onnx);
     order::register(onnx);
     pad::register(onnx);
     select::register(onnx);

@@ -19,6 +19,9 @@ pub(super) fn register(onnx: &mut Onnx) {
 /// A function of two elements of the same type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
+    Add,
+    Sub,
+    Mul,
     Max,
     Min,
     /// Integers: towards zero.
@@ -53,6 +56,18 @@ fn build(_: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn Infer
     Ok((super::exact::around(node, op), vec![]))
 }
 
+/// The operator for dimensions in the place of tract's, which is faster for floats.
+pub(super) fn of_dimensions(node: &NodeProto) -> Option<Box<dyn InferenceOp>> {
+    let function = match node.op_type.as_str() {
+        "Add" => Function::Add,
+        "Sub" => Function::Sub,
+        "Mul" => Function::Mul,
+        _ => return None,
+    };
+    let of = Node { name: node.name.clone(), op: node.op_type.clone() };
+    Some(Binary { of, function }.into_hir())
+}
+
 /// A function of two elements at a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Binary {
@@ -73,6 +88,9 @@ macro_rules! floats {
             Some(match function {
                 _ if a != a => a,
                 _ if b != b => b,
+                Function::Add => a + b,
+                Function::Sub => a - b,
+                Function::Mul => a * b,
                 Function::Max => if a < b { b } else { a },
                 Function::Min => if b < a { b } else { a },
                 Function::Div => a / b,
@@ -94,6 +112,9 @@ macro_rules! integers {
         #[allow(unused_comparisons, reason = "one text for signed and unsigned integers")]
         fn of(function: Function, a: Self, b: Self) -> Option<Self> {
             Some(match function {
+                Function::Add => a.wrapping_add(b),
+                Function::Sub => a.wrapping_sub(b),
+                Function::Mul => a.wrapping_mul(b),
                 Function::Max => a.max(b),
                 Function::Min => a.min(b),
                 // The least integer divided by -1 is too large for the type, and wraps as in C.
@@ -137,6 +158,9 @@ impl Binary {
             return value.map(TDim::Val).ok_or_else(|| self.of.refuse(format!("{a} by {b}")));
         }
         match (self.function, b.as_i64()) {
+            (Function::Add, _) => Ok(a.clone() + b),
+            (Function::Sub, _) => Ok(a.clone() - b),
+            (Function::Mul, _) => Ok(a.clone() * b),
             (Function::Max, _) => Ok(a.clone().maxi(b.clone())),
             (Function::Min, _) => Ok(a.clone().mini(b.clone())),
             // Extents are not negative, so that the roundings agree.
@@ -161,6 +185,9 @@ impl Binary {
 impl BinMiniOp for Binary {
     fn name(&self) -> &'static str {
         match self.function {
+            Function::Add => "Add",
+            Function::Sub => "Sub",
+            Function::Mul => "Mul",
             Function::Max => "Max",
             Function::Min => "Min",
             Function::Div => "Div",
@@ -170,7 +197,7 @@ impl BinMiniOp for Binary {
     }
 
     fn is_commutative(&self) -> bool {
-        matches!(self.function, Function::Max | Function::Min)
+        matches!(self.function, Function::Add | Function::Mul | Function::Max | Function::Min)
     }
 
     fn result_datum_type(&self, a: DatumType, b: DatumType) -> TractResult<DatumType> {

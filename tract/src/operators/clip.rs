@@ -3,6 +3,7 @@
 use super::binary::{self, Binary};
 use super::computed::Node;
 use super::exact;
+use half::f16;
 use tract_onnx::Onnx;
 use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
@@ -62,13 +63,19 @@ impl Expansion for Clip {
         let dt = model.outlet_fact(inputs[0])?.datum_type;
         let mut wire = inputs[0];
         for (bound, function) in [(self.min, binary::MAX), (self.max, binary::MIN)] {
-            let bound = match bound {
-                None => continue,
-                Some(Bound::Input(i)) => inputs[i],
-                Some(Bound::Constant(v)) => {
+            let constant = match bound {
+                Some(Bound::Input(_)) => None,
+                Some(Bound::Constant(v)) => Some(tensor0(v)),
+                // The standard's default is the last finite number.
+                None => finite_limit(dt, function == binary::MAX),
+            };
+            let bound = match (bound, constant) {
+                (Some(Bound::Input(i)), _) => inputs[i],
+                (_, Some(constant)) => {
                     let name = model.unique_name(format!("{prefix}.bound")).into_owned();
-                    model.add_const(name, tensor0(v))?
+                    model.add_const(name, constant)?
                 }
+                (_, None) => continue,
             };
             if model.outlet_fact(bound)?.shape.volume() != 1.to_dim() {
                 return Err(self.of.refuse("a bound is one number"));
@@ -81,5 +88,15 @@ impl Expansion for Clip {
         }
         let name = model.unique_name(prefix).into_owned();
         model.wire_node(name, tract_onnx::tract_core::ops::identity::Identity, &[wire])
+    }
+}
+
+/// The least or the largest finite number of a float type.
+fn finite_limit(dt: DatumType, least: bool) -> Option<Tensor> {
+    match dt {
+        DatumType::F16 => Some(tensor0(if least { f16::MIN } else { f16::MAX })),
+        DatumType::F32 => Some(tensor0(if least { f32::MIN } else { f32::MAX })),
+        DatumType::F64 => Some(tensor0(if least { f64::MIN } else { f64::MAX })),
+        _ => None,
     }
 }

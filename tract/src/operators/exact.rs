@@ -4,7 +4,7 @@
 //! tract converts the INT64 to 32 bits first. [`Exact`] stands around an operator and converts before tract does,
 //! without a loss.
 
-use super::computed::tensor;
+use super::computed::{integers, tensor};
 use crate::reader::refuse;
 use std::sync::LazyLock;
 use tract_onnx::Onnx;
@@ -88,7 +88,8 @@ pub(super) fn of_tract(
 pub(crate) fn around(node: &NodeProto, op: Box<dyn InferenceOp>) -> Box<dyn InferenceOp> {
     let known = OPERATORS.iter().find(|(name, _)| *name == node.op_type);
     let meanings = known.map_or(&[][..], |(_, meanings)| meanings);
-    Box::new(Exact { node: node.name.clone(), onnx: node.op_type.clone(), meanings, op })
+    let of_dimensions = super::binary::of_dimensions(node);
+    Box::new(Exact { node: node.name.clone(), onnx: node.op_type.clone(), meanings, op, of_dimensions })
 }
 
 /// An operator whose integer inputs become dimensions without a loss.
@@ -98,22 +99,47 @@ struct Exact {
     onnx: String,
     meanings: &'static [(usize, Meaning)],
     op: Box<dyn InferenceOp>,
+    /// The operator for dimensions, where tract's knows their symbols only when the model is loaded.
+    of_dimensions: Option<Box<dyn InferenceOp>>,
 }
 
 impl Exact {
     /// The conversion of an input of type `of`, if it is converted. `mixed` says whether an input is a dimension.
     fn conversion(&self, input: usize, of: DatumType, mixed: bool) -> Option<ToDim> {
-        if of != DatumType::I64 && of != DatumType::I32 {
+        let meaning = self.meanings.iter().find(|(i, _)| *i == input).map_or(Meaning::Number, |&(_, m)| m);
+        let is_dimension = of == TDim::datum_type();
+        if is_dimension && meaning != Meaning::Position
+            || !is_dimension && of != DatumType::I64 && of != DatumType::I32
+        {
             return None;
         }
-        let meaning = self.meanings.iter().find(|(i, _)| *i == input).map_or(Meaning::Number, |&(_, m)| m);
         match meaning {
             Meaning::Number if !mixed => None,
             Meaning::Index => None,
             // The rest of tract's range is of another type.
             Meaning::Dimension if of != DatumType::I64 => None,
-            _ => Some(ToDim { node: self.node.clone(), onnx: self.onnx.clone(), meaning }),
+            _ => Some(ToDim { node: self.node.clone(), onnx: self.onnx.clone(), meaning, axes: vec![] }),
         }
+    }
+
+    fn op(&self, mixed: bool) -> &Box<dyn InferenceOp> {
+        self.of_dimensions.as_ref().filter(|_| mixed).unwrap_or(&self.op)
+    }
+
+    /// The extents of the axes to which the positions of a `Slice` belong, if it goes forward on all.
+    fn sliced(&self, shape: Option<TVec<TDim>>, values: &[Option<Arc<Tensor>>]) -> Option<Vec<TDim>> {
+        let shape = shape.filter(|_| self.onnx == "Slice")?;
+        let known = |i: usize| values.get(i).and_then(|v| v.as_ref()).and_then(|v| integers(v).ok());
+        let count = values.get(1)?.as_ref()?.len();
+        if values.len() > 4 && !known(4)?.iter().all(|&step| step > 0) {
+            return None;
+        }
+        let axes = if values.len() > 3 { known(3)? } else { (0..count as i64).collect() };
+        let extent = |axis: i64| {
+            let axis = if axis < 0 { axis + shape.len() as i64 } else { axis };
+            usize::try_from(axis).ok().and_then(|axis| shape.get(axis).cloned())
+        };
+        axes.into_iter().map(extent).collect()
     }
 }
 
@@ -149,7 +175,7 @@ impl EvalOp for Exact {
             None => Ok(t),
         };
         let inputs = inputs.into_iter().enumerate().map(convert).collect::<TractResult<_>>()?;
-        self.op.eval_out_of_plan(inputs)
+        self.op(mixed).eval_out_of_plan(inputs)
     }
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
@@ -166,17 +192,20 @@ impl InferenceOp for Exact {
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
         let types: Vec<Option<DatumType>> = inputs.iter().map(|f| f.datum_type.concretize()).collect();
         let mixed = is_mixed(types.iter().copied());
+        let values: Vec<Option<Arc<Tensor>>> = inputs.iter().map(|f| f.value.concretize()).collect();
+        let axes = self.sliced(inputs[0].shape.concretize(), &values).unwrap_or_default();
         let mut converted: TVec<Option<InferenceFact>> = tvec![];
         for (i, (fact, dt)) in inputs.iter().zip(&types).enumerate() {
             let conversion = dt.and_then(|dt| self.conversion(i, dt, mixed));
             converted.push(match conversion {
-                Some(conversion) => Some(conversion.fact(fact)?),
+                Some(conversion) => Some(conversion.along(&axes, i).fact(fact)?),
                 None => None,
             });
         }
         let seen =
             inputs.iter().zip(&converted).map(|(known, other)| other.as_ref().unwrap_or(known)).collect();
-        let (found, outputs, observed) = self.op.infer_facts(seen, outputs, observed)?;
+        let mut op = self.op(mixed).clone();
+        let (found, outputs, observed) = op.infer_facts(seen, outputs, observed)?;
         // What was converted keeps its own type and values.
         let known = found.into_iter().zip(inputs).zip(converted);
         let known = known.map(|((found, old), other)| if other.is_some() { old.clone() } else { found });
@@ -202,6 +231,12 @@ impl InferenceOp for Exact {
         let types =
             wires.iter().map(|&w| Ok(target.outlet_fact(w)?.datum_type)).collect::<TractResult<Vec<_>>>()?;
         let mixed = is_mixed(types.iter().copied().map(Some));
+        let values = wires
+            .iter()
+            .map(|&w| Ok(target.outlet_fact(w)?.konst.clone()))
+            .collect::<TractResult<Vec<_>>>()?;
+        let shape = target.outlet_fact(wires[0])?.shape.to_tvec();
+        let axes = self.sliced(Some(shape), &values).unwrap_or_default();
         let mut mapping = mapping.clone();
         for (i, (&wire, &dt)) in wires.iter().zip(&types).enumerate() {
             let Some(conversion) = self.conversion(i, dt, mixed) else { continue };
@@ -212,10 +247,15 @@ impl InferenceOp for Exact {
             if kept {
                 return Err(refuse(&self.node, &self.onnx, "one value is its data and its shape"));
             }
+            let conversion = conversion.along(&axes, i);
             let name = target.unique_name(format!("{}.dimension_{i}", node.name)).into_owned();
-            mapping.insert(node.inputs[i], target.wire_node(name, conversion, &[wire])?[0]);
+            let converted = match target.outlet_fact(wire)?.konst.clone() {
+                Some(value) => target.add_const(name, conversion.convert(&value)?)?,
+                None => target.wire_node(name, conversion, &[wire])?[0],
+            };
+            mapping.insert(node.inputs[i], converted);
         }
-        self.op.to_typed(source, node, target, &mapping)
+        self.op(mixed).to_typed(source, node, target, &mapping)
     }
 
     as_op!();
@@ -227,21 +267,34 @@ struct ToDim {
     node: String,
     onnx: String,
     meaning: Meaning,
+    /// For each position the extent of its axis; empty if they are not known.
+    axes: Vec<TDim>,
 }
 
 impl ToDim {
     fn convert(&self, t: &Tensor) -> TractResult<Tensor> {
-        let wide = t.cast_to::<i64>()?;
-        let values = wide.try_as_plain_ram()?;
-        let values: Vec<TDim> =
-            values.as_slice::<i64>()?.iter().map(|&v| self.dimension(v)).collect::<TractResult<_>>()?;
-        tensor(t.shape(), &values)
+        let values = super::pad::dimensions(t)?.into_iter().enumerate();
+        let convert = |(i, d): (usize, TDim)| match d.as_i64() {
+            Some(value) => self.dimension(value, self.axes.get(i)),
+            None => Ok(d),
+        };
+        tensor(t.shape(), &values.map(convert).collect::<TractResult<Vec<TDim>>>()?)
     }
 
-    fn dimension(&self, value: i64) -> TractResult<TDim> {
+    /// The conversion of input `input`, if it has the starts or the ends of a slice along axes of these extents.
+    fn along(self, axes: &[TDim], input: usize) -> ToDim {
+        if matches!(input, 1 | 2) { ToDim { axes: axes.to_vec(), ..self } } else { self }
+    }
+
+    fn dimension(&self, value: i64, extent: Option<&TDim>) -> TractResult<TDim> {
         match self.meaning {
             Meaning::Number | Meaning::Index | Meaning::Dimension => Ok(TDim::Val(value)),
-            Meaning::Position => Ok(TDim::Val(value.clamp(-FAR, FAR))),
+            // tract takes it that a position is within the axis.
+            Meaning::Position => Ok(match extent {
+                Some(extent) if value >= MAX_EXTENT => extent.clone(),
+                Some(extent) if value > 0 => TDim::Val(value).mini(extent.clone()),
+                _ => TDim::Val(value.clamp(-FAR, FAR)),
+            }),
             Meaning::Extent if value > MAX_EXTENT => {
                 let reason = format!("an extent of {value}: at most {MAX_EXTENT} are computed");
                 Err(refuse(&self.node, &self.onnx, reason))

@@ -39,7 +39,10 @@ pub(super) fn register(onnx: &mut Onnx) {
     }
 }
 
-fn build(ctx: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+pub(super) fn build(
+    ctx: &ParsingContext<'_>,
+    node: &NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let (op, closures) = of_tract(ctx, node)?;
     Ok((in_f32(super::exact::around(node, op)), closures))
 }

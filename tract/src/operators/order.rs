@@ -19,6 +19,7 @@ pub(super) fn register(onnx: &mut Onnx) {
         Computed::built(
             node,
             TopK {
+                outputs: node.output.len(),
                 axis: node.get_attr_opt("axis")?.unwrap_or(-1),
                 largest: node.get_attr_opt::<i64>("largest")?.unwrap_or(1) != 0,
                 count: ctx.template.symbols.new_with_prefix("top"),
@@ -130,6 +131,8 @@ fn arg_of<T: Ordered>(arg: &Arg, x: &Tensor, axis: usize) -> TractResult<Tensor>
 /// The `k` largest or smallest elements of an axis, in order; the first of equal elements first.
 #[derive(Debug, Clone)]
 struct TopK {
+    /// The values, and the indices where they are wanted.
+    outputs: usize,
     axis: i64,
     largest: bool,
     /// The extent, if k is not known when the model is loaded.
@@ -138,7 +141,7 @@ struct TopK {
 
 impl Function for TopK {
     fn outputs(&self) -> usize {
-        2
+        self.outputs
     }
 
     fn symbol(&self) -> Option<&Symbol> {
@@ -160,7 +163,9 @@ impl Function for TopK {
             check_count(of, k, extent)?;
         }
         shape[axis] = k;
-        Ok(tvec![inputs[0].datum_type.fact(&*shape), DatumType::I64.fact(&*shape)])
+        let mut facts = tvec![inputs[0].datum_type.fact(&*shape), DatumType::I64.fact(&*shape)];
+        facts.truncate(self.outputs);
+        Ok(facts)
     }
 
     fn compute(&self, of: &Node, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
@@ -168,7 +173,9 @@ impl Function for TopK {
         let axis = of.axis(self.axis, x.rank())?;
         let k = *integers(&inputs[1])?.first().ok_or_else(|| of.refuse("k is empty"))?;
         let k = check_count(of, k, x.shape()[axis] as i64)?;
-        dispatch_ordered!(of, x.datum_type(), top_of(x, axis, k, self.largest))
+        let mut found = dispatch_ordered!(of, x.datum_type(), top_of(x, axis, k, self.largest))?;
+        found.truncate(self.outputs);
+        Ok(found)
     }
 }
 
