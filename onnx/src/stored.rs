@@ -8,8 +8,11 @@ use std::borrow::Cow;
 use std::fmt::Display;
 
 impl Tensor {
-    /// Reads a tensor of a file. The error says what is wrong with it.
-    pub(crate) fn from_proto(t: &proto::Tensor) -> Result<Tensor, String> {
+    /// Reads a tensor in the form in which a file stores it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_proto(t: &proto::Tensor) -> Result<Tensor, String> {
         let dims = check_stored(t)?;
         let dtype = DType::from_number(t.data_type)
             .ok_or_else(|| format!("it is {}, which is not read", dtype_name(t.data_type)))?;

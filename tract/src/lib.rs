@@ -28,6 +28,7 @@ mod loop_op;
 mod memory;
 mod messages;
 mod model;
+mod operators;
 mod outputs;
 mod own_operator;
 mod prepare;

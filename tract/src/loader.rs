@@ -9,7 +9,7 @@ use crate::register::register;
 use crate::settings::{Kernels, Settings};
 use crate::unused::remove_unused;
 use crate::value::ValueSpec;
-use crate::{bf16, comparison, guard, if_op, loop_op, messages, outputs, own_operator, prepare};
+use crate::{bf16, comparison, guard, if_op, loop_op, messages, operators, outputs, own_operator, prepare};
 use rnnpack_onnx::{
     DType, Error as OnnxError, Extent, NodeDescription, RecurrentNode, ShownNames, Tensor, nodes_of, proto,
 };
@@ -178,6 +178,7 @@ impl Loader {
     fn operators(&self) -> tract_onnx::Onnx {
         let mut onnx = tract_onnx::onnx();
         onnx.op_register.insert(bf16::ROUND, bf16::build);
+        operators::register(&mut onnx);
         comparison::register(&mut onnx);
         onnx.op_register.insert("If", if_op::build);
         onnx.op_register.insert("Loop", loop_op::build_loop);

@@ -11,3 +11,4 @@ mod onnx_models;
 mod onnx_oracle;
 mod onnx_refusals;
 mod onnx_tract;
+mod operators;
