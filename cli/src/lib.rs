@@ -3,14 +3,18 @@
 //! The library exists only for the command, and for benches that use its timing. Its interface may change at any time.
 #![forbid(unsafe_code)]
 
+mod advice;
 mod bench;
 mod cell;
 mod compare;
+mod fit;
+mod half;
 mod inputs;
 mod inspect;
 pub mod limits;
 pub mod median;
 mod model;
+mod operators;
 pub mod outcome;
 mod pack;
 pub mod perf;
@@ -18,6 +22,7 @@ pub mod report;
 mod run;
 mod seconds;
 mod tensors;
+mod terminal;
 pub mod timing;
 mod verify;
 

@@ -2,9 +2,9 @@
 
 use crate::inputs::Feeds;
 use crate::tensors::Tensors;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use rnnpack_onnx::{DType, Tensor};
-use rnnpack_tract::{Kernels, Loader, Model};
+use rnnpack_tract::{Error, Kernels, Loader, Model};
 use std::panic;
 
 /// A loaded model, with the names of its bound inputs.
@@ -12,6 +12,8 @@ pub(crate) struct Loaded {
     pub(crate) model: Model,
     /// The inputs that are constants of the model: bound by the user, or because the model does not load otherwise.
     bound: Vec<String>,
+    /// Why the model does not load with the shapes of the inputs, if it does not.
+    doubt: Option<Error>,
 }
 
 /// Loads a model for these inputs.
@@ -21,7 +23,7 @@ pub(crate) struct Loaded {
 /// control the model's flow. A scalar must be the same in every call.
 ///
 /// # Errors
-/// If no attempt succeeds, the error of the first one.
+/// If no attempt succeeds, the error of the first one with fixed shapes and, if there are any, constant scalars.
 pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize) -> Result<Loaded> {
     let attempt = |shapes: bool, scalars: bool| {
         let mut loader = Loader::new().kernels(kernels).threads(threads);
@@ -39,15 +41,24 @@ pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize
                 loader = loader.shape(name, first.dims());
             }
         }
-        loader.load(bytes).map(|model| Loaded { model, bound })
+        loader.load(bytes).map(|model| Loaded { model, bound, doubt: None })
     };
-    let first = quietly(|| attempt(true, false));
-    let Err(error) = first else { return Ok(first?) };
-    let others = [(true, true), (false, false), (false, true)];
-    match others.into_iter().find_map(|(shapes, scalars)| quietly(|| attempt(shapes, scalars)).ok()) {
-        Some(loaded) => Ok(loaded),
-        None => Err(error.into()),
+    let mut errors = Vec::new();
+    for (shapes, scalars) in [(true, false), (true, true), (false, false), (false, true)] {
+        match quietly(|| attempt(shapes, scalars)) {
+            Ok(loaded) if shapes => return Ok(loaded),
+            Ok(loaded) => {
+                return Ok(Loaded { doubt: errors.into_iter().nth(usize::from(scalars)), ..loaded });
+            }
+            // All attempts need these.
+            Err(e @ Error::Unsupported { .. }) => return Err(e.into()),
+            Err(e) => errors.push(e),
+        }
     }
+    let scalars =
+        feeds.steps[0].iter().any(|(name, first)| is_scalar(first) && same(feeds, name, |t| t == first));
+    errors.truncate(1 + usize::from(scalars));
+    Err(errors.pop().map_or_else(|| anyhow!("no attempt"), Into::into))
 }
 
 fn is_scalar(tensor: &Tensor) -> bool {
@@ -79,7 +90,9 @@ impl Loaded {
         let mut stream = self.model.stream(&pairs)?;
         let step = |(i, step): (usize, &Tensors)| {
             let carried = if i == 0 { &[] } else { carried };
-            let outputs = quietly(|| stream.run(&self.inputs(step, carried)))?;
+            let outputs = quietly(|| stream.run(&self.inputs(step, carried)));
+            // The error of a load with these shapes says more than what follows from it.
+            let outputs = outputs.map_err(|e| self.doubt.clone().unwrap_or(e))?;
             Ok(outputs.into_iter().collect())
         };
         feeds.steps.iter().enumerate().map(step).collect()

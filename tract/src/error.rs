@@ -10,6 +10,11 @@ use tract_onnx::prelude::TractResult;
 pub enum Error {
     /// A file, one of its nodes, or a value given to the model is refused.
     Onnx(rnnpack_onnx::Error),
+    /// The model has operators that cannot run. These are all of them.
+    Unsupported {
+        /// The operators.
+        operators: Vec<Unsupported>,
+    },
     /// tract cannot load or run the model.
     Tract {
         /// What failed: `load` or `run`.
@@ -26,10 +31,37 @@ pub enum Error {
     },
 }
 
+/// An operator of a model that cannot run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unsupported {
+    /// Its domain. Empty means the standard one.
+    pub domain: String,
+    /// The operator.
+    pub op: String,
+    /// The number of its nodes, in all graphs of the model.
+    pub count: usize,
+    /// Why it cannot run, and what helps.
+    pub reason: String,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unsupported { domain, op, count, reason } = self;
+        let dot = if domain.is_empty() { "" } else { "." };
+        let nodes = if *count == 1 { "node" } else { "nodes" };
+        write!(f, "{domain}{dot}{op} ({count} {nodes}): {reason}")
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Onnx(e) => e.fmt(f),
+            Self::Unsupported { operators } => {
+                f.write_str("these operators cannot run")?;
+                operators.iter().try_for_each(|operator| write!(f, "\n  {operator}"))
+            }
             Self::Tract { stage, reason } => write!(f, "tract could not {stage} the model: {reason}"),
             Self::Panic { stage, reason } => {
                 write!(f, "tract panicked, asked to {stage} the model: {reason}")

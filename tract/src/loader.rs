@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::register::register;
 use crate::settings::{Kernels, Settings};
 use crate::value::ValueSpec;
-use crate::{bf16, comparison, guard, if_op, loop_op, messages, own_operator, prepare};
+use crate::{bf16, comparison, fits, guard, if_op, loop_op, messages, own_operator, prepare};
 use rnnpack_onnx::{
     DType, Error as OnnxError, Extent, NodeDescription, RecurrentNode, Tensor, nodes_of, proto,
 };
@@ -101,12 +101,17 @@ impl Loader {
     /// - [`Error::Onnx`]: the bytes are not a valid model, or a binding or shape does not fit; a recurrent node needs
     ///   something that the standard does not have, or, with [`Kernels::Tract`], something that tract computes wrongly;
     ///   or an operator would have to compute bfloat16.
+    /// - [`Error::Unsupported`]: the model has operators that cannot run. It lists all of them.
     /// - [`Error::Tract`]: tract refuses the model.
     /// - [`Error::Panic`]: tract panicked.
     pub fn load(&self, bytes: &[u8]) -> Result<Model, Error> {
         let mut model = proto::decode(bytes)?;
         rnnpack_onnx::check_model(&model)?;
         prepare::screen(model.graph()?)?;
+        match self.unsupported_in(&model) {
+            operators if operators.is_empty() => {}
+            operators => return Err(Error::Unsupported { operators }),
+        }
         let bindings: Vec<(&str, &Tensor)> = self.bindings.iter().map(|(n, t)| (n.as_str(), t)).collect();
         let nodes = nodes_of(&model, &bindings)?;
         nodes.iter().try_for_each(|node| self.check_node(node))?;
@@ -121,6 +126,7 @@ impl Loader {
             prepare::declare_shapes(graph, &self.shapes)?;
             prepare::name_nodes(graph, &nodes);
             bf16 = bf16::rewrite(graph, self.kernels != Kernels::Tract)?;
+            fits::insert(graph);
             prepare::close_bodies(graph);
         }
         Error::caught("load", || self.plan(model, nodes, &bf16))
@@ -166,10 +172,11 @@ impl Loader {
     }
 
     /// tract's operators. Ours replace those that tract lacks or computes wrongly.
-    fn operators(&self) -> tract_onnx::Onnx {
+    pub(crate) fn operators(&self) -> tract_onnx::Onnx {
         let mut onnx = tract_onnx::onnx();
         onnx.op_register.insert(bf16::ROUND, bf16::build);
         comparison::register(&mut onnx);
+        fits::register(&mut onnx);
         onnx.op_register.insert("If", if_op::build);
         onnx.op_register.insert("Loop", loop_op::build_loop);
         onnx.op_register.insert("Scan", loop_op::build_scan);
