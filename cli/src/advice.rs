@@ -14,14 +14,16 @@ pub(crate) fn advise(model: &[u8], feeds: &Feeds, error: Error) -> Error {
         Some(ModelError::Onnx(OnnxError::Node { node, .. } | OnnxError::Input { node, .. })) => node.clone(),
         _ => return error,
     };
+    let text = error.to_string();
+    let of_dimensions = ["dimension", "axis"].iter().any(|word| text.contains(word));
     let Ok(model) = proto::decode(model) else { return error };
     let Some(graph) = &model.graph else { return error };
     let mut lines = Vec::new();
-    if error.to_string().contains("not known at load") {
+    if text.contains("not known at load") {
         lines.extend(to_bind(feeds));
     }
     let reached = ancestors(graph, &node);
-    let inputs = graph.input.iter().filter(|info| reached.contains(info.name.as_str()));
+    let inputs = graph.input.iter().filter(|info| of_dimensions && reached.contains(info.name.as_str()));
     lines.extend(inputs.filter_map(|info| {
         let value = feeds.steps.first()?.get(&info.name)?;
         open_dimensions(info).map(|open| {

@@ -12,7 +12,7 @@ use rnnpack_tract::{Error as ModelError, Kernels};
 use std::time::{Duration, Instant};
 
 /// The most attempts, and how long they may take together. After an attempt that ran, a few more look for a better one.
-const MOST: (usize, Duration, usize) = (120, Duration::from_secs(20), 12);
+const MOST: (usize, Duration, usize) = (240, Duration::from_secs(20), 12);
 
 /// Inputs, the model that was loaded for them, and its outputs.
 pub(crate) type Run = (Feeds, Loaded, Vec<Tensors>);

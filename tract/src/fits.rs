@@ -4,7 +4,9 @@
 //! start of an input that is shorter than its reflection. So a node goes before each such node. It passes its first
 //! input on, and checks the extents as soon as they are known while the model is loaded.
 
+use crate::prepare;
 use crate::reader::refuse;
+use std::collections::HashSet;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb;
@@ -14,6 +16,8 @@ use tract_onnx::tract_hir::internal::*;
 pub(crate) const FITS: &str = "fits";
 /// The attribute that holds the operator of the node behind it.
 const OP: &str = "fits of";
+/// The attribute that holds the name of that node.
+const NODE: &str = "fits before";
 
 /// Registers the operator of the nodes that check.
 pub(crate) fn register(onnx: &mut Onnx) {
@@ -22,10 +26,16 @@ pub(crate) fn register(onnx: &mut Onnx) {
 
 /// Puts a node that checks before each reflection, convolution and pool of a model whose nodes have unique names.
 pub(crate) fn insert(graph: &mut pb::GraphProto) {
+    let mut names = HashSet::new();
+    prepare::collect_names(graph, &mut names);
+    insert_in(graph, &mut names);
+}
+
+fn insert_in(graph: &mut pb::GraphProto, names: &mut HashSet<String>) {
     for mut node in std::mem::take(&mut graph.node) {
         let inner = node.attribute.iter_mut().flat_map(|a| a.g.iter_mut().chain(&mut a.graphs));
-        inner.for_each(insert);
-        if let Some(check) = check_of(&node) {
+        inner.for_each(|g| insert_in(g, names));
+        if let Some(check) = check_of(&node, names) {
             node.input[0].clone_from(&check.output[0]);
             graph.node.push(check);
         }
@@ -34,7 +44,7 @@ pub(crate) fn insert(graph: &mut pb::GraphProto) {
 }
 
 /// The node that checks the first input of `node`, if that has needs.
-fn check_of(node: &pb::NodeProto) -> Option<pb::NodeProto> {
+fn check_of(node: &pb::NodeProto, names: &mut HashSet<String>) -> Option<pb::NodeProto> {
     let reflects = || text(node, "mode").is_some_and(|mode| mode == "reflect");
     // Reflection reads its pads, and a convolution without `kernel_shape` reads its weights.
     let inputs = match node.op_type.as_str() {
@@ -46,17 +56,20 @@ fn check_of(node: &pb::NodeProto) -> Option<pb::NodeProto> {
     if !matches!(node.domain.as_str(), "" | "ai.onnx") || node.input.first().is_none_or(String::is_empty) {
         return None;
     }
-    let name = format!("{}.{FITS}", node.name);
-    let mut attribute = node.attribute.clone();
+    let name = prepare::unique(&format!("{}.{FITS}", node.name), names);
     let r#type = pb::attribute_proto::AttributeType::String.into();
-    let s = node.op_type.clone().into_bytes();
-    attribute.push(pb::AttributeProto { name: OP.into(), r#type, s, ..Default::default() });
+    let about = [(OP, &node.op_type), (NODE, &node.name)].map(|(name, text)| pb::AttributeProto {
+        name: name.into(),
+        r#type,
+        s: text.clone().into_bytes(),
+        ..Default::default()
+    });
     Some(pb::NodeProto {
         op_type: FITS.into(),
         input: node.input.iter().take(inputs).cloned().collect(),
         output: vec![name.clone()],
         name,
-        attribute,
+        attribute: about.into_iter().chain(node.attribute.iter().cloned()).collect(),
         ..Default::default()
     })
 }
@@ -121,8 +134,8 @@ fn build(_: &ParsingContext<'_>, node: &pb::NodeProto) -> TractResult<(Box<dyn I
             Needs::Kernel { extents, dilations, pads }
         }
     };
-    let name = node.name.strip_suffix(FITS).and_then(|name| name.strip_suffix('.')).unwrap_or(&node.name);
-    Ok((expand(Fits { node: name.to_owned(), op, needs }), vec![]))
+    let node = text(node, NODE).context("a node that is made by the loader")?.to_owned();
+    Ok((expand(Fits { node, op, needs }), vec![]))
 }
 
 impl Fits {

@@ -270,7 +270,7 @@ fn own_values(graph: &pb::GraphProto) -> impl Iterator<Item = &str> {
 }
 
 /// Collects the names of the values and nodes of `graph` and of the graphs inside it.
-fn collect_names(graph: &pb::GraphProto, names: &mut HashSet<String>) {
+pub(crate) fn collect_names(graph: &pb::GraphProto, names: &mut HashSet<String>) {
     names.extend(own_values(graph).map(str::to_string));
     names.extend(graph.node.iter().map(|n| n.name.clone()));
     for attribute in graph.node.iter().flat_map(|n| &n.attribute) {
@@ -284,7 +284,7 @@ fn inner_graphs(graph: &mut pb::GraphProto) -> impl Iterator<Item = &mut pb::Gra
 }
 
 /// `base`, with a number appended if it is in `taken`. Adds the result to `taken`.
-fn unique(base: &str, taken: &mut HashSet<String>) -> String {
+pub(crate) fn unique(base: &str, taken: &mut HashSet<String>) -> String {
     let mut unique = base.to_string();
     let mut number = 1;
     while !taken.insert(unique.clone()) {

@@ -166,3 +166,31 @@ impl Report {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of tract, which is 0.01 off, if the reference is `reference` off.
+    fn judged(reference: f64, half: bool) -> (Vec<Compared>, Option<String>) {
+        let mut compared = vec![Compared::new(ONE_THREAD, 0.0), Compared::new(TRACT, 0.01)];
+        let reason = excuse(&mut compared, &Compared::new("f64", reference), half);
+        (compared, reason)
+    }
+
+    #[test]
+    fn tract_alone_does_not_stop_the_timing_if_rnnpack_agrees_with_the_reference() {
+        let (compared, reason) = judged(0.0, true);
+        assert!(compared[1].excuse.is_some() && reason.is_none());
+        assert!(Agreement::new(compared, reason).holds());
+        let (compared, reason) = judged(0.0, false);
+        assert_eq!(compared.len(), 1);
+        assert!(reason.as_ref().is_some_and(|r| r.starts_with("its results differ by 1.0e-2,")));
+        assert!(Agreement::new(compared, reason).holds());
+        for half in [false, true] {
+            let (compared, reason) = judged(0.01, half);
+            assert!(compared[1].excuse.is_none() && reason.is_none());
+            assert!(!Agreement::new(compared, reason).holds());
+        }
+    }
+}

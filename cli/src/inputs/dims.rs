@@ -102,8 +102,10 @@ impl DimArgs {
 const DIFFERENT: [usize; 5] = [4, 5, 3, 6, 7];
 /// The size of the second attempt: dimensions without a name may have to be equal.
 const EQUAL: usize = 4;
-/// Sizes to try one by one: those of frames and kernels.
-const LADDER: [usize; 16] = [2, 3, 8, 16, 32, 64, 128, 256, 512, 1024, 160, 320, 400, 480, 576, 2048];
+/// Small sizes to try one by one: batches that an exporter fixed.
+const SMALL: [usize; 2] = [2, 3];
+/// Larger sizes: those of frames and kernels.
+const LADDER: [usize; 14] = [8, 16, 32, 64, 128, 256, 512, 1024, 160, 320, 400, 480, 576, 2048];
 
 /// The sizes to try, the most useful first. `shown` are sizes that the graph shows.
 pub(super) fn attempts(free: &[Free], shown: &[usize]) -> Vec<Sizes> {
@@ -111,7 +113,7 @@ pub(super) fn attempts(free: &[Free], shown: &[usize]) -> Vec<Sizes> {
         free.iter().enumerate().map(|(i, free)| (free.clone(), size(i))).collect()
     };
     let mut found = vec![all(&|i| DIFFERENT[i % DIFFERENT.len()]), all(&|_| EQUAL), all(&|_| 1)];
-    for &size in shown.iter().chain(&LADDER) {
+    for &size in SMALL.iter().chain(shown).chain(&LADDER) {
         for one in 0..free.len() {
             found.extend([EQUAL, 1].map(|rest| all(&|i| if i == one { size } else { rest })));
         }

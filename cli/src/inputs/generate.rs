@@ -68,8 +68,10 @@ impl Generator {
     pub(crate) fn attempts(&self) -> Result<Vec<Attempt>> {
         let lengths = self.roles.iter().any(|role| matches!(role, Role::Lengths(_)));
         let mut found = Vec::new();
-        for sizes in attempts(&self.dims.free(&self.missing), &self.shown) {
-            let longest = if lengths { self.longest(&sizes)? } else { vec![1] };
+        for (i, sizes) in attempts(&self.dims.free(&self.missing), &self.shown).into_iter().enumerate() {
+            let mut longest = if lengths { self.longest(&sizes)? } else { vec![1] };
+            // The first sizes are likely to fit, so every number of steps is tried with them.
+            longest.truncate(if i < 3 { longest.len() } else { 2 });
             let attempt = |length| Attempt { sizes: sizes.clone(), length, positive: false };
             found.extend(longest.into_iter().map(attempt));
         }

@@ -73,7 +73,10 @@ impl<'m> Uses<'m> {
     }
 
     fn meaning(&self, node: &'m proto::Node, slot: usize, added: i64) -> Use<'m> {
-        let label = || format!("{} `{}`", node.op_type, node.name);
+        let label = || match node.name.as_str() {
+            "" => node.op_type.clone(),
+            name => format!("{} `{name}`", node.op_type),
+        };
         let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.i);
         let other = || node.input.get(1 - slot.min(1)).and_then(|name| self.number(name));
         match (node.op_type.as_str(), slot) {
