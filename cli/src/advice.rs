@@ -10,8 +10,9 @@ use std::collections::{BTreeSet, HashMap};
 /// Adds advice to an error of the model: the inputs that reach the node that failed, and values that must be known at
 /// load.
 pub(crate) fn advise(model: &[u8], feeds: &Feeds, error: Error) -> Error {
-    let node = match error.downcast_ref::<ModelError>() {
-        Some(ModelError::Onnx(OnnxError::Node { node, .. } | OnnxError::Input { node, .. })) => node.clone(),
+    let (node, is_if) = match error.downcast_ref::<ModelError>() {
+        Some(ModelError::Onnx(OnnxError::Node { node, op, .. })) => (node.clone(), op == "If"),
+        Some(ModelError::Onnx(OnnxError::Input { node, .. })) => (node.clone(), false),
         _ => return error,
     };
     let text = error.to_string();
@@ -19,7 +20,7 @@ pub(crate) fn advise(model: &[u8], feeds: &Feeds, error: Error) -> Error {
     let Ok(model) = proto::decode(model) else { return error };
     let Some(graph) = &model.graph else { return error };
     let mut lines = Vec::new();
-    if text.contains("not known at load") {
+    if is_if {
         lines.extend(to_bind(feeds));
     }
     let reached = ancestors(graph, &node);

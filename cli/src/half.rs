@@ -76,3 +76,33 @@ impl<'m> Types<'m> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rnnpack_dev::onnx::{BFLOAT16, Dim, FLOAT, FLOAT16, Graph, Msg, attr_i, node, raw, untyped, value};
+
+    /// The step of a model of these nodes, which has an input `x` and two stored numbers `w` in f16.
+    fn step(nodes: Vec<Msg>) -> f64 {
+        let graph = Graph {
+            nodes,
+            stored: vec![raw("w", &[2], FLOAT16, vec![0; 4])],
+            inputs: vec![value("x", FLOAT, &[Dim::N(2)])],
+            outputs: vec![untyped("y")],
+        };
+        coarsest_step(&proto::decode(&graph.model(17)).unwrap())
+    }
+
+    #[test]
+    fn only_values_that_are_rounded_in_a_call_count() {
+        let cast = |from: &str, to: i64, name: &str| node("Cast", "", &[from], &[name], &[attr_i("to", to)]);
+        let add = |a: &str, b: &str| node("Add", "", &[a, b], &["y"], &[]);
+        // Weights are stored in f16 and widened, maybe after a move.
+        assert_eq!(step(vec![cast("w", FLOAT, "v"), add("x", "v")]), 0.0);
+        let moved = node("Identity", "", &["w"], &["m"], &[]);
+        assert_eq!(step(vec![moved, cast("m", FLOAT, "v"), add("x", "v")]), 0.0);
+        assert_eq!(step(vec![cast("x", FLOAT16, "h"), cast("h", FLOAT, "y")]), 2f64.powi(-10));
+        assert_eq!(step(vec![cast("x", FLOAT16, "h"), cast("x", BFLOAT16, "b")]), 2f64.powi(-7));
+        assert_eq!(step(vec![cast("x", 7, "n"), add("x", "x")]), 0.0);
+    }
+}

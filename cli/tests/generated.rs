@@ -3,7 +3,9 @@
 mod support;
 
 use ndarray_npy::write_npy;
-use rnnpack_dev::onnx::{Dim, FLOAT, INT32, INT64, attr_s, node, tensor, tensor_i64, value};
+use rnnpack_dev::onnx::{
+    BOOL, Dim, FLOAT, Graph, INT32, INT64, attr_g, attr_i, attr_s, node, tensor, tensor_i64, untyped, value,
+};
 use serde_json::Value;
 use support::{Around, fixture, folder, rnnpack, x};
 
@@ -102,4 +104,39 @@ fn silero_gets_inputs_that_fit_and_words_that_help() {
     }
     let number = ["run", &model, "--input", "sr=16000", "--output", &out];
     rnnpack(&number).refused("--input takes a .npy file; for the number, write --bind sr=16000");
+}
+
+#[test]
+fn a_condition_that_must_be_known_at_load_leads_to_bind() {
+    let folder = folder("bind");
+    let branch = |op: &str, inputs: &[&str]| Graph {
+        nodes: vec![node(op, "", inputs, &[op], &[])],
+        outputs: vec![untyped(op)],
+        ..Graph::default()
+    };
+    let branches = [
+        attr_g("then_branch", &branch("Relu", &["X"]).msg()),
+        attr_g("else_branch", &branch("Unsqueeze", &["X", "zero"]).msg()),
+    ];
+    let graph = Graph {
+        nodes: vec![
+            node("Gather", "", &["k", "zero"], &["first"], &[]),
+            node("Cast", "", &["first"], &["c"], &[attr_i("to", BOOL)]),
+            node("If", "if", &["c"], &["Y"], &branches),
+        ],
+        stored: vec![tensor_i64("zero", &[1], &[0])],
+        inputs: vec![value("X", FLOAT, &[Dim::N(2)]), value("k", INT64, &[Dim::N(2)])],
+        outputs: vec![untyped("Y")],
+    };
+    let model = folder.join("if.onnx").display().to_string();
+    std::fs::write(&model, graph.model(17)).unwrap();
+    let (x, k) = (folder.join("x.npy"), folder.join("k.npy"));
+    write_npy(&x, &ndarray::arr1(&[1f32, -2.0])).unwrap();
+    write_npy(&k, &ndarray::arr1(&[1i64, 2])).unwrap();
+    let [x, k, out] = [x, k, folder.join("out")].map(|path| path.display().to_string());
+    let run =
+        |k: [&str; 2]| rnnpack(&["run", &model, "--input", &format!("X={x}"), k[0], k[1], "--output", &out]);
+    let k = format!("k={k}");
+    run(["--input", &k]).refused("make `k` known at load: --bind k=FILE.npy instead of --input");
+    assert_eq!(run(["--bind", &k]).code, Some(0));
 }

@@ -108,13 +108,13 @@ impl Loader {
         let mut model = proto::decode(bytes)?;
         rnnpack_onnx::check_model(&model)?;
         prepare::screen(model.graph()?)?;
+        let bindings: Vec<(&str, &Tensor)> = self.bindings.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let nodes = nodes_of(&model, &bindings)?;
+        nodes.iter().try_for_each(|node| self.check_node(node))?;
         match self.unsupported_in(&model) {
             operators if operators.is_empty() => {}
             operators => return Err(Error::Unsupported { operators }),
         }
-        let bindings: Vec<(&str, &Tensor)> = self.bindings.iter().map(|(n, t)| (n.as_str(), t)).collect();
-        let nodes = nodes_of(&model, &bindings)?;
-        nodes.iter().try_for_each(|node| self.check_node(node))?;
         // tract finds the weights in the graph. Keeping these too would hold them twice.
         let nodes: Vec<NodeDescription> = nodes.into_iter().map(RecurrentNode::into_description).collect();
         if let Some(graph) = &mut model.graph {
