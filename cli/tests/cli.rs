@@ -5,7 +5,8 @@ mod support;
 use ndarray_npy::{NpzReader, NpzWriter, read_npy, write_npy};
 use rnnpack::compare::within;
 use rnnpack_dev::onnx::{
-    BFLOAT16, DOUBLE, Dim, FLOAT, FLOAT16, Graph, attr_f, attr_i, attr_s, attr_strings, node, untyped, value,
+    BFLOAT16, DOUBLE, Dim, FLOAT, FLOAT16, Graph, Numbers, attr_f, attr_i, attr_s, attr_strings, node,
+    untyped, value,
 };
 use serde_json::Value;
 use std::fs::{self, File};
