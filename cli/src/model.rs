@@ -3,7 +3,7 @@
 use crate::inputs::Feeds;
 use crate::tensors::Tensors;
 use anyhow::{Context, Result, anyhow};
-use rnnpack_onnx::{DType, Tensor};
+use rnnpack_onnx::{DType, Error as OnnxError, Tensor};
 use rnnpack_tract::{Error, Kernels, Loader, Model};
 use std::panic;
 
@@ -43,8 +43,14 @@ pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize
         }
         loader.load(bytes).map(|model| Loaded { model, bound, doubt: None })
     };
+    let scalar = |(name, first): (&String, &Tensor)| is_scalar(first) && same(feeds, name, |t| t == first);
+    // The attempt whose error says most.
+    let best = usize::from(feeds.steps[0].iter().any(scalar));
     let mut errors = Vec::new();
     for (shapes, scalars) in [(true, false), (true, true), (false, false), (false, true)] {
+        if !shapes && errors.get(best).is_some_and(is_of_shapes) {
+            break;
+        }
         match quietly(|| attempt(shapes, scalars)) {
             Ok(loaded) if shapes => return Ok(loaded),
             Ok(loaded) => {
@@ -55,10 +61,14 @@ pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize
             Err(e) => errors.push(e),
         }
     }
-    let scalars =
-        feeds.steps[0].iter().any(|(name, first)| is_scalar(first) && same(feeds, name, |t| t == first));
-    errors.truncate(1 + usize::from(scalars));
-    Err(errors.pop().map_or_else(|| anyhow!("no attempt"), Into::into))
+    Err(errors.into_iter().nth(best).map_or_else(|| anyhow!("no attempt"), Into::into))
+}
+
+/// Whether a node refuses its input because it is too short. Without fixed shapes the model may load, but computes with
+/// elements that do not exist.
+fn is_of_shapes(error: &Error) -> bool {
+    const OPS: [&str; 6] = ["Pad", "Conv", "ConvInteger", "MaxPool", "AveragePool", "LpPool"];
+    matches!(error, Error::Onnx(OnnxError::Node { op, .. }) if OPS.contains(&op.as_str()))
 }
 
 fn is_scalar(tensor: &Tensor) -> bool {
