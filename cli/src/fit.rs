@@ -26,38 +26,38 @@ pub(crate) type Run = (Feeds, Loaded, Vec<Tensors>);
 pub(crate) fn generated(model: &[u8], args: &GivenArgs, how: &GeneratedArgs, threads: usize) -> Result<Run> {
     let generator = Generator::new(model, args, how)?;
     let started = Instant::now();
-    let (mut failed, mut poor): (Vec<Error>, Vec<Run>) = (Vec::new(), Vec::new());
+    let (mut tried, mut failed, mut poor) = (0, None, None);
     for mut attempt in generator.attempts()?.into_iter().take(MOST.0) {
         loop {
+            tried += 1;
             match run(model, generator.feeds(&attempt)?, threads) {
-                Ok(run) if is_worth(&run.2) => return Ok(run),
-                Ok(run) => poor.push(run),
-                Err((feeds, error)) if failed.is_empty() => {
-                    let fits = !may_not_fit(&error);
+                Ok(run) if is_worth(&run.2) || run.0.generated.is_empty() => return Ok(run),
+                Ok(run) => poor = poor.or(Some(run)),
+                Err((feeds, error)) if failed.is_none() => {
+                    let hopeless = feeds.generated.is_empty() || !may_not_fit(&error);
                     let error = advise(model, &feeds, error);
-                    if feeds.generated.is_empty() || fits {
+                    if hopeless {
                         return Err(error);
                     }
-                    failed.push(explained(&feeds, &error));
+                    failed = Some(explained(&feeds, &error));
                 }
-                Err((_, error)) => failed.push(error),
+                Err(_) => {}
             }
-            if attempt.positive || poor.is_empty() {
+            if attempt.positive || poor.is_none() {
                 break;
             }
             attempt.positive = true;
         }
-        let more = if poor.is_empty() { MOST.0 } else { MOST.2 };
-        if failed.len() + poor.len() >= more || started.elapsed() > MOST.1 {
+        let most = if poor.is_none() { MOST.0 } else { MOST.2 };
+        if tried >= most || started.elapsed() > MOST.1 {
             break;
         }
     }
-    let attempts = failed.len();
-    match (poor.into_iter().next(), failed.into_iter().next()) {
+    match (poor, failed) {
         (Some(run), _) => Ok(run),
-        (None, Some(error)) if attempts == 1 => Err(error),
+        (None, Some(error)) if tried == 1 => Err(error),
         (None, Some(error)) => {
-            Err(anyhow!("{error}\n{} of other sizes failed too", count(attempts - 1, "attempt")))
+            Err(anyhow!("{error}\n{} of other sizes failed too", count(tried - 1, "attempt")))
         }
         (None, None) => Err(anyhow!("there is nothing to run")),
     }
