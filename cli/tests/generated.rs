@@ -58,6 +58,12 @@ fn generated_sizes_satisfy_pads_and_reshapes() {
          change the input `X`, which is f32 [4, 1, 2]: the model leaves its dimension 0 (n) open",
     );
 
+    // tract has an answer for 5 elements that are reflected at an end of 5, but none is right.
+    model.stored = vec![tensor_i64("pads", &[6], &[2, 0, 0, 5, 0, 0])];
+    let path = model.write(&folder, "reflected");
+    rnnpack(&["verify", &path, "--dim", "n=5"]).refused("it reflects 5 elements at an end of axis 0");
+    assert_eq!(rnnpack(&["verify", &path, "--dim", "n=6"]).code, Some(0));
+
     let mut model = Around::new(vec![value("X", FLOAT, &[Dim::Name("n")])]);
     model.stored = vec![tensor_i64("shape", &[3], &[7, 1, 2])];
     model.before = vec![node("Reshape", "", &["X", "shape"], &["gru_x"], &[])];
