@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn lengths_differ_and_reach_the_longest() {
         for (len, longest, expected) in [
-            (4, 5, vec![1, 2, 4, 5]),
+            (4, 5, vec![1, 3, 4, 5]),
             (3, 2, vec![1, 2, 2]),
             (1, 7, vec![7]),
             (5, 1, vec![1; 5]),
