@@ -127,7 +127,9 @@ impl Layer {
     /// A state of `batch` rows, all zeros.
     ///
     /// # Errors
-    /// [`Error::Kernel`] if the state does not fit into memory.
+    /// [`Error::Kernel`] if the state does not fit into the memory that is free: the allocator's answer, and on Linux
+    /// what the system and the process's control groups can give at this moment. The same holds for every buffer of
+    /// this crate whose size a caller chooses: packed weights, scratch, and the outputs between the layers of a stack.
     pub fn new_state(&self, batch: usize) -> Result<State, Error> {
         State::zeros(self.cell(), self.shape(), batch)
     }

@@ -2,6 +2,7 @@
 
 use crate::sequence::Views;
 use crate::{Error, Layer, Sequence, Shape, StackScratch, StackState};
+use rnnpack_kernels::memory::reserve;
 use rnnpack_kernels::{Dims, Layout, View, ViewMut};
 use std::sync::Arc;
 
@@ -156,7 +157,7 @@ fn concatenated<'a>(
     let row = shape.output();
     let floats = time.checked_mul(batch).and_then(|rows| rows.checked_mul(row)).ok_or(Overflow { what })?;
     // The layer overwrites what an earlier call left: it writes every element, including padding.
-    buffer.try_reserve_exact(floats.saturating_sub(buffer.len())).map_err(|_| Memory { what, floats })?;
+    reserve(buffer, floats.saturating_sub(buffer.len())).ok_or(Memory { what, floats })?;
     buffer.resize(floats, 0.0);
     let dims = Dims { time, directions: shape.direction.count(), batch, width: shape.hidden };
     Ok(ViewMut::strided(buffer, dims, dims.concatenated(Layout::TimeMajor)?)?)

@@ -1,6 +1,7 @@
 //! The state of a stream, and the operations on its batch rows.
 
 use crate::{Error, Shape};
+use rnnpack_kernels::memory::reserve;
 use rnnpack_kernels::{Cell, Element};
 
 /// The state of a stream, or of a batch of streams: h of one layer, and also c if the layer is an LSTM.
@@ -47,7 +48,7 @@ impl<F: Element> State<F> {
         let floats = shape.output().checked_mul(batch).ok_or(Overflow { what })?;
         let zeros = |floats: usize| {
             let mut v = Vec::new();
-            v.try_reserve_exact(floats).map_err(|_| Memory { what, floats })?;
+            reserve(&mut v, floats).ok_or(Memory { what, floats })?;
             v.resize(floats, F::default());
             Ok::<_, Error>(v)
         };

@@ -237,6 +237,19 @@ fn sizes_that_overflow_are_refused() {
 }
 
 #[test]
+fn states_larger_than_the_free_memory_are_refused() {
+    // Linux gives such addresses if it is asked to overcommit, and ends the process that fills them.
+    for bytes in [1 << 42, 1 << 45] {
+        let rows = bytes / (10 * size_of::<f32>());
+        let refused = format!("no memory for state ({} numbers)", 10 * rows);
+        let layer = layer();
+        assert_eq!(words(layer.new_state(rows)), refused);
+        assert_eq!(words(layer.stream(rows)), refused);
+        assert_eq!(words(Stack::new(vec![layer]).unwrap().new_state(rows)), refused);
+    }
+}
+
+#[test]
 fn weights_that_are_not_finite_are_refused_by_tensor_and_index() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         // In the first direction and in the second, whose elements follow in the same tensor.

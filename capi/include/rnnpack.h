@@ -331,12 +331,25 @@ rnnpack_status rnnpack_layer_free(struct rnnpack_layer *layer);
 //
 // bytes, count: the file's contents. onnx: out, NULL where the call fails.
 //
-// Fails with RNNPACK_ONNX where the bytes are no ONNX model.
+// Fails with RNNPACK_ONNX where the bytes are no ONNX model. Nodes whose weights are in other files are listed, but not
+// packed: use rnnpack_onnx_open_file.
 // Owner: the caller, until rnnpack_onnx_free.
 // Threads: any number at once.
 rnnpack_status rnnpack_onnx_open(const void *bytes,
                                  size_t count,
                                  struct rnnpack_onnx **onnx);
+
+// Like rnnpack_onnx_open, for the model in a file. Data that the model keeps in other files is read from files below the
+// model's own folder.
+//
+// path: text in UTF-8. onnx: out, NULL where the call fails.
+//
+// Fails with RNNPACK_NOT_FOUND where the file cannot be read, RNNPACK_ONNX where it is no ONNX model or where data in
+// another file cannot be read.
+// Owner: the caller, until rnnpack_onnx_free.
+// Threads: any number at once.
+rnnpack_status rnnpack_onnx_open_file(const char *path,
+                                      struct rnnpack_onnx **onnx);
 
 // Gives the number of recurrent nodes.
 //

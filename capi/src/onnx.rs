@@ -4,7 +4,7 @@ use crate::layer::{DIRECTIONS, OPS, constant};
 use crate::lent::{self, Lent};
 use crate::{Failure, LayerHandle, RNNPACK_NOT_FOUND, RNNPACK_ONNX, Status, status};
 use rnnpack::Layout;
-use rnnpack_onnx::{DType, File, RecurrentNode};
+use rnnpack_onnx::{DType, File, RecurrentNode, Shown};
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::null;
 
@@ -43,10 +43,17 @@ pub struct NodeInfo {
     pub hidden: usize,
 }
 
+impl OnnxHandle {
+    fn new(file: File) -> Result<OnnxHandle, Failure> {
+        let nodes = file.into_nodes().into_iter().map(Node::new).collect::<Result<_, _>>()?;
+        Ok(OnnxHandle { nodes })
+    }
+}
+
 impl Node {
     fn new(node: RecurrentNode) -> Result<Node, Failure> {
         let name = CString::new(node.name.as_str())
-            .map_err(|_| Failure::new(RNNPACK_ONNX, format!("the name `{}` has a NUL", node.name)))?;
+            .map_err(|_| Failure::new(RNNPACK_ONNX, format!("the name `{}` has a NUL", Shown(&node.name))))?;
         // Only a node of doubles asks for its weights here, to get the error. If every node did, a file whose nodes
         // share their weights would take quadratic time.
         let refusal = match node.refusal() {
@@ -78,7 +85,8 @@ impl Node {
 ///
 /// bytes, count: the file's contents. onnx: out, NULL where the call fails.
 ///
-/// Fails with RNNPACK_ONNX where the bytes are no ONNX model.
+/// Fails with RNNPACK_ONNX where the bytes are no ONNX model. Nodes whose weights are in other files are listed, but not
+/// packed: use rnnpack_onnx_open_file.
 /// Owner: the caller, until rnnpack_onnx_free.
 /// Threads: any number at once.
 #[unsafe(no_mangle)]
@@ -91,10 +99,25 @@ pub unsafe extern "C" fn rnnpack_onnx_open(
     status::run(|| unsafe {
         lent::create(onnx, "onnx", || {
             let bytes = Lent::new(bytes.cast::<u8>(), count, "bytes")?.slice();
-            let nodes =
-                File::parse(bytes)?.into_nodes().into_iter().map(Node::new).collect::<Result<_, _>>()?;
-            Ok(OnnxHandle { nodes })
+            OnnxHandle::new(File::parse(bytes)?)
         })
+    })
+}
+
+/// Like rnnpack_onnx_open, for the model in a file. Data that the model keeps in other files is read from files below the
+/// model's own folder.
+///
+/// path: text in UTF-8. onnx: out, NULL where the call fails.
+///
+/// Fails with RNNPACK_NOT_FOUND where the file cannot be read, RNNPACK_ONNX where it is no ONNX model or where data in
+/// another file cannot be read.
+/// Owner: the caller, until rnnpack_onnx_free.
+/// Threads: any number at once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rnnpack_onnx_open_file(path: *const c_char, onnx: *mut *mut OnnxHandle) -> Status {
+    // SAFETY: by the contract.
+    status::run(|| unsafe {
+        lent::create(onnx, "onnx", || OnnxHandle::new(File::open(lent::text(path, "path")?)?))
     })
 }
 
@@ -152,7 +175,8 @@ pub unsafe extern "C" fn rnnpack_onnx_layer(
         lent::create(layer, "layer", || {
             let (onnx, name) = (lent::handle(onnx, "onnx")?, lent::text(name, "name")?);
             let found = onnx.nodes.iter().find(|node| node.node.name == name);
-            let missing = || Failure::new(RNNPACK_NOT_FOUND, format!("no recurrent node is called `{name}`"));
+            let missing =
+                || Failure::new(RNNPACK_NOT_FOUND, format!("no recurrent node is called `{}`", Shown(name)));
             Ok(LayerHandle { layer: found.ok_or_else(missing)?.node.pack()? })
         })
     })

@@ -66,9 +66,10 @@ impl From<rnnpack::Error> for Failure {
 
 impl From<rnnpack_onnx::Error> for Failure {
     fn from(error: rnnpack_onnx::Error) -> Failure {
-        use rnnpack_onnx::Error::{Layer, Malformed, Name, Opset};
+        use rnnpack_onnx::Error::{File, Function, Layer, Malformed, Name, Opset, Tensor};
         let status = match &error {
-            Malformed { .. } | Opset { .. } | Name { .. } => RNNPACK_ONNX,
+            Malformed { .. } | Opset { .. } | Name { .. } | Function { .. } | Tensor { .. } => RNNPACK_ONNX,
+            File { .. } => RNNPACK_NOT_FOUND,
             Layer { source, .. } => status_of(source),
             _ => RNNPACK_UNSUPPORTED,
         };

@@ -268,9 +268,16 @@ fn the_nodes_of_a_file_become_layers_by_name() {
     for path in ["silero_vad/silero_vad_16k_op15.onnx", "dtln/model_1.onnx", "gtcrn/gtcrn_simple.onnx"] {
         let bytes = file(&format!("tests/fixtures/{path}"));
         let expected = rnnpack_onnx::File::parse(&bytes).unwrap().into_nodes();
+        let path = format!("{}/../tests/fixtures/{path}", env!("CARGO_MANIFEST_DIR"));
+        let file = CString::new(path.as_str()).unwrap();
+        let mut opened = null_mut();
+        ok(c!(rnnpack_onnx_open_file(file.as_ptr(), &mut opened)));
+        let opened = OwnedOnnx(opened);
         let onnx = onnx(&bytes);
         drop(bytes);
         let mut count = 0;
+        ok(c!(rnnpack_onnx_count(opened.get(), &mut count)));
+        assert_eq!(count, expected.len());
         ok(c!(rnnpack_onnx_count(onnx.get(), &mut count)));
         assert_eq!(count, expected.len());
         for (index, node) in expected.iter().enumerate() {

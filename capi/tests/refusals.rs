@@ -221,6 +221,20 @@ fn onnx_handle(list: &mut Refused) {
     refused!(list, RNNPACK_SHAPE, "bytes has", rnnpack_onnx_open(start, usize::MAX, &mut out));
     refused!(list, RNNPACK_ONNX, "not an ONNX model", rnnpack_onnx_open(null(), 0, &mut out));
     refused!(list, RNNPACK_ONNX, "not an ONNX model", rnnpack_onnx_open(start, bytes.len() - 1, &mut out));
+    let path = |file: &str| CString::new(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let (there, absent, other) =
+        (path("fuzz/seeds/onnx_import/lstm_stored.onnx"), path("no"), path("README.md"));
+    refused!(list, RNNPACK_NULL_POINTER, "onnx is NULL", rnnpack_onnx_open_file(there.as_ptr(), null_mut()));
+    refused!(
+        list,
+        RNNPACK_ALIGNMENT,
+        "onnx is not",
+        rnnpack_onnx_open_file(there.as_ptr(), misaligned(&out))
+    );
+    refused!(list, RNNPACK_NULL_POINTER, "path is NULL", rnnpack_onnx_open_file(null(), &mut out));
+    refused!(list, RNNPACK_ARGUMENT, "path is not UTF-8", rnnpack_onnx_open_file(c"\xff".as_ptr(), &mut out));
+    refused!(list, RNNPACK_NOT_FOUND, "file `", rnnpack_onnx_open_file(absent.as_ptr(), &mut out));
+    refused!(list, RNNPACK_ONNX, "not an ONNX model", rnnpack_onnx_open_file(other.as_ptr(), &mut out));
     assert!(out.is_null());
 
     let mut count = 0;

@@ -3,7 +3,7 @@
 use crate::inputs::Feeds;
 use crate::operators::graphs;
 use anyhow::{Error, anyhow};
-use rnnpack_onnx::{DType, Error as OnnxError, Extent, Tensor, proto};
+use rnnpack_onnx::{DType, Error as OnnxError, Extent, Shown, Tensor, proto};
 use rnnpack_tract::Error as ModelError;
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,7 +17,7 @@ pub(crate) fn advise(model: &[u8], feeds: &Feeds, error: Error) -> Error {
     };
     let text = error.to_string();
     let of_dimensions = ["dimension", "axis"].iter().any(|word| text.contains(word));
-    let Ok(model) = proto::decode(model) else { return error };
+    let Ok(model) = rnnpack_onnx::decode(model) else { return error };
     let Some(graph) = &model.graph else { return error };
     let mut lines = Vec::new();
     if is_if {
@@ -28,13 +28,13 @@ pub(crate) fn advise(model: &[u8], feeds: &Feeds, error: Error) -> Error {
     lines.extend(inputs.filter_map(|info| {
         let value = feeds.steps.first()?.get(&info.name)?;
         open_dimensions(info).map(|open| {
-            let (name, dtype, dims) = (&info.name, value.dtype(), value.dims());
+            let (name, dtype, dims) = (Shown(&info.name), value.dtype(), value.dims());
             format!("change the input `{name}`, which is {dtype} {dims:?}: {open}")
         })
     }));
     match lines.is_empty() {
         true => error,
-        false => anyhow!("{error}\n{}", lines.join("\n")),
+        false => anyhow!("{error}; {}", lines.join("; ")),
     }
 }
 
@@ -49,7 +49,7 @@ fn to_bind(feeds: &Feeds) -> Vec<String> {
             rnnpack_onnx::TensorData::Bool(v) if v.len() == 1 => v[0].to_string(),
             _ => "FILE.npy".to_owned(),
         };
-        whole.then(|| format!("make `{name}` known at load: --bind {name}={text} instead of --input"))
+        whole.then(|| format!("make `{0}` known at load: --bind {0}={text} instead of --input", Shown(name)))
     };
     feeds.steps.first().into_iter().flatten().filter_map(bind).collect()
 }
@@ -59,7 +59,7 @@ fn open_dimensions(info: &proto::ValueInfo) -> Option<String> {
     let shape = info.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?;
     let open = |(axis, dim): (usize, &proto::Dimension)| match Extent::from(dim) {
         Extent::Fixed(_) => None,
-        Extent::Named(name) => Some(format!("{axis} ({name})")),
+        Extent::Named(name) => Some(format!("{axis} ({})", Shown(&name))),
         Extent::Unknown => Some(axis.to_string()),
     };
     let open: Vec<String> = shape.dim.iter().enumerate().filter_map(open).collect();

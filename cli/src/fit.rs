@@ -7,7 +7,7 @@ use crate::model::{Loaded, load};
 use crate::report::count;
 use crate::tensors::Tensors;
 use anyhow::{Error, Result, anyhow};
-use rnnpack_onnx::Error as OnnxError;
+use rnnpack_onnx::{Error as OnnxError, ShownNames};
 use rnnpack_tract::{Error as ModelError, Kernels};
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,7 @@ pub(crate) fn generated(model: &[u8], args: &GivenArgs, how: &GeneratedArgs, thr
         (Some(run), _) => Ok(run),
         (None, Some(error)) if tried == 1 => Err(error),
         (None, Some(error)) => {
-            Err(anyhow!("{error}\n{} of other sizes failed too", count(tried - 1, "attempt")))
+            Err(anyhow!("{error}; {} of other sizes failed too", count(tried - 1, "attempt")))
         }
         (None, None) => Err(anyhow!("there is nothing to run")),
     }
@@ -90,8 +90,8 @@ fn may_not_fit(error: &Error) -> bool {
 }
 
 fn explained(feeds: &Feeds, error: &Error) -> Error {
-    let generated = feeds.generated.join("; ");
+    let generated = ShownNames(&feeds.generated);
     let advice =
         "if generated inputs do not fit the model, give --input, --bind or --dim; the generated ones are";
-    anyhow!("{error}\n{advice} {generated}")
+    anyhow!("{error}; {advice} {generated}")
 }

@@ -90,7 +90,7 @@ mod tests {
             inputs: vec![value("x", FLOAT, &[Dim::N(2)])],
             outputs: vec![untyped("y")],
         };
-        coarsest_step(&proto::decode(&graph.model(17)).unwrap())
+        coarsest_step(&rnnpack_onnx::decode(&graph.model(17)).unwrap())
     }
 
     #[test]

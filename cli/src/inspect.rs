@@ -8,9 +8,10 @@ use crate::report::{self, Table, bytes};
 use anyhow::{Context, Result};
 use border::{Border, extent_json};
 use rnnpack::Layout;
-use rnnpack_onnx::{DType, RecurrentNode, nodes_of, proto};
+use rnnpack_onnx::{DType, RecurrentNode, Shown, nodes_of};
 use rnnpack_tract::{Loader, Unsupported};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -48,6 +49,7 @@ struct Line {
 }
 
 /// When the weights of a node are packed.
+#[derive(Clone)]
 enum Packing {
     AtLoad(PackedLayer),
     /// The reason why they are not known before.
@@ -55,6 +57,17 @@ enum Packing {
     Refused(String),
 }
 
+impl Packing {
+    fn new(node: &RecurrentNode) -> Packing {
+        match PackedLayer::new(node) {
+            Ok(packed) => Packing::AtLoad(packed),
+            Err(e) if node.awaits_weights() => Packing::WhenRun(e.to_string()),
+            Err(e) => Packing::Refused(e.to_string()),
+        }
+    }
+}
+
+#[derive(Clone)]
 struct PackedLayer {
     bytes: usize,
     /// The state of one stream.
@@ -91,15 +104,16 @@ impl PackedLayer {
 
 pub(crate) fn inspect(args: &Args, json: bool) -> Result<Outcome> {
     let name = args.model.display();
-    let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
+    let bytes = crate::model::read(&args.model)?;
     let read = || -> Result<_> {
-        let model = proto::decode(&bytes)?;
+        let model = rnnpack_onnx::decode(&bytes)?;
         let nodes = nodes_of(&model, &[])?;
         Ok((Border::of(model.graph()?), nodes, Loader::new().unsupported(&bytes)?))
     };
     let (border, nodes, unsupported) = read().with_context(|| format!("cannot inspect {name}"))?;
     rnnpack::Planner::from_env()?;
-    let lines: Vec<Line> = nodes.into_iter().map(Line::new).collect();
+    let mut packed = Packed::new();
+    let lines: Vec<Line> = nodes.into_iter().map(|node| Line::new(node, &mut packed)).collect();
     let nodes = || lines.iter().map(Line::json).collect::<Value>();
     report::emit(
         json,
@@ -128,12 +142,19 @@ fn unsupported_text(operators: &[Unsupported]) -> String {
     if lines.is_empty() { lines } else { format!("\nThese operators cannot run:\n{lines}") }
 }
 
+/// What becomes of the weights of nodes that are packed at load, by all that their sizes depend on. Many nodes may share
+/// one large weight; packing it for each would take a time that no file of that size should take.
+type Packed = HashMap<String, Packing>;
+
 impl Line {
-    fn new(node: RecurrentNode) -> Line {
-        let packing = match PackedLayer::new(&node) {
-            Ok(packed) => Packing::AtLoad(packed),
-            Err(e) if node.awaits_weights() => Packing::WhenRun(e.to_string()),
-            Err(e) => Packing::Refused(e.to_string()),
+    fn new(node: RecurrentNode, known: &mut Packed) -> Line {
+        let pack = || Packing::new(&node);
+        let packing = match node.refusal() {
+            Some(_) => pack(),
+            None => {
+                let sizes = (node.dtype, node.direction, node.input, node.hidden, &node.cells);
+                known.entry(format!("{sizes:?}")).or_insert_with(pack).clone()
+            }
         };
         Line { node, packing }
     }
@@ -160,7 +181,7 @@ impl Line {
 
     /// The attributes as `name=value`.
     fn attributes(&self) -> Vec<String> {
-        self.node.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        self.node.attributes.iter().map(|(name, value)| format!("{}={value}", Shown(name))).collect()
     }
 
     fn json(&self) -> Value {
@@ -272,7 +293,7 @@ impl Line {
     /// The lines for a node below the table.
     fn details(&self, index: usize) -> String {
         let node = &self.node;
-        let mut out = format!("{index}  {} in {}\n", node.name, node.graph);
+        let mut out = format!("{index}  {} in {}\n", Shown(&node.name), node.graph);
         if !node.attributes.is_empty() {
             out += &format!("   attributes: {}\n", self.attributes().join(", "));
         }

@@ -5,7 +5,9 @@ use crate::tensors::Tensors;
 use anyhow::{Context, Result, anyhow};
 use rnnpack_onnx::{DType, Error as OnnxError, Tensor};
 use rnnpack_tract::{Error, Kernels, Loader, Model};
+use std::collections::HashSet;
 use std::panic;
+use std::path::Path;
 
 /// A loaded model, with the names of its bound inputs.
 pub(crate) struct Loaded {
@@ -14,6 +16,14 @@ pub(crate) struct Loaded {
     bound: Vec<String>,
     /// Why the model does not load with the shapes of the inputs, if it does not.
     doubt: Option<Error>,
+}
+
+/// Reads the file of a model. Data that the model keeps in other files is inside the result.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    rnnpack_onnx::read_whole(path).map_err(|e| match e {
+        OnnxError::File { path, reason } => anyhow!("cannot read {path}: {reason}"),
+        e => anyhow::Error::new(e).context(format!("cannot read {}", path.display())),
+    })
 }
 
 /// Loads a model for these inputs.
@@ -25,6 +35,7 @@ pub(crate) struct Loaded {
 /// # Errors
 /// If no attempt succeeds, the error of the first one with fixed shapes and, if there are any, constant scalars.
 pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize) -> Result<Loaded> {
+    let weights: HashSet<&String> = feeds.weights.iter().collect();
     let attempt = |shapes: bool, scalars: bool| {
         let mut loader = Loader::new().kernels(kernels).threads(threads);
         let mut bound: Vec<String> = Vec::new();
@@ -33,7 +44,7 @@ pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize
             bound.push(name.clone());
         }
         for (name, first) in &feeds.steps[0] {
-            let constant = feeds.weights.contains(name) || (scalars && is_scalar(first));
+            let constant = weights.contains(name) || (scalars && is_scalar(first));
             if constant && same(feeds, name, |t| t == first) {
                 loader = loader.bind(name, first.clone());
                 bound.push(name.clone());
@@ -87,10 +98,9 @@ impl Loaded {
         step: &'a Tensors,
         carried: &[(String, String)],
     ) -> Vec<(&'a str, &'a Tensor)> {
-        let left_out = |name: &str| {
-            self.bound.iter().any(|b| b == name) || carried.iter().any(|(input, _)| input == name)
-        };
-        step.iter().filter(|(name, _)| !left_out(name)).map(|(name, t)| (name.as_str(), t)).collect()
+        let carried = carried.iter().map(|(input, _)| input);
+        let left_out: HashSet<&String> = self.bound.iter().chain(carried).collect();
+        step.iter().filter(|(name, _)| !left_out.contains(name)).map(|(name, t)| (name.as_str(), t)).collect()
     }
 
     /// Runs all steps as one stream. The first step gets all inputs. In later steps, those in `carried` come from the

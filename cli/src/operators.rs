@@ -1,6 +1,6 @@
 //! The operators of a model, in all its graphs.
 
-use rnnpack_onnx::{RecurrentOp, proto};
+use rnnpack_onnx::{RecurrentOp, Shown, proto};
 use std::collections::BTreeMap;
 
 /// Calls `visit` with every graph: the main graph first, then those inside nodes.
@@ -24,6 +24,9 @@ pub(crate) fn others(model: &proto::Model) -> Vec<String> {
             }
         });
     }
-    let text = |(op, n): (&str, usize)| if n == 1 { op.to_owned() } else { format!("{op} ({n})") };
+    let text = |(op, n): (&str, usize)| match n {
+        1 => Shown(op).to_string(),
+        n => format!("{} ({n})", Shown(op)),
+    };
     counts.into_iter().map(text).collect()
 }

@@ -41,12 +41,12 @@ pub(crate) fn pack(args: &Args, json: bool) -> Result<Outcome> {
         bail!("instruction set {:?} is unknown; known are {}", args.isa, Variant::COMPILED.join(", "));
     };
     let name = args.model.display();
-    let file = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
+    let file = crate::model::read(&args.model)?;
     let file = File::parse(&file).with_context(|| format!("cannot pack {name}"))?;
     let node = find(file.nodes(), args.node.as_deref()).with_context(|| format!("cannot pack {name}"))?;
     let packed = node.weights()?.to_bytes(target)?;
     let output = args.output.display();
-    std::fs::write(&args.output, &packed).with_context(|| format!("cannot write {output}"))?;
+    crate::output::write(&args.output, &packed)?;
     report::emit(
         json,
         || json!({ "node": node.name, "isa": target.name(), "lanes": target.lanes(), "bytes": packed.len() }),

@@ -3,6 +3,7 @@
 use crate::terminal;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use rnnpack_onnx::Line;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -20,9 +21,9 @@ impl Table {
         Table { rows: vec![headings.iter().map(|&s| s.to_owned()).collect()], right }
     }
 
-    /// Adds a row.
+    /// Adds a row. Each cell is a [`Line`].
     pub fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(cells.iter().map(|cell| Line(cell).to_string()).collect());
     }
 
     /// The text of the table. Each line ends with a line feed. On a terminal, the table fits its width.
@@ -82,12 +83,31 @@ fn print(text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
 }
 
-/// Prints a report as JSON or as text.
+/// Prints a report as JSON or as text. No control character but the line feed is printed; in JSON they are escaped. On a
+/// terminal, the verdict at the start of a line is coloured.
 ///
 /// # Errors
 /// If standard output cannot be written.
 pub fn emit(json: bool, value: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<()> {
-    if json { print(&format!("{:#}\n", value())) } else { print(&text()) }
+    if json {
+        return print(&escaped(&format!("{:#}\n", value())));
+    }
+    let text = text();
+    let lines: Vec<String> =
+        text.split('\n').map(|line| terminal::painted(&Line(line).to_string())).collect();
+    print(&lines.join("\n"))
+}
+
+/// JSON whose texts may have control characters that JSON allows: it escapes only those below 0x20.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' => out += &format!("\\u{:04x}", u32::from(c)),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// A progress bar over `steps` on standard error. Invisible if that is not a terminal.
@@ -114,7 +134,7 @@ pub(crate) fn bytes(n: usize) -> String {
     }
 }
 
-/// Formats an error with its causes. A cause is left out if the text before already contains it.
+/// Formats an error with its causes as one [`Line`]. A cause is left out if the text before already contains it.
 pub fn error(error: &anyhow::Error) -> String {
     let mut out = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -123,7 +143,7 @@ pub fn error(error: &anyhow::Error) -> String {
             out = format!("{out}{separator}{cause}");
         }
     }
-    out
+    Line(&out).to_string()
 }
 
 /// Formats a count with its noun. The plural adds an s.

@@ -4,16 +4,19 @@ use crate::advice::advise;
 use crate::inputs::{Feeds, GivenArgs};
 use crate::model::{load, thread_count};
 use crate::outcome::Outcome;
+use crate::output::Prepared;
 use crate::report::{self, Table};
 use crate::tensors::write_npy;
 use anyhow::{Context, Result, bail};
-use rnnpack_onnx::Tensor;
+use rnnpack_onnx::{Shown, Tensor};
 use rnnpack_tract::Kernels;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
-Every output is written to DIR as <output>.npy. Each / \\ and : in its name becomes _. The recurrent \
+Every output is written to DIR as <output>.npy. Each / \\ : and control character in its name becomes _. \
+The files are written only if all outputs can be; each is whole or not there. The recurrent \
 layers of the model run on rnnpack. If the model does not load otherwise, inputs that control its flow become \
 constants. Tensors in half precision are f32 in files, which holds the same values.
 
@@ -40,7 +43,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
     let name = args.model.display();
-    let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read {name}"))?;
+    let bytes = crate::model::read(&args.model)?;
     let threads = usize::from(args.threads);
     let outputs = crate::model::with_threads(threads, || -> Result<_> {
         let feeds = Feeds::given(&bytes, &args.given)?;
@@ -54,26 +57,48 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
     let files: Vec<(&String, &Tensor, PathBuf)> =
         outputs.iter().map(|(name, tensor)| (name, tensor, file(dir, name))).collect();
-    for (i, (name, tensor, path)) in files.iter().enumerate() {
-        if let Some((other, ..)) = files[..i].iter().find(|(.., other)| other == path) {
-            bail!("outputs {other:?} and {name:?} would both be written to {}", path.display());
-        }
-        write_npy(path, tensor)?;
-    }
+    check_names(&files)?;
+    let prepare = |(_, tensor, path): &(_, &Tensor, PathBuf)| Prepared::new(path, |to| write_npy(tensor, to));
+    let prepared = files.iter().map(prepare).collect::<Result<Vec<_>>>()?;
+    prepared.into_iter().try_for_each(Prepared::publish)?;
     report::emit(json, || outputs_json(&files), || text(&files))?;
     Ok(Outcome::Done)
 }
 
 /// The file for an output. It is always directly in `dir`, whatever the name of the output is.
 fn file(dir: &Path, output: &str) -> PathBuf {
-    dir.join(format!("{}.npy", output.replace(['/', '\\', ':', '\0'], "_")))
+    let replaced = |c: char| matches!(c, '/' | '\\' | ':') || c.is_control();
+    dir.join(format!("{}.npy", output.replace(replaced, "_")))
+}
+
+/// Refuses outputs that would be written to one file, and names that are too long for a file. Some systems take names
+/// for equal that differ only in upper and lower case.
+fn check_names(files: &[(&String, &Tensor, PathBuf)]) -> Result<()> {
+    const LONGEST: usize = 255;
+    let mut taken: HashMap<String, &str> = HashMap::new();
+    for (name, _, path) in files {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        if file.len() > LONGEST {
+            bail!("the name of output {:?} is too long for a file", Shown(name).to_string());
+        }
+        if let Some(other) = taken.insert(file.to_lowercase(), name) {
+            let [other, name] = [other, name.as_str()].map(|name| Shown(name).to_string());
+            bail!("outputs {other:?} and {name:?} would both be written to {}", path.display());
+        }
+    }
+    Ok(())
 }
 
 fn text(files: &[(&String, &Tensor, PathBuf)]) -> String {
     let mut table = Table::new(&["output", "type", "shape", "file"], &[false; 4]);
     for (name, tensor, path) in files {
         let shape = format!("{:?}", tensor.dims());
-        table.row(vec![name.to_string(), tensor.dtype().to_string(), shape, path.display().to_string()]);
+        table.row(vec![
+            Shown(name).to_string(),
+            tensor.dtype().to_string(),
+            shape,
+            path.display().to_string(),
+        ]);
     }
     table.render()
 }

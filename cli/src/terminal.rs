@@ -15,12 +15,19 @@ pub(crate) fn width() -> Option<usize> {
         .or_else(|| terminal.size_checked().map(|(_, columns)| columns.into()))
 }
 
-/// The text in green. Unchanged if standard output is no terminal, or if `NO_COLOR` is set.
-pub(crate) fn good(text: &str) -> String {
-    Style::new().green().bold().apply_to(text).to_string()
-}
-
-/// The text in red, in the same cases.
-pub(crate) fn bad(text: &str) -> String {
-    Style::new().red().bold().apply_to(text).to_string()
+/// A line whose verdict, the word at its start, is green or red. Unchanged if it has none, if standard output is no
+/// terminal, or if `NO_COLOR` is set.
+pub(crate) fn painted(line: &str) -> String {
+    let style = |verdict: &str| match verdict {
+        "PASS" => Style::new().green().bold(),
+        _ => Style::new().red().bold(),
+    };
+    let verdict = ["PASS", "FAIL", "NOTHING COMPARED"].into_iter().find(|verdict| {
+        let rest = line.strip_prefix(verdict);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    });
+    verdict.map_or_else(
+        || line.to_owned(),
+        |verdict| format!("{}{}", style(verdict).apply_to(verdict), &line[verdict.len()..]),
+    )
 }

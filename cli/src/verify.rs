@@ -15,7 +15,7 @@ use crate::report::{emit, error, progress};
 use crate::tensors::Tensors;
 use anyhow::{Context, Result, bail};
 use report::Report;
-use rnnpack_onnx::{DType, proto};
+use rnnpack_onnx::DType;
 use rnnpack_tract::Kernels;
 use std::path::PathBuf;
 use verdict::{Verdict, excuse};
@@ -95,7 +95,7 @@ struct Comparison {
 
 pub(crate) fn verify(args: &Args, json: bool) -> Result<Outcome> {
     let model = args.model.display().to_string();
-    let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read {model}"))?;
+    let bytes = crate::model::read(&args.model)?;
     let recorded = args.recorded.as_deref().map(Recorded::read).transpose()?;
     let report = judge(args, model.clone(), &bytes, recorded.as_ref());
     let report = report.with_context(|| format!("cannot verify {model}"))?;
@@ -126,7 +126,7 @@ fn judge(args: &Args, model: String, bytes: &[u8], recorded: Option<&Recorded>) 
     bar.set_message("rnnpack");
     let (feeds, loaded, ours) = ours(args, bytes, recorded)?;
     let nodes = loaded.model.recurrent_nodes();
-    let proto = proto::decode(bytes)?;
+    let proto = rnnpack_onnx::decode(bytes)?;
     let step = coarsest_step(&proto);
     let mut comparisons = Vec::new();
     for (with, kernels, steps) in [("f64", Kernels::Reference64, 2.0), ("tract", Kernels::Tract, STEPS)] {

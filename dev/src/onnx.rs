@@ -1,12 +1,16 @@
 //! Shared parts of the ONNX tests: an encoder for small models, recorded answers, and a source of numbers.
 
 pub mod conformance;
+pub mod function;
 pub mod hostile;
 pub mod native;
 pub mod one;
 pub mod recorded;
+pub mod stored;
 
 pub use crate::numbers::Numbers;
+pub use function::{Function, attr_ref, call};
+pub use stored::{external, sparse};
 
 use rnnpack_onnx::{Error, File, RecurrentNode, Tensor};
 use std::path::PathBuf;

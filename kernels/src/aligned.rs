@@ -1,5 +1,6 @@
 //! Buffers on cache-line boundaries. Large ones are on huge pages, if the system has them.
 
+use crate::memory;
 use alloc::alloc::{Layout, alloc, dealloc};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -44,7 +45,7 @@ impl<E: Pod> AlignedBuf<E> {
     /// zero. Returns `None`, with nothing changed, if the memory cannot be allocated.
     pub(crate) fn resize(&mut self, len: usize) -> Option<()> {
         if len > self.capacity {
-            let layout = AlignedBuf::<E>::layout(len)?;
+            let layout = Some(AlignedBuf::<E>::layout(len)?).filter(|layout| memory::fits(layout.size()))?;
             // SAFETY: the layout's size is not zero, since len > capacity >= 0 and no element has size 0.
             let start = NonNull::new(unsafe { alloc(layout) })?;
             advise(start, layout);

@@ -34,6 +34,7 @@ use crate::aligned::{LINE_BYTES, Section};
 use crate::direction::Direction;
 use crate::error::{BYTES_VERSION, Error};
 use crate::isa::{Target, Variant};
+use crate::memory::reserve;
 use crate::pack::{PackedWeights, Sections, WeightPanels};
 use crate::product::{F32, Packing};
 use crate::weights::Weights;
@@ -157,7 +158,7 @@ fn write<P: Packing>(
     let length = padded.try_fold(HEADER * (1 + direction.count()), usize::checked_add);
     let length = length.ok_or(Error::Overflow { what })?;
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length).map_err(|_| Error::Memory { what, floats: length.div_ceil(4) })?;
+    reserve(&mut bytes, length).ok_or(Error::Memory { what, floats: length.div_ceil(4) })?;
     bytes.extend(header::head(direction, first, panels.iter().copied(), length)?);
     for section in sections() {
         bytes.extend_from_slice(section);

@@ -63,6 +63,7 @@ mod error;
 pub mod gemm;
 mod isa;
 mod math;
+pub mod memory;
 mod operands;
 mod pack;
 mod passes;

@@ -1,6 +1,7 @@
 //! Ragged batches: sequences of different lengths that go through their steps together.
 
 use crate::error::Error;
+use crate::memory::reserve;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Range;
@@ -53,10 +54,10 @@ impl Ragged {
     /// # Errors
     /// [`Error::Memory`] if there is no memory for the rows.
     pub fn sort(&mut self, time: usize, batch: usize, lens: Option<&[i32]>) -> Result<(), Error> {
-        let memory = |_| Error::Memory { what: "scratch", floats: batch };
+        let memory = || Error::Memory { what: "scratch", floats: batch };
         for list in [&mut self.order, &mut self.lens] {
             list.clear();
-            list.try_reserve_exact(batch).map_err(memory)?;
+            reserve(list, batch).ok_or_else(memory)?;
         }
         self.order.extend(0..batch);
         let Some(lens) = lens else {

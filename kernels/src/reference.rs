@@ -10,6 +10,7 @@ use crate::checks::check_inputs;
 use crate::element::Element;
 use crate::error::Error;
 use crate::math;
+use crate::memory::reserve;
 use crate::view::{Dims, View};
 use crate::weights::Weights;
 use alloc::vec::Vec;
@@ -108,7 +109,7 @@ pub fn forward<E: Element, F: Real + From<E>>(
     let floats = time.checked_mul(batch).and_then(|rows| rows.checked_mul(hidden));
     let floats = floats.ok_or(Error::Overflow { what })?;
     let mut y = Vec::new();
-    y.try_reserve_exact(floats).map_err(|_| Error::Memory { what, floats })?;
+    reserve(&mut y, floats).ok_or(Error::Memory { what, floats })?;
     y.resize(floats, F::ZERO);
     let states = if weights.cell().has_cell_state() { hidden } else { 0 };
     for b in 0..batch {

@@ -3,6 +3,7 @@
 use crate::aligned::AlignedBuf;
 use crate::blocking::Blocking;
 use crate::error::Error;
+use crate::memory::reserve;
 use crate::operands::TILE_SUMS;
 use crate::pack::PackedWeights;
 use crate::ragged::Ragged;
@@ -123,9 +124,9 @@ impl Scratch {
         self.floats.resize(layout.total).ok_or(memory(layout.total))?;
         self.ragged.sort(time, batch, lens)?;
         self.addresses.clear();
-        self.addresses.try_reserve_exact(batch).map_err(|_| memory(batch))?;
+        reserve(&mut self.addresses, batch).ok_or_else(|| memory(batch))?;
         let more = layout.pairs.saturating_sub(self.x.len());
-        self.x.try_reserve_exact(more).map_err(|_| memory(layout.pairs))?;
+        reserve(&mut self.x, more).ok_or_else(|| memory(layout.pairs))?;
         self.x.resize(self.x.len() + more, Factors(core::ptr::null()));
         Ok(())
     }

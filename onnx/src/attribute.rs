@@ -1,5 +1,6 @@
 //! A node's attributes, read by name and type.
 
+use crate::brief::{Line, List, Name, Shown, ShownNames};
 use crate::proto::{self, kind};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,15 +26,16 @@ pub enum AttributeValue {
 }
 
 impl fmt::Display for AttributeValue {
+    /// Texts are [`Shown`], and lists end after 8 entries.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Float(v) => write!(f, "{v}"),
             Self::Int(v) => write!(f, "{v}"),
-            Self::Text(v) => write!(f, "{v}"),
-            Self::Floats(v) => write!(f, "{v:?}"),
-            Self::Ints(v) => write!(f, "{v:?}"),
-            Self::Texts(v) => write!(f, "[{}]", v.join(", ")),
-            Self::Other(v) => write!(f, "<{v}>"),
+            Self::Text(v) => write!(f, "{}", Shown(v)),
+            Self::Floats(v) => write!(f, "{}", List(v)),
+            Self::Ints(v) => write!(f, "{}", List(v)),
+            Self::Texts(v) => write!(f, "[{}]", ShownNames(v)),
+            Self::Other(v) => write!(f, "<{}>", Shown(v)),
         }
     }
 }
@@ -64,7 +66,7 @@ pub struct BadAttribute {
 
 impl fmt::Display for BadAttribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "attribute `{}`: {}", self.attribute, self.reason)
+        write!(f, "attribute {}: {}", Name(&self.attribute), Line(&self.reason))
     }
 }
 
@@ -88,7 +90,7 @@ impl<'n> Attributes<'n> {
                 return bad(&a.name, "not an attribute of this operator in this operator set");
             }
             if !a.ref_attr_name.is_empty() {
-                return bad(&a.name, format!("refers to `{}` of a function", a.ref_attr_name));
+                return bad(&a.name, format!("refers to {} of a function", Name(&a.ref_attr_name)));
             }
             if map.insert(a.name.as_str(), a).is_some() {
                 return bad(&a.name, "given twice");

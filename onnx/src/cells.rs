@@ -1,6 +1,7 @@
 //! Turns the attributes that say what a step of a recurrent node computes into cells.
 
 use crate::attribute::{Attributes, BadAttribute, bad};
+use crate::brief::{List, Name};
 use crate::operator::RecurrentOp;
 use rnnpack::{Activation, Cell, GruCell, LstmCell, RnnCell};
 use std::slice;
@@ -65,7 +66,7 @@ impl CellAttributes<'_> {
         let names = match self.activations {
             Some(given) if is_default_of_rnn(op, given) => default.repeat(directions),
             Some(given) if given.len() != expected => {
-                return bad("activations", format!("{given:?} are {}, not {expected}", given.len()));
+                return bad("activations", format!("{} are {}, not {expected}", List(given), given.len()));
             }
             Some(given) => given.to_vec(),
             None => default.repeat(directions),
@@ -75,7 +76,7 @@ impl CellAttributes<'_> {
         let mut functions = Vec::with_capacity(names.len());
         for name in names {
             let Some(function) = Activation::by_name(name) else {
-                return bad("activations", format!("`{name}` is no activation function"));
+                return bad("activations", format!("{} is no activation function", Name(name)));
             };
             let (alpha, beta) = function.parameters();
             let given = (alphas.next(alpha), betas.next(beta));
@@ -148,7 +149,7 @@ impl<'n> Parameters<'n> {
     fn end(self) -> Result<(), BadAttribute> {
         match self.left.as_slice() {
             [] => Ok(()),
-            left => bad(self.attribute, format!("{left:?} is left over: no function takes it")),
+            left => bad(self.attribute, format!("{} is left over: no function takes it", List(left))),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Checks a whole model for runtimes that assume that it is complete and in order.
 
 use crate::error::Error;
+use crate::path::Path;
 use crate::proto::{Graph, Model};
-use crate::scope::Scope;
 use crate::stored::check_stored;
 use crate::walk::walk;
 use std::collections::HashSet;
@@ -16,10 +16,7 @@ use std::collections::HashSet;
 /// [`Error::Malformed`] if the model has no graph, [`Error::Tensor`] and [`Error::Name`].
 pub fn check_model(model: &Model) -> Result<(), Error> {
     let graph = model.graph()?;
-    walk(graph, "main".to_string(), None, &mut |scope| {
-        check_tensors(scope.graph)?;
-        check_outputs(scope)
-    })?;
+    walk(graph, Path::main(), None, &mut |scope| check_tensors(scope.graph))?;
     check_order(graph, &mut HashSet::new())
 }
 
@@ -33,19 +30,10 @@ fn check_tensors(graph: &Graph) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_outputs(scope: &Scope<'_>) -> Result<(), Error> {
-    let mut outputs = HashSet::new();
-    match scope.graph.output.iter().find(|o| !outputs.insert(&o.name)) {
-        Some(twice) => Err(scope.bad_name(&twice.name, "two outputs of the graph have it")),
-        None => Ok(()),
-    }
-}
-
 /// Checks that every value of `graph` is produced before it is used. `known` has the values of the graphs around it.
 fn check_order<'m>(graph: &'m Graph, known: &mut HashSet<&'m str>) -> Result<(), Error> {
     let stored = graph.initializer.iter().map(|t| t.name.as_str());
     let mut made: Vec<&str> = stored.chain(graph.input.iter().map(|i| i.name.as_str())).collect();
-    made.extend(graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref()).map(|v| v.name.as_str()));
     known.extend(&made);
     let check = |known: &HashSet<&str>, name: &str| match known.contains(name) {
         true => Ok(()),

@@ -1,5 +1,6 @@
 //! Compares two tensors.
 
+use crate::brief::List;
 use crate::tensor::{DType, Tensor, TensorData};
 use rnnpack::compare::{Difference, Mismatch, difference};
 use std::fmt;
@@ -30,7 +31,9 @@ impl fmt::Display for TensorMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DType { got, expected } => write!(f, "it is {got}, expected {expected}"),
-            Self::Dims { got, expected } => write!(f, "its dimensions are {got:?}, expected {expected:?}"),
+            Self::Dims { got, expected } => {
+                write!(f, "its dimensions are {}, expected {}", List(got), List(expected))
+            }
             Self::Elements(mismatch) => mismatch.fmt(f),
         }
     }
@@ -66,7 +69,7 @@ impl Tensor {
 
 /// The difference of elements of the same type.
 fn elements(got: &TensorData, expected: &TensorData) -> Result<Difference, Mismatch> {
-    use TensorData::{BF16, Bool, F16, F32, F64, I8, I32, I64, U8};
+    use TensorData::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
     let bits = |v: &[bool]| v.iter().map(|&b| u8::from(b)).collect::<Vec<u8>>();
     match (got, expected) {
         (F32(a), F32(b)) => difference(a, b),
@@ -76,19 +79,22 @@ fn elements(got: &TensorData, expected: &TensorData) -> Result<Difference, Misma
         (I32(a), I32(b)) => difference(a, b),
         (I8(a), I8(b)) => difference(a, b),
         (U8(a), U8(b)) => difference(a, b),
+        (I16(a), I16(b)) => difference(a, b),
+        (U16(a), U16(b)) => difference(a, b),
+        (U32(a), U32(b)) => difference(a, b),
         (Bool(a), Bool(b)) => difference(&bits(a), &bits(b)),
-        (I64(a), I64(b)) => difference_i64(a, b),
+        (I64(a), I64(b)) => difference_of_long(a, b),
+        (U64(a), U64(b)) => difference_of_long(a, b),
         // The caller has compared the element types.
         _ => Err(Mismatch::Length { got: got.len(), expected: expected.len() }),
     }
 }
 
-/// The difference of i64, which f64 may not hold. It takes the exact differences and rounds them to f64. A rounded
-/// difference is 0 only if the integers are equal.
-fn difference_i64(got: &[i64], expected: &[i64]) -> Result<Difference, Mismatch> {
-    let apart: Vec<f64> =
-        got.iter().zip(expected).map(|(&a, &b)| (i128::from(a) - i128::from(b)) as f64).collect();
-    let scale = expected.iter().map(|&x| x as f64).collect::<Vec<f64>>();
+/// The difference of integers of 64 bits, which f64 may not hold. It takes the exact differences and rounds them to f64.
+/// A rounded difference is 0 only if the integers are equal.
+fn difference_of_long<T: Copy + Into<i128>>(got: &[T], expected: &[T]) -> Result<Difference, Mismatch> {
+    let apart: Vec<f64> = got.iter().zip(expected).map(|(&a, &b)| (a.into() - b.into()) as f64).collect();
+    let scale = expected.iter().map(|&x| x.into() as f64).collect::<Vec<f64>>();
     if got.len() != expected.len() {
         return Err(Mismatch::Length { got: got.len(), expected: expected.len() });
     }
@@ -143,6 +149,10 @@ mod tests {
         assert_eq!(apart(f16::from_f32(1.0), f16::from_f32(3.0)), 2.0);
         assert_eq!(apart(bf16::from_f32(1.0), bf16::from_f32(3.0)), 2.0);
         assert_eq!([apart(-1i8, 1), apart(1u8, 3), apart(1i32, -1), apart(-1i64, 1)], [2.0; 4]);
+        assert_eq!(
+            [apart(-1i16, 1), apart(1u16, 3), apart(1u32, 3), apart(u64::MAX, u64::MAX - 2)],
+            [2.0; 4]
+        );
         assert_eq!(apart(true, false), 1.0);
     }
 }

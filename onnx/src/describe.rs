@@ -76,12 +76,14 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
     let read = reader.settings();
     let settings = read.as_ref().ok().map(|(s, _)| *s);
     let spec = read.and_then(|(settings, attributes)| reader.spec(&settings, &attributes));
-    let dtype = constants.known()[0].map(Weight::dtype).or_else(|| declared_dtype(reader, scope));
+    let certain = constants.known()[0].map(Weight::dtype);
+    let certain = certain.or_else(|| type_of(reader, |name| scope.given_type(name)));
+    let dtype = certain.or_else(|| type_of(reader, |name| scope.declared_type(name)));
     let verdict = match &spec {
         Ok(spec) => {
             let verdict = Verdict::on(spec, &constants);
             let open = verdict.weights.is_ok() || verdict.awaits_weights;
-            let types = if open { check_types(spec, reader, scope, dtype) } else { Ok(()) };
+            let types = if open { check_types(spec, reader, scope, certain) } else { Ok(()) };
             types.map_or_else(Verdict::refused, |()| verdict)
         }
         Err(e) => Verdict::refused(e.clone()),
@@ -95,7 +97,7 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
     let description = NodeDescription {
         name: reader.name.to_string(),
         op: reader.op,
-        graph: scope.path.clone(),
+        graph: scope.path.text(),
         opset: reader.opset,
         direction: settings.map(|s| s.direction),
         layout: settings.map(|s| s.layout),
@@ -115,14 +117,15 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
     RecurrentNode { description, weights: verdict.weights }
 }
 
-/// The element type that the file declares for W or X.
-fn declared_dtype(reader: &Reader<'_>, scope: &Scope<'_>) -> Option<DType> {
-    let mut numbers = [1, 0].into_iter().filter_map(|i| scope.elem_type(reader.input(i)?));
+/// The element type of W or X that `number` tells.
+fn type_of(reader: &Reader<'_>, number: impl Fn(&str) -> Option<i32>) -> Option<DType> {
+    let mut numbers = [1, 0].into_iter().filter_map(|i| number(reader.input(i)?));
     numbers.next().and_then(DType::from_number)
 }
 
-/// Checks the element types that the file declares or stores. The operator must have `dtype`, and `sequence_lens` must
-/// be INT32.
+/// Checks the element types of the model's inputs and of stored tensors. The operator must have `dtype`, and
+/// `sequence_lens` must be INT32. Declared types of other values prove nothing: tools that convert a model to half
+/// precision leave old ones behind.
 fn check_types(
     spec: &NodeSpec,
     reader: &Reader<'_>,
@@ -133,7 +136,7 @@ fn check_types(
     dtype.map_or(Ok(()), |dtype| check_dtype(spec, "W", dtype, dtype))?;
     for (index, &input) in reader.op.inputs().iter().enumerate() {
         let expected = if input == "sequence_lens" { Some(INT32) } else { dtype.map(DType::number) };
-        let found = reader.input(index).and_then(|value| scope.elem_type(value));
+        let found = reader.input(index).and_then(|value| scope.given_type(value));
         let (Some(expected), Some(found)) = (expected, found) else { continue };
         if found != expected {
             let reason = format!("it is {}, not {}", dtype_name(found), dtype_name(expected));

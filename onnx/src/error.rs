@@ -1,6 +1,6 @@
 //! The error type: why a model is refused.
 
-use crate::brief::List;
+use crate::brief::{Line, Name, Shown, ShownNames};
 use std::fmt;
 use std::sync::Arc;
 
@@ -67,6 +67,13 @@ pub enum Error {
         /// Why it is refused.
         reason: String,
     },
+    /// A function of the model is refused.
+    Function {
+        /// The function.
+        function: String,
+        /// Why it is refused.
+        reason: String,
+    },
     /// The layer was read correctly, but the kernels refuse it when it is packed or when it runs.
     Layer {
         /// The node.
@@ -98,27 +105,53 @@ pub enum Error {
 }
 
 impl fmt::Display for Error {
+    /// One line. Names are [`Shown`], and the whole is a [`Line`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed { reason } => write!(f, "not an ONNX model: {reason}"),
-            Self::Opset { subject, version: Some(v), reason } => {
-                write!(f, "{subject}: operator set {v}: {reason}")
+        let reason = match self {
+            Self::Malformed { reason } => return write!(f, "not an ONNX model: {}", Line(reason)),
+            Self::Opset { subject, version, reason } => {
+                let version = version.map_or(String::new(), |v| format!(" {v}"));
+                return write!(f, "{}: operator set{version}: {}", Line(subject), Line(reason));
             }
-            Self::Opset { subject, version: None, reason } => write!(f, "{subject}: operator set: {reason}"),
-            Self::Name { graph, name, reason } => write!(f, "graph `{graph}`: name `{name}`: {reason}"),
-            Self::Node { node, op, reason } => write!(f, "node `{node}` ({op}): {reason}"),
-            Self::Attribute { node, attribute, reason } => {
-                write!(f, "node `{node}`: attribute `{attribute}`: {reason}")
-            }
-            Self::Input { node, input, reason } => write!(f, "node `{node}`: input `{input}`: {reason}"),
-            Self::Tensor { tensor, reason } => write!(f, "tensor `{tensor}`: {reason}"),
-            Self::Layer { node, source } => write!(f, "node `{node}`: {source}"),
-            Self::Value { name, reason } => write!(f, "value `{name}`: {reason}"),
+            Self::Layer { node, source } => return write!(f, "node {}: {source}", Name(node)),
             Self::NoNode { node, known } => {
-                write!(f, "node `{node}`: the recurrent nodes of the file are {}", List(known))
+                let known = ShownNames(known);
+                return write!(f, "node {}: the recurrent nodes of the file are {known}", Name(node));
             }
-            Self::File { path, reason } => write!(f, "file `{path}`: {reason}"),
-        }
+            Self::Name { graph, name, reason } => {
+                write!(f, "graph {}: name {}", Name(graph), Name(name))?;
+                reason
+            }
+            Self::Node { node, op, reason } => {
+                write!(f, "node {} ({})", Name(node), Shown(op))?;
+                reason
+            }
+            Self::Attribute { node, attribute, reason } => {
+                write!(f, "node {}: attribute {}", Name(node), Name(attribute))?;
+                reason
+            }
+            Self::Input { node, input, reason } => {
+                write!(f, "node {}: input {}", Name(node), Name(input))?;
+                reason
+            }
+            Self::Tensor { tensor, reason } => {
+                write!(f, "tensor {}", Name(tensor))?;
+                reason
+            }
+            Self::Function { function, reason } => {
+                write!(f, "function {}", Name(function))?;
+                reason
+            }
+            Self::Value { name, reason } => {
+                write!(f, "value {}", Name(name))?;
+                reason
+            }
+            Self::File { path, reason } => {
+                write!(f, "file `{}`", Line(path))?;
+                reason
+            }
+        };
+        write!(f, ": {}", Line(reason))
     }
 }
 

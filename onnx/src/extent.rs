@@ -1,5 +1,6 @@
 //! The size of a dimension, if the file says it.
 
+use crate::brief::Shown;
 use crate::proto::{self, DimensionValue};
 use std::fmt;
 
@@ -18,7 +19,7 @@ impl fmt::Display for Extent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fixed(n) => f.pad(&n.to_string()),
-            Self::Named(name) => f.pad(name),
+            Self::Named(name) => f.pad(&Shown(name).to_string()),
             Self::Unknown => f.pad("?"),
         }
     }

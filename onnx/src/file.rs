@@ -1,8 +1,8 @@
 //! An ONNX file, its recurrent nodes and their layers.
 
 use crate::error::Error;
+use crate::model;
 use crate::node::RecurrentNode;
-use crate::proto;
 use crate::tensor::Tensor;
 use crate::walk::nodes_of;
 use rnnpack::Layer;
@@ -20,24 +20,21 @@ pub struct File {
 }
 
 impl File {
-    /// Reads the file at `path`.
+    /// Reads the file at `path`. Data that the model keeps in other files is read from files below its own folder.
     ///
     /// # Errors
-    /// [`Error::File`] if the file cannot be read, and the errors of [`File::parse`].
+    /// [`Error::File`] if the file cannot be read, [`Error::Tensor`] if data in another file cannot be read, and the
+    /// errors of [`File::parse`].
     pub fn open(path: impl AsRef<Path>) -> Result<File, Error> {
-        let path = path.as_ref();
-        let bytes = std::fs::read(path)
-            .map_err(|e| Error::File { path: path.display().to_string(), reason: e.to_string() })?;
-        File::parse(&bytes)
+        Ok(File { nodes: nodes_of(&model::open(path.as_ref())?, &[])? })
     }
 
-    /// Reads a file that is already in memory.
+    /// Reads a file that is already in memory. A node whose weights are in other files is refused.
     ///
     /// # Errors
-    /// - [`Error::Malformed`]: the bytes are not an ONNX model.
-    /// - [`Error::Opset`]: the standard operator set is missing or declared twice.
+    /// - The errors of [`decode`](crate::decode).
+    /// - [`Error::Opset`]: the standard operator set is not declared.
     /// - [`Error::Name`]: a name is empty or used twice.
-    /// - [`Error::Node`]: a model-local function contains a recurrent node.
     pub fn parse(bytes: &[u8]) -> Result<File, Error> {
         File::parse_with(bytes, &[])
     }
@@ -48,7 +45,7 @@ impl File {
     /// # Errors
     /// As [`File::parse`], and [`Error::Value`] for a name that is not an input of the model or is bound twice.
     pub fn parse_with(bytes: &[u8], bindings: &[(&str, &Tensor)]) -> Result<File, Error> {
-        Ok(File { nodes: nodes_of(&proto::decode(bytes)?, bindings)? })
+        Ok(File { nodes: nodes_of(&model::decode(bytes)?, bindings)? })
     }
 
     /// The recurrent nodes. Those of the main graph come first. Those of the graphs inside nodes follow: the branches

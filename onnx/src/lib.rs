@@ -22,7 +22,7 @@
 //!
 //! A crate that runs whole models, such as `rnnpack-tract`, uses these functions:
 //!
-//! 1. [`proto::decode`] decodes a file, once.
+//! 1. [`decode`] or [`open`] decodes a file, once.
 //! 2. [`check_model`] checks the decoded model.
 //! 3. [`nodes_of`] lists the recurrent nodes.
 //! 4. [`NodeSpec`] and [`NodeWeights`] read a node whose weights are known only later.
@@ -36,13 +36,24 @@ mod compare;
 mod describe;
 mod error;
 mod extent;
+mod external;
 mod file;
 mod fold;
+mod footprint;
+mod functions;
+mod graphs;
+mod imports;
+mod model;
 mod moves;
+mod names;
 mod node;
 mod operator;
+mod path;
 pub mod proto;
+mod rename;
 mod scope;
+mod shadow;
+mod sparse;
 mod spec;
 mod stored;
 mod tensor;
@@ -50,6 +61,7 @@ mod walk;
 mod weights;
 
 pub use attribute::{AttributeValue, BadAttribute};
+pub use brief::{Line, Shown, ShownNames};
 pub use cells::CellAttributes;
 pub use check::check_model;
 pub use compare::TensorMismatch;
@@ -57,6 +69,8 @@ pub use error::Error;
 pub use extent::Extent;
 pub use file::File;
 pub use half::{bf16, f16};
+pub use model::{decode, decode_in, open, read_whole};
+pub use names::UniqueNames;
 pub use node::{NodeDescription, RecurrentNode};
 pub use operator::{OPSETS, RecurrentOp};
 pub use spec::NodeSpec;

@@ -14,9 +14,15 @@ pub(crate) struct Move<'n> {
 }
 
 impl Move<'_> {
-    /// An upper bound for the bytes of the result: the bytes of all inputs. No operator here returns more.
-    pub(crate) fn output_bytes(&self) -> usize {
-        self.inputs.iter().flatten().map(|t| t.bytes()).sum()
+    /// The bytes of the inputs that the node reads, whether it succeeds or not. A `Slice` reads only what it returns of
+    /// its first input. No operator here returns more than its inputs have, and the time of each is linear in what it
+    /// reads and returns.
+    pub(crate) fn input_bytes(&self) -> usize {
+        let read = |(i, t): (usize, &Option<Arc<Tensor>>)| match t {
+            Some(t) if i == 0 && self.node.op_type == "Slice" => size_of_val(t.dims()),
+            t => t.as_ref().map_or(0, |t| t.bytes()),
+        };
+        self.inputs.iter().enumerate().map(read).sum()
     }
 
     pub(crate) fn evaluate(&self) -> Result<Tensor, String> {
@@ -124,23 +130,28 @@ impl Move<'_> {
         let parts = parts.filter(|p| !p.is_empty()).ok_or("an input is missing")?;
         let rank = parts[0].dims().len();
         let axis = axis_index(axis, rank)?;
+        fn others(t: &Tensor, axis: usize) -> [&[usize]; 2] {
+            [&t.dims()[..axis], &t.dims()[axis + 1..]]
+        }
         let same = |t: &&Tensor| {
-            let others = |d: &[usize]| [&d[..axis], &d[axis + 1..]].concat();
-            t.dtype() == parts[0].dtype()
-                && t.dims().len() == rank
-                && others(t.dims()) == others(parts[0].dims())
+            let rank = t.dims().len() == rank;
+            rank && t.dtype() == parts[0].dtype() && others(t, axis) == others(parts[0], axis)
         };
         if let Some(other) = parts.iter().find(|t| !same(t)) {
             let [first, other] = [parts[0], other].map(|t| List(t.dims()));
             return Err(format!("{first} and {other} do not join at {axis}"));
         }
         let mut dims = parts[0].dims().to_vec();
-        dims[axis] = parts.iter().map(|t| t.dims()[axis]).sum();
+        let joined = parts.iter().try_fold(0usize, |sum, t| sum.checked_add(t.dims()[axis]));
+        dims[axis] = joined.ok_or_else(|| format!("the sum of dimension {axis} overflows"))?;
         let outer: usize = dims[..axis].iter().product();
         let mut data = parts[0].data().gather(std::iter::empty());
-        for o in 0..if data_is_empty(&dims) { 0 } else { outer } {
-            for t in &parts {
-                let run: usize = t.dims()[axis..].iter().product();
+        // Each part with the length of its runs. Empty parts are left out, so that every turn copies something.
+        let run = |t: &&'_ Tensor| t.dims()[axis..].iter().product::<usize>();
+        let full: Vec<(&Tensor, usize)> =
+            parts.iter().filter(|t| !t.data().is_empty()).map(|t| (*t, run(t))).collect();
+        for o in 0..if full.is_empty() { 0 } else { outer } {
+            for &(t, run) in &full {
                 data.append(t.data(), o * run..(o + 1) * run);
             }
         }
@@ -198,10 +209,6 @@ impl Move<'_> {
     }
 }
 
-fn data_is_empty(dims: &[usize]) -> bool {
-    dims.contains(&0)
-}
-
 /// One axis of a strided view: `len` elements. The first is at `start`, and neighbours are `step` elements apart.
 struct Axis {
     len: usize,
@@ -238,11 +245,22 @@ impl Axis {
 fn strided(data: &Tensor, axes: &[Axis]) -> Result<Tensor, String> {
     let dims: Vec<usize> = axes.iter().map(|a| a.len).collect();
     let count = element_count(&dims).ok_or("the dimensions overflow")?;
-    let start: usize = axes.iter().map(|a| a.start).sum();
-    let index = |flat: usize| {
-        let step =
-            |(rest, at): (usize, isize), a: &Axis| (rest / a.len, at + (rest % a.len) as isize * a.step);
-        axes.iter().rev().fold((flat, start as isize), step).1 as usize
+    let mut at: isize = axes.iter().map(|a| a.start as isize).sum();
+    // Axes of length 1 never step and are left out. The others have at least 2 elements, so at most every second step
+    // goes on to the next axis: two on average for an element, whatever the number of dimensions is.
+    let mut steps: Vec<(&Axis, usize)> = axes.iter().filter(|a| a.len > 1).map(|a| (a, 0)).collect();
+    let index = |_| {
+        let now = at;
+        for (axis, turn) in steps.iter_mut().rev() {
+            *turn += 1;
+            at += axis.step;
+            if *turn < axis.len {
+                break;
+            }
+            *turn = 0;
+            at -= axis.step * axis.len as isize;
+        }
+        now as usize
     };
     let data = data.data().gather((0..count).map(index));
     Tensor::from_data(dims, data).map_err(|e| e.to_string())

@@ -19,7 +19,8 @@ pub struct NodeDescription {
     pub name: String,
     /// The operator.
     pub op: RecurrentOp,
-    /// The path of its graph: `main`, or for example `main/If_0.then_branch`.
+    /// The path of its graph: `main`, or for example `main/If_0.then_branch`. Names in it are [`Shown`](crate::Shown).
+    /// If it would have more than 512 bytes, it is the path of a graph around it and `/…`.
     pub graph: Arc<str>,
     /// The version of the standard operator set that the model declares.
     pub opset: i64,

@@ -34,12 +34,33 @@ pub struct OpsetId {
 /// `FunctionProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Function {
-    /// Its name.
+    /// Its name. A node that calls it has this operator.
     #[prost(string, tag = "1")]
     pub name: String,
+    /// The names of its inputs.
+    #[prost(string, repeated, tag = "4")]
+    pub input: Vec<String>,
+    /// The names of its outputs.
+    #[prost(string, repeated, tag = "5")]
+    pub output: Vec<String>,
+    /// The names of its attributes that have no default.
+    #[prost(string, repeated, tag = "6")]
+    pub attribute: Vec<String>,
     /// Its nodes.
     #[prost(message, repeated, tag = "7")]
     pub node: Vec<Node>,
+    /// The operator sets that its nodes use.
+    #[prost(message, repeated, tag = "9")]
+    pub opset_import: Vec<OpsetId>,
+    /// Its domain. A node that calls it has this domain.
+    #[prost(string, tag = "10")]
+    pub domain: String,
+    /// Its attributes that have a default, with the default.
+    #[prost(message, repeated, tag = "11")]
+    pub attribute_proto: Vec<Attribute>,
+    /// Tells functions of the same domain and name apart.
+    #[prost(string, tag = "13")]
+    pub overload: String,
 }
 
 /// `GraphProto`.
@@ -89,6 +110,9 @@ pub struct Node {
     /// Its domain. Empty means the standard one.
     #[prost(string, tag = "7")]
     pub domain: String,
+    /// Which function of several with the same domain and name it calls.
+    #[prost(string, tag = "8")]
+    pub overload: String,
 }
 
 /// `AttributeProto`.
@@ -127,6 +151,9 @@ pub struct Attribute {
     /// The values of GRAPHS.
     #[prost(message, repeated, tag = "11")]
     pub graphs: Vec<Graph>,
+    /// The value of a SPARSE_TENSOR.
+    #[prost(message, optional, boxed, tag = "22")]
+    pub sparse_tensor: Option<Box<SparseTensor>>,
     /// Its type, as a number of `AttributeType`.
     #[prost(int32, tag = "20")]
     pub kind: i32,
@@ -192,21 +219,38 @@ pub struct Tensor {
     /// Where the elements are, if they are not in this file.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<Entry>,
-    /// 0 if the elements are in this file.
+    /// 0 if the elements are in this file, 1 if they are in another one.
     #[prost(int32, tag = "14")]
     pub data_location: i32,
 }
 
-/// A message whose content is not read, only its presence, such as `StringStringEntryProto`.
+/// `StringStringEntryProto`.
 #[derive(Clone, PartialEq, Message)]
-pub struct Entry {}
+pub struct Entry {
+    /// What the entry says.
+    #[prost(string, tag = "1")]
+    pub key: String,
+    /// Its value.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
 
-/// `SparseTensorProto`. Only the name of its values is read.
+/// A message whose content is not read, only its presence.
+#[derive(Clone, PartialEq, Message)]
+pub struct Present {}
+
+/// `SparseTensorProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct SparseTensor {
-    /// The values. Their name is the name of the tensor.
+    /// The values that are not 0. Their name is the name of the tensor.
     #[prost(message, optional, boxed, tag = "1")]
     pub values: Option<Box<Tensor>>,
+    /// Where the values are: one index into the row-major tensor each, or one index for each dimension.
+    #[prost(message, optional, boxed, tag = "2")]
+    pub indices: Option<Box<Tensor>>,
+    /// The dimensions.
+    #[prost(int64, repeated, tag = "3")]
+    pub dims: Vec<i64>,
 }
 
 /// `ValueInfoProto`.
@@ -228,16 +272,16 @@ pub struct Type {
     pub tensor_type: Option<TensorType>,
     /// The type of a sequence.
     #[prost(message, optional, tag = "4")]
-    pub sequence_type: Option<Entry>,
+    pub sequence_type: Option<Present>,
     /// The type of a map.
     #[prost(message, optional, tag = "5")]
-    pub map_type: Option<Entry>,
+    pub map_type: Option<Present>,
     /// The type of a sparse tensor.
     #[prost(message, optional, tag = "8")]
-    pub sparse_tensor_type: Option<Entry>,
+    pub sparse_tensor_type: Option<Present>,
     /// The type of an optional value.
     #[prost(message, optional, tag = "9")]
-    pub optional_type: Option<Entry>,
+    pub optional_type: Option<Present>,
 }
 
 /// `TypeProto.Tensor`.
@@ -278,11 +322,8 @@ pub enum DimensionValue {
     Param(String),
 }
 
-/// Decodes a model. A runtime decodes a file once and passes the result on.
-///
-/// # Errors
-/// [`Error::Malformed`] if the bytes are not a model, or if the model has no graph.
-pub fn decode(bytes: &[u8]) -> Result<Model, Error> {
+/// Decodes the message of a model, as the file has it.
+pub(crate) fn message(bytes: &[u8]) -> Result<Model, Error> {
     let model = Model::decode(bytes).map_err(|e| malformed(&e.to_string()))?;
     model.graph().map(drop)?;
     Ok(model)
@@ -296,7 +337,7 @@ impl Model {
     /// The main graph.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if the model has none. [`decode`] refuses such a model.
+    /// [`Error::Malformed`] if the model has none. [`decode`](crate::decode) refuses such a model.
     pub fn graph(&self) -> Result<&Graph, Error> {
         self.graph.as_ref().ok_or_else(|| malformed("it has no graph"))
     }

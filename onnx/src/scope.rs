@@ -1,9 +1,9 @@
 //! Finds the value that a name means, in a graph and in the graphs around it.
 
 use crate::error::Error;
+use crate::path::Path;
 use crate::proto;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// Where a value comes from.
 #[derive(Clone, Copy)]
@@ -12,8 +12,6 @@ pub(crate) enum Origin<'m> {
     Input,
     /// A tensor stored with the graph.
     Initializer(&'m proto::Tensor),
-    /// A sparse tensor stored with the graph.
-    Sparse,
     /// Output number `1` of a node.
     Node(&'m proto::Node, usize),
 }
@@ -22,8 +20,8 @@ pub(crate) enum Origin<'m> {
 pub(crate) struct Scope<'m> {
     pub(crate) graph: &'m proto::Graph,
     pub(crate) parent: Option<&'m Scope<'m>>,
-    /// The path of the graph in the model: `main`, `main/if_node.then_branch`.
-    pub(crate) path: Arc<str>,
+    /// Where the graph is in the model.
+    pub(crate) path: Path,
     origins: HashMap<&'m str, Origin<'m>>,
     types: HashMap<&'m str, &'m proto::TensorType>,
 }
@@ -33,17 +31,13 @@ impl<'m> Scope<'m> {
     /// has.
     pub(crate) fn new(
         graph: &'m proto::Graph,
-        path: String,
+        path: Path,
         parent: Option<&'m Scope<'m>>,
     ) -> Result<Self, Error> {
         let types = graph.input.iter().chain(&graph.value_info).chain(&graph.output).filter_map(tensor_type);
-        let mut scope =
-            Scope { graph, parent, path: path.into(), origins: HashMap::new(), types: types.collect() };
+        let mut scope = Scope { graph, parent, path, origins: HashMap::new(), types: types.collect() };
         for t in &graph.initializer {
             scope.define(&t.name, Origin::Initializer(t))?;
-        }
-        for s in &graph.sparse_initializer {
-            scope.define(s.values.as_ref().map_or("", |v| &v.name), Origin::Sparse)?;
         }
         let mut inputs = std::collections::HashSet::new();
         for input in &graph.input {
@@ -77,7 +71,11 @@ impl<'m> Scope<'m> {
     }
 
     pub(crate) fn bad_name(&self, name: &str, reason: &str) -> Error {
-        Error::Name { graph: self.path.to_string(), name: name.to_string(), reason: reason.to_string() }
+        Error::Name {
+            graph: self.path.text().to_string(),
+            name: name.to_string(),
+            reason: reason.to_string(),
+        }
     }
 
     /// The scope that defines `name` as seen from this scope, and the origin of the value there.
@@ -102,14 +100,18 @@ impl<'m> Scope<'m> {
         }
     }
 
-    /// The declared or stored element type of `name`, as a number of `TensorProto.DataType`.
-    pub(crate) fn elem_type(&self, name: &str) -> Option<i32> {
-        let declared = self.declared(name).map(|t| t.elem_type);
-        let stored = || match self.find(name)?.1 {
-            Origin::Initializer(t) => Some(t.data_type),
+    /// The element type that the file declares for `name`, as a number of `TensorProto.DataType`.
+    pub(crate) fn declared_type(&self, name: &str) -> Option<i32> {
+        self.declared(name).map(|t| t.elem_type).filter(|&number| number != 0)
+    }
+
+    /// The element type of `name` if it is an input of the main graph or stored, as a number of `TensorProto.DataType`.
+    pub(crate) fn given_type(&self, name: &str) -> Option<i32> {
+        match self.find(name)? {
+            (_, Origin::Initializer(t)) => Some(t.data_type),
+            (scope, Origin::Input) if scope.parent.is_none() => scope.declared_type(name),
             _ => None,
-        };
-        declared.filter(|&number| number != 0).or_else(stored)
+        }
     }
 }
 

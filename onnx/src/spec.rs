@@ -1,6 +1,7 @@
 //! What a recurrent node computes: reads and checks its operator and its attributes.
 
 use crate::attribute::{Attributes, BadAttribute, bad};
+use crate::brief::Name;
 use crate::cells;
 use crate::error::Error;
 use crate::operator::{OPSETS, RecurrentOp};
@@ -100,7 +101,7 @@ impl<'n> Reader<'n> {
         }
         if !OPSETS.contains(&self.opset) {
             let reason = format!("{} is known in {} to {}", self.op, OPSETS.start(), OPSETS.end());
-            let subject = format!("node `{}`", self.name);
+            let subject = format!("node {}", Name(self.name));
             return Err(Error::Opset { subject, version: Some(self.opset), reason });
         }
         for (what, found, known) in [
@@ -162,7 +163,7 @@ fn shape_settings(attributes: &Attributes<'_>) -> Result<ShapeAttributes, BadAtt
         None | Some("forward") => Direction::Forward,
         Some("reverse") => Direction::Reverse,
         Some("bidirectional") => Direction::Bidirectional,
-        Some(other) => return bad("direction", format!("`{other}` is no direction")),
+        Some(other) => return bad("direction", format!("{} is no direction", Name(other))),
     };
     let layout = match attributes.int("layout")? {
         None | Some(0) => Layout::TimeMajor,

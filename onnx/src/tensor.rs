@@ -28,7 +28,7 @@ macro_rules! element_types {
             }
 
             /// The bytes of an element.
-            pub(crate) fn size(self) -> usize {
+            pub fn size(self) -> usize {
                 match self { $(Self::$variant => size_of::<$ty>(),)* }
             }
 
@@ -90,11 +90,15 @@ element_types! {
     F32(f32) = 1, "FLOAT";
     U8(u8) = 2, "UINT8";
     I8(i8) = 3, "INT8";
+    U16(u16) = 4, "UINT16";
+    I16(i16) = 5, "INT16";
     I32(i32) = 6, "INT32";
     I64(i64) = 7, "INT64";
     Bool(bool) = 9, "BOOL";
     F16(f16) = 10, "FLOAT16";
     F64(f64) = 11, "DOUBLE";
+    U32(u32) = 12, "UINT32";
+    U64(u64) = 13, "UINT64";
     BF16(bf16) = 16, "BFLOAT16";
 }
 
@@ -121,6 +125,10 @@ mod sealed {
     impl Sealed for f32 {}
     impl Sealed for u8 {}
     impl Sealed for i8 {}
+    impl Sealed for u16 {}
+    impl Sealed for i16 {}
+    impl Sealed for u32 {}
+    impl Sealed for u64 {}
     impl Sealed for i32 {}
     impl Sealed for i64 {}
     impl Sealed for bool {}

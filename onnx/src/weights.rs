@@ -148,7 +148,7 @@ fn check_shapes(spec: &NodeSpec, weights: [Option<&Weight>; 4]) -> Result<(Shape
     ];
     for (((input, _), weight), expected) in INPUTS.into_iter().zip(weights).zip(expected) {
         if let Some(weight) = weight.filter(|w| w.dims() != expected) {
-            let reason = format!("its dimensions are {:?}, not {expected:?}", weight.dims());
+            let reason = format!("its dimensions are {}, not {expected:?}", List(weight.dims()));
             return Err(spec.bad_input(input, &reason));
         }
     }

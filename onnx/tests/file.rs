@@ -17,7 +17,7 @@ fn another_name_is_refused_with_the_names_that_there_are() {
     let file = File::open(fixture("dtln/model_1.onnx")).unwrap();
     let error = file.layer("lstm").err().unwrap();
     assert!(matches!(&error, Error::NoNode { node, known } if node == "lstm" && known.len() == 2));
-    assert_eq!(error.to_string(), r#"node `lstm`: the recurrent nodes of the file are ["lstm_4", "lstm_5"]"#);
+    assert_eq!(error.to_string(), "node `lstm`: the recurrent nodes of the file are lstm_4, lstm_5");
 }
 
 #[test]

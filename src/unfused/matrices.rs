@@ -3,6 +3,7 @@
 use super::number::Number;
 use crate::error::Error;
 use rnnpack_kernels::gemm::gemm_bt;
+use rnnpack_kernels::memory::reserve;
 use rnnpack_kernels::reference::{self, Real};
 use rnnpack_kernels::{Cell, GruCell, LstmCell, RnnCell, Weights};
 use std::ops::Range;
@@ -162,8 +163,8 @@ fn rnn<F: Number>(cell: &RnnCell, gates: &[F], h: &mut [F]) {
 /// Collects the items into a vector with room for `len`.
 fn collected<T>(len: usize, items: impl Iterator<Item = T>) -> Result<Vec<T>, Error> {
     let mut all = Vec::new();
-    let memory = |_| rnnpack_kernels::Error::Memory { what: "the weights", floats: len };
-    all.try_reserve_exact(len).map_err(memory)?;
+    let memory = || rnnpack_kernels::Error::Memory { what: "the weights", floats: len };
+    reserve(&mut all, len).ok_or_else(memory)?;
     all.extend(items);
     Ok(all)
 }

@@ -4,6 +4,7 @@ use super::number::Number;
 use crate::error::Error;
 use crate::shape::Shape;
 use rnnpack_kernels::Ragged;
+use rnnpack_kernels::memory::reserve;
 
 /// The most numbers that a chunk of steps may take, input and projected input together. A single step may take more.
 /// The limit is large enough for products at full speed at any usual size. It is small enough (4 MiB of f64) for
@@ -68,9 +69,9 @@ impl<F: Number> UnfusedScratch<F> {
         lens: Option<&[i32]>,
         division: Division,
     ) -> Result<(), Error> {
-        let memory = |_| rnnpack_kernels::Error::Memory { what: "scratch", floats: division.total };
+        let memory = || rnnpack_kernels::Error::Memory { what: "scratch", floats: division.total };
         let more = division.total.saturating_sub(self.numbers.len());
-        self.numbers.try_reserve_exact(more).map_err(memory)?;
+        reserve(&mut self.numbers, more).ok_or_else(memory)?;
         // A call overwrites what an earlier call left before it reads it.
         self.numbers.resize(self.numbers.len() + more, F::default());
         Ok(self.ragged.sort(time, batch, lens)?)

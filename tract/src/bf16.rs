@@ -104,7 +104,7 @@ impl Rewriter {
         for (input, _) in graph.input.iter().zip(formal).filter(|(_, is)| **is) {
             self.known.insert(input.name.clone());
         }
-        graph.input.iter_mut().chain(&mut graph.value_info).for_each(redeclare);
+        graph.input.iter_mut().for_each(redeclare);
         for node in &mut graph.node {
             let made = self.node(node)?;
             let names = node.output.iter().zip(made).filter(|(_, is)| *is).map(|(name, _)| name.clone());

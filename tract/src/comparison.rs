@@ -5,7 +5,9 @@
 //! comparison of the elements of a `Range`: the expression loses the number of elements, and for `Greater` it is a
 //! different comparison.
 
+use crate::operators;
 use tract_onnx::Onnx;
+use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_core::ops::binary::BinMiniOp;
 use tract_onnx::tract_core::ops::logic::{CompEq, CompGT, CompGTE, CompLT, CompLTE};
@@ -16,15 +18,15 @@ use tract_onnx::tract_hir::ops::binary::BinIntoHir;
 /// Replaces tract's comparisons.
 pub(crate) fn register(onnx: &mut Onnx) {
     let ops = &mut onnx.op_register;
-    ops.insert("Equal", |_, _| Ok((hir(CompEq), vec![])));
-    ops.insert("Greater", |_, _| Ok((hir(CompGT), vec![])));
-    ops.insert("GreaterOrEqual", |_, _| Ok((hir(CompGTE), vec![])));
-    ops.insert("Less", |_, _| Ok((hir(CompLT), vec![])));
-    ops.insert("LessOrEqual", |_, _| Ok((hir(CompLTE), vec![])));
+    ops.insert("Equal", |_, node| Ok((hir(node, CompEq), vec![])));
+    ops.insert("Greater", |_, node| Ok((hir(node, CompGT), vec![])));
+    ops.insert("GreaterOrEqual", |_, node| Ok((hir(node, CompGTE), vec![])));
+    ops.insert("Less", |_, node| Ok((hir(node, CompLT), vec![])));
+    ops.insert("LessOrEqual", |_, node| Ok((hir(node, CompLTE), vec![])));
 }
 
-fn hir(comparison: impl BinMiniOp) -> Box<dyn InferenceOp> {
-    Comparison(Box::new(comparison)).into_hir()
+fn hir(node: &NodeProto, comparison: impl BinMiniOp) -> Box<dyn InferenceOp> {
+    operators::around(node, Comparison(Box::new(comparison)).into_hir())
 }
 
 /// tract's comparison with two differences: dimensions that may or may not be equal stay open, and the result is never

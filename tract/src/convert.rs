@@ -16,6 +16,10 @@ pub(crate) fn dtype(datum: DatumType) -> Option<DType> {
         DatumType::I64 | DatumType::TDim => DType::I64,
         DatumType::U8 => DType::U8,
         DatumType::I8 => DType::I8,
+        DatumType::U16 => DType::U16,
+        DatumType::I16 => DType::I16,
+        DatumType::U32 => DType::U32,
+        DatumType::U64 => DType::U64,
         DatumType::Bool => DType::Bool,
         _ => return None,
     })
@@ -34,6 +38,10 @@ pub(crate) fn to_tract(t: &Tensor) -> TractResult<TractTensor> {
         TensorData::I64(v) => TractTensor::from_shape(t.dims(), v),
         TensorData::U8(v) => TractTensor::from_shape(t.dims(), v),
         TensorData::I8(v) => TractTensor::from_shape(t.dims(), v),
+        TensorData::U16(v) => TractTensor::from_shape(t.dims(), v),
+        TensorData::I16(v) => TractTensor::from_shape(t.dims(), v),
+        TensorData::U32(v) => TractTensor::from_shape(t.dims(), v),
+        TensorData::U64(v) => TractTensor::from_shape(t.dims(), v),
         TensorData::Bool(v) => TractTensor::from_shape(t.dims(), v),
         other => bail!("a value of type {} cannot be given", other.dtype()),
     }
@@ -54,6 +62,10 @@ pub(crate) fn from_tract(t: &TractTensor, dtype: DType) -> TractResult<Tensor> {
         DatumType::I64 => TensorData::I64(values(t)?),
         DatumType::U8 => TensorData::U8(values(t)?),
         DatumType::I8 => TensorData::I8(values(t)?),
+        DatumType::U16 => TensorData::U16(values(t)?),
+        DatumType::I16 => TensorData::I16(values(t)?),
+        DatumType::U32 => TensorData::U32(values(t)?),
+        DatumType::U64 => TensorData::U64(values(t)?),
         DatumType::Bool => TensorData::Bool(values(t)?),
         other => bail!("a value of type {other:?} cannot be returned"),
     };

@@ -1,5 +1,6 @@
 //! The error type: why a whole model is refused, and how tract fails.
 
+use rnnpack_onnx::{Line, Shown};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tract_onnx::prelude::TractResult;
@@ -50,21 +51,27 @@ impl fmt::Display for Unsupported {
         let Unsupported { domain, op, count, reason } = self;
         let dot = if domain.is_empty() { "" } else { "." };
         let nodes = if *count == 1 { "node" } else { "nodes" };
-        write!(f, "{domain}{dot}{op} ({count} {nodes}): {reason}")
+        write!(f, "{}{dot}{} ({count} {nodes}): {reason}", Shown(domain), Shown(op))
     }
 }
 
 impl fmt::Display for Error {
+    /// One line: what tract says is a [`Line`]. Of the operators that cannot run, it lists the first 20.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 20;
         match self {
             Self::Onnx(e) => e.fmt(f),
             Self::Unsupported { operators } => {
-                f.write_str("these operators cannot run")?;
-                operators.iter().try_for_each(|operator| write!(f, "\n  {operator}"))
+                let first: Vec<String> = operators.iter().take(MOST).map(ToString::to_string).collect();
+                write!(f, "these operators cannot run: {}", first.join("; "))?;
+                match operators.len().saturating_sub(MOST) {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more"),
+                }
             }
-            Self::Tract { stage, reason } => write!(f, "tract could not {stage} the model: {reason}"),
+            Self::Tract { stage, reason } => write!(f, "tract could not {stage} the model: {}", Line(reason)),
             Self::Panic { stage, reason } => {
-                write!(f, "tract panicked, asked to {stage} the model: {reason}")
+                write!(f, "tract panicked, asked to {stage} the model: {}", Line(reason))
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use crate::prepare;
 use crate::reader::refuse;
-use std::collections::HashSet;
+use rnnpack_onnx::UniqueNames;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb;
@@ -26,12 +26,12 @@ pub(crate) fn register(onnx: &mut Onnx) {
 
 /// Puts a node that checks before each reflection, convolution and pool of a model whose nodes have unique names.
 pub(crate) fn insert(graph: &mut pb::GraphProto) {
-    let mut names = HashSet::new();
+    let mut names = UniqueNames::default();
     prepare::collect_names(graph, &mut names);
     insert_in(graph, &mut names);
 }
 
-fn insert_in(graph: &mut pb::GraphProto, names: &mut HashSet<String>) {
+fn insert_in(graph: &mut pb::GraphProto, names: &mut UniqueNames) {
     for mut node in std::mem::take(&mut graph.node) {
         let inner = node.attribute.iter_mut().flat_map(|a| a.g.iter_mut().chain(&mut a.graphs));
         inner.for_each(|g| insert_in(g, names));
@@ -44,7 +44,7 @@ fn insert_in(graph: &mut pb::GraphProto, names: &mut HashSet<String>) {
 }
 
 /// The node that checks the first input of `node`, if that has needs.
-fn check_of(node: &pb::NodeProto, names: &mut HashSet<String>) -> Option<pb::NodeProto> {
+fn check_of(node: &pb::NodeProto, names: &mut UniqueNames) -> Option<pb::NodeProto> {
     let reflects = || text(node, "mode").is_some_and(|mode| mode == "reflect");
     // Reflection reads its pads, and a convolution without `kernel_shape` reads its weights.
     let inputs = match node.op_type.as_str() {
@@ -56,7 +56,7 @@ fn check_of(node: &pb::NodeProto, names: &mut HashSet<String>) -> Option<pb::Nod
     if !matches!(node.domain.as_str(), "" | "ai.onnx") || node.input.first().is_none_or(String::is_empty) {
         return None;
     }
-    let name = prepare::unique(&format!("{}.{FITS}", node.name), names);
+    let name = names.unique(&format!("{}.{FITS}", node.name));
     let r#type = pb::attribute_proto::AttributeType::String.into();
     let about = [(OP, &node.op_type), (NODE, &node.name)].map(|(name, text)| pb::AttributeProto {
         name: name.into(),

@@ -29,6 +29,8 @@ mod loop_op;
 mod memory;
 mod messages;
 mod model;
+mod operators;
+mod outputs;
 mod own_operator;
 mod prepare;
 mod reader;
@@ -41,6 +43,7 @@ mod round;
 mod settings;
 mod stream;
 mod unsupported;
+mod unused;
 mod value;
 
 pub use error::{Error, Unsupported};

@@ -7,10 +7,13 @@ use crate::loaded::Loaded;
 use crate::model::Model;
 use crate::register::register;
 use crate::settings::{Kernels, Settings};
+use crate::unused::remove_unused;
 use crate::value::ValueSpec;
-use crate::{bf16, comparison, fits, guard, if_op, loop_op, messages, own_operator, prepare};
+use crate::{
+    bf16, comparison, fits, guard, if_op, loop_op, messages, operators, outputs, own_operator, prepare,
+};
 use rnnpack_onnx::{
-    DType, Error as OnnxError, Extent, NodeDescription, RecurrentNode, Tensor, nodes_of, proto,
+    DType, Error as OnnxError, Extent, NodeDescription, RecurrentNode, ShownNames, Tensor, nodes_of, proto,
 };
 use std::collections::HashSet;
 use std::path::Path;
@@ -44,7 +47,8 @@ impl Loader {
     }
 
     /// Makes the input `name` a constant. Whatever depends only on it, for example which branch an `If` takes, is then
-    /// decided at load. The model no longer has this input.
+    /// decided at load. The model no longer has this input. If the file stores a default for the input, the given value
+    /// replaces it. An input with a default that is not bound is not among [`Model::inputs`].
     #[must_use]
     pub fn bind(mut self, name: &str, value: Tensor) -> Self {
         self.bindings.push((name.to_string(), value));
@@ -74,19 +78,18 @@ impl Loader {
         self
     }
 
-    /// Loads the model in the file at `path`.
+    /// Loads the model in the file at `path`. Data that the model keeps in other files is read from files below its own
+    /// folder.
     ///
     /// # Errors
-    /// [`Error::Onnx`] with [`rnnpack_onnx::Error::File`] if the file cannot be read, and the errors of
-    /// [`Loader::load`].
+    /// [`Error::Onnx`] with [`rnnpack_onnx::Error::File`] if the file cannot be read, or with
+    /// [`rnnpack_onnx::Error::Tensor`] if data in another file cannot be read, and the errors of [`Loader::load`].
     pub fn load_path(&self, path: impl AsRef<Path>) -> Result<Model, Error> {
-        let path = path.as_ref();
-        let bytes = std::fs::read(path)
-            .map_err(|e| OnnxError::File { path: path.display().to_string(), reason: e.to_string() })?;
-        self.load(&bytes)
+        self.load_model(rnnpack_onnx::open(path.as_ref())?)
     }
 
-    /// Loads a model from the bytes of its file.
+    /// Loads a model from the bytes of its file. A model that keeps data in other files is refused: use
+    /// [`Loader::load_path`], or make one file of it with [`rnnpack_onnx::read_whole`].
     ///
     /// The file is checked before tract sees it: every stored tensor must be in this file and have exactly the data for
     /// its dimensions, and every name must belong to only one value. Panics of tract are caught, except in a program
@@ -105,7 +108,10 @@ impl Loader {
     /// - [`Error::Tract`]: tract refuses the model.
     /// - [`Error::Panic`]: tract panicked.
     pub fn load(&self, bytes: &[u8]) -> Result<Model, Error> {
-        let mut model = proto::decode(bytes)?;
+        self.load_model(rnnpack_onnx::decode(bytes)?)
+    }
+
+    fn load_model(&self, mut model: proto::Model) -> Result<Model, Error> {
         rnnpack_onnx::check_model(&model)?;
         prepare::screen(model.graph()?)?;
         let bindings: Vec<(&str, &Tensor)> = self.bindings.iter().map(|(n, t)| (n.as_str(), t)).collect();
@@ -117,19 +123,22 @@ impl Loader {
         }
         // tract finds the weights in the graph. Keeping these too would hold them twice.
         let nodes: Vec<NodeDescription> = nodes.into_iter().map(RecurrentNode::into_description).collect();
+        let mut outputs = Vec::new();
         if let Some(graph) = &mut model.graph {
             prepare::bind(graph, &self.bindings)?;
+            outputs = outputs::separate(graph);
         }
         let mut model = messages::model(model);
         let mut bf16 = HashSet::new();
         if let Some(graph) = &mut model.graph {
             prepare::declare_shapes(graph, &self.shapes)?;
+            remove_unused(graph);
             prepare::name_nodes(graph, &nodes);
             bf16 = bf16::rewrite(graph, self.kernels != Kernels::Tract)?;
             fits::insert(graph);
             prepare::close_bodies(graph);
         }
-        Error::caught("load", || self.plan(model, nodes, &bf16))
+        Error::caught("load", || self.plan(model, nodes, (&outputs, &bf16)))
     }
 
     /// Refuses a recurrent node that is wrong or would be computed wrongly. Weights that are not constants pass:
@@ -145,17 +154,18 @@ impl Loader {
         &self,
         model: pb::ModelProto,
         nodes: Vec<NodeDescription>,
-        bf16: &HashSet<String>,
+        (declared, bf16): (&[proto::ValueInfo], &HashSet<String>),
     ) -> TractResult<Model> {
         let mut template = InferenceModel::default();
         Settings { kernels: self.kernels, threads: self.threads }.hand_to(&mut template);
         let parsed = self.operators().parse_with_template(&model, None, template)?;
-        ensure!(parsed.unresolved_inputs.is_empty(), "no value is named {:?}", parsed.unresolved_inputs);
+        let unresolved = &parsed.unresolved_inputs;
+        ensure!(unresolved.is_empty(), "there is no value for {}", ShownNames(unresolved));
         let graph = model.graph.as_ref().context("no graph")?;
-        let stored = |name: &String| graph.initializer.iter().any(|t| &t.name == name);
+        let stored: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
         let names = graph.input.iter().map(|info| info.name.clone());
-        let inputs: Vec<String> = names.filter(|name| !stored(name)).collect();
-        let outputs: Vec<String> = graph.output.iter().map(|info| info.name.clone()).collect();
+        let inputs: Vec<String> = names.filter(|name| !stored.contains(name.as_str())).collect();
+        let outputs: Vec<String> = declared.iter().map(|info| info.name.clone()).collect();
         // tract has its own copy of what it needs.
         drop(model);
         let mut model = parsed.model;
@@ -166,6 +176,7 @@ impl Loader {
         let model = model.into_optimized()?;
         let inputs = specs(inputs, bf16, &model, TypedModel::input_fact)?;
         let outputs = specs(outputs, bf16, &model, TypedModel::output_fact)?;
+        outputs::check_types(declared, &outputs)?;
         let reusable = keeps_only_memory(&model);
         let plan = TypedSimplePlan::new(model)?;
         Ok(Model::new(Loaded { plan, inputs, outputs, nodes, reusable }))
@@ -175,6 +186,7 @@ impl Loader {
     pub(crate) fn operators(&self) -> tract_onnx::Onnx {
         let mut onnx = tract_onnx::onnx();
         onnx.op_register.insert(bf16::ROUND, bf16::build);
+        operators::register(&mut onnx);
         comparison::register(&mut onnx);
         fits::register(&mut onnx);
         onnx.op_register.insert("If", if_op::build);

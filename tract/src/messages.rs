@@ -1,4 +1,7 @@
 //! Converts a decoded model into tract's messages, without copying it, and a recurrent node back.
+//!
+//! What a file declares about values other than the inputs of a graph and the outputs of the model is left out. tract
+//! would believe it, but tools that change a model leave old types and shapes behind. tract infers them itself.
 
 use rnnpack_onnx::proto;
 use tract_onnx::pb;
@@ -22,9 +25,15 @@ fn graph(g: proto::Graph) -> pb::GraphProto {
         initializer: g.initializer.into_iter().map(tensor).collect(),
         input: g.input.into_iter().map(info).collect(),
         output: g.output.into_iter().map(info).collect(),
-        value_info: g.value_info.into_iter().map(info).collect(),
         ..Default::default()
     }
+}
+
+/// A graph inside a node. Its outputs have only names. The declared shapes of its inputs are kept: they say whether the
+/// number of an iteration is a scalar.
+fn inner(mut g: proto::Graph) -> pb::GraphProto {
+    g.output.iter_mut().for_each(|info| info.r#type = None);
+    graph(g)
 }
 
 fn node(n: proto::Node) -> pb::NodeProto {
@@ -48,12 +57,12 @@ fn attribute(a: proto::Attribute) -> pb::AttributeProto {
         i: a.i,
         s: a.s,
         t: a.t.map(|t| tensor(*t)),
-        g: a.g.map(|g| graph(*g)),
+        g: a.g.map(|g| inner(*g)),
         floats: a.floats,
         ints: a.ints,
         strings: a.strings,
         tensors: a.tensors.into_iter().map(tensor).collect(),
-        graphs: a.graphs.into_iter().map(graph).collect(),
+        graphs: a.graphs.into_iter().map(inner).collect(),
         ..Default::default()
     }
 }
@@ -113,5 +122,6 @@ pub(crate) fn recurrent(n: &pb::NodeProto) -> proto::Node {
         op_type: n.op_type.clone(),
         domain: n.domain.clone(),
         attribute: n.attribute.iter().map(attribute).collect(),
+        ..Default::default()
     }
 }

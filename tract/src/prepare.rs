@@ -1,7 +1,9 @@
 //! Prepares a model's protobuf for tract: checks it, binds inputs, declares shapes, makes names unique.
 
 use crate::error::value_error;
-use rnnpack_onnx::{Error as OnnxError, NodeDescription, RecurrentOp, Tensor, dtype_name, proto};
+use rnnpack_onnx::{
+    Error as OnnxError, NodeDescription, RecurrentOp, Tensor, UniqueNames, dtype_name, proto,
+};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
@@ -13,9 +15,17 @@ const MAX_DIM_PARAM: (usize, usize) = (128, 8);
 /// How deeply `Loop` and `Scan` nodes may be nested.
 const MAX_NESTED_LOOPS: usize = 4;
 
+/// The most inputs of a model. tract's time to load it grows with the square of their number.
+const MAX_INPUTS: usize = 1024;
+
 /// Refuses what tract cannot handle: a `perm` that is not a permutation, values that are not tensors, and expressions
-/// of dimensions and nested loops that would take too long.
+/// of dimensions, numbers of inputs and nested loops that would take too long.
 pub(crate) fn screen(graph: &proto::Graph) -> Result<(), OnnxError> {
+    let stored: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    let mut inputs = graph.input.iter().filter(|input| !stored.contains(input.name.as_str()));
+    if let Some(input) = inputs.nth(MAX_INPUTS) {
+        return Err(value_error(&input.name, format!("the model has more than {MAX_INPUTS} inputs")));
+    }
     check_graph(graph, 0)
 }
 
@@ -48,7 +58,7 @@ fn check_permutation(node: &proto::Node) -> Result<(), OnnxError> {
         let seen = usize::try_from(axis).ok().and_then(|a| seen.get_mut(a));
         if seen.is_none_or(|seen| std::mem::replace(seen, true)) {
             let (node, attribute) = (node.name.clone(), "perm".to_string());
-            let reason = format!("{perm:?} is no permutation");
+            let reason = format!("it is no permutation of {} axes", perm.len());
             return Err(OnnxError::Attribute { node, attribute, reason });
         }
     }
@@ -80,17 +90,19 @@ fn check_dims(info: &proto::ValueInfo) -> Result<(), OnnxError> {
     Ok(())
 }
 
-/// Turns bound inputs into stored tensors.
+/// Turns bound inputs into stored tensors. They replace default values.
 pub(crate) fn bind(graph: &mut proto::Graph, bindings: &[(String, Tensor)]) -> Result<(), OnnxError> {
+    let mut inputs: HashMap<&str, &proto::ValueInfo> =
+        graph.input.iter().map(|i| (i.name.as_str(), i)).collect();
     for (name, tensor) in bindings {
-        let stored = graph.initializer.iter().any(|t| &t.name == name);
-        let Some(index) = graph.input.iter().position(|i| &i.name == name).filter(|_| !stored) else {
-            return Err(value_error(name, "it is bound, but is no input of the model"));
-        };
-        check_binding(&graph.input[index], tensor)?;
-        graph.input.remove(index);
-        graph.initializer.push(tensor.to_proto(name));
+        let input = inputs.remove(name.as_str());
+        let input = input.ok_or_else(|| value_error(name, "it is bound, but is no input of the model"))?;
+        check_binding(input, tensor)?;
     }
+    let bound: HashSet<&str> = bindings.iter().map(|(name, _)| name.as_str()).collect();
+    graph.input.retain(|input| !bound.contains(input.name.as_str()));
+    graph.initializer.retain(|default| !bound.contains(default.name.as_str()));
+    graph.initializer.extend(bindings.iter().map(|(name, tensor)| tensor.to_proto(name)));
     Ok(())
 }
 
@@ -124,8 +136,10 @@ pub(crate) fn declare_shapes(
 ) -> Result<(), OnnxError> {
     let mut sizes: HashMap<String, usize> = HashMap::new();
     let mut seen = HashSet::new();
+    let inputs: HashMap<String, usize> =
+        graph.input.iter().enumerate().map(|(i, input)| (input.name.clone(), i)).collect();
     for (name, dims) in shapes {
-        let input = graph.input.iter_mut().find(|i| &i.name == name);
+        let input = inputs.get(name).map(|&i| &mut graph.input[i]);
         let input = input.ok_or_else(|| value_error(name, "it has a shape, but is no input of the model"))?;
         if !seen.insert(name) {
             return Err(value_error(name, "its shape is given twice"));
@@ -192,8 +206,7 @@ fn is_identifier(param: &str) -> bool {
 /// Writes the sizes of named dimensions in `graph` and the graphs inside it. Removes expressions of names, so that
 /// tract computes their values itself.
 fn substitute(graph: &mut pb::GraphProto, sizes: &HashMap<String, usize>) {
-    let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
-    for info in infos {
+    for info in graph.input.iter_mut().chain(&mut graph.output) {
         let shape = tensor_type_mut(info).and_then(|t| t.shape.as_mut());
         for dim in shape.into_iter().flat_map(|s| &mut s.dim) {
             if let Some(DimValue::DimParam(p)) = &dim.value {
@@ -210,14 +223,15 @@ fn substitute(graph: &mut pb::GraphProto, sizes: &HashMap<String, usize>) {
 
 /// Gives every node of the model a unique name, which tract needs. Recurrent nodes get the names of the list.
 pub(crate) fn name_nodes(graph: &mut pb::GraphProto, nodes: &[NodeDescription]) {
-    let mut taken: HashSet<String> = nodes.iter().map(|n| n.name.clone()).collect();
+    let mut taken = UniqueNames::default();
+    nodes.iter().for_each(|n| taken.take(n.name.clone()));
     let mut recurrent = nodes.iter();
     name_graph(graph, &mut taken, &mut recurrent);
 }
 
 fn name_graph(
     graph: &mut pb::GraphProto,
-    taken: &mut HashSet<String>,
+    taken: &mut UniqueNames,
     recurrent: &mut std::slice::Iter<'_, NodeDescription>,
 ) {
     for node in &mut graph.node {
@@ -225,7 +239,7 @@ fn name_graph(
             node.name = recurrent.next().map_or_else(String::new, |n| n.name.clone());
             continue;
         }
-        node.name = unique(if node.name.is_empty() { &node.op_type } else { &node.name }, taken);
+        node.name = taken.unique(if node.name.is_empty() { &node.op_type } else { &node.name });
     }
     inner_graphs(graph).for_each(|g| name_graph(g, taken, recurrent));
 }
@@ -233,14 +247,14 @@ fn name_graph(
 /// Changes the graphs inside nodes so that tract can read them: every input has a type (files leave it out in `If`,
 /// `Loop` and `Scan`), and every output is a value of the graph itself.
 pub(crate) fn close_bodies(graph: &mut pb::GraphProto) {
-    let mut names = HashSet::new();
+    let mut names = UniqueNames::default();
     collect_names(graph, &mut names);
     for inner in inner_graphs(graph) {
         close_body(inner, &mut names);
     }
 }
 
-fn close_body(graph: &mut pb::GraphProto, names: &mut HashSet<String>) {
+fn close_body(graph: &mut pb::GraphProto, names: &mut UniqueNames) {
     for input in graph.input.iter_mut().filter(|i| tensor_type(i).is_none()) {
         let unknown = pb::type_proto::Tensor { elem_type: 1, shape: None };
         let value = Some(pb::type_proto::Value::TensorType(unknown));
@@ -251,7 +265,7 @@ fn close_body(graph: &mut pb::GraphProto, names: &mut HashSet<String>) {
         (0..graph.output.len()).filter(|&i| !own.contains(graph.output[i].name.as_str())).collect();
     for i in foreign {
         let from = graph.output[i].name.clone();
-        let to = unique(&from, names);
+        let to = names.unique(&from);
         graph.output[i].name.clone_from(&to);
         let (op_type, name) = ("Identity".into(), to.clone());
         let (input, output) = (vec![from], vec![to]);
@@ -270,9 +284,9 @@ fn own_values(graph: &pb::GraphProto) -> impl Iterator<Item = &str> {
 }
 
 /// Collects the names of the values and nodes of `graph` and of the graphs inside it.
-pub(crate) fn collect_names(graph: &pb::GraphProto, names: &mut HashSet<String>) {
-    names.extend(own_values(graph).map(str::to_string));
-    names.extend(graph.node.iter().map(|n| n.name.clone()));
+pub(crate) fn collect_names(graph: &pb::GraphProto, names: &mut UniqueNames) {
+    own_values(graph).for_each(|name| names.take(name.to_string()));
+    graph.node.iter().for_each(|n| names.take(n.name.clone()));
     for attribute in graph.node.iter().flat_map(|n| &n.attribute) {
         attribute.g.iter().chain(&attribute.graphs).for_each(|g| collect_names(g, names));
     }
@@ -281,17 +295,6 @@ pub(crate) fn collect_names(graph: &pb::GraphProto, names: &mut HashSet<String>)
 fn inner_graphs(graph: &mut pb::GraphProto) -> impl Iterator<Item = &mut pb::GraphProto> {
     let attributes = graph.node.iter_mut().flat_map(|n| &mut n.attribute);
     attributes.flat_map(|a| a.g.iter_mut().chain(&mut a.graphs))
-}
-
-/// `base`, with a number appended if it is in `taken`. Adds the result to `taken`.
-pub(crate) fn unique(base: &str, taken: &mut HashSet<String>) -> String {
-    let mut unique = base.to_string();
-    let mut number = 1;
-    while !taken.insert(unique.clone()) {
-        number += 1;
-        unique = format!("{base}#{number}");
-    }
-    unique
 }
 
 fn tensor_type(info: &pb::ValueInfoProto) -> Option<&pb::type_proto::Tensor> {

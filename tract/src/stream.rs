@@ -89,8 +89,10 @@ impl Stream {
     fn feeds<'a>(&'a self, inputs: &[(&str, &'a Tensor)]) -> Result<Vec<&'a Tensor>, OnnxError> {
         let specs = &self.model.inputs;
         let mut feeds: Vec<Option<&Tensor>> = vec![None; specs.len()];
+        let indices: HashMap<&str, usize> =
+            specs.iter().enumerate().map(|(i, s)| (s.name.as_str(), i)).collect();
         for &(name, value) in inputs {
-            let index = specs.iter().position(|s| s.name == name);
+            let index = indices.get(name).copied();
             let index = index.ok_or_else(|| value_error(name, "the model has no such input"))?;
             if feeds[index].replace(value).is_some() {
                 return Err(value_error(name, "it is given twice"));

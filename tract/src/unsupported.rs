@@ -3,17 +3,43 @@
 use crate::error::{Error, Unsupported};
 use crate::loader::Loader;
 use crate::{bf16, fits};
-use rnnpack_onnx::{RecurrentOp, proto};
-use std::collections::{BTreeMap, HashSet};
+use rnnpack_onnx::proto;
+use std::collections::BTreeMap;
+
+/// The operators of ONNX Runtime that tract has. tract looks an operator up by its name alone: all other names belong to
+/// the standard, which may define another operator for them. Two of these are in the standard too: `Gelu` is the same
+/// there, and tract tells the two `RotaryEmbedding` apart.
+const MICROSOFT: [&str; 11] = [
+    "BiasGelu",
+    "FastGelu",
+    "GatherBlockQuantized",
+    "Gelu",
+    "GroupQueryAttention",
+    "MatMulNBits",
+    "MultiHeadAttention",
+    "QuickGelu",
+    "RotaryEmbedding",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+];
+/// The operators of the standard's second set, `ai.onnx.ml`, that tract has.
+const ML: [&str; 6] = [
+    "ArrayFeatureExtractor",
+    "CategoryMapper",
+    "LinearClassifier",
+    "LinearRegressor",
+    "Normalizer",
+    "TreeEnsembleClassifier",
+];
 
 impl Loader {
     /// The operators of a model that cannot run, by domain and name. Empty if every operator is known. A node of a known
     /// operator may still be refused, for an attribute or an element type.
     ///
     /// # Errors
-    /// [`Error::Onnx`] with [`rnnpack_onnx::Error::Malformed`] if the bytes are not a model.
+    /// [`Error::Onnx`] with the errors of [`rnnpack_onnx::decode`].
     pub fn unsupported(&self, bytes: &[u8]) -> Result<Vec<Unsupported>, Error> {
-        Ok(self.unsupported_in(&proto::decode(bytes)?))
+        Ok(self.unsupported_in(&rnnpack_onnx::decode(bytes)?))
     }
 
     /// [`Loader::unsupported`] of a decoded model.
@@ -23,12 +49,13 @@ impl Loader {
         if let Some(graph) = &model.graph {
             count(&graph.node, &mut counts);
         }
-        let called = count_functions(model, &mut counts);
-        let runs = |domain: &str, op: &str| {
-            let recurrent = RecurrentOp::from_type(op).is_some();
-            let standard = known.contains_key(op) && ![bf16::ROUND, fits::FITS].contains(&op);
-            called.contains(op) || (standard && (domain.is_empty() || !recurrent))
+        let of_domain = |domain: &str, op: &str| match domain {
+            "" => ![bf16::ROUND, fits::FITS].contains(&op),
+            "com.microsoft" => MICROSOFT.contains(&op),
+            "ai.onnx.ml" => ML.contains(&op),
+            _ => false,
         };
+        let runs = |domain: &str, op: &str| of_domain(domain, op) && known.contains_key(op);
         let unknown = counts.into_iter().filter(|&((domain, op), _)| !runs(domain, op));
         let unsupported = |((domain, op), count): ((&str, &str), usize)| {
             let (domain, op) = (domain.to_owned(), op.to_owned());
@@ -47,22 +74,6 @@ fn count<'m>(nodes: &'m [proto::Node], counts: &mut BTreeMap<(&'m str, &'m str),
             let inner = attribute.g.as_deref().into_iter().chain(&attribute.graphs);
             inner.for_each(|graph| count(&graph.node, counts));
         }
-    }
-}
-
-/// Counts the nodes of the model-local functions that are called, also by each other. Returns their names.
-fn count_functions<'m>(
-    model: &'m proto::Model,
-    counts: &mut BTreeMap<(&'m str, &'m str), usize>,
-) -> HashSet<&'m str> {
-    let mut called = HashSet::new();
-    loop {
-        let is_new = |f: &&'m proto::Function| {
-            !called.contains(f.name.as_str()) && counts.keys().any(|&(_, op)| op == f.name)
-        };
-        let Some(function) = model.functions.iter().find(is_new) else { return called };
-        called.insert(function.name.as_str());
-        count(&function.node, counts);
     }
 }
 

@@ -11,14 +11,13 @@ use crate::report::{self, Table, difference, micros};
 use crate::tensors::Tensors;
 use crate::timing::{Side, Times, interleave};
 use anyhow::{Context, Result};
-use rnnpack_onnx::proto;
 use rnnpack_tract::{Kernels, Stream};
 use serde_json::{Value, json};
 use std::path::Path;
 
 pub(crate) fn bench(args: &Args, path: &Path, json: bool) -> Result<Outcome> {
     let name = path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let bytes = crate::model::read(path)?;
     let report = with_threads(args.threads.into(), || compete(args, &bytes))?;
     let report = report.with_context(|| format!("cannot time {name}"))?;
     report::emit(json, || report.json(), || report.text())?;
@@ -66,7 +65,7 @@ fn compete(args: &Args, bytes: &[u8]) -> Result<Report> {
             Err(e) => tract_left_out = Some(report::error(&e)),
         }
     }
-    let step = coarsest_step(&proto::decode(bytes)?);
+    let step = coarsest_step(&rnnpack_onnx::decode(bytes)?);
     let mut compared: Vec<Compared> = all[1..].iter().map(|c| c.compared(&all[0], step)).collect();
     if compared.last().is_some_and(|c| c.name == TRACT && !c.agrees()) {
         let reference = other("f64", Kernels::Reference64)?.compared(&all[0], step);

@@ -3,7 +3,7 @@
 use super::declared::Declared;
 use super::given::split;
 use anyhow::{Context, Result, bail};
-use rnnpack_onnx::Extent;
+use rnnpack_onnx::{Extent, Shown};
 use std::collections::BTreeMap;
 
 /// The parsed values of `--dim`.
@@ -83,7 +83,7 @@ impl DimArgs {
         if let Some(dims) = self.inputs.get(&declared.name) {
             return Ok(dims.clone());
         }
-        let name = &declared.name;
+        let name = Shown(&declared.name).to_string();
         let dims = declared.dims.as_ref();
         let dims = dims.with_context(|| {
             format!("the model does not say how many dimensions {name:?} has: give --dim {name}=1x2x3")

@@ -8,7 +8,7 @@ use super::roles::{Role, Uses};
 use super::shown::shown_sizes;
 use crate::tensors::{Random, Tensors};
 use anyhow::{Context, Result, bail};
-use rnnpack_onnx::{DType, Tensor, TensorData, proto};
+use rnnpack_onnx::{DType, Shown, Tensor, TensorData};
 
 /// How to generate the inputs that are not given.
 #[derive(clap::Args)]
@@ -46,7 +46,7 @@ pub(crate) struct Generator {
 
 impl Generator {
     pub(crate) fn new(model: &[u8], args: &GivenArgs, how: &GeneratedArgs) -> Result<Generator> {
-        let model = proto::decode(model)?;
+        let model = rnnpack_onnx::decode(model)?;
         let graph = model.graph()?;
         let declared = declared_inputs(&model)?;
         let (bound, given) = given(&declared, args)?;
@@ -55,6 +55,7 @@ impl Generator {
         for input in &declared {
             match bound.get(&input.name).or_else(|| given.get(&input.name)) {
                 Some(value) => dims.learn(input, value.dims()),
+                None if input.has_default => {}
                 None => missing.push(input.clone()),
             }
         }
@@ -102,7 +103,12 @@ impl Generator {
         for (input, role) in self.missing.iter().zip(&self.roles) {
             let dims = self.dims.dims(input, &attempt.sizes)?;
             let (tensor, values) = generate(input, role, dims, attempt, &mut random)?;
-            generated.push(format!("{} {} {:?}, {values}", input.name, tensor.dtype(), tensor.dims()));
+            generated.push(format!(
+                "{} {} {:?}, {values}",
+                Shown(&input.name),
+                tensor.dtype(),
+                tensor.dims()
+            ));
             step.insert(input.name.clone(), tensor);
         }
         Ok(Feeds { bound: self.bound.clone(), weights: self.weights.clone(), steps: vec![step], generated })
@@ -117,7 +123,7 @@ fn generate(
     attempt: &Attempt,
     random: &mut Random,
 ) -> Result<(Tensor, String)> {
-    let name = &input.name;
+    let name = Shown(&input.name).to_string();
     let len = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     let len =
         len.filter(|&n| n <= 1 << 32).with_context(|| format!("input {name:?} is too large: {dims:?}"))?;
@@ -176,6 +182,8 @@ fn integers(
             let [from, to] = match dtype {
                 DType::I8 => [-128, 127],
                 DType::U8 => [0, 255],
+                DType::I16 => [-32768, 32767],
+                DType::U16 => [0, 65535],
                 _ => [0, 7],
             };
             (uniform(from, to + 1), format!("uniform from {from} to {to} ({node} makes floats of them)"))
@@ -209,7 +217,11 @@ fn of_integers(dtype: DType, integers: &[i64]) -> Option<TensorData> {
         DType::I64 => TensorData::I64(integers.to_vec()),
         DType::I32 => TensorData::I32(narrow(integers)?),
         DType::I8 => TensorData::I8(narrow(integers)?),
+        DType::I16 => TensorData::I16(narrow(integers)?),
         DType::U8 => TensorData::U8(narrow(integers)?),
+        DType::U16 => TensorData::U16(narrow(integers)?),
+        DType::U32 => TensorData::U32(narrow(integers)?),
+        DType::U64 => TensorData::U64(narrow(integers)?),
         _ => return None,
     })
 }

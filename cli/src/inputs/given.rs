@@ -1,9 +1,10 @@
 //! The inputs that the user gives: their options, and the tensors that these mean.
 
-use super::declared::{Declared, find};
-use crate::tensors::{Tensors, read_npy, read_npz};
+use super::declared::{Declared, by_name, find};
+use crate::npz::read_npz;
+use crate::tensors::{Tensors, read_npy};
 use anyhow::{Context, Result, anyhow, bail};
-use rnnpack_onnx::{DType, Tensor, TensorData};
+use rnnpack_onnx::{DType, Shown, Tensor, TensorData};
 use std::path::Path;
 
 /// The inputs that the user gives.
@@ -30,9 +31,10 @@ impl GivenArgs {
 /// The values of `--bind`, then those of `--input`.
 pub(super) fn given(declared: &[Declared], args: &GivenArgs) -> Result<(Tensors, Tensors)> {
     let (mut bound, mut inputs) = (Tensors::new(), Tensors::new());
+    let declared = by_name(declared);
     for arg in &args.bind {
         let (name, value) = split(arg, "--bind", "sr=16000 or x=x.npy")?;
-        let declared = find(declared, name)?;
+        let declared = find(&declared, name)?;
         let tensor = match value.ends_with(".npy") {
             true => fitted(declared, read_npy(value.as_ref())?)?,
             false => scalar(declared, value)?,
@@ -46,7 +48,7 @@ pub(super) fn given(declared: &[Declared], args: &GivenArgs) -> Result<(Tensors,
             None if arg.ends_with(".npz") => read_npz(arg.as_ref())?,
             _ => {
                 let (name, file) = split(arg, "--input", "x=x.npy or inputs.npz")?;
-                refuse_number(find(declared, name)?, file)?;
+                refuse_number(find(&declared, name)?, file)?;
                 Tensors::from([(name.to_owned(), read_npy(file.as_ref())?)])
             }
         };
@@ -54,9 +56,9 @@ pub(super) fn given(declared: &[Declared], args: &GivenArgs) -> Result<(Tensors,
             if name.starts_with("in/0/") {
                 bail!("{arg} holds a recorded stream: use `rnnpack verify MODEL --recorded {arg}`");
             }
-            let tensor = fitted(find(declared, &name)?, tensor)?;
+            let tensor = fitted(find(&declared, &name)?, tensor)?;
             if bound.contains_key(&name) || inputs.insert(name.clone(), tensor).is_some() {
-                bail!("input {name:?} is given twice");
+                bail!("input {:?} is given twice", Shown(&name).to_string());
             }
         }
     }
@@ -73,16 +75,24 @@ fn refuse_number(declared: &Declared, file: &str) -> Result<()> {
     Ok(())
 }
 
-/// Converts a tensor to an input's type. Half precision is not read from NumPy's files. f32 is accepted instead, if the
-/// conversion changes no value.
+/// Converts a tensor to an input's type. NumPy has no bfloat16, so f32 is accepted for both types of half precision, if
+/// the conversion changes no value.
 pub(super) fn fitted(declared: &Declared, tensor: Tensor) -> Result<Tensor> {
     let half = declared.dtype.filter(|dtype| matches!(dtype, DType::F16 | DType::BF16));
     let (Some(dtype), DType::F32) = (half, tensor.dtype()) else { return Ok(tensor) };
-    let rounded = tensor.round_to(dtype).filter(|rounded| rounded.to_f32().as_ref() == Some(&tensor));
-    let name = &declared.name;
+    let rounded = tensor.round_to(dtype).filter(|rounded| holds(rounded, &tensor));
+    let name = Shown(&declared.name).to_string();
     rounded.with_context(|| {
         format!("input {name:?} is {dtype}: the file has values that {dtype} cannot hold; round them")
     })
+}
+
+/// Whether a tensor of half precision has the values of a tensor of f32. A NaN stands for every NaN.
+fn holds(half: &Tensor, wide: &Tensor) -> bool {
+    let values = half.to_f32();
+    let values = values.as_ref().and_then(|t| t.as_slice::<f32>()).unwrap_or_default();
+    let same = |(a, b): (&f32, &f32)| a == b || (a.is_nan() && b.is_nan());
+    wide.as_slice::<f32>().is_some_and(|wide| wide.len() == values.len() && wide.iter().zip(values).all(same))
 }
 
 pub(super) fn split<'a>(arg: &'a str, option: &str, example: &str) -> Result<(&'a str, &'a str)> {
@@ -105,10 +115,14 @@ fn scalar(declared: &Declared, text: &str) -> Result<Tensor> {
         Some(DType::I64) => TensorData::I64(parse(declared, text)?),
         Some(DType::I32) => TensorData::I32(parse(declared, text)?),
         Some(DType::I8) => TensorData::I8(parse(declared, text)?),
+        Some(DType::I16) => TensorData::I16(parse(declared, text)?),
         Some(DType::U8) => TensorData::U8(parse(declared, text)?),
+        Some(DType::U16) => TensorData::U16(parse(declared, text)?),
+        Some(DType::U32) => TensorData::U32(parse(declared, text)?),
+        Some(DType::U64) => TensorData::U64(parse(declared, text)?),
         Some(DType::Bool) => TensorData::Bool(parse(declared, text)?),
         Some(dtype @ (DType::F16 | DType::BF16)) => half(dtype, parse(declared, text)?)?,
-        _ => bail!("input {:?} has elements of a type that is not read", declared.name),
+        _ => bail!("input {:?} has elements of a type that is not read", Shown(&declared.name).to_string()),
     };
     let rank = declared.dims.as_ref().map_or(0, Vec::len);
     Tensor::from_data(vec![1; rank], data).context("a scalar has one element")

@@ -1,7 +1,9 @@
 //! Recorded streams: the inputs and outputs of consecutive calls.
 
-use crate::tensors::{Tensors, read_npz};
+use crate::npz::read_npz;
+use crate::tensors::Tensors;
 use anyhow::{Result, bail};
+use rnnpack_onnx::Shown;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -23,7 +25,10 @@ impl Recorded {
                 _ => continue,
             };
             if let (Some(Ok(step)), Some(name)) = (parts.next().map(str::parse), parts.next()) {
-                steps.entry(step).or_default()[side].insert(name.to_owned(), tensor);
+                let twice = steps.entry(step).or_default()[side].insert(name.to_owned(), tensor);
+                if twice.is_some() {
+                    bail!("{}: {:?} is given twice", path.display(), Shown(&key).to_string());
+                }
             }
         }
         let whole = |(i, (&step, [inputs, outputs])): (usize, (&usize, &[Tensors; 2]))| {

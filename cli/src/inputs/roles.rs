@@ -2,7 +2,7 @@
 
 use super::shown::{constants, integers};
 use crate::operators::graphs;
-use rnnpack_onnx::proto;
+use rnnpack_onnx::{Shown, proto};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -74,8 +74,8 @@ impl<'m> Uses<'m> {
 
     fn meaning(&self, node: &'m proto::Node, slot: usize, added: i64) -> Use<'m> {
         let label = || match node.name.as_str() {
-            "" => node.op_type.clone(),
-            name => format!("{} `{name}`", node.op_type),
+            "" => Shown(&node.op_type).to_string(),
+            name => format!("{} `{}`", Shown(&node.op_type), Shown(name)),
         };
         let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.i);
         let other = || node.input.get(1 - slot.min(1)).and_then(|name| self.number(name));
@@ -192,7 +192,7 @@ mod tests {
     fn role(nodes: Vec<rnnpack_dev::onnx::Msg>, stored: Vec<rnnpack_dev::onnx::Msg>) -> Role {
         let inputs = vec![value("n", INT64, &[])];
         let graph = Graph { nodes, stored, inputs, outputs: vec![untyped("y")] };
-        let decoded = proto::decode(&model(&graph.msg(), 17)).unwrap();
+        let decoded = rnnpack_onnx::decode(&model(&graph.msg(), 17)).unwrap();
         Uses::new(decoded.graph().unwrap()).role("n")
     }
 

@@ -1,7 +1,7 @@
 //! The inputs and outputs that a model's file declares.
 
 use crate::report::Table;
-use rnnpack_onnx::{Extent, dtype_name, proto};
+use rnnpack_onnx::{Extent, Shown, dtype_name, proto};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
@@ -49,7 +49,7 @@ impl Border {
                     format!("[{}]", dims.join(", "))
                 });
                 let dtype = dtype.clone().unwrap_or_else(|| "?".to_owned());
-                table.row(vec![what.to_owned(), name.clone(), dtype, dims]);
+                table.row(vec![what.to_owned(), Shown(name).to_string(), dtype, dims]);
             }
         }
         format!("{model}\n\n{}", table.render())

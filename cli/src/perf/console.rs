@@ -3,6 +3,7 @@
 use super::{ledger, machine};
 use crate::report::count;
 use indicatif::{ProgressBar, ProgressStyle};
+use rnnpack_onnx::Line;
 use std::path::Path;
 
 /// A progress bar over cases on standard error, with the remaining time. Invisible if that is not a terminal.
@@ -22,10 +23,11 @@ pub(crate) fn warn_if_busy() {
     }
 }
 
-/// Reports the lines of a ledger that are not records.
+/// Reports the lines of a ledger that are not records: the first ones by their reasons, and how many there are.
 pub(crate) fn report_damage(path: &Path, damaged: &[ledger::Damaged]) {
-    for ledger::Damaged { line, reason } in damaged {
-        eprintln!("warning: {}, line {line} is skipped: {reason}", path.display());
+    const SHOWN: usize = 8;
+    for ledger::Damaged { line, reason } in damaged.iter().take(SHOWN) {
+        eprintln!("warning: {}, line {line} is skipped: {}", path.display(), Line(reason));
     }
     if !damaged.is_empty() {
         eprintln!(

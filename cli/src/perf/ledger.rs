@@ -3,11 +3,13 @@
 //! It has one JSON object per line. Lines are only appended, never rewritten. docs/performance.md describes the fields.
 //! Every line has its version, run, commit, date and machine. So files can be merged line by line, in any order.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use rnnpack_onnx::Shown;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 /// The version of the lines that this program writes. It reads no other version.
 pub const VERSION: u32 = 1;
@@ -165,9 +167,87 @@ fn parse(bytes: &[u8]) -> (Vec<Record>, Vec<Damaged>) {
 fn parse_line(line: &[u8]) -> Result<Record, String> {
     let value: serde_json::Value = serde_json::from_slice(line).map_err(|e| e.to_string())?;
     match value.get("v").and_then(serde_json::Value::as_u64) {
-        Some(v) if v == u64::from(VERSION) => serde_json::from_value(value).map_err(|e| e.to_string()),
+        Some(v) if v == u64::from(VERSION) => {
+            let record: Record = serde_json::from_value(value).map_err(|e| e.to_string())?;
+            record.check().map(|()| record)
+        }
         Some(v) => Err(format!("version {v}, where this program reads version {VERSION}")),
         None => Err("it has no version".to_owned()),
+    }
+}
+
+/// The sizes that a measured number can have, in any unit of the ledger.
+const MEASURED: RangeInclusive<f64> = 1e-6..=1e24;
+
+impl Record {
+    /// Checks that numbers can have been measured, so that every plot of them ends, and that texts are short and
+    /// printable.
+    fn check(&self) -> Result<(), String> {
+        let Origin { run, date, commit, cpu, isa } = &self.origin;
+        let mut texts = vec![("run", run), ("date", date), ("cpu", cpu), ("isa", isa)];
+        texts.extend(commit.iter().map(|commit| ("commit", commit)));
+        let mut numbers = Vec::new();
+        match &self.entry {
+            Entry::Limits { seconds, cases, peak_flops, bandwidth } => {
+                texts.extend(cases.iter().map(|case| ("cases", case)));
+                texts.extend(bandwidth.iter().map(|b| ("level", &b.level)));
+                numbers.extend([("seconds", *seconds), ("peak_flops", *peak_flops)]);
+                numbers.extend(bandwidth.iter().map(|b| ("bytes_per_s", b.bytes_per_s)));
+            }
+            Entry::Case(m) => {
+                texts.push(("name", &m.name));
+                numbers.extend([("min_ns", m.min_ns), ("median_ns", m.median_ns)]);
+                let limit = m.limit_percent.filter(|&percent| percent != 0.0);
+                let optional = [("flops", m.flops), ("bytes", m.bytes), ("limit_percent", limit)];
+                numbers.extend(optional.into_iter().filter_map(|(name, number)| Some((name, number?))));
+            }
+            Entry::Criterion { name, min_ns, median_ns, .. } => {
+                texts.push(("name", name));
+                numbers.extend([("min_ns", *min_ns), ("median_ns", *median_ns)]);
+            }
+            Entry::End => {}
+        }
+        if let Some((name, text)) = texts.into_iter().find(|(_, text)| Shown(text).to_string() != **text) {
+            return Err(format!("{name} {} is too long, or not printable", Shown(text)));
+        }
+        match numbers.into_iter().find(|(_, number)| !MEASURED.contains(number)) {
+            Some((name, number)) => Err(format!("{name} is {number:e}, which nothing measures")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A ledger that this program alone extends until it is dropped or the program ends.
+pub(crate) struct Claimed {
+    path: PathBuf,
+    file: File,
+}
+
+impl Claimed {
+    /// Claims the ledger at `path`; creates the file if there is none.
+    pub(crate) fn new(path: &Path) -> Result<Claimed> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Claimed { path: path.to_owned(), file }),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another `rnnpack perf record` extends {}: wait until it ends", path.display())
+            }
+            Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("cannot lock {}", path.display())),
+        }
+    }
+
+    /// [`read`]s the ledger.
+    pub(crate) fn read(&self) -> Result<(Vec<Record>, Vec<Damaged>)> {
+        let mut bytes = Vec::new();
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes));
+        read.with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(parse(&bytes))
+    }
+
+    /// Appends a record, as [`append`].
+    pub(crate) fn append(&self, origin: &Origin, entry: Entry) -> Result<()> {
+        write_line(&self.path, &self.file, line(origin, entry)?)
     }
 }
 
@@ -176,18 +256,32 @@ fn parse_line(line: &[u8]) -> Result<Record, String> {
 /// # Errors
 /// If the file cannot be written.
 pub fn append(path: &Path, origin: &Origin, entry: Entry) -> Result<()> {
-    append_line(path, serde_json::to_string(&Record { v: VERSION, origin: origin.clone(), entry })?)
+    append_line(path, line(origin, entry)?)
+}
+
+fn line(origin: &Origin, entry: Entry) -> Result<String> {
+    Ok(serde_json::to_string(&Record { v: VERSION, origin: origin.clone(), entry })?)
 }
 
 /// Appends a line to a file. Creates the file if there is none. If the last line is only half written, starts a new
 /// one.
-pub(crate) fn append_line(path: &Path, mut line: String) -> Result<()> {
-    let mut write = || -> Result<()> {
+pub(crate) fn append_line(path: &Path, line: String) -> Result<()> {
+    write_line(path, &open(path)?, line)
+}
+
+fn open(path: &Path) -> Result<File> {
+    let open = || {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
+        OpenOptions::new().create(true).append(true).read(true).open(path)
+    };
+    open().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write_line(path: &Path, mut file: &File, mut line: String) -> Result<()> {
+    let mut write = || -> Result<()> {
         line.push('\n');
-        let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
         if file.seek(SeekFrom::End(0))? > 0 {
             let mut last = [0];
             file.seek(SeekFrom::End(-1))?;
@@ -264,6 +358,59 @@ mod tests {
         assert_eq!(damaged.iter().map(|d| d.line).collect::<Vec<_>>(), [2, 3, 4, 5, 7]);
         assert!(damaged[0].reason.contains("version 2"), "{}", damaged[0].reason);
         assert!(fs::read(&path).unwrap().starts_with(&before));
+    }
+
+    #[test]
+    fn numbers_that_nothing_measures_and_texts_that_are_not_printable_are_damage() {
+        let record = Record { v: VERSION, origin: origin(), entry: measured() };
+        let limits = Entry::Limits {
+            seconds: 1.0,
+            cases: vec!["a".into()],
+            peak_flops: 1e11,
+            bandwidth: vec![Bandwidth { level: "L1".into(), bytes: 1, bytes_per_s: 1e11 }],
+        };
+        let limits = Record { entry: limits, ..record.clone() };
+        for record in [&record, &limits] {
+            let whole = serde_json::to_value(record).unwrap();
+            assert_eq!(parse(whole.to_string().as_bytes()).1, []);
+            let damaged = |change: &dyn Fn(&mut serde_json::Value)| {
+                let mut value = whole.clone();
+                change(&mut value);
+                let (records, damaged) = parse(value.to_string().as_bytes());
+                assert_eq!((records.len(), damaged.len()), (0, 1), "{value}");
+                damaged[0].reason.clone()
+            };
+            let numbers = match &record.entry {
+                Entry::Case(_) => &["/min_ns", "/median_ns", "/flops", "/limit_percent"][..],
+                _ => &["/seconds", "/peak_flops", "/bandwidth/0/bytes_per_s"],
+            };
+            for &at in numbers {
+                for number in [-1.0, 1e-320, 1e-7, 1e25, f64::MAX, f64::MIN_POSITIVE] {
+                    let reason = damaged(&|v| *v.pointer_mut(at).unwrap() = number.into());
+                    assert!(reason.contains(at.rsplit('/').next().unwrap()), "{reason}");
+                }
+                let limit = at == "/limit_percent";
+                assert!(limit || damaged(&|v| *v.pointer_mut(at).unwrap() = 0.into()).contains("is 0e0"));
+            }
+            for text in ["a\u{1b}[2J", "a\nb", &"x".repeat(200)] {
+                let reason = damaged(&|v| v["cpu"] = text.into());
+                assert!(reason.starts_with("cpu ") && !reason.contains(char::is_control), "{reason}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ledger_is_claimed_once_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/ledger.jsonl");
+        let claimed = Claimed::new(&path).unwrap();
+        let error = Claimed::new(&path).err().unwrap().to_string();
+        assert!(error.contains("another `rnnpack perf record` extends"), "{error}");
+        claimed.append(&origin(), measured()).unwrap();
+        claimed.append(&origin(), Entry::End).unwrap();
+        assert_eq!(claimed.read().unwrap().0.len(), 2);
+        drop(claimed);
+        assert_eq!(Claimed::new(&path).unwrap().read().unwrap().0.len(), 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `rnnpack perf record`: times the suite and the machine's limits, and appends the results to the ledger.
 
-use super::ledger::{self, Entry, Measured, Origin, Record};
+use super::ledger::{Claimed, Entry, Measured, Origin, Record};
 use super::places::Places;
 use super::suite::{self, Case, What, Work};
 use super::{console, machine};
@@ -46,12 +46,15 @@ pub fn record(args: &Args, places: &Places, json: bool) -> Result<Outcome> {
     let cases = suite::present(cases)?;
     let isa = machine::isa()?;
     let ledger = args.ledger.clone().unwrap_or_else(|| places.ledger.into());
-    let (records, damaged) = ledger::read(&ledger)?;
+    // Claimed before it is read: two programs must not resume the same run.
+    let claimed = Claimed::new(&ledger)?;
+    let (records, damaged) = claimed.read()?;
     console::report_damage(&ledger, &damaged);
     console::warn_if_busy();
     machine::catch_interrupts()?;
     let origin = machine::origin(isa, &ledger, places);
-    let run = Recording::start(Method { ledger, seconds: args.seconds, isa }, origin, &records, &cases)?;
+    let run =
+        Recording::start(Method { ledger: claimed, seconds: args.seconds, isa }, origin, &records, &cases)?;
     let measured = run.measure(&cases)?;
     let complete = run.done.len() + measured.len() == cases.len();
     report::emit(json, || run.json(&measured, complete), || run.text(&measured))?;
@@ -63,7 +66,7 @@ pub fn record(args: &Args, places: &Places, json: bool) -> Result<Outcome> {
 
 /// How the cases of a run are measured.
 struct Method {
-    ledger: PathBuf,
+    ledger: Claimed,
     seconds: f64,
     isa: Variant,
 }
@@ -87,7 +90,7 @@ impl Recording {
             return Ok(Recording { method, origin, resumed: true, done });
         }
         let (peak_flops, bandwidth) = machine::limits(method.isa);
-        ledger::append(&method.ledger, &origin, Entry::Limits { seconds, cases, peak_flops, bandwidth })?;
+        method.ledger.append(&origin, Entry::Limits { seconds, cases, peak_flops, bandwidth })?;
         Ok(Recording { method, origin, resumed: false, done: BTreeSet::new() })
     }
 
@@ -103,12 +106,12 @@ impl Recording {
             }
             bar.set_message(case.name());
             let result = self.time(case)?;
-            ledger::append(&self.method.ledger, &self.origin, Entry::Case(result.clone()))?;
+            self.method.ledger.append(&self.origin, Entry::Case(result.clone()))?;
             measured.push(result);
             bar.inc(1);
         }
         bar.finish_and_clear();
-        ledger::append(&self.method.ledger, &self.origin, Entry::End)?;
+        self.method.ledger.append(&self.origin, Entry::End)?;
         Ok(measured)
     }
 
@@ -200,6 +203,7 @@ fn reached(case: &Case, work: Work, limits: &Limits, times: &Times) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::perf::ledger;
 
     fn line(run: &str, commit: &str, entry: Entry) -> Record {
         let text = |s: &str| s.to_owned();

@@ -52,7 +52,7 @@ pub fn report(args: &Args, places: &Places, json: bool) -> Result<Outcome> {
     if let Some(folder) = output.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    std::fs::write(&output, &page).with_context(|| format!("cannot write {}", output.display()))?;
+    crate::output::write(&output, page.as_bytes())?;
     let text = || format!("wrote {}\n", output.display());
     report::emit(json, || json!({ "page": output, "skipped_lines": damaged.len() }), text)?;
     Ok(Outcome::Done)

@@ -49,11 +49,7 @@ impl Samples {
         let left: String = self.launches.iter().map(of_case).collect();
         let done = match left.is_empty() {
             true => fs::remove_file(&self.path),
-            // A complete file is renamed into place, so an interruption cannot leave a partial one.
-            false => {
-                let partial = self.path.with_extension("partial");
-                fs::write(&partial, left).and_then(|()| fs::rename(&partial, &self.path))
-            }
+            false => return crate::output::write(&self.path, left.as_bytes()),
         };
         match done {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -4,7 +4,7 @@ use super::Comparison;
 use super::verdict::Verdict;
 use crate::compare::Difference;
 use crate::report::{Table, count, difference, magnitude};
-use crate::terminal::{bad, good};
+use rnnpack_onnx::Shown;
 use serde_json::{Value, json};
 
 pub(super) struct Report {
@@ -26,14 +26,14 @@ impl Report {
 
     fn verdict_text(&self) -> String {
         match self.verdict() {
-            Verdict::Pass => good("PASS"),
-            Verdict::Fail => format!("{}: {}", bad("FAIL"), self.reason()),
+            Verdict::Pass => "PASS".to_owned(),
+            Verdict::Fail => format!("FAIL: {}", self.reason()),
             Verdict::NothingCompared if self.layers == 0 => {
                 let reason = "the model has no recurrent node, so rnnpack computes none of it; \
                               recorded outputs judge it (--recorded FILE.npz)";
-                format!("{}: {reason}", bad("NOTHING COMPARED"))
+                format!("NOTHING COMPARED: {reason}")
             }
-            Verdict::NothingCompared => bad("NOTHING COMPARED"),
+            Verdict::NothingCompared => "NOTHING COMPARED".to_owned(),
         }
     }
 
@@ -57,7 +57,7 @@ impl Report {
             out += &format!("generated: {line}\n");
         }
         for (input, output) in &self.carried {
-            out += &format!("handed on: {output} to {input}\n");
+            out += &format!("handed on: {} to {}\n", Shown(output), Shown(input));
         }
         out += &format!("\n{}\n", self.table().render());
         for Comparison { with, result, excuse } in &self.comparisons {
@@ -84,7 +84,7 @@ impl Report {
             for d in result.iter().flatten() {
                 table.row(vec![
                     with.to_string(),
-                    d.output.clone(),
+                    Shown(&d.output).to_string(),
                     difference(d.largest),
                     magnitude(d.scale),
                     difference(d.relative()),

@@ -100,3 +100,9 @@ impl Call<'_> {
 fn layer(error: rnnpack::Error) -> Error {
     Error::of_layer("only", error)
 }
+
+/// The layer of a node as packed bytes. Two layers of equal weights have equal bytes.
+pub fn packed(node: &RecurrentNode) -> Vec<u8> {
+    let target = rnnpack::Target::by_name("portable").unwrap();
+    node.weights().unwrap().to_bytes(target).unwrap()
+}

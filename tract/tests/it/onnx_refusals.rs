@@ -150,9 +150,20 @@ fn names_without_a_value() {
     let e = onnx_error(Model::load(&graph.model(17)), "nowhere");
     assert!(matches!(&e, OnnxError::Name { name, .. } if name == "nowhere"), "{e}");
     let mut graph = one().graph();
-    graph.outputs = vec![untyped("Y"), untyped("Y")];
-    let e = onnx_error(Model::load(&graph.model(17)), "Y");
-    assert!(matches!(&e, OnnxError::Name { name, .. } if name == "Y"), "{e}");
+    graph.outputs = vec![untyped("nowhere")];
+    let e = onnx_error(Model::load(&graph.model(17)), "nowhere");
+    assert!(matches!(&e, OnnxError::Name { name, .. } if name == "nowhere"), "{e}");
+}
+
+#[test]
+fn an_output_of_another_type_than_declared() {
+    let mut graph = one().graph();
+    for declared in [value("Y", FLOAT, &[]), value("Y", FLOAT, &[Dim::N(7); 5]), untyped("Y")] {
+        graph.outputs = vec![declared];
+        Model::load(&graph.model(17)).unwrap();
+    }
+    graph.outputs = vec![value("Y", INT64, &[])];
+    value_refused(Model::load(&graph.model(17)), "Y", "it is FLOAT, but declared as INT64");
 }
 
 /// A model whose W, R, B and P are inputs. A dimension of 0 here means a named dimension.

@@ -1,7 +1,7 @@
 //! The runs of one machine, in order of time.
 
 use crate::perf::ledger::{Bandwidth, Entry, Measured, Origin, Record};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// One run.
 pub(crate) struct Run {
@@ -15,6 +15,8 @@ pub(crate) struct Run {
 /// The runs. There is at least one.
 pub(crate) struct History {
     pub(crate) runs: Vec<Run>,
+    /// For each case, its results: the index of the run, and the index in the run.
+    results: BTreeMap<String, Vec<(usize, usize)>>,
 }
 
 /// A case in the last two runs that have it: the nanoseconds of their fastest calls.
@@ -58,7 +60,16 @@ impl History {
         let machine = |run: &Run| (run.origin.cpu.clone(), run.origin.isa.clone());
         let last = machine(runs.last()?);
         runs.retain(|run| machine(run) == last);
-        Some(History { runs })
+        let mut results: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+        for (r, run) in runs.iter().enumerate() {
+            for (c, case) in run.cases.iter().enumerate() {
+                let of_case = results.entry(case.name.clone()).or_default();
+                if of_case.last().is_none_or(|&(last, _)| last != r) {
+                    of_case.push((r, c));
+                }
+            }
+        }
+        Some(History { runs, results })
     }
 
     /// The last run of the suite. If there are only results of `cargo bench`, the last of these.
@@ -69,15 +80,13 @@ impl History {
 
     /// The names of all cases, sorted.
     pub(crate) fn cases(&self) -> impl Iterator<Item = &str> {
-        let names: BTreeSet<&str> =
-            self.runs.iter().flat_map(|run| &run.cases).map(|m| m.name.as_str()).collect();
-        names.into_iter()
+        self.results.keys().map(String::as_str)
     }
 
     /// The results of a case, each with the index of its run.
-    pub(crate) fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (usize, &'a Measured)> {
-        let in_run = move |(i, run): (usize, &'a Run)| Some((i, run.cases.iter().find(|m| m.name == name)?));
-        self.runs.iter().enumerate().filter_map(in_run)
+    pub(crate) fn of<'a>(&'a self, name: &str) -> impl Iterator<Item = (usize, &'a Measured)> {
+        let places = self.results.get(name).map_or(&[][..], Vec::as_slice);
+        places.iter().map(move |&(run, case)| (run, &self.runs[run].cases[case]))
     }
 
     /// The changes between the last two runs of each case, the slowest first.

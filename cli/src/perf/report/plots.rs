@@ -116,8 +116,9 @@ pub(crate) fn roofline(run: &Run) -> Result<String> {
         }
         let dots = points.iter().map(|(x, y, _)| Circle::new((*x, *y), 5, SERIES[0].mix(0.8).filled()));
         chart.draw_series(dots).map_err(failed)?;
+        let labelled = points.iter().take(LABELS);
         let mut labels: Vec<((i32, i32), String)> =
-            points.iter().map(|(x, y, name)| (chart.backend_coord(&(*x, *y)), layer_of(name))).collect();
+            labelled.map(|(x, y, name)| (chart.backend_coord(&(*x, *y)), layer_of(name))).collect();
         spread(&mut labels);
         for (at, label) in labels {
             area.draw(&Text::new(label, at, text(LABEL))).map_err(failed)?;
@@ -125,6 +126,9 @@ pub(crate) fn roofline(run: &Run) -> Result<String> {
         Ok(())
     })
 }
+
+/// The most dots that have a label. The time to find a place for each grows with all the others.
+const LABELS: usize = 300;
 
 /// The height of the dots' labels, in pixels.
 const LABEL: i32 = 11;
