@@ -3,11 +3,12 @@
 use crate::report::number;
 use crate::tensors::Tensors;
 use rnnpack::compare::Difference as Elements;
-use rnnpack_onnx::{DType, Tensor};
+use rnnpack_onnx::{DType, Tensor, TensorData};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// How far one output is from the expected one, over all steps.
+#[derive(Clone, Debug)]
 pub(crate) struct Difference {
     pub(crate) output: String,
     /// The largest absolute difference. Infinite if the tensors cannot be compared; then `mismatch` says why.
@@ -19,11 +20,60 @@ pub(crate) struct Difference {
     /// The largest value that `largest` may have: the scale times the bound, or times a step of the type if that is
     /// more. 0 for integers and booleans.
     pub(crate) allowed: f64,
+    /// The number of elements of the expected output.
+    pub(crate) elements: usize,
+    /// How many of them are finite.
+    pub(crate) finite: usize,
+}
+
+/// What a comparison of one output found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// At least one finite element was compared, and all elements agree.
+    Agrees,
+    /// The difference is larger than the bound allows.
+    Exceeds,
+    /// The tensors cannot be compared.
+    Disagrees,
+    /// There are elements, but none is finite: a NaN that equals a NaN says nothing.
+    NothingFinite,
+    /// There is no element.
+    Empty,
 }
 
 impl Difference {
+    pub(crate) fn finding(&self) -> Finding {
+        // A bound of infinity would allow everything.
+        let within = self.largest <= self.allowed && self.allowed.is_finite();
+        match self {
+            Difference { mismatch: Some(_), .. } => Finding::Disagrees,
+            Difference { elements: 0, .. } => Finding::Empty,
+            Difference { finite: 0, .. } => Finding::NothingFinite,
+            _ if within => Finding::Agrees,
+            _ => Finding::Exceeds,
+        }
+    }
+
+    /// Whether nothing speaks against this output. An empty output passes, but does not count as compared.
     pub(crate) fn passes(&self) -> bool {
-        self.largest <= self.allowed
+        matches!(self.finding(), Finding::Agrees | Finding::Empty)
+    }
+
+    /// The finding in words, for the row of a table.
+    pub(crate) fn text(&self) -> String {
+        match self.finding() {
+            Finding::Agrees if self.finite < self.elements => {
+                let odd = self.elements - self.finite;
+                format!("ok ({odd} of {} elements are NaN or infinite on both sides)", self.elements)
+            }
+            Finding::Agrees => "ok".to_owned(),
+            Finding::Exceeds => "EXCEEDED".to_owned(),
+            Finding::Disagrees => format!("DISAGREES: {}", self.mismatch.as_deref().unwrap_or_default()),
+            Finding::NothingFinite => {
+                format!("NOTHING COMPARED: none of the {} elements is finite", self.elements)
+            }
+            Finding::Empty => "empty: it has no element".to_owned(),
+        }
     }
 
     /// The largest difference divided by the scale.
@@ -38,7 +88,9 @@ impl Difference {
             "mismatch": self.mismatch,
             "scale": self.scale,
             "relative": number(self.relative()),
-            "allowed": self.allowed,
+            "allowed": number(self.allowed),
+            "elements": self.elements,
+            "finite": self.finite,
             "passes": self.passes(),
         })
     }
@@ -53,6 +105,7 @@ pub(crate) fn compare(ours: &[Tensors], expected: &[Tensors], bound: f64) -> Vec
 /// Compares one output over all steps.
 fn of_output(name: &str, ours: &[Tensors], expected: &[Tensors], bound: f64) -> Difference {
     let mut all = Elements::NONE;
+    let (mut elements, mut finite) = (0, 0);
     let mut step = Some(0.0f64);
     let steps = format!("{} steps, expected {}", ours.len(), expected.len());
     let mut mismatch = (ours.len() != expected.len()).then_some(steps);
@@ -60,6 +113,8 @@ fn of_output(name: &str, ours: &[Tensors], expected: &[Tensors], bound: f64) -> 
         let compared = match (ours.get(name), expected.get(name)) {
             (Some(ours), Some(expected)) => {
                 step = step.zip(step_of(ours.dtype())).map(|(a, b)| a.max(b));
+                elements += expected.data().len();
+                finite += finite_elements(expected);
                 of_tensors(ours, expected)
             }
             _ => Err("one side has no such output".to_owned()),
@@ -71,12 +126,24 @@ fn of_output(name: &str, ours: &[Tensors], expected: &[Tensors], bound: f64) -> 
     }
     let allowed = step.map_or(0.0, |step| bound.max(step) * all.scale);
     let largest = if mismatch.is_some() { f64::INFINITY } else { all.largest };
-    Difference { output: name.to_owned(), largest, mismatch, scale: all.scale, allowed }
+    let (output, scale) = (name.to_owned(), all.scale);
+    Difference { output, largest, mismatch, scale, allowed, elements, finite }
+}
+
+/// How many elements are neither NaN nor infinite.
+pub(crate) fn finite_elements(tensor: &Tensor) -> usize {
+    match tensor.data() {
+        TensorData::F32(v) => v.iter().filter(|x| x.is_finite()).count(),
+        TensorData::F64(v) => v.iter().filter(|x| x.is_finite()).count(),
+        TensorData::F16(v) => v.iter().filter(|x| x.is_finite()).count(),
+        TensorData::BF16(v) => v.iter().filter(|x| x.is_finite()).count(),
+        other => other.len(),
+    }
 }
 
 /// The largest relative distance between neighbouring numbers of half precision. Rounding turns the smallest difference
 /// into this. 0 for types that are finer than any bound, `None` for integers and booleans.
-fn step_of(dtype: DType) -> Option<f64> {
+pub(crate) fn step_of(dtype: DType) -> Option<f64> {
     match dtype {
         DType::F32 | DType::F64 => Some(0.0),
         DType::F16 => Some(2f64.powi(-10)),
@@ -111,11 +178,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_never_passes() {
-        let cases: [(&[f32], &[f32], bool); 7] = [
+        let cases: [(&[f32], &[f32], bool); 9] = [
             (&[f32::NAN, 1.0], &[1.0, 1.0], false),
             (&[1.0, 1.0], &[1.0, f32::NAN], false),
             (&[f32::NAN], &[1.0], false),
-            (&[f32::NAN], &[f32::NAN], true),
+            (&[f32::NAN, 1.0], &[f32::NAN, 1.0], true),
+            (&[f32::NAN], &[f32::NAN], false),
+            (&[f32::INFINITY], &[f32::INFINITY], false),
             (&[f32::INFINITY], &[f32::NEG_INFINITY], false),
             (&[1.0, 2.0], &[1.0], false),
             (&[1e-30], &[0.0], false),
@@ -130,6 +199,33 @@ mod tests {
         assert_eq!((d.passes(), d.mismatch.as_deref()), (false, Some(why)));
         assert!(!compare(&[step(&[1.0])], &[Tensors::new()], 1e-3)[0].passes());
         assert!(!compare(&[step(&[1.0])], &[step(&[1.0]), step(&[1.0])], 1e-3)[0].passes());
+    }
+
+    #[test]
+    fn a_bound_that_becomes_infinite_allows_nothing() {
+        for (a, b) in [(1.0, 1e30), (1e30, 1e30)] {
+            let d = &compare(&[step(&[a])], &[step(&[b])], f64::MAX)[0];
+            assert_eq!((d.allowed, d.passes()), (f64::INFINITY, false), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_nan_on_one_side_does_not_pass_under_any_bound() {
+        let d = &compare(&[step(&[f32::NAN, 1e30])], &[step(&[1.0, 1e30])], f64::MAX)[0];
+        assert_eq!((d.finding(), d.passes()), (Finding::Disagrees, false));
+    }
+
+    #[test]
+    fn an_output_without_a_finite_element_says_so() {
+        let found = |a: &[f32]| {
+            let d = compare(&[step(a)], &[step(a)], 1e-4).remove(0);
+            (d.finding(), d.text())
+        };
+        let words = "NOTHING COMPARED: none of the 2 elements is finite";
+        assert_eq!(found(&[f32::NAN, f32::INFINITY]), (Finding::NothingFinite, words.to_owned()));
+        assert_eq!(found(&[]), (Finding::Empty, "empty: it has no element".to_owned()));
+        let words = "ok (1 of 3 elements are NaN or infinite on both sides)";
+        assert_eq!(found(&[f32::NAN, 1.0, 2.0]), (Finding::Agrees, words.to_owned()));
     }
 
     #[test]

@@ -1,23 +1,33 @@
-//! `rnnpack inspect`: lists the recurrent nodes of a model.
+//! `rnnpack inspect`: lists the inputs, the outputs and the recurrent nodes of a model.
+
+mod border;
 
 use crate::cell;
 use crate::outcome::Outcome;
 use crate::report::{self, Table, bytes};
 use anyhow::{Context, Result};
+use border::{Border, extent_json};
 use rnnpack::Layout;
-use rnnpack_onnx::{DType, Extent, File, RecurrentNode, Shown};
+use rnnpack_onnx::{DType, RecurrentNode, Shown, nodes_of};
+use rnnpack_tract::{Loader, Unsupported};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
-Lists every LSTM, GRU and RNN node, including those inside If, Loop and Scan. For each it shows the element \
-type; T steps, B batch rows, I inputs and H hidden units, if the file says them; the bytes of its weights in \
-the file and packed, of the state of one stream, and of the scratch memory for one step of it; and the \
-instruction set and tile that it runs with on this machine. Layers of f64 run on the products of \
-matrixmultiply, whose scratch memory is not counted. The lines below the table show each node's activations \
-and the options that are not the defaults. If a node cannot be packed, the reason is shown. If the reason is \
-that weights are not constants of the file, run and verify pack them when the model runs.
+Lists the inputs and outputs of the model, the operators that cannot run, and every LSTM, GRU and RNN node, \
+including those inside If, Loop and Scan. For each node it shows the element type; T steps, B batch rows, I \
+inputs and H hidden units, if the file says them; the bytes of its weights in the file and packed, of the \
+state of one stream, and of the scratch memory for one step of it; and the instruction set and tile that it \
+runs with on this machine. Layers of f64 run on the products of matrixmultiply, whose scratch memory is not \
+counted. The lines below the table show each node's activations and the options that are not the defaults.
+
+A node whose weights are in the file is packed at load. Other weights are packed when the node runs: those \
+that are inputs, and those that the graph computes, such as the weights of a quantized model in the QDQ \
+format. If only constants decide such weights, run and verify may know them at load already. If a node is \
+refused, the reason is shown.
+
+On a terminal, the table fits its width: columns that do not fit follow below.
 
 Examples:
   rnnpack inspect model.onnx
@@ -32,10 +42,29 @@ pub(crate) struct Args {
     model: PathBuf,
 }
 
-/// A node and the result of packing it.
+/// A node, and what becomes of its weights.
 struct Line {
     node: RecurrentNode,
-    packed: Result<PackedLayer, String>,
+    packing: Packing,
+}
+
+/// When the weights of a node are packed.
+#[derive(Clone)]
+enum Packing {
+    AtLoad(PackedLayer),
+    /// The reason why they are not known before.
+    WhenRun(String),
+    Refused(String),
+}
+
+impl Packing {
+    fn new(node: &RecurrentNode) -> Packing {
+        match PackedLayer::new(node) {
+            Ok(packed) => Packing::AtLoad(packed),
+            Err(e) if node.awaits_weights() => Packing::WhenRun(e.to_string()),
+            Err(e) => Packing::Refused(e.to_string()),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -75,35 +104,75 @@ impl PackedLayer {
 
 pub(crate) fn inspect(args: &Args, json: bool) -> Result<Outcome> {
     let name = args.model.display();
-    let file = crate::model::read(&args.model)?;
-    let file = File::parse(&file).with_context(|| format!("cannot inspect {name}"))?;
+    let bytes = crate::model::read(&args.model)?;
+    let read = || -> Result<_> {
+        let model = rnnpack_onnx::decode(&bytes)?;
+        let nodes = nodes_of(&model, &[])?;
+        Ok((Border::of(model.graph()?), nodes, Loader::new().unsupported(&bytes)?))
+    };
+    let (border, nodes, unsupported) = read().with_context(|| format!("cannot inspect {name}"))?;
     rnnpack::Planner::from_env()?;
     let mut packed = Packed::new();
-    let lines: Vec<Line> = file.into_nodes().into_iter().map(|node| Line::new(node, &mut packed)).collect();
+    let lines: Vec<Line> = nodes.into_iter().map(|node| Line::new(node, &mut packed)).collect();
     let nodes = || lines.iter().map(Line::json).collect::<Value>();
     report::emit(
         json,
-        || json!({ "model": name.to_string(), "nodes": nodes() }),
-        || text(&name.to_string(), &lines),
+        || {
+            json!({
+                "model": name.to_string(),
+                "inputs": border::json(&border.inputs),
+                "outputs": border::json(&border.outputs),
+                "cannot_run": unsupported.iter().map(unsupported_json).collect::<Value>(),
+                "nodes": nodes(),
+            })
+        },
+        || format!("{}{}\n{}", border.text(&name.to_string()), unsupported_text(&unsupported), text(&lines)),
     )?;
     Ok(Outcome::Done)
 }
 
-/// The layers that were packed, by all that their sizes depend on. Many nodes may share one large weight; packing it for
-/// each would take a time that no file of that size should take.
-type Packed = HashMap<String, Result<PackedLayer, String>>;
+fn unsupported_json(operator: &Unsupported) -> Value {
+    let Unsupported { domain, op, count, reason, .. } = operator;
+    json!({ "domain": domain, "op": op, "count": count, "reason": reason })
+}
+
+/// The operators that cannot run, one a line.
+fn unsupported_text(operators: &[Unsupported]) -> String {
+    let lines: String = operators.iter().map(|operator| format!("  {operator}\n")).collect();
+    if lines.is_empty() { lines } else { format!("\nThese operators cannot run:\n{lines}") }
+}
+
+/// What becomes of the weights of nodes that are packed at load, by all that their sizes depend on. Many nodes may share
+/// one large weight; packing it for each would take a time that no file of that size should take.
+type Packed = HashMap<String, Packing>;
 
 impl Line {
     fn new(node: RecurrentNode, known: &mut Packed) -> Line {
-        let pack = || PackedLayer::new(&node).map_err(|e| e.to_string());
-        let packed = match node.refusal() {
+        let pack = || Packing::new(&node);
+        let packing = match node.refusal() {
             Some(_) => pack(),
             None => {
                 let sizes = (node.dtype, node.direction, node.input, node.hidden, &node.cells);
                 known.entry(format!("{sizes:?}")).or_insert_with(pack).clone()
             }
         };
-        Line { node, packed }
+        Line { node, packing }
+    }
+
+    fn packed(&self) -> Option<&PackedLayer> {
+        match &self.packing {
+            Packing::AtLoad(packed) => Some(packed),
+            _ => None,
+        }
+    }
+
+    /// What the table says instead of the plan, for a node that is not packed at load.
+    fn plan(&self) -> &'static str {
+        match self.packing {
+            Packing::AtLoad(_) => "packed at load",
+            Packing::WhenRun(_) => "packed when the node runs",
+            Packing::Refused(_) => "refused",
+        }
     }
 
     fn layout(&self) -> Option<u8> {
@@ -117,7 +186,12 @@ impl Line {
 
     fn json(&self) -> Value {
         let node = &self.node;
-        let packed = self.packed.as_ref().ok();
+        let packed = self.packed();
+        let [awaits, refusal] = match &self.packing {
+            Packing::AtLoad(_) => [None, None],
+            Packing::WhenRun(reason) => [Some(reason), None],
+            Packing::Refused(reason) => [None, Some(reason)],
+        };
         let attributes = node.attributes.iter().map(|(n, v)| (n.clone(), json!(v.to_string())));
         json!({
             "graph": &*node.graph,
@@ -141,24 +215,31 @@ impl Line {
             "scratch_bytes": packed.and_then(|p| p.scratch_bytes),
             "isa": packed.and_then(|p| p.isa),
             "plan": packed.map(|p| &p.plan),
-            "refusal": self.packed.as_ref().err(),
+            "packing": self.plan(),
+            "awaits": awaits,
+            "refusal": refusal,
         })
     }
 }
 
-/// A dimension as JSON: a number, its name, or null.
-fn extent_json(extent: &Extent) -> Value {
-    match extent {
-        Extent::Fixed(n) => json!(n),
-        Extent::Named(name) => json!(name),
-        Extent::Unknown => Value::Null,
-    }
+/// How many nodes there are, and when they are packed.
+fn title(lines: &[Line]) -> String {
+    let number = |test: fn(&Packing) -> bool| lines.iter().filter(|line| test(&line.packing)).count();
+    let parts = [
+        (number(|p| matches!(p, Packing::AtLoad(_))), "packed at load"),
+        (number(|p| matches!(p, Packing::WhenRun(_))), "packed when the node runs"),
+        (number(|p| matches!(p, Packing::Refused(_))), "refused"),
+    ];
+    let parts = parts.into_iter().filter(|&(n, _)| n > 0).map(|(n, what)| format!(", {n} {what}"));
+    format!(
+        "{} (LSTM, GRU, RNN){}\n",
+        report::count(lines.len(), "recurrent node"),
+        parts.collect::<String>()
+    )
 }
 
-fn text(model: &str, lines: &[Line]) -> String {
-    let ours = lines.iter().filter(|l| l.packed.is_ok()).count();
-    let nodes = report::count(lines.len(), "recurrent node");
-    let title = format!("{model}: {nodes} (LSTM, GRU, RNN), {ours} on rnnpack's kernels\n");
+fn text(lines: &[Line]) -> String {
+    let title = title(lines);
     if lines.is_empty() {
         return title;
     }
@@ -185,7 +266,7 @@ fn text(model: &str, lines: &[Line]) -> String {
     let known = |n: Option<usize>| n.map_or("?".to_owned(), |n| n.to_string());
     let size = |n: Option<usize>| n.map_or("-".to_owned(), bytes);
     for (i, line) in lines.iter().enumerate() {
-        let Line { node, packed } = line;
+        let (node, packed) = (&line.node, line.packed());
         table.row(vec![
             i.to_string(),
             node.op.to_string(),
@@ -198,10 +279,10 @@ fn text(model: &str, lines: &[Line]) -> String {
             known(node.input),
             known(node.hidden),
             bytes(node.weight_bytes),
-            size(packed.as_ref().ok().map(|p| p.bytes)),
-            size(packed.as_ref().ok().map(|p| p.state_bytes)),
-            size(packed.as_ref().ok().and_then(|p| p.scratch_bytes)),
-            packed.as_ref().map_or("refused".to_owned(), |p| p.plan.clone()),
+            size(packed.map(|p| p.bytes)),
+            size(packed.map(|p| p.state_bytes)),
+            size(packed.and_then(|p| p.scratch_bytes)),
+            packed.map_or_else(|| line.plan().to_owned(), |p| p.plan.clone()),
         ]);
     }
     let details: String = lines.iter().enumerate().map(|(i, line)| line.details(i)).collect();
@@ -227,8 +308,10 @@ impl Line {
                 out += &format!("   computes: {}\n", all.join(" | "));
             }
         }
-        if let Err(reason) = &self.packed {
-            out += &format!("   refused: {reason}\n");
+        match &self.packing {
+            Packing::AtLoad(_) => {}
+            Packing::WhenRun(reason) => out += &format!("   packed when the node runs: {reason}\n"),
+            Packing::Refused(reason) => out += &format!("   refused: {reason}\n"),
         }
         out
     }

@@ -3,9 +3,12 @@
 //! The library exists only for the command, and for benches that use its timing. Its interface may change at any time.
 #![forbid(unsafe_code)]
 
+mod advice;
 mod bench;
 mod cell;
 mod compare;
+mod fit;
+mod half;
 mod inputs;
 mod inspect;
 pub mod limits;
@@ -13,6 +16,7 @@ pub mod median;
 mod model;
 mod npy;
 mod npz;
+mod operators;
 pub mod outcome;
 mod output;
 mod pack;
@@ -21,6 +25,7 @@ pub mod report;
 mod run;
 mod seconds;
 mod tensors;
+mod terminal;
 pub mod timing;
 mod verify;
 

@@ -2,9 +2,9 @@
 
 use crate::inputs::Feeds;
 use crate::tensors::Tensors;
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use rnnpack_onnx::{DType, Error as OnnxError, Tensor};
-use rnnpack_tract::{Kernels, Loader, Model};
+use rnnpack_tract::{Error, Kernels, Loader, Model};
 use std::collections::HashSet;
 use std::panic;
 use std::path::Path;
@@ -14,13 +14,15 @@ pub(crate) struct Loaded {
     pub(crate) model: Model,
     /// The inputs that are constants of the model: bound by the user, or because the model does not load otherwise.
     bound: Vec<String>,
+    /// Why the model does not load with the shapes of the inputs, if it does not.
+    doubt: Option<Error>,
 }
 
 /// Reads the file of a model. Data that the model keeps in other files is inside the result.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     rnnpack_onnx::read_whole(path).map_err(|e| match e {
         OnnxError::File { path, reason } => anyhow!("cannot read {path}: {reason}"),
-        e => Error::new(e).context(format!("cannot read {}", path.display())),
+        e => anyhow::Error::new(e).context(format!("cannot read {}", path.display())),
     })
 }
 
@@ -31,7 +33,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// control the model's flow. A scalar must be the same in every call.
 ///
 /// # Errors
-/// If no attempt succeeds, the error of the first one.
+/// If no attempt succeeds, the error of the first one with fixed shapes and, if there are any, constant scalars.
 pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize) -> Result<Loaded> {
     let weights: HashSet<&String> = feeds.weights.iter().collect();
     let attempt = |shapes: bool, scalars: bool| {
@@ -50,15 +52,34 @@ pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize
                 loader = loader.shape(name, first.dims());
             }
         }
-        loader.load(bytes).map(|model| Loaded { model, bound })
+        loader.load(bytes).map(|model| Loaded { model, bound, doubt: None })
     };
-    let first = quietly(|| attempt(true, false));
-    let Err(error) = first else { return Ok(first?) };
-    let others = [(true, true), (false, false), (false, true)];
-    match others.into_iter().find_map(|(shapes, scalars)| quietly(|| attempt(shapes, scalars)).ok()) {
-        Some(loaded) => Ok(loaded),
-        None => Err(error.into()),
+    let scalar = |(name, first): (&String, &Tensor)| is_scalar(first) && same(feeds, name, |t| t == first);
+    // The attempt whose error says most.
+    let best = usize::from(feeds.steps[0].iter().any(scalar));
+    let mut errors = Vec::new();
+    for (shapes, scalars) in [(true, false), (true, true), (false, false), (false, true)] {
+        if !shapes && errors.get(best).is_some_and(is_of_shapes) {
+            break;
+        }
+        match quietly(|| attempt(shapes, scalars)) {
+            Ok(loaded) if shapes => return Ok(loaded),
+            Ok(loaded) => {
+                return Ok(Loaded { doubt: errors.into_iter().nth(usize::from(scalars)), ..loaded });
+            }
+            // All attempts need these.
+            Err(e @ Error::Unsupported { .. }) => return Err(e.into()),
+            Err(e) => errors.push(e),
+        }
     }
+    Err(errors.into_iter().nth(best).map_or_else(|| anyhow!("no attempt"), Into::into))
+}
+
+/// Whether a node refuses its input because it is too short. Without fixed shapes the model may load, but computes with
+/// elements that do not exist.
+fn is_of_shapes(error: &Error) -> bool {
+    const OPS: [&str; 6] = ["Pad", "Conv", "ConvInteger", "MaxPool", "AveragePool", "LpPool"];
+    matches!(error, Error::Onnx(OnnxError::Node { op, .. }) if OPS.contains(&op.as_str()))
 }
 
 fn is_scalar(tensor: &Tensor) -> bool {
@@ -89,7 +110,9 @@ impl Loaded {
         let mut stream = self.model.stream(&pairs)?;
         let step = |(i, step): (usize, &Tensors)| {
             let carried = if i == 0 { &[] } else { carried };
-            let outputs = quietly(|| stream.run(&self.inputs(step, carried)))?;
+            let outputs = quietly(|| stream.run(&self.inputs(step, carried)));
+            // The error of a load with these shapes says more than what follows from it.
+            let outputs = outputs.map_err(|e| self.doubt.clone().unwrap_or(e))?;
             Ok(outputs.into_iter().collect())
         };
         feeds.steps.iter().enumerate().map(step).collect()

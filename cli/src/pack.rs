@@ -16,6 +16,7 @@ f32. Layers of f64 cannot be packed.
 
 Examples:
   rnnpack pack model.onnx --isa portable --output layer.rnnpack
+  rnnpack pack model.onnx --node 2 --isa portable --output layer.rnnpack
   rnnpack pack model.onnx --node lstm_1 --isa avx2 --output layer.rnnpack";
 
 /// Write the packed weights of a recurrent node, for a small device
@@ -24,8 +25,8 @@ Examples:
 pub(crate) struct Args {
     /// The ONNX model
     model: PathBuf,
-    /// Name of the node in the list of inspect; not needed if the model has only one
-    #[arg(long, value_name = "NAME")]
+    /// Name or number of the node in the list of inspect; not needed if the model has only one
+    #[arg(long, value_name = "NAME|NUMBER")]
     node: Option<String>,
     /// Instruction set to pack for; portable also serves NEON, WebAssembly and SSE2
     #[arg(long, value_name = "NAME")]
@@ -54,15 +55,21 @@ pub(crate) fn pack(args: &Args, json: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The node with this name, or the only node if no name is given.
+/// The node with this name or, if none has it, with this number in the list; the only node if nothing is given.
 fn find<'a>(nodes: &'a [RecurrentNode], name: Option<&str>) -> Result<&'a RecurrentNode> {
-    let found: Vec<&RecurrentNode> =
-        nodes.iter().filter(|n| name.is_none_or(|name| n.name == name)).collect();
-    match (found.as_slice(), name) {
-        ([node], _) => Ok(node),
-        ([], Some(name)) => bail!("no recurrent node is called {name:?}"),
-        ([], None) => bail!("there is no recurrent node"),
-        (several, Some(name)) => bail!("{} recurrent nodes are called {name:?}", several.len()),
-        (several, None) => bail!("there are {} recurrent nodes; name one with --node", several.len()),
-    }
+    let Some(name) = name else {
+        return match nodes {
+            [node] => Ok(node),
+            [] => bail!("there is no recurrent node"),
+            several => bail!("there are {} recurrent nodes; name one with --node", several.len()),
+        };
+    };
+    let number = || name.parse::<usize>().ok().and_then(|number| nodes.get(number));
+    let found = nodes.iter().find(|node| node.name == name).or_else(number);
+    let last = nodes.len().saturating_sub(1);
+    found.with_context(|| {
+        format!(
+            "no recurrent node is called {name:?} or has that number; the numbers of inspect are 0 to {last}"
+        )
+    })
 }

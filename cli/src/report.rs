@@ -1,5 +1,6 @@
 //! Output: tables, units, JSON and the progress bar.
 
+use crate::terminal;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use rnnpack_onnx::Line;
@@ -25,19 +26,45 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| Line(cell).to_string()).collect());
     }
 
-    /// The text of the table. Each line ends with a line feed.
+    /// The text of the table. Each line ends with a line feed. On a terminal, the table fits its width.
     pub fn render(&self) -> String {
+        self.within(terminal::width())
+    }
+
+    /// The text in lines of at most `width` characters, if the cells are short enough. If the columns do not fit beside
+    /// each other, the rest follows below, with the first column again.
+    fn within(&self, width: Option<usize>) -> String {
         let columns = self.rows[0].len();
-        let width = |c: usize| self.rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max();
-        let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or(0)).collect();
+        let widest = |c: usize| self.rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max();
+        let widths: Vec<usize> = (0..columns).map(|c| widest(c).unwrap_or(0)).collect();
+        let mut blocks = vec![vec![0]];
+        let mut used = widths[0];
+        for (c, cells) in widths.iter().enumerate().skip(1) {
+            let needed = GAP + cells;
+            let fits = width.is_none_or(|width| used + needed <= width);
+            match blocks.last_mut().filter(|block| fits || block.len() == 1) {
+                Some(block) => block.push(c),
+                None => {
+                    blocks.push(vec![0, c]);
+                    used = widths[0];
+                }
+            }
+            used += needed;
+        }
+        let blocks: Vec<String> = blocks.iter().map(|block| self.block(block, &widths)).collect();
+        blocks.join("\n")
+    }
+
+    /// The lines of some columns.
+    fn block(&self, columns: &[usize], widths: &[usize]) -> String {
         let mut out = String::new();
         for row in &self.rows {
             let mut line = String::new();
-            for (c, cell) in row.iter().enumerate() {
-                let width = widths.get(c).copied().unwrap_or(0);
+            for &c in columns {
+                let (cell, width) = (row.get(c).map_or("", String::as_str), widths[c]);
                 let _ = match self.right.get(c) {
-                    Some(true) => write!(line, "{cell:>width$}  "),
-                    _ => write!(line, "{cell:<width$}  "),
+                    Some(true) => write!(line, "{cell:>width$}{:GAP$}", ""),
+                    _ => write!(line, "{cell:<width$}{:GAP$}", ""),
                 };
             }
             out.push_str(line.trim_end());
@@ -47,13 +74,17 @@ impl Table {
     }
 }
 
+/// The blanks between two columns.
+const GAP: usize = 2;
+
 /// Prints to standard output. A closed pipe is an ordinary error, not a panic.
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
 }
 
-/// Prints a report as JSON or as text. No control character but the line feed is printed; in JSON they are escaped.
+/// Prints a report as JSON or as text. No control character but the line feed is printed; in JSON they are escaped. On a
+/// terminal, the verdict at the start of a line is coloured.
 ///
 /// # Errors
 /// If standard output cannot be written.
@@ -62,7 +93,8 @@ pub fn emit(json: bool, value: impl FnOnce() -> Value, text: impl FnOnce() -> St
         return print(&escaped(&format!("{:#}\n", value())));
     }
     let text = text();
-    let lines: Vec<String> = text.split('\n').map(|line| Line(line).to_string()).collect();
+    let lines: Vec<String> =
+        text.split('\n').map(|line| terminal::painted(&Line(line).to_string())).collect();
     print(&lines.join("\n"))
 }
 
@@ -155,6 +187,23 @@ mod tests {
         table.row(vec!["a".into(), "1.5".into()]);
         table.row(vec!["longer".into(), "12.5".into()]);
         assert_eq!(table.render(), "name      µs\na        1.5\nlonger  12.5\n");
+    }
+
+    #[test]
+    fn a_table_that_is_wider_than_the_terminal_goes_on_below() {
+        let mut table = Table::new(&["#", "name", "size", "plan"], &[true, false, true, false]);
+        table.row(vec!["0".into(), "lstm".into(), "12".into(), "avx2".into()]);
+        let whole = "#  name  size  plan\n0  lstm    12  avx2\n";
+        for width in [None, Some(19), Some(80)] {
+            assert_eq!(table.within(width), whole, "{width:?}");
+        }
+        let two = "#  name  size\n0  lstm    12\n\n#  plan\n0  avx2\n";
+        for width in 13..19 {
+            assert_eq!(table.within(Some(width)), two, "{width}");
+        }
+        // A column that does not fit stands alone.
+        let three = "#  name\n0  lstm\n\n#  size\n0    12\n\n#  plan\n0  avx2\n";
+        assert_eq!(table.within(Some(1)), three);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `rnnpack run`: runs a whole model on input files and writes output files.
 
+use crate::advice::advise;
 use crate::inputs::{Feeds, GivenArgs};
 use crate::model::{load, thread_count};
 use crate::outcome::Outcome;
@@ -46,8 +47,10 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
     let threads = usize::from(args.threads);
     let outputs = crate::model::with_threads(threads, || -> Result<_> {
         let feeds = Feeds::given(&bytes, &args.given)?;
-        let model = load(&bytes, &feeds, Kernels::Rnnpack, threads)?;
-        Ok(model.run(&feeds, &[])?.into_iter().next().unwrap_or_default())
+        let outputs =
+            load(&bytes, &feeds, Kernels::Rnnpack, threads).and_then(|model| model.run(&feeds, &[]));
+        let outputs = outputs.map_err(|e| advise(&bytes, &feeds, e))?;
+        Ok(outputs.into_iter().next().unwrap_or_default())
     })?
     .with_context(|| format!("cannot run {name}"))?;
     let dir = &args.output;

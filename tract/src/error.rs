@@ -1,6 +1,6 @@
 //! The error type: why a whole model is refused, and how tract fails.
 
-use rnnpack_onnx::Line;
+use rnnpack_onnx::{Line, Shown};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tract_onnx::prelude::TractResult;
@@ -11,6 +11,11 @@ use tract_onnx::prelude::TractResult;
 pub enum Error {
     /// A file, one of its nodes, or a value given to the model is refused.
     Onnx(rnnpack_onnx::Error),
+    /// The model has operators that cannot run. These are all of them.
+    Unsupported {
+        /// The operators.
+        operators: Vec<Unsupported>,
+    },
     /// tract cannot load or run the model.
     Tract {
         /// What failed: `load` or `run`.
@@ -27,11 +32,43 @@ pub enum Error {
     },
 }
 
-impl fmt::Display for Error {
-    /// One line: what tract says is a [`Line`].
+/// An operator of a model that cannot run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unsupported {
+    /// Its domain. Empty means the standard one.
+    pub domain: String,
+    /// The operator.
+    pub op: String,
+    /// The number of its nodes, in all graphs of the model.
+    pub count: usize,
+    /// Why it cannot run, and what helps.
+    pub reason: String,
+}
+
+impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unsupported { domain, op, count, reason } = self;
+        let dot = if domain.is_empty() { "" } else { "." };
+        let nodes = if *count == 1 { "node" } else { "nodes" };
+        write!(f, "{}{dot}{} ({count} {nodes}): {reason}", Shown(domain), Shown(op))
+    }
+}
+
+impl fmt::Display for Error {
+    /// One line: what tract says is a [`Line`]. Of the operators that cannot run, it lists the first 20.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 20;
         match self {
             Self::Onnx(e) => e.fmt(f),
+            Self::Unsupported { operators } => {
+                let first: Vec<String> = operators.iter().take(MOST).map(ToString::to_string).collect();
+                write!(f, "these operators cannot run: {}", first.join("; "))?;
+                match operators.len().saturating_sub(MOST) {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more"),
+                }
+            }
             Self::Tract { stage, reason } => write!(f, "tract could not {stage} the model: {}", Line(reason)),
             Self::Panic { stage, reason } => {
                 write!(f, "tract panicked, asked to {stage} the model: {}", Line(reason))

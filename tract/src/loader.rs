@@ -9,7 +9,9 @@ use crate::register::register;
 use crate::settings::{Kernels, Settings};
 use crate::unused::remove_unused;
 use crate::value::ValueSpec;
-use crate::{bf16, comparison, guard, if_op, loop_op, messages, operators, outputs, own_operator, prepare};
+use crate::{
+    bf16, comparison, fits, guard, if_op, loop_op, messages, operators, outputs, own_operator, prepare,
+};
 use rnnpack_onnx::{
     DType, Error as OnnxError, Extent, NodeDescription, RecurrentNode, ShownNames, Tensor, nodes_of, proto,
 };
@@ -102,6 +104,7 @@ impl Loader {
     /// - [`Error::Onnx`]: the bytes are not a valid model, or a binding or shape does not fit; a recurrent node needs
     ///   something that the standard does not have, or, with [`Kernels::Tract`], something that tract computes wrongly;
     ///   or an operator would have to compute bfloat16.
+    /// - [`Error::Unsupported`]: the model has operators that cannot run. It lists all of them.
     /// - [`Error::Tract`]: tract refuses the model.
     /// - [`Error::Panic`]: tract panicked.
     pub fn load(&self, bytes: &[u8]) -> Result<Model, Error> {
@@ -114,6 +117,10 @@ impl Loader {
         let bindings: Vec<(&str, &Tensor)> = self.bindings.iter().map(|(n, t)| (n.as_str(), t)).collect();
         let nodes = nodes_of(&model, &bindings)?;
         nodes.iter().try_for_each(|node| self.check_node(node))?;
+        match self.unsupported_in(&model) {
+            operators if operators.is_empty() => {}
+            operators => return Err(Error::Unsupported { operators }),
+        }
         // tract finds the weights in the graph. Keeping these too would hold them twice.
         let nodes: Vec<NodeDescription> = nodes.into_iter().map(RecurrentNode::into_description).collect();
         let mut outputs = Vec::new();
@@ -128,6 +135,7 @@ impl Loader {
             remove_unused(graph);
             prepare::name_nodes(graph, &nodes);
             bf16 = bf16::rewrite(graph, self.kernels != Kernels::Tract)?;
+            fits::insert(graph);
             prepare::close_bodies(graph);
         }
         Error::caught("load", || self.plan(model, nodes, (&outputs, &bf16)))
@@ -175,11 +183,12 @@ impl Loader {
     }
 
     /// tract's operators. Ours replace those that tract lacks or computes wrongly.
-    fn operators(&self) -> tract_onnx::Onnx {
+    pub(crate) fn operators(&self) -> tract_onnx::Onnx {
         let mut onnx = tract_onnx::onnx();
         onnx.op_register.insert(bf16::ROUND, bf16::build);
         operators::register(&mut onnx);
         comparison::register(&mut onnx);
+        fits::register(&mut onnx);
         onnx.op_register.insert("If", if_op::build);
         onnx.op_register.insert("Loop", loop_op::build_loop);
         onnx.op_register.insert("Scan", loop_op::build_scan);

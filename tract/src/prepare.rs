@@ -284,7 +284,7 @@ fn own_values(graph: &pb::GraphProto) -> impl Iterator<Item = &str> {
 }
 
 /// Collects the names of the values and nodes of `graph` and of the graphs inside it.
-fn collect_names(graph: &pb::GraphProto, names: &mut UniqueNames) {
+pub(crate) fn collect_names(graph: &pb::GraphProto, names: &mut UniqueNames) {
     own_values(graph).for_each(|name| names.take(name.to_string()));
     graph.node.iter().for_each(|n| names.take(n.name.clone()));
     for attribute in graph.node.iter().flat_map(|n| &n.attribute) {

@@ -13,7 +13,9 @@ const AFTER_HELP: &str = "\
 With --shape, one f32 layer with random weights is timed, an LSTM or the operator of --op: on rnnpack, on \
 tract's own operator, and on an unfused layer over matrixmultiply. With MODEL, the whole model is timed: \
 with its recurrent layers on rnnpack, and on tract's own. If tract is known to compute something else, it is \
-left out, and the reason is shown.
+left out, and the reason is shown. So it is if a model's results differ from tract's while they agree with a \
+reference in f64. In half precision tract rounds more often; then it is timed, and its difference is shown. \
+Inputs of a model that are not given are generated as for verify.
 
 All sides take turns in one run. A turn starts with one call that is not timed. Then it times calls for \
 about a millisecond, and at least one. So every side finds the caches as its own calls left them. Results \

@@ -1,6 +1,6 @@
 //! Times one layer with random weights: rnnpack, tract and the unfused baseline.
 
-use super::agreement::Agreement;
+use super::agreement::{Agreement, Compared};
 use super::args::Args;
 use super::layer_data::{LayerData, LayerShape};
 use super::layer_report::Report;
@@ -34,7 +34,8 @@ fn compete(
 ) -> Result<Outcome> {
     let (mut competitors, tract_left_out) = competitors(args, data, weights, layer)?;
     let differences = differences(&mut competitors)?;
-    let agreement = Agreement { differences, tract_left_out };
+    let compared = differences.into_iter().map(|(name, difference)| Compared::new(name, difference));
+    let agreement = Agreement::new(compared.collect(), tract_left_out);
     let agree = agreement.holds();
     let plan = layer.plan();
     let mut limits = Limits::new(plan.variant, plan.recurrent_bytes(&data.cell, data.shape.hidden));

@@ -203,6 +203,7 @@ fn reached(case: &Case, work: Work, limits: &Limits, times: &Times) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::perf::ledger;
 
     fn line(run: &str, commit: &str, entry: Entry) -> Record {
         let text = |s: &str| s.to_owned();

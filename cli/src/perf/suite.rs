@@ -2,14 +2,13 @@
 
 use crate::bench::LayerSpec;
 use crate::bench::layer_data::{LayerData, LayerShape};
-use crate::inputs::{Feeds, GeneratedArgs, GivenArgs};
-use crate::model::load;
+use crate::fit;
+use crate::inputs::{GeneratedArgs, GivenArgs};
 use anyhow::{Context, Result, bail};
 use rnnpack::{
     Activation, Cell, Direction, GateOrder, Layer, LayerF64, LayerTensors, LayerWeights, Network, Sequence,
     Stream, Threads,
 };
-use rnnpack_tract::Kernels;
 use std::path::{Path, PathBuf};
 
 /// The folder of the suite's models, relative to the root of the repository.
@@ -268,8 +267,7 @@ fn model(file: &str, dims: &[&str], sr: Option<i64>) -> Result<Prepared> {
     let bind = sr.iter().map(|rate| format!("sr={rate}")).collect();
     let given = GivenArgs::new(Vec::new(), bind);
     let how = GeneratedArgs { dim: dims.iter().map(|&d| d.to_owned()).collect(), seed: SEED };
-    let feeds = Feeds::generated(&bytes, &given, &how)?;
-    let loaded = load(&bytes, &feeds, Kernels::Rnnpack, 1)?;
+    let (feeds, loaded, _) = fit::generated(&bytes, &given, &how, 1)?;
     let mut stream = loaded.model.stream(&[])?;
     let call = move || {
         stream.run(&loaded.inputs(&feeds.steps[0], &[]))?;

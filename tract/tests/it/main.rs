@@ -4,6 +4,7 @@ mod examples;
 mod memory;
 mod onnx_bf16;
 mod onnx_bodies;
+mod onnx_fits;
 mod onnx_forms;
 mod onnx_generated;
 mod onnx_hostile;
