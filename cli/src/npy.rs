@@ -104,7 +104,7 @@ fn element_type(descr: &str) -> Result<(DType, bool)> {
         "u1" => DType::U8,
         "b1" => DType::Bool,
         _ => bail!(
-            "elements of type {:?} are not read: convert the array with .astype to float16, float32, float64, \
+            "elements of type {:?} are not read: convert it with .astype to float16, float32, float64, \
              int8, int32, int64, uint8 or bool",
             Shown(descr).to_string()
         ),
