@@ -1,7 +1,7 @@
 //! Reserves memory only if the system can give it.
 //!
 //! Linux promises more memory than it has, and ends a process that uses what was promised. So an allocation that
-//! succeeds proves nothing. Every buffer whose size a caller chooses is reserved here: from [`CHECKED`] bytes on, the
+//! succeeds proves nothing. Every buffer whose size a caller chooses is reserved here: from 64 MiB on, the
 //! size is compared with what the system says it can give. Other systems, and programs without the feature `std`, have
 //! only the allocator's answer.
 

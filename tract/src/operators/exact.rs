@@ -127,8 +127,8 @@ impl Exact {
         }
     }
 
-    fn op(&self, mixed: bool) -> &Box<dyn InferenceOp> {
-        self.of_dimensions.as_ref().filter(|_| mixed).unwrap_or(&self.op)
+    fn op(&self, mixed: bool) -> &dyn InferenceOp {
+        &**self.of_dimensions.as_ref().filter(|_| mixed).unwrap_or(&self.op)
     }
 
     /// The extents of the axes to which the positions of a `Slice` belong, if it goes forward on all.
@@ -209,7 +209,7 @@ impl InferenceOp for Exact {
         }
         let seen =
             inputs.iter().zip(&converted).map(|(known, other)| other.as_ref().unwrap_or(known)).collect();
-        let mut op = self.op(mixed).clone();
+        let mut op = tract_onnx::tract_core::dyn_clone::clone_box(self.op(mixed));
         let (found, outputs, observed) = op.infer_facts(seen, outputs, observed)?;
         // What was converted keeps its own type and values.
         let known = found.into_iter().zip(inputs).zip(converted);

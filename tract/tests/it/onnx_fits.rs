@@ -63,8 +63,8 @@ fn a_kernel_needs_as_many_elements_as_it_spans() {
     for (bytes, least) in [
         (conv(&[]), 3),
         (conv(&[attr_ints("kernel_shape", &[3])]), 3),
-        (conv(&[wide.clone()]), 5),
-        (conv(&[pads.clone()]), 1),
+        (conv(std::slice::from_ref(&wide)), 5),
+        (conv(std::slice::from_ref(&pads)), 1),
         (conv(&[wide, pads.clone()]), 3),
         (conv(&[attr_s("auto_pad", "VALID")]), 3),
         (conv(&[attr_s("auto_pad", "SAME_UPPER")]), 1),
