@@ -220,7 +220,7 @@ fn graphs_nested_to_the_limit_fit_on_the_stack_of_a_thread() {
     };
     let read = |file: Vec<u8>| {
         let read = move || {
-            let checked = rnnpack_onnx::proto::decode(&file).map(|model| rnnpack_onnx::check_model(&model));
+            let checked = rnnpack_onnx::decode(&file).map(|model| rnnpack_onnx::check_model(&model));
             let nodes = recurrent_nodes(&file).map(|nodes| (nodes.len(), nodes[0].graph.len()));
             (checked.is_ok(), nodes.map_err(|e| e.to_string()))
         };

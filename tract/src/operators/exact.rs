@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::dyn_clone::clone_box;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::*;
 
@@ -122,8 +123,8 @@ impl Exact {
         }
     }
 
-    fn op(&self, mixed: bool) -> &Box<dyn InferenceOp> {
-        self.of_dimensions.as_ref().filter(|_| mixed).unwrap_or(&self.op)
+    fn op(&self, mixed: bool) -> &dyn InferenceOp {
+        &**self.of_dimensions.as_ref().filter(|_| mixed).unwrap_or(&self.op)
     }
 
     /// The extents of the axes to which the positions of a `Slice` belong, if it goes forward on all.
@@ -204,7 +205,7 @@ impl InferenceOp for Exact {
         }
         let seen =
             inputs.iter().zip(&converted).map(|(known, other)| other.as_ref().unwrap_or(known)).collect();
-        let mut op = self.op(mixed).clone();
+        let mut op = clone_box(self.op(mixed));
         let (found, outputs, observed) = op.infer_facts(seen, outputs, observed)?;
         // What was converted keeps its own type and values.
         let known = found.into_iter().zip(inputs).zip(converted);

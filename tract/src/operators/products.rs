@@ -6,6 +6,7 @@ use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::broadcast::multi_broadcast;
+use tract_onnx::tract_core::dyn_clone::clone_box;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_ndarray::{ArrayViewD, Axis, Ix2, indices};
@@ -109,10 +110,10 @@ struct MatMul {
 }
 
 impl MatMul {
-    fn of(&self, types: impl IntoIterator<Item = Option<DatumType>>) -> Option<&Box<dyn InferenceOp>> {
+    fn of(&self, types: impl IntoIterator<Item = Option<DatumType>>) -> Option<&dyn InferenceOp> {
         let types: Option<Vec<DatumType>> = types.into_iter().collect();
         let integers = types?.iter().all(|dt| dt.is_integer() || *dt == TDim::datum_type());
-        Some(if integers { &self.integers } else { &self.floats })
+        Some(if integers { &*self.integers } else { &*self.floats })
     }
 }
 
@@ -151,7 +152,7 @@ impl InferenceOp for MatMul {
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
         let types: Vec<_> = inputs.iter().map(|f| f.datum_type.concretize()).collect();
-        match self.of(types).cloned() {
+        match self.of(types).map(clone_box) {
             Some(mut op) => op.infer_facts(inputs, outputs, observed),
             None => Ok((
                 inputs.into_iter().cloned().collect(),

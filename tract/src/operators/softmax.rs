@@ -65,7 +65,6 @@ impl LogSoftmax {
                 values[place] = from(to(values[place]) - largest - log);
             }
         }
-        drop(plain);
         Ok(x)
     }
 }

@@ -69,7 +69,6 @@ impl Case {
             stored: self.stored.clone(),
             nodes: self.nodes.clone(),
             outputs: vec![untyped("y")],
-            ..Graph::default()
         };
         let model = Model::load(&graph.model(self.opset))?;
         let given: Vec<(&str, &Tensor)> = self.given.iter().map(|(name, t)| (*name, t)).collect();
