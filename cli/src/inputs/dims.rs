@@ -110,17 +110,23 @@ pub(super) fn attempts<'a>(free: &'a [Free], shown: &'a [usize]) -> impl Iterato
     let all = |size: &dyn Fn(usize) -> usize| -> Sizes {
         free.iter().enumerate().map(|(i, free)| (free.clone(), size(i))).collect()
     };
-    let first = [|i: usize| DIFFERENT[i % DIFFERENT.len()], |_| EQUAL, |_| 1];
-    // Without a free dimension they are all the same.
-    let first = first.into_iter().take(if free.is_empty() { 1 } else { 3 });
+    let first: [fn(usize) -> usize; 3] = [|i| DIFFERENT[i % DIFFERENT.len()], |_| EQUAL, |_| 1];
+    // Of one dimension and of none, some are the same.
+    let first = match free.len() {
+        0 => &first[..1],
+        1 => &first[1..],
+        _ => &first[..],
+    }
+    .to_vec();
     let mut seen = BTreeSet::new();
     let sizes = SMALL.iter().chain(shown).chain(&LADDER).copied().filter(move |&size| seen.insert(size));
     // With one free dimension there is no rest.
     let rests = if free.len() > 1 { &[EQUAL, 1][..] } else { &[EQUAL] };
     let ones = sizes.flat_map(|size| (0..free.len()).map(move |one| (size, one)));
     let ones = ones.flat_map(move |(size, one)| rests.iter().map(move |&rest| (size, one, rest)));
+    let ones = ones.filter(|(size, _, rest)| (size, rest) != (&EQUAL, &EQUAL));
     let ones = ones.map(move |(size, one, rest)| all(&|i| if i == one { size } else { rest }));
-    first.map(move |size| all(&size)).chain(ones)
+    first.into_iter().map(move |size| all(&size)).chain(ones)
 }
 
 #[cfg(test)]
@@ -137,10 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn no_attempt_comes_twice() {
+    fn equal_sizes_are_tried_once() {
         for count in 0..4 {
             let free: Vec<Free> = (0..count).map(|i| Free::Axis("x".to_owned(), i)).collect();
-            let found: Vec<Sizes> = attempts(&free, &[9, 8, 2, 40]).collect();
+            let found: Vec<Sizes> = attempts(&free, &[9, 8, 4, 2, 40]).collect();
             assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "{count}");
         }
     }
