@@ -87,3 +87,25 @@ fn both<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + 
 fn both<A, B>(a: impl FnOnce() -> A, b: impl FnOnce() -> B) -> (A, B) {
     (a(), b())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_shares_is_limited_by_work_rows_and_threads() {
+        let pool = pool_threads();
+        assert!(pool >= 1);
+        for (threads, batch, work, expected) in [
+            (Threads::Caller, 9, usize::MAX, 1),
+            (Threads::Pool, 9, SHARE - 1, 1),
+            (Threads::Pool, 9, 3 * SHARE, pool.min(3)),
+            (Threads::Pool, 2, usize::MAX, pool.min(2)),
+            (Threads::Pool, usize::MAX, usize::MAX, pool),
+            (Threads::AtMost(3), 9, usize::MAX, pool.min(3)),
+            (Threads::AtMost(0), 9, usize::MAX, 1),
+        ] {
+            assert_eq!(shares(threads, batch, || work), expected, "{threads:?} {batch} {work}");
+        }
+    }
+}

@@ -217,3 +217,16 @@ impl fmt::Debug for Layer {
         layer.field("cell", self.cell()).field("shape", shape).field("plan", plan).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::LayerWeights;
+
+    #[test]
+    fn the_multiply_adds_of_a_call_are_those_of_all_gates_and_directions() {
+        let (w, r) = ([0.5f32; 2 * 4 * 5 * 3], [0.5f32; 2 * 4 * 5 * 5]);
+        let layer = LayerWeights::lstm(3, 5).bidirectional().w(&w).r(&r).pack().unwrap();
+        assert_eq!(layer.multiply_adds(7, 2), 2 * 4 * 5 * (3 + 5) * 7 * 2);
+        assert_eq!(layer.multiply_adds(usize::MAX, 2), usize::MAX);
+    }
+}

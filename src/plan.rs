@@ -150,6 +150,15 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_a_step_are_those_of_whole_panels() {
+        for variant in Variant::available() {
+            let panels = 20usize.div_ceil(variant.lanes());
+            let bytes = panels * variant.lanes() * 4 * 20 * size_of::<f32>();
+            assert_eq!(Plan::on(variant).recurrent_bytes(&Cell::lstm(), 20), bytes, "{variant}");
+        }
+    }
+
+    #[test]
     fn detected_caches_are_of_a_plausible_size() {
         let caches = detect_caches();
         assert!((64 << 10..=1 << 30).contains(&caches.l2), "{caches:?}");

@@ -108,7 +108,7 @@ fn element_type(descr: &str) -> Result<(DType, bool)> {
         "u8" => DType::U64,
         "b1" => DType::Bool,
         _ => bail!(
-            "elements of type {:?} are not read: convert the array with .astype to float16, float32, float64, \
+            "elements of type {:?} are not read: convert it with .astype to float16, float32, float64, \
              int8 to int64, uint8 to uint64 or bool",
             Shown(descr).to_string()
         ),

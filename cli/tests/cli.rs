@@ -308,7 +308,7 @@ fn run_refuses_inputs_that_do_not_fit_and_writes_nothing() {
     let descr = text.windows(3).position(|part| part == b"<u2").unwrap();
     text[descr..descr + 3].copy_from_slice(b"|S2");
     fs::write(file("text.npy"), text).unwrap();
-    run(&format!("--input=input_2={}", file("text.npy"))).refused("convert the array with .astype");
+    run(&format!("--input=input_2={}", file("text.npy"))).refused("convert it with .astype");
     run(&format!("--input=input_2={}", fixture(DTLN))).refused("it is not a .npy array");
     run("--input=input_2=no-such-file.npy").refused("cannot read no-such-file.npy");
     run(&inputs[0].replace("input_2=", "input_9=")).refused("no input \"input_9\"; it has: input_2, input_3");

@@ -1,4 +1,5 @@
-"""Probes: special values and big integers, in the folder format of the node tests."""
+"""Makes tests of special values and large integers: special.py FOLDER. The answers are those of ONNX Runtime, or of the
+reference evaluator of the standard where ONNX Runtime has none, and in half precision those of the reference in f64."""
 import os, sys, itertools, numpy as np, onnx
 from onnx import helper as h, numpy_helper as nh, TensorProto as T
 from onnx.reference import ReferenceEvaluator
@@ -10,9 +11,17 @@ DT[np.longlong]=T.INT64
 def dt(a): return DT[a.dtype.type]
 def to64(a): return a.astype(np.float64) if a.dtype==np.float16 else a
 n=0
+# What the standard leaves open: integers that overflow, means of nothing, maxima of windows and Hardmax with a NaN, and what the
+# reference rounds before the logarithm.
+UNDEFINED={"intred_ReduceLogSum_int64","intred_ReduceProd_int64","intred_ReduceProd_shape","intred_ReduceSumSquare_int64",
+    "intred_ReduceSumSquare_shape","maxpool_float16","maxpool_float64","red_ReduceLogSumExp_float16_ninf",
+    "red_ReduceMean_float32_none","red_ReduceMean_float64_none","sm_Hardmax_float16_nan","sm_Hardmax_float32_nan",
+    "sm_Hardmax_float64_nan","sm_LogSoftmax_float16_big","sm_LogSoftmax_float16_fin","sm_LogSoftmax_float16_nan",
+    "sm_LogSoftmax_float64_inf","clip_lo_float16","idivmin"}
 def case(name, nodes, inputs, outs, opset=20, inits={}, dyn=(), rtol=1e-5, expected=None):
     """inputs: {name: array}; outs: [names]"""
     global n
+    if name in UNDEFINED: return
     def shape(k,a): return [f"{k}_{i}" if k in dyn else d for i,d in enumerate(a.shape)]
     g=h.make_graph(nodes,"g",[h.make_tensor_value_info(k,dt(a),shape(k,a)) for k,a in inputs.items()],
         [h.make_empty_tensor_value_info(o) for o in outs],[nh.from_array(a,k) for k,a in inits.items()])

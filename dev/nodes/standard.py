@@ -1,3 +1,4 @@
+"""Writes the node tests of the ONNX standard: standard.py FOLDER."""
 import os, sys
 from onnx import numpy_helper, TensorProto
 from onnx.backend.test.case.node import collect_testcases

@@ -183,6 +183,12 @@ mod tests {
     }
 
     #[test]
+    fn a_buffer_is_shown_by_its_sizes() {
+        let shown = alloc::format!("{:?}", AlignedBuf::<f32>::zeroed(5).unwrap());
+        assert!(shown.starts_with("AlignedBuf { len: 5, capacity: "), "{shown}");
+    }
+
+    #[test]
     fn growing_gives_zeros() {
         let mut buf = AlignedBuf::<f32>::zeroed(5).unwrap();
         buf.fill(7.0);

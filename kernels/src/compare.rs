@@ -171,6 +171,14 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_equal_differences_keeps_its_place() {
+        let first = Difference { largest: 1.0, index: 3, scale: 2.0 };
+        let second = Difference { largest: 1.0, index: 7, scale: 5.0 };
+        assert_eq!(first.max(second), Difference { scale: 5.0, ..first });
+        assert_eq!(second.max(first).index, 7);
+    }
+
+    #[test]
     fn a_difference_from_nothing_but_zeros_is_infinite_relative_to_them() {
         assert_eq!(difference(&[1e-30f32], &[0.0f32]).unwrap().relative(0.0), f64::INFINITY);
     }

@@ -203,13 +203,13 @@ fn reached(case: &Case, work: Work, limits: &Limits, times: &Times) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::perf::ledger;
+    use crate::perf::ledger::VERSION;
 
     fn line(run: &str, commit: &str, entry: Entry) -> Record {
         let text = |s: &str| s.to_owned();
         let (cpu, isa) = (text("cpu"), text("avx2"));
         let origin = Origin { run: text(run), date: text(run), commit: Some(text(commit)), cpu, isa };
-        Record { v: ledger::VERSION, origin, entry }
+        Record { v: VERSION, origin, entry }
     }
 
     fn limits() -> Entry {

@@ -1,6 +1,7 @@
 //! Functions of two elements: those that lose a NaN, and those of integers that fail or are wrong.
 
 use super::computed::{Node, tensor};
+use super::exact;
 use half::f16;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
@@ -13,6 +14,9 @@ use tract_onnx::tract_hir::ops::binary::{BinIntoHir, Nary};
 pub(super) fn register(onnx: &mut Onnx) {
     for name in ["Max", "Min", "Div", "Mod", "BitShift"] {
         onnx.op_register.insert(name, build);
+    }
+    for name in ["Add", "Sub", "Mul"] {
+        onnx.op_register.insert(name, build_arithmetic);
     }
 }
 
@@ -53,19 +57,22 @@ fn build(_: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn Infer
         Function::Max | Function::Min => Box::new(Nary(Box::new(binary), false)),
         _ => binary.into_hir(),
     };
-    Ok((super::exact::around(node, op), vec![]))
+    Ok((exact::around(node, op), vec![]))
 }
 
-/// The operator for dimensions in the place of tract's, which is faster for floats.
-pub(super) fn of_dimensions(node: &NodeProto) -> Option<Box<dyn InferenceOp>> {
+/// tract's operator, which is faster for floats, with one of ours for dimensions.
+fn build_arithmetic(
+    ctx: &ParsingContext<'_>,
+    node: &NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let function = match node.op_type.as_str() {
         "Add" => Function::Add,
         "Sub" => Function::Sub,
-        "Mul" => Function::Mul,
-        _ => return None,
+        _ => Function::Mul,
     };
     let of = Node { name: node.name.clone(), op: node.op_type.clone() };
-    Some(Binary { of, function }.into_hir())
+    let (op, closures) = exact::of_tract(ctx, node)?;
+    Ok((exact::around_two(node, op, Some(Binary { of, function }.into_hir())), closures))
 }
 
 /// A function of two elements at a node.

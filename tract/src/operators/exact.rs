@@ -34,9 +34,6 @@ enum Meaning {
 
 /// The operators with tract's implementation behind [`Exact`], and the meaning of their inputs. Other inputs are numbers.
 const OPERATORS: &[(&str, &[(usize, Meaning)])] = &[
-    ("Add", &[]),
-    ("Sub", &[]),
-    ("Mul", &[]),
     ("Where", &[]),
     ("Concat", &[]),
     ("Gather", &[(1, Meaning::Index)]),
@@ -87,9 +84,17 @@ pub(super) fn of_tract(
 
 /// Puts [`Exact`] around the operator of a node.
 pub(crate) fn around(node: &NodeProto, op: Box<dyn InferenceOp>) -> Box<dyn InferenceOp> {
+    around_two(node, op, None)
+}
+
+/// Puts [`Exact`] around the operator of a node, with another operator for dimensions.
+pub(super) fn around_two(
+    node: &NodeProto,
+    op: Box<dyn InferenceOp>,
+    of_dimensions: Option<Box<dyn InferenceOp>>,
+) -> Box<dyn InferenceOp> {
     let known = OPERATORS.iter().find(|(name, _)| *name == node.op_type);
     let meanings = known.map_or(&[][..], |(_, meanings)| meanings);
-    let of_dimensions = super::binary::of_dimensions(node);
     Box::new(Exact { node: node.name.clone(), onnx: node.op_type.clone(), meanings, op, of_dimensions })
 }
 
