@@ -21,6 +21,9 @@ pub(crate) struct GeneratedArgs {
     pub(crate) seed: u64,
 }
 
+/// The most inputs that are generated. The loader refuses a model with more, whatever their sizes are.
+const MOST_INPUTS: usize = 1024;
+
 /// One way to generate the inputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
@@ -59,6 +62,9 @@ impl Generator {
                 None if input.has_default => {}
                 None => missing.push(input.clone()),
             }
+        }
+        if missing.len() > MOST_INPUTS {
+            bail!("the model has more than {MOST_INPUTS} inputs");
         }
         let uses = Uses::new(graph);
         let roles = missing.iter().map(|input| uses.role(&input.name)).collect();
