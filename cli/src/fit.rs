@@ -27,7 +27,7 @@ pub(crate) fn generated(model: &[u8], args: &GivenArgs, how: &GeneratedArgs, thr
     let generator = Generator::new(model, args, how)?;
     let started = Instant::now();
     let (mut tried, mut failed, mut poor) = (0, None, None);
-    for mut attempt in generator.attempts()?.into_iter().take(MOST.0) {
+    for mut attempt in generator.attempts()?.take(MOST.0) {
         loop {
             tried += 1;
             match run(model, generator.feeds(&attempt)?, threads) {

@@ -99,13 +99,17 @@ fn element_type(descr: &str) -> Result<(DType, bool)> {
         "f4" => DType::F32,
         "f8" => DType::F64,
         "i1" => DType::I8,
+        "i2" => DType::I16,
         "i4" => DType::I32,
         "i8" => DType::I64,
         "u1" => DType::U8,
+        "u2" => DType::U16,
+        "u4" => DType::U32,
+        "u8" => DType::U64,
         "b1" => DType::Bool,
         _ => bail!(
             "elements of type {:?} are not read: convert it with .astype to float16, float32, float64, \
-             int8, int32, int64, uint8 or bool",
+             int8 to int64, uint8 to uint64 or bool",
             Shown(descr).to_string()
         ),
     };

@@ -302,8 +302,13 @@ fn run_refuses_inputs_that_do_not_fit_and_writes_nothing() {
     run(&format!("--input=input_2={}", file("short.npy"))).refused("`input_2`: dimension 2");
     write_npy(file("f64.npy"), &recorded(DTLN_STREAM, "in/0/input_2").mapv(f64::from)).unwrap();
     run(&format!("--input=input_2={}", file("f64.npy"))).refused("it is f64, not f32");
-    write_npy(file("u16.npy"), &ndarray::arr1(&[1u16])).unwrap();
-    run(&format!("--input=input_2={}", file("u16.npy"))).refused("convert it with .astype");
+    write_npy(file("u16.npy"), &ndarray::Array3::<u16>::zeros((1, 1, 257))).unwrap();
+    run(&format!("--input=input_2={}", file("u16.npy"))).refused("it is u16, not f32");
+    let mut text = fs::read(file("u16.npy")).unwrap();
+    let descr = text.windows(3).position(|part| part == b"<u2").unwrap();
+    text[descr..descr + 3].copy_from_slice(b"|S2");
+    fs::write(file("text.npy"), text).unwrap();
+    run(&format!("--input=input_2={}", file("text.npy"))).refused("convert it with .astype");
     run(&format!("--input=input_2={}", fixture(DTLN))).refused("it is not a .npy array");
     run("--input=input_2=no-such-file.npy").refused("cannot read no-such-file.npy");
     run(&inputs[0].replace("input_2=", "input_9=")).refused("no input \"input_9\"; it has: input_2, input_3");

@@ -54,7 +54,7 @@ fn generated_sizes_satisfy_pads_and_reshapes() {
     assert_eq!(generated(&json), ["X f32 [10, 1, 2], uniform in ±1"]);
     let short = rnnpack(&["verify", &path, "--dim", "n=4"]);
     short.refused(
-        "node `pad` (Pad): it reflects 9 elements at an end of axis 0, so it needs at least 10 there; its input has 4\n\
+        "node `pad` (Pad): it reflects 9 elements at an end of axis 0, so it needs at least 10 there; its input has 4; \
          change the input `X`, which is f32 [4, 1, 2]: the model leaves its dimension 0 (n) open",
     );
 

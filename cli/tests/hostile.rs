@@ -118,6 +118,20 @@ fn many_inputs_and_stored_tensors_take_linear_time_and_a_short_message() {
 }
 
 #[test]
+fn sizes_are_not_tried_for_a_model_with_too_many_inputs() {
+    let graph = Graph {
+        nodes: vec![node("Relu", "", &["x0"], &["y"], &[])],
+        inputs: (0..20_000)
+            .map(|i| value(&format!("x{i}"), FLOAT, &[Dim::Name("a"), Dim::Name("b")]))
+            .collect(),
+        outputs: vec![untyped("y")],
+        ..Graph::default()
+    };
+    let path = written(&folder("sizes"), "sizes.onnx", graph.model(17));
+    rnnpack(&["verify", &path]).refused("sizes.onnx: the model has more than 1024 inputs");
+}
+
+#[test]
 fn outputs_that_share_a_file_are_refused_before_one_is_written() {
     let folder = folder("outputs");
     let input = format!("x={}", written(&folder, "x.npy", npy("<f4", "False", "(2,)", &[0; 8])));

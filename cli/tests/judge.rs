@@ -165,8 +165,8 @@ fn inspect_lists_the_border_and_what_is_packed_when_the_node_runs() {
     }
     // All at once, also where the model should run.
     let refused = rnnpack(&["verify", &path]);
-    refused.refused("these operators cannot run\n  Quack (1 node)");
-    refused.refused("\n  com.microsoft.Quack (1 node)");
+    refused.refused("these operators cannot run: Quack (1 node)");
+    refused.refused("; com.microsoft.Quack (1 node)");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::declared::Declared;
 use super::given::split;
 use anyhow::{Context, Result, bail};
 use rnnpack_onnx::{Extent, Shown};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The parsed values of `--dim`.
 pub(super) struct DimArgs {
@@ -57,16 +57,13 @@ impl DimArgs {
 
     /// The free dimensions of these inputs, in their order.
     pub(super) fn free(&self, inputs: &[Declared]) -> Vec<Free> {
-        let mut found = Vec::new();
-        for input in inputs.iter().filter(|input| !self.inputs.contains_key(&input.name)) {
-            for (axis, extent) in input.dims.iter().flatten().enumerate() {
-                match self.free_at(input, axis, extent) {
-                    Some(free) if !found.contains(&free) => found.push(free),
-                    _ => {}
-                }
-            }
-        }
-        found
+        let mut seen = BTreeSet::new();
+        let inputs = inputs.iter().filter(|input| !self.inputs.contains_key(&input.name));
+        let axes = inputs.flat_map(|input| {
+            let axes = input.dims.iter().flatten().enumerate();
+            axes.filter_map(move |(axis, extent)| self.free_at(input, axis, extent))
+        });
+        axes.filter(|free| seen.insert(free.clone())).collect()
     }
 
     fn free_at(&self, input: &Declared, axis: usize, extent: &Extent) -> Option<Free> {
@@ -107,23 +104,50 @@ const SMALL: [usize; 2] = [2, 3];
 /// Larger sizes: those of frames and kernels.
 const LADDER: [usize; 14] = [8, 16, 32, 64, 128, 256, 512, 1024, 160, 320, 400, 480, 576, 2048];
 
-/// The sizes to try, the most useful first. `shown` are sizes that the graph shows.
-pub(super) fn attempts(free: &[Free], shown: &[usize]) -> Vec<Sizes> {
+/// The sizes to try, the most useful first. `shown` are sizes that the graph shows. Each is made when it is tried: a
+/// model may have many free dimensions.
+pub(super) fn attempts<'a>(free: &'a [Free], shown: &'a [usize]) -> impl Iterator<Item = Sizes> {
     let all = |size: &dyn Fn(usize) -> usize| -> Sizes {
         free.iter().enumerate().map(|(i, free)| (free.clone(), size(i))).collect()
     };
-    let mut found = vec![all(&|i| DIFFERENT[i % DIFFERENT.len()]), all(&|_| EQUAL), all(&|_| 1)];
-    for &size in SMALL.iter().chain(shown).chain(&LADDER) {
-        for one in 0..free.len() {
-            found.extend([EQUAL, 1].map(|rest| all(&|i| if i == one { size } else { rest })));
+    let first: [fn(usize) -> usize; 3] = [|i| DIFFERENT[i % DIFFERENT.len()], |_| EQUAL, |_| 1];
+    // Of one dimension and of none, some are the same.
+    let first = match free.len() {
+        0 => &first[..1],
+        1 => &first[1..],
+        _ => &first[..],
+    }
+    .to_vec();
+    let mut seen = BTreeSet::new();
+    let sizes = SMALL.iter().chain(shown).chain(&LADDER).copied().filter(move |&size| seen.insert(size));
+    // With one free dimension there is no rest.
+    let rests = if free.len() > 1 { &[EQUAL, 1][..] } else { &[EQUAL] };
+    let ones = sizes.flat_map(|size| (0..free.len()).map(move |one| (size, one)));
+    let ones = ones.flat_map(move |(size, one)| rests.iter().map(move |&rest| (size, one, rest)));
+    let ones = ones.filter(|(size, _, rest)| (size, rest) != (&EQUAL, &EQUAL));
+    let ones = ones.map(move |(size, one, rest)| all(&|i| if i == one { size } else { rest }));
+    first.into_iter().map(move |size| all(&size)).chain(ones)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_many_attempts_come_at_once() {
+        let free: Vec<Free> = (0..20_000).map(|i| Free::Axis("x".to_owned(), i)).collect();
+        let found: Vec<Sizes> = attempts(&free, &[9]).take(5).collect();
+        let of = |i: usize, axis: usize| found[i][&free[axis]];
+        assert_eq!([of(0, 0), of(0, 1), of(0, 5), of(1, 1), of(2, 1)], [4, 5, 4, 4, 1]);
+        assert_eq!([of(3, 0), of(3, 1), of(4, 0), of(4, 1)], [2, 4, 2, 1]);
+    }
+
+    #[test]
+    fn equal_sizes_are_tried_once() {
+        for count in 0..4 {
+            let free: Vec<Free> = (0..count).map(|i| Free::Axis("x".to_owned(), i)).collect();
+            let found: Vec<Sizes> = attempts(&free, &[9, 8, 4, 2, 40]).collect();
+            assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "{count}");
         }
     }
-    let mut seen = Vec::new();
-    found.retain(|sizes| {
-        !seen.contains(sizes) && {
-            seen.push(sizes.clone());
-            true
-        }
-    });
-    found
 }

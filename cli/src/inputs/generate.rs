@@ -1,7 +1,7 @@
 //! Generates the inputs that are not given.
 
 use super::declared::{Declared, declared_inputs, weights};
-use super::dims::{DimArgs, Sizes, attempts};
+use super::dims::{DimArgs, Free, Sizes, attempts};
 use super::feeds::Feeds;
 use super::given::{GivenArgs, given, half};
 use super::roles::{Role, Uses};
@@ -20,6 +20,9 @@ pub(crate) struct GeneratedArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 }
+
+/// The most inputs that are generated. The loader refuses a model with more, whatever their sizes are.
+const MOST_INPUTS: usize = 1024;
 
 /// One way to generate the inputs.
 #[derive(Clone, Debug)]
@@ -40,6 +43,7 @@ pub(crate) struct Generator {
     missing: Vec<Declared>,
     roles: Vec<Role>,
     dims: DimArgs,
+    free: Vec<Free>,
     shown: Vec<usize>,
     seed: u64,
 }
@@ -59,24 +63,28 @@ impl Generator {
                 None => missing.push(input.clone()),
             }
         }
+        if missing.len() > MOST_INPUTS {
+            bail!("the model has more than {MOST_INPUTS} inputs");
+        }
         let uses = Uses::new(graph);
         let roles = missing.iter().map(|input| uses.role(&input.name)).collect();
+        let free = dims.free(&missing);
         let (weights, shown, seed) = (weights(&declared), shown_sizes(graph), how.seed);
-        Ok(Generator { bound, given, weights, missing, roles, dims, shown, seed })
+        Ok(Generator { bound, given, weights, missing, roles, dims, free, shown, seed })
     }
 
     /// The ways to generate the inputs, the most useful first.
-    pub(crate) fn attempts(&self) -> Result<Vec<Attempt>> {
+    pub(crate) fn attempts(&self) -> Result<impl Iterator<Item = Attempt>> {
         let lengths = self.roles.iter().any(|role| matches!(role, Role::Lengths(_)));
-        let mut found = Vec::new();
-        for (i, sizes) in attempts(&self.dims.free(&self.missing), &self.shown).into_iter().enumerate() {
-            let mut longest = if lengths { self.longest(&sizes)? } else { vec![1] };
+        // Whether the sizes are known does not depend on the attempt.
+        self.longest(&Sizes::new())?;
+        let with_lengths = move |(i, sizes): (usize, Sizes)| {
+            let mut longest = if lengths { self.longest(&sizes).unwrap_or_default() } else { vec![1] };
             // The first sizes are likely to fit, so every number of steps is tried with them.
             longest.truncate(if i < 3 { longest.len() } else { 2 });
-            let attempt = |length| Attempt { sizes: sizes.clone(), length, positive: false };
-            found.extend(longest.into_iter().map(attempt));
-        }
-        Ok(found)
+            longest.into_iter().map(move |length| Attempt { sizes: sizes.clone(), length, positive: false })
+        };
+        Ok(attempts(&self.free, &self.shown).enumerate().flat_map(with_lengths))
     }
 
     /// The possible numbers of steps, the largest first: the sizes of the axes of all other inputs. One that is too

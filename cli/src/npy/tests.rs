@@ -93,7 +93,11 @@ fn every_element_type_is_read_in_both_byte_orders() {
     of("i1", -2i8, &(-2i8).to_le_bytes());
     of("i4", -70_000i32, &(-70_000i32).to_le_bytes());
     of("i8", 1i64 << 40, &(1i64 << 40).to_le_bytes());
+    of("i2", -300i16, &(-300i16).to_le_bytes());
     of("u1", 200u8, &[200]);
+    of("u2", 60_000u16, &60_000u16.to_le_bytes());
+    of("u4", 1u32 << 31, &(1u32 << 31).to_le_bytes());
+    of("u8", 1u64 << 63, &(1u64 << 63).to_le_bytes());
     of("b1", true, &[1]);
 }
 

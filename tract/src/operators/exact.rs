@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::dyn_clone::clone_box;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::*;
 
@@ -209,7 +210,7 @@ impl InferenceOp for Exact {
         }
         let seen =
             inputs.iter().zip(&converted).map(|(known, other)| other.as_ref().unwrap_or(known)).collect();
-        let mut op = tract_onnx::tract_core::dyn_clone::clone_box(self.op(mixed));
+        let mut op = clone_box(self.op(mixed));
         let (found, outputs, observed) = op.infer_facts(seen, outputs, observed)?;
         // What was converted keeps its own type and values.
         let known = found.into_iter().zip(inputs).zip(converted);

@@ -6,6 +6,7 @@ use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::broadcast::multi_broadcast;
+use tract_onnx::tract_core::dyn_clone::clone_box;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_ndarray::{ArrayViewD, Axis, Ix2, indices};
@@ -151,7 +152,7 @@ impl InferenceOp for MatMul {
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
         let types: Vec<_> = inputs.iter().map(|f| f.datum_type.concretize()).collect();
-        match self.of(types).map(tract_onnx::tract_core::dyn_clone::clone_box) {
+        match self.of(types).map(clone_box) {
             Some(mut op) => op.infer_facts(inputs, outputs, observed),
             None => Ok((
                 inputs.into_iter().cloned().collect(),

@@ -217,8 +217,11 @@ fn operators_that_would_round_are_refused_by_name() {
         }
     }
     // The internal name of rewritten casts is refused in a file.
-    let e = refused(&model(vec![], &unary("round to bfloat16")), "round");
-    assert!(matches!(&e, OnnxError::Node { node, .. } if node == "it"), "{e}");
+    let Err(Error::Unsupported { operators }) = Model::load(&model(vec![], &unary("round to bfloat16")))
+    else {
+        panic!("the internal operator is not refused")
+    };
+    assert_eq!(operators[0].op, "round to bfloat16");
     // Also in a body.
     let mut body = Graph { inputs: ["i", "going", "in"].map(untyped).to_vec(), ..Graph::default() };
     body.nodes.push(node("Neg", "minus", &["in"], &["out"], &[]));

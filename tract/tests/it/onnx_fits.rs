@@ -138,6 +138,38 @@ fn every_operator_that_cannot_run_is_listed_at_once() {
     let silly = one(node("Quack", "", &["X"], &["Y"], &[]), vec![], 1);
     let Err(error @ Error::Unsupported { .. }) = Loader::new().load(&silly) else { panic!("it loads") };
     assert!(
-        error.to_string().starts_with("these operators cannot run\n  Quack (1 node): tract does not have it")
+        error.to_string().starts_with("these operators cannot run: Quack (1 node): tract does not have it")
     );
+}
+
+#[test]
+fn a_name_of_the_standard_in_another_domain_is_another_operator() {
+    let runs = |domain: &str, op: &str| {
+        let model = one(node(op, "", &["X"], &["Y"], &[]).text(7, domain), vec![], 1);
+        Loader::new().unsupported(&model).unwrap().is_empty()
+    };
+    for domain in ["", "ai.onnx"] {
+        assert!(runs(domain, "Relu") && runs(domain, "Gelu"), "{domain:?}");
+    }
+    for domain in ["com.microsoft", "ai.onnx.ml", "some.domain"] {
+        assert!(!["Relu", "Attention", "If", "LSTM", "Pad"].iter().any(|op| runs(domain, op)), "{domain:?}");
+    }
+    assert!(runs("com.microsoft", "Gelu") && runs("ai.onnx.ml", "Normalizer"));
+    assert!(!runs("ai.onnx.ml", "Gelu") && !runs("com.microsoft", "Normalizer"));
+}
+
+#[test]
+fn the_error_for_many_operators_is_one_short_line() {
+    let name = |i: usize| format!("{i:02}\n{}", "x".repeat(5000));
+    let nodes = (0..25).map(|i| node(&name(i), "", &["X"], &[&format!("y{i}")], &[]));
+    let graph = Graph {
+        nodes: nodes.collect(),
+        inputs: vec![value("X", FLOAT, &[])],
+        outputs: vec![untyped("y0")],
+        ..Graph::default()
+    };
+    let Err(error) = Loader::new().load(&graph.model(18)) else { panic!("it loads") };
+    let text = error.to_string();
+    assert!(text.contains("19\\n") && !text.contains("20\\n") && text.ends_with("; and 5 more"), "{text}");
+    assert!(!text.contains('\n') && text.len() < 8192, "{}", text.len());
 }
