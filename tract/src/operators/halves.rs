@@ -1,4 +1,7 @@
-//! Operators that sum: tract computes them in half precision for FLOAT16. Here they are computed in f32, and rounded once.
+//! Operators that compute in another type than that of their inputs.
+//!
+//! Operators that sum are computed in half precision by tract. Here they are computed in f32, and rounded once. Others do not take
+//! dimensions. They get integers.
 
 use super::computed::output_name;
 use super::exact::of_tract;
@@ -33,9 +36,23 @@ const OPERATORS: &[&str] = &[
     "Sum",
 ];
 
+/// Operators of integers that fail for dimensions.
+const OF_INTEGERS: &[&str] =
+    &["BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "CumSum", "EyeLike", "NonZero", "Sign", "Trilu"];
+
 pub(super) fn register(onnx: &mut Onnx) {
     for name in OPERATORS {
         onnx.op_register.insert(name, build);
+    }
+    for name in OF_INTEGERS {
+        onnx.op_register.insert(name, |ctx, node| {
+            let (op, closures) = of_tract(ctx, node)?;
+            let op = if OPERATORS.contains(&node.op_type.as_str()) { in_f32(op) } else { op };
+            Ok((
+                Box::new(Converted { from: TDim::datum_type(), to: DatumType::I64, back: false, op }),
+                closures,
+            ))
+        });
     }
 }
 
@@ -49,28 +66,33 @@ pub(super) fn build(
 
 /// The operator, computed in f32 where its inputs are f16.
 pub(super) fn in_f32(op: Box<dyn InferenceOp>) -> Box<dyn InferenceOp> {
-    Box::new(InF32(op))
+    Box::new(Converted { from: DatumType::F16, to: DatumType::F32, back: true, op })
 }
 
-/// An operator whose inputs and outputs of f16 are f32 inside.
+/// An operator whose inputs of one type have another inside, and its outputs too if they are converted back.
 #[derive(Debug, Clone)]
-struct InF32(Box<dyn InferenceOp>);
+struct Converted {
+    from: DatumType,
+    to: DatumType,
+    back: bool,
+    op: Box<dyn InferenceOp>,
+}
 
-impl PartialEq for InF32 {
+impl PartialEq for Converted {
     fn eq(&self, _: &Self) -> bool {
         false
     }
 }
 
-impl Eq for InF32 {}
+impl Eq for Converted {}
 
-impl Op for InF32 {
+impl Op for Converted {
     fn name(&self) -> StaticName {
-        self.0.name()
+        self.op.name()
     }
 
     fn info(&self) -> TractResult<Vec<String>> {
-        self.0.info()
+        self.op.info()
     }
 
     not_a_typed_op!();
@@ -86,21 +108,28 @@ fn fact_of(known: &InferenceFact, from: DatumType, to: DatumType) -> TractResult
         return Ok(known.clone());
     }
     let value = match known.value.concretize() {
-        Some(value) => value.cast_to_dt(to)?.into_owned().into_arc_tensor().into(),
+        Some(value) => {
+            value.cast_to_dt(to).map(|v| v.into_owned().into_arc_tensor().into()).unwrap_or_default()
+        }
         None => Default::default(),
     };
     Ok(InferenceFact { datum_type: to.into(), shape: known.shape.clone(), value })
 }
 
-impl EvalOp for InF32 {
+impl EvalOp for Converted {
     fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
-        let (half, wide) = (DatumType::F16, DatumType::F32);
-        if inputs.iter().all(|t| t.datum_type() != half) {
-            return self.0.eval_out_of_plan(inputs);
+        let (from, to) = (self.from, self.to);
+        if inputs.iter().all(|t| t.datum_type() != from) {
+            return self.op.eval_out_of_plan(inputs);
         }
-        let inputs = inputs.iter().map(|t| converted(t, half, wide)).collect::<TractResult<_>>()?;
-        let Some(outputs) = self.0.eval_out_of_plan(inputs)? else { return Ok(None) };
-        outputs.iter().map(|t| converted(t, wide, half)).collect::<TractResult<_>>().map(Some)
+        let inputs = inputs.iter().map(|t| converted(t, from, to)).collect::<TractResult<TVec<TValue>>>();
+        // Dimensions with symbols are no numbers yet.
+        let Some(inputs) = inputs.ok() else { return Ok(None) };
+        let Some(outputs) = self.op.eval_out_of_plan(inputs)? else { return Ok(None) };
+        if !self.back {
+            return Ok(Some(outputs));
+        }
+        outputs.iter().map(|t| converted(t, to, from)).collect::<TractResult<_>>().map(Some)
     }
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
@@ -108,43 +137,46 @@ impl EvalOp for InF32 {
     }
 }
 
-impl InferenceOp for InF32 {
+impl InferenceOp for Converted {
     fn infer_facts(
         &mut self,
         inputs: TVec<&InferenceFact>,
         outputs: TVec<&InferenceFact>,
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
-        let (half, wide) = (DatumType::F16, DatumType::F32);
-        if inputs.iter().all(|f| f.datum_type.concretize() != Some(half)) {
-            return self.0.infer_facts(inputs, outputs, observed);
+        let (from, to) = (self.from, self.to);
+        if inputs.iter().all(|f| f.datum_type.concretize() != Some(from)) {
+            return self.op.infer_facts(inputs, outputs, observed);
         }
         let seen = |facts: &[&InferenceFact]| {
-            facts.iter().map(|f| fact_of(f, half, wide)).collect::<TractResult<TVec<InferenceFact>>>()
+            facts.iter().map(|f| fact_of(f, from, to)).collect::<TractResult<TVec<InferenceFact>>>()
         };
-        let (wide_inputs, wide_outputs) = (seen(&inputs)?, seen(&outputs)?);
+        let (inner_inputs, inner_outputs) = (seen(&inputs)?, seen(&outputs)?);
         let (found, outputs, observed) =
-            self.0.infer_facts(wide_inputs.iter().collect(), wide_outputs.iter().collect(), observed)?;
+            self.op.infer_facts(inner_inputs.iter().collect(), inner_outputs.iter().collect(), observed)?;
         let back = |(found, known): (InferenceFact, &&InferenceFact)| match known.datum_type.concretize() {
             // The values are those that were known, not values that were rounded twice.
-            Some(dt) if dt == half => {
+            Some(dt) if dt == from => {
                 let mut found = InferenceFact { value: known.value.clone(), ..found };
-                found.datum_type = half.into();
+                found.datum_type = from.into();
                 found
             }
             _ => found,
         };
         let found = found.into_iter().zip(&inputs).map(back).collect();
-        let outputs = outputs.iter().map(|f| fact_of(f, wide, half)).collect::<TractResult<_>>()?;
+        let outputs = match self.back {
+            true => outputs.iter().map(|f| fact_of(f, to, from)).collect::<TractResult<_>>()?,
+            false => outputs,
+        };
         Ok((found, outputs, observed))
     }
 
     fn observe_outlets(&self, model: &InferenceModel, node: &InferenceNode) -> TractResult<Vec<OutletId>> {
-        self.0.observe_outlets(model, node)
+        self.op.observe_outlets(model, node)
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        self.0.nboutputs()
+        self.op.nboutputs()
     }
 
     fn to_typed(
@@ -154,31 +186,31 @@ impl InferenceOp for InF32 {
         target: &mut TypedModel,
         mapping: &HashMap<OutletId, OutletId>,
     ) -> TractResult<TVec<OutletId>> {
-        let (half, wide) = (DatumType::F16, DatumType::F32);
+        let (from, to) = (self.from, self.to);
         let mut mapping = mapping.clone();
         let mut changed = false;
         for (i, input) in node.inputs.iter().enumerate() {
-            if target.outlet_fact(mapping[input])?.datum_type == half {
-                let name = target.unique_name(format!("{}.f32_{i}", node.name)).into_owned();
-                mapping.insert(*input, target.wire_node(name, cast(wide), &[mapping[input]])?[0]);
+            if target.outlet_fact(mapping[input])?.datum_type == from {
+                let name = target.unique_name(format!("{}.{to:?}_{i}", node.name)).into_owned();
+                mapping.insert(*input, target.wire_node(name, cast(to), &[mapping[input]])?[0]);
                 changed = true;
             }
         }
-        if !changed {
-            return self.0.to_typed(source, node, target, &mapping);
+        if !changed || !self.back {
+            return self.op.to_typed(source, node, target, &mapping);
         }
         let mut inner = node.clone();
-        inner.name = format!("{}.in_f32", node.name);
+        inner.name = format!("{}.in_{to:?}", node.name);
         for output in &mut inner.outputs {
-            output.fact = fact_of(&output.fact, half, wide)?;
+            output.fact = fact_of(&output.fact, from, to)?;
         }
-        let wires = self.0.to_typed(source, &inner, target, &mapping)?;
+        let wires = self.op.to_typed(source, &inner, target, &mapping)?;
         let mut outputs = tvec![];
         for (i, wire) in wires.into_iter().enumerate() {
             let of = target.outlet_fact(wire)?.datum_type;
-            outputs.push(if of == wide {
+            outputs.push(if of == to {
                 let name = output_name(target, &node.name, i);
-                target.wire_node(name, cast(half), &[wire])?[0]
+                target.wire_node(name, cast(from), &[wire])?[0]
             } else {
                 wire
             });
