@@ -236,4 +236,85 @@ case("reshape_big",[h.make_node("Reshape",["t","s"],["y"])],{"t":np.ones(4,np.fl
 case("tile_ok",[h.make_node("Tile",["t","s"],["y"])],{"t":np.ones((2,3),np.float32),"s":np.array([2,2])},["y"])
 case("expand_ok",[h.make_node("Expand",["t","s"],["y"])],{"t":np.ones((2,1),np.float32),"s":np.array([2,2])},["y"])
 case("reshape_ok",[h.make_node("Reshape",["t","s"],["y"])],{"t":np.ones((2,6),np.float32),"s":np.array([3,-1])},["y"])
+# Large numbers beside extents, in every operator that moves or computes integers.
+x=np.arange(24,dtype=np.float32).reshape(6,4)
+sh=h.make_node("Shape",["x"],["s"])
+cat=h.make_node("Concat",["s","big"],["v"],axis=0)
+BIGS={"b31":B,"b40":1<<40,"m40":-(1<<40),"max":(1<<63)-1}
+for nm,big in BIGS.items():
+  for dyn in ((),("x",)):
+    d="dyn" if dyn else "fix"
+    init={"big":np.array([big])}
+    def c(name,nodes,outs=["y"],ins=None,extra={},opset=20):
+        case(f"{name}_{nm}_{d}",[sh,cat]+nodes,ins or {"x":x},outs,inits={**init,**extra},dyn=dyn,opset=opset)
+    N=h.make_node
+    c("neg",[N("Neg",["v"],["y"])]) if big!=(1<<63)-1 or True else None
+    c("abs",[N("Abs",["v"],["y"])])
+    c("sign",[N("Sign",["v"],["y"])])
+    c("squeeze",[N("Unsqueeze",["v","a"],["u"]),N("Squeeze",["u","a"],["y"])],extra={"a":np.array([0])})
+    c("reshape",[N("Reshape",["v","r"],["y"])],extra={"r":np.array([3,1])})
+    c("transpose",[N("Reshape",["v","r"],["u"]),N("Transpose",["u"],["y"],perm=[1,0])],extra={"r":np.array([3,1])})
+    c("tile",[N("Tile",["v","r"],["y"])],extra={"r":np.array([2])})
+    c("slicev",[N("Slice",["v","st","en"],["y"])],extra={"st":np.array([1]),"en":np.array([(1<<63)-1])})
+    c("slicerev",[N("Slice",["v","st","en","ax","sp"],["y"])],extra={"st":np.array([-1]),"en":np.array([-(1<<63)]),"ax":np.array([0]),"sp":np.array([-1])})
+    c("split",[N("Split",["v","k"],["y","z"],axis=0)],["y","z"],extra={"k":np.array([1,2])})
+    c("padv",[N("Pad",["v","p"],["y"])],extra={"p":np.array([1,1])})
+    c("expand",[N("Expand",["v","e"],["y"])],extra={"e":np.array([2,3])})
+    c("identity",[N("Identity",["v"],["y"])])
+    c("flatten",[N("Flatten",["v"],["y"],axis=0)])
+    c("scatter",[N("ScatterElements",["v","i","u"],["y"])],extra={"i":np.array([0]),"u":np.array([big])})
+    c("scatternd",[N("ScatterND",["v","i","u"],["y"])],extra={"i":np.array([[0]]),"u":np.array([big])})
+    c("gathernd",[N("GatherND",["v","i"],["y"])],extra={"i":np.array([[2],[0]])})
+    c("gatherel",[N("GatherElements",["v","i"],["y"])],extra={"i":np.array([2,0])})
+    c("min3",[N("Min",["v","a","b"],["y"])],extra={"a":np.array([1<<35]),"b":np.array([5])})
+    c("sum3",[N("Sum",["f","f","f"],["y"])] if False else [N("Cast",["v"],["f"],to=T.DOUBLE),N("Sum",["f","f"],["y"])])
+    c("clipv",[N("Clip",["v","lo","hi"],["y"])],extra={"lo":np.array(5),"hi":np.array(1<<36)})
+    c("castf",[N("Cast",["v"],["y"],to=T.FLOAT)])
+    c("castb",[N("Cast",["v"],["y"],to=T.BOOL)])
+    c("cast32",[N("Cast",["s"],["y"],to=T.INT32)])
+    c("castround",[N("Cast",["v"],["f"],to=T.DOUBLE),N("Cast",["f"],["y"],to=T.INT64)]) if big<(1<<62) else None
+    c("argmax",[N("ArgMax",["v"],["y"],axis=0)])
+    c("argmin",[N("ArgMin",["v"],["y"],axis=0,keepdims=0)])
+    c("topk",[N("TopK",["v","k"],["y","z"],axis=0)],["y","z"],extra={"k":np.array([2])})
+    c("nonzero",[N("NonZero",["v"],["y"])])
+    c("rmax",[N("ReduceMax",["v"],["y"],keepdims=0)])
+    c("rsum",[N("ReduceSum",["s"],["y"],keepdims=0)])
+    c("rprod",[N("ReduceProd",["s"],["p"],keepdims=1),N("Reshape",["x","p"],["y"])])
+    c("cumsum",[N("CumSum",["s","z"],["y"])],extra={"z":np.array(0)})
+    c("band",[N("BitwiseAnd",["v","m"],["y"])],extra={"m":np.array([(1<<41)-1])})
+    c("pow",[N("Pow",["s","m"],["y"])],extra={"m":np.array([2])})
+    c("modneg",[N("Mod",["v","m"],["y"])],extra={"m":np.array([-7])})
+    c("divneg",[N("Div",["v","m"],["y"])],extra={"m":np.array([-7])})
+    c("div2",[N("Div",["s","m"],["e"]),N("Expand",["one","e"],["y"])],extra={"m":np.array([2]),"one":np.ones((1,1),np.float32)})
+    c("subexp",[N("Sub",["s","m"],["e"]),N("Expand",["one","e"],["y"])],extra={"m":np.array([3]),"one":np.ones((1,1),np.float32)})
+    c("maxexp",[N("Max",["s","m"],["e"]),N("Expand",["one","e"],["y"])],extra={"m":np.array([5]),"one":np.ones((1,1),np.float32)})
+    c("whereexp",[N("Greater",["s","m"],["g"]),N("Where",["g","s","one6"],["e"]),N("Expand",["one","e"],["y"])],extra={"m":np.array([5]),"one6":np.array([2]),"one":np.ones((1,1),np.float32)})
+    c("eqand",[N("Equal",["v","big"],["e"]),N("Not",["e"],["n"]),N("Or",["e","n"],["y"])])
+    c("size",[N("Size",["x"],["z"]),N("Add",["z","big"],["y"])])
+    c("cosv",[N("ConstantOfShape",["s"],["y"],value=nh.from_array(np.array([big])))])
+    c("coscat",[N("ConstantOfShape",["s"],["y"])])
+    c("onehot",[N("OneHot",["i","dd","vv"],["y"])],extra={"i":np.array([0,1]),"dd":np.array(2),"vv":np.array([0,big])})
+    c("gathshape",[N("Gather",["s","i"],["q"]),N("Unsqueeze",["q","a"],["qq"]),N("Concat",["qq","m1"],["r"],axis=0),N("Reshape",["x","r"],["y"])],extra={"i":np.array(0),"a":np.array([0]),"m1":np.array([-1])})
+    c("slice_to_len",[N("Gather",["s","i"],["q"]),N("Sub",["q","one"],["e"]),N("Unsqueeze",["e","a"],["ee"]),N("Slice",["x","st","ee","a"],["y"])],extra={"i":np.array(0),"one":np.array(1),"a":np.array([0]),"st":np.array([0])})
+    c("range_len",[N("Gather",["s","i"],["q"]),N("Range",["zero","q","one"],["r"]),N("Add",["r","big"],["y"])],extra={"i":np.array(0),"one":np.array(1),"zero":np.array(0)})
+    c("tile_len",[N("Tile",["t","s"],["y"])],extra={"t":np.array([[big]])})
+    # branches and loops
+    cond=h.make_node("Greater",["q","three"],["cond"]); q=h.make_node("Gather",["s","zero"],["q"])
+    for thr in (3,30):
+        th=h.make_graph([h.make_node("Identity",["v"],["t1"])],"t",[],[h.make_tensor_value_info("t1",T.INT64,[3])])
+        el=h.make_graph([h.make_node("Concat",["big","big","big"],["e1"],axis=0)],"e",[],[h.make_tensor_value_info("e1",T.INT64,[3])])
+        c(f"if{thr}",[q,cond,h.make_node("If",["cond"],["y"],then_branch=th,else_branch=el)],extra={"zero":np.array(0),"three":np.array(thr)})
+    body=h.make_graph([h.make_node("Add",["acc","one"],["acc2"]),h.make_node("Less",["i","lim"],["go"])],"b",
+        [h.make_tensor_value_info("i",T.INT64,[]),h.make_tensor_value_info("gin",T.BOOL,[]),h.make_tensor_value_info("acc",T.INT64,[1])],
+        [h.make_tensor_value_info("go",T.BOOL,[]),h.make_tensor_value_info("acc2",T.INT64,[1])])
+    if big!=(1<<63)-1:
+        c("loop",[h.make_node("Loop",["M","","big"],["y"],body=body)],extra={"M":np.array((1<<63)-1),"one":np.array([1]),"lim":np.array(4)})
+for k in (1,2,3,5,100):
+    for dyn in ((),("x",)):
+        case(f"sliceend_{k}_{len(dyn)}",[h.make_node("Slice",["x","st","en","ax"],["y"])],{"x":x},["y"],inits={"st":np.array([1]),"en":np.array([k]),"ax":np.array([0])},dyn=dyn)
+        case(f"sliceneg_{k}_{len(dyn)}",[h.make_node("Slice",["x","st","en","ax"],["y"])],{"x":x},["y"],inits={"st":np.array([-k]),"en":np.array([100]),"ax":np.array([0])},dyn=dyn)
+        case(f"slicenegend_{k}_{len(dyn)}",[h.make_node("Slice",["x","st","en","ax"],["y"])],{"x":x},["y"],inits={"st":np.array([0]),"en":np.array([-k]),"ax":np.array([0])},dyn=dyn)
+        case(f"slicestart_{k}_{len(dyn)}",[h.make_node("Slice",["x","st","en","ax"],["y"])],{"x":x},["y"],inits={"st":np.array([k]),"en":np.array([100]),"ax":np.array([0])},dyn=dyn)
+        for st in (2,-1,-2):
+            case(f"slicestep_{k}_{st}_{len(dyn)}",[h.make_node("Slice",["x","st","en","ax","sp"],["y"])],{"x":x},["y"],inits={"st":np.array([0 if st>0 else k]),"en":np.array([k if st>0 else -100]),"ax":np.array([0]),"sp":np.array([st])},dyn=dyn)
 print(n)

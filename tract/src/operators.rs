@@ -7,9 +7,9 @@ mod blocks;
 mod cast;
 mod clip;
 mod computed;
+mod converted;
 mod exact;
 mod filled;
-mod halves;
 mod indices;
 mod one_hot;
 mod order;
@@ -28,7 +28,7 @@ use tract_onnx::Onnx;
 /// Puts our operators in the place of tract's.
 pub(crate) fn register(onnx: &mut Onnx) {
     exact::register(onnx);
-    halves::register(onnx);
+    converted::register(onnx);
     indices::register(onnx);
     blocks::register(onnx);
     one_hot::register(onnx);

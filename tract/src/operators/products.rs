@@ -1,7 +1,7 @@
 //! `MatMul` of integers, for which tract has no kernel.
 
 use super::computed::{Computed, Function, Node, tensor};
-use super::halves;
+use super::converted;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -16,7 +16,7 @@ pub(super) fn register(onnx: &mut Onnx) {
 }
 
 fn build(ctx: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let (floats, closures) = halves::build(ctx, node)?;
+    let (floats, closures) = converted::build(ctx, node)?;
     let integers = Computed::of(node, Product);
     Ok((Box::new(MatMul { floats, integers }), closures))
 }

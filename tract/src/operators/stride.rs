@@ -1,7 +1,7 @@
 //! A stride along an axis of one element, which has no effect, and on which tract fails.
 
+use super::converted::in_f32;
 use super::exact::{around, of_tract};
-use super::halves::in_f32;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;

@@ -161,3 +161,22 @@ fn matrices_of_integers_are_multiplied() {
     let product = case("MatMul", &["a", "b"], &[]).given("a", a).given("b", b);
     assert_eq!(product.values::<i64>(), [3 * (1 << 40) + 5, 21]);
 }
+
+#[test]
+fn operators_of_integers_take_extents() {
+    let of_shape = |op: &str, inputs: &[&str]| {
+        case(op, inputs, &[])
+            .before("Shape", &["x"], "s", &[])
+            .given("x", Tensor::new(&[6, 4], vec![0f32; 24]).unwrap())
+    };
+    assert_eq!(of_shape("Sign", &["s"]).values::<i64>(), [1, 1]);
+    assert_eq!(of_shape("NonZero", &["s"]).values::<i64>(), [0, 1]);
+    assert_eq!(
+        of_shape("CumSum", &["s", "axis"]).stored(tensor_i64("axis", &[], &[0])).values::<i64>(),
+        [6, 10]
+    );
+    assert_eq!(
+        of_shape("BitwiseAnd", &["s", "m"]).stored(tensor_i64("m", &[1], &[5])).values::<i64>(),
+        [4, 4]
+    );
+}
