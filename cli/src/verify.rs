@@ -41,9 +41,10 @@ the same places, and an output with no finite element does not pass.
 
 If the model computes in half precision, every operator rounds. Then outputs may differ by 2 steps of that \
 type from f64 and by 8 steps from the others; a step is 1e-3 (f16) or 8e-3 (bf16) of the largest magnitude. \
-tract's own operators round every sum of a layer in half precision, so a larger difference from tract does \
-not count if f64 agrees. It does not count either if both f64 and recorded outputs agree, because then only \
-tract's own operator is off.
+tract's own operators round every sum of a layer in half precision.
+
+A larger difference from tract does not count if f64 agrees, and the recorded outputs too if they are given: \
+then only tract's own operator is off. The report says so. A NaN on one side always counts.
 
 Inputs that are not given are generated from --seed, and the report says how: floats uniform in ±1; sequence \
 lengths that differ and go up to T; indices within the table that they read; the value that the graph compares \
