@@ -7,7 +7,7 @@ use crate::body::{Body, NO_CONDITION, changing, closed, may_be_condition, outsid
 use crate::choice_op::{Choice, taken};
 use crate::reader::{NodeReader, bad_input, refuse};
 use rnnpack_onnx::Error as OnnxError;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb;
 use tract_onnx::tract_hir::internal::*;
@@ -45,11 +45,12 @@ pub(crate) fn build(
         return Err(reader.refuse(format!("it has {} inputs, not one condition", node.input.len())));
     }
     let mut used: Vec<String> = vec![];
+    let mut places: HashMap<String, usize> = HashMap::new();
     let mut branch = |name: &str| {
         let graph = reader.graph(name)?;
         // Old files list stored tensors among the graph's inputs.
-        let stored = |name: &str| graph.initializer.iter().any(|t| t.name == name);
-        if let Some(input) = graph.input.iter().find(|input| !stored(&input.name)) {
+        let stored: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+        if let Some(input) = graph.input.iter().find(|input| !stored.contains(input.name.as_str())) {
             return Err(reader.bad_attribute(name, format!("a branch takes no input, `{}`", input.name)));
         }
         if graph.output.len() != node.output.len() {
@@ -61,12 +62,12 @@ pub(crate) fn build(
         let asked = node.output.iter().map(|o| !o.is_empty());
         body.outputs =
             body.outputs.into_iter().zip(asked).filter(|&(_, asked)| asked).map(|(o, _)| o).collect();
-        let mut input = |name: &String| match used.iter().position(|u| u == name) {
-            Some(i) => i + 1,
-            None => {
+        // The condition is input 0.
+        let mut input = |name: &String| {
+            *places.entry(name.clone()).or_insert_with(|| {
                 used.push(name.clone());
                 used.len()
-            }
+            })
         };
         let inputs = parsed.unresolved_inputs.iter().map(&mut input).collect();
         TractResult::Ok(Branch { body, inputs })

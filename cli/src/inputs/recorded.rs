@@ -4,7 +4,7 @@ use crate::npz::read_npz;
 use crate::tensors::Tensors;
 use anyhow::{Result, bail};
 use rnnpack_onnx::Shown;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// A recorded stream: the inputs and outputs of consecutive calls.
@@ -46,15 +46,32 @@ impl Recorded {
 
     /// Pairs (input, output): in every step after the first, the input is the output of the step before.
     pub(crate) fn carried(&self) -> Vec<(String, String)> {
-        let next = self.inputs.iter().skip(1).zip(&self.outputs);
-        let handed_on = |input: &str, output: &str| {
-            self.inputs.len() > 1
-                && next.clone().all(|(i, o)| i.contains_key(input) && i.get(input) == o.get(output))
-        };
+        if self.inputs.len() < 2 {
+            return vec![];
+        }
+        let (next, last) = (&self.inputs[1..], &self.outputs[..self.outputs.len() - 1]);
+        // The first of equal outputs counts.
+        let mut outputs: HashMap<Vec<u8>, &String> = HashMap::new();
+        for name in self.outputs[0].keys() {
+            if let Some(values) = over_time(last, name) {
+                outputs.entry(values).or_insert(name);
+            }
+        }
         let pair = |input: &String| {
-            let output = self.outputs[0].keys().find(|output| handed_on(input, output))?;
-            Some((input.clone(), output.clone()))
+            let output = outputs.get(&over_time(next, input)?)?;
+            Some((input.clone(), (*output).clone()))
         };
         self.inputs[0].keys().filter_map(pair).collect()
     }
+}
+
+/// The type, dimensions and bytes of a value in each step; `None` if a step does not have it.
+fn over_time(steps: &[Tensors], name: &str) -> Option<Vec<u8>> {
+    let mut all = vec![];
+    for step in steps {
+        let tensor = step.get(name)?;
+        all.extend(format!("{} {:?};", tensor.dtype(), tensor.dims()).into_bytes());
+        all.extend(tensor.to_proto("").raw_data);
+    }
+    Some(all)
 }
