@@ -431,3 +431,11 @@ fn layers_are_shared_between_threads() {
     shared::<ScratchF64>();
     shared::<rnnpack::UnfusedLayer<f32>>();
 }
+
+#[test]
+fn the_packed_bytes_are_those_of_all_doubles() {
+    let (w, r) = ([0.5f64; 4 * 5 * 3], [0.5f64; 4 * 5 * 5]);
+    let weights = LayerWeights::lstm(3, 5).w(&w).r(&r).build().unwrap();
+    let layer = LayerF64::new(&weights).unwrap();
+    assert_eq!(layer.packed_bytes(), (4 * 5 * (3 + 5) + 4 * 5) * size_of::<f64>());
+}

@@ -54,3 +54,13 @@ impl Blocking {
         Blocking { rows: self.rows.clamp(1, batch.max(1)), steps: self.steps.clamp(1, time.max(1)) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_cache_is_one_that_every_core_has() {
+        assert!((128 << 10..=1 << 20).contains(&Caches::UNKNOWN.l2));
+    }
+}
