@@ -10,6 +10,7 @@ mod computed;
 mod converted;
 mod exact;
 mod filled;
+mod frame;
 mod indices;
 mod one_hot;
 mod order;

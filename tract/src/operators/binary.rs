@@ -22,7 +22,7 @@ pub(super) fn register(onnx: &mut Onnx) {
 
 /// A function of two elements of the same type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Function {
+pub(super) enum Operation {
     Add,
     Sub,
     Mul,
@@ -38,23 +38,20 @@ pub(super) enum Function {
     Right,
 }
 
-pub(super) const MAX: Function = Function::Max;
-pub(super) const MIN: Function = Function::Min;
-
 fn build(_: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let function = match node.op_type.as_str() {
-        "Max" => Function::Max,
-        "Min" => Function::Min,
-        "Div" => Function::Div,
-        "Mod" if node.get_attr_opt::<i64>("fmod")?.unwrap_or(0) == 0 => Function::Mod,
-        "Mod" => Function::Remainder,
-        _ if node.get_attr_opt("direction")? == Some("RIGHT") => Function::Right,
-        _ => Function::Left,
+        "Max" => Operation::Max,
+        "Min" => Operation::Min,
+        "Div" => Operation::Div,
+        "Mod" if node.get_attr_opt::<i64>("fmod")?.unwrap_or(0) == 0 => Operation::Mod,
+        "Mod" => Operation::Remainder,
+        _ if node.get_attr_opt("direction")? == Some("RIGHT") => Operation::Right,
+        _ => Operation::Left,
     };
     let of = Node { name: node.name.clone(), op: node.op_type.clone() };
     let binary = Binary { of, function };
     let op = match function {
-        Function::Max | Function::Min => Box::new(Nary(Box::new(binary), false)),
+        Operation::Max | Operation::Min => Box::new(Nary(Box::new(binary), false)),
         _ => binary.into_hir(),
     };
     Ok((exact::around(node, op), vec![]))
@@ -66,9 +63,9 @@ fn build_arithmetic(
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let function = match node.op_type.as_str() {
-        "Add" => Function::Add,
-        "Sub" => Function::Sub,
-        _ => Function::Mul,
+        "Add" => Operation::Add,
+        "Sub" => Operation::Sub,
+        _ => Operation::Mul,
     };
     let of = Node { name: node.name.clone(), op: node.op_type.clone() };
     let (op, closures) = exact::of_tract(ctx, node)?;
@@ -79,34 +76,34 @@ fn build_arithmetic(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Binary {
     pub(super) of: Node,
-    pub(super) function: Function,
+    pub(super) function: Operation,
 }
 
 /// The elements of an integer or a float.
 trait Element: Datum + Copy {
     /// `None`: there is no answer.
-    fn of(function: Function, a: Self, b: Self) -> Option<Self>;
+    fn of(function: Operation, a: Self, b: Self) -> Option<Self>;
 }
 
 macro_rules! floats {
     ($($t:ty),*) => { $( impl Element for $t {
-        fn of(function: Function, a: Self, b: Self) -> Option<Self> {
+        fn of(function: Operation, a: Self, b: Self) -> Option<Self> {
             let zero = <$t>::default();
             Some(match function {
                 _ if a != a => a,
                 _ if b != b => b,
-                Function::Add => a + b,
-                Function::Sub => a - b,
-                Function::Mul => a * b,
-                Function::Max => if a < b { b } else { a },
-                Function::Min => if b < a { b } else { a },
-                Function::Div => a / b,
-                Function::Remainder => a % b,
-                Function::Mod => {
+                Operation::Add => a + b,
+                Operation::Sub => a - b,
+                Operation::Mul => a * b,
+                Operation::Max => if a < b { b } else { a },
+                Operation::Min => if b < a { b } else { a },
+                Operation::Div => a / b,
+                Operation::Remainder => a % b,
+                Operation::Mod => {
                     let rest = a % b;
                     if rest != zero && (rest < zero) != (b < zero) { rest + b } else { rest }
                 }
-                Function::Left | Function::Right => return None,
+                Operation::Left | Operation::Right => return None,
             })
         }
     } )* };
@@ -117,23 +114,23 @@ floats!(f16, f32, f64);
 macro_rules! integers {
     ($($t:ty),*) => { $( impl Element for $t {
         #[allow(unused_comparisons, reason = "one text for signed and unsigned integers")]
-        fn of(function: Function, a: Self, b: Self) -> Option<Self> {
+        fn of(function: Operation, a: Self, b: Self) -> Option<Self> {
             Some(match function {
-                Function::Add => a.wrapping_add(b),
-                Function::Sub => a.wrapping_sub(b),
-                Function::Mul => a.wrapping_mul(b),
-                Function::Max => a.max(b),
-                Function::Min => a.min(b),
+                Operation::Add => a.wrapping_add(b),
+                Operation::Sub => a.wrapping_sub(b),
+                Operation::Mul => a.wrapping_mul(b),
+                Operation::Max => a.max(b),
+                Operation::Min => a.min(b),
                 // The least integer divided by -1 is too large for the type, and wraps as in C.
-                Function::Div => if b == 0 { return None } else { a.wrapping_div(b) },
-                Function::Remainder => if b == 0 { return None } else { a.wrapping_rem(b) },
-                Function::Mod => {
+                Operation::Div => if b == 0 { return None } else { a.wrapping_div(b) },
+                Operation::Remainder => if b == 0 { return None } else { a.wrapping_rem(b) },
+                Operation::Mod => {
                     let rest = if b == 0 { return None } else { a.wrapping_rem(b) };
                     if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
                 }
                 // A shift by the width or more moves all bits out.
-                Function::Left => u32::try_from(b).ok().and_then(|b| a.checked_shl(b)).unwrap_or(0),
-                Function::Right => {
+                Operation::Left => u32::try_from(b).ok().and_then(|b| a.checked_shl(b)).unwrap_or(0),
+                Operation::Right => {
                     let all = if a < 0 { <$t>::MAX.wrapping_add(1) >> (<$t>::BITS - 1) } else { 0 };
                     u32::try_from(b).ok().and_then(|b| a.checked_shr(b)).unwrap_or(all)
                 }
@@ -165,14 +162,14 @@ impl Binary {
             return value.map(TDim::Val).ok_or_else(|| self.of.refuse(format!("{a} by {b}")));
         }
         match (self.function, b.as_i64()) {
-            (Function::Add, _) => Ok(a.clone() + b),
-            (Function::Sub, _) => Ok(a.clone() - b),
-            (Function::Mul, _) => Ok(a.clone() * b),
-            (Function::Max, _) => Ok(a.clone().maxi(b.clone())),
-            (Function::Min, _) => Ok(a.clone().mini(b.clone())),
+            (Operation::Add, _) => Ok(a.clone() + b),
+            (Operation::Sub, _) => Ok(a.clone() - b),
+            (Operation::Mul, _) => Ok(a.clone() * b),
+            (Operation::Max, _) => Ok(a.clone().maxi(b.clone())),
+            (Operation::Min, _) => Ok(a.clone().mini(b.clone())),
             // Extents are not negative, so that the roundings agree.
-            (Function::Div, Some(b)) if b > 0 => Ok(a.clone() / b as u64),
-            (Function::Mod | Function::Remainder, Some(b)) if b > 0 => Ok(a.clone() % b as u64),
+            (Operation::Div, Some(b)) if b > 0 => Ok(a.clone() / b as u64),
+            (Operation::Mod | Operation::Remainder, Some(b)) if b > 0 => Ok(a.clone() % b as u64),
             _ => Err(TractError::new(TooEarly::UndeterminedSymbol(format!("{a} by {b}")))),
         }
     }
@@ -192,19 +189,19 @@ impl Binary {
 impl BinMiniOp for Binary {
     fn name(&self) -> &'static str {
         match self.function {
-            Function::Add => "Add",
-            Function::Sub => "Sub",
-            Function::Mul => "Mul",
-            Function::Max => "Max",
-            Function::Min => "Min",
-            Function::Div => "Div",
-            Function::Mod | Function::Remainder => "Mod",
-            Function::Left | Function::Right => "BitShift",
+            Operation::Add => "Add",
+            Operation::Sub => "Sub",
+            Operation::Mul => "Mul",
+            Operation::Max => "Max",
+            Operation::Min => "Min",
+            Operation::Div => "Div",
+            Operation::Mod | Operation::Remainder => "Mod",
+            Operation::Left | Operation::Right => "BitShift",
         }
     }
 
     fn is_commutative(&self) -> bool {
-        matches!(self.function, Function::Add | Function::Mul | Function::Max | Function::Min)
+        matches!(self.function, Operation::Add | Operation::Mul | Operation::Max | Operation::Min)
     }
 
     fn result_datum_type(&self, a: DatumType, b: DatumType) -> TractResult<DatumType> {

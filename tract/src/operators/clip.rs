@@ -1,6 +1,6 @@
 //! `Clip`: the larger of x and min, then the smaller of that and max. A NaN stays.
 
-use super::binary::{self, Binary};
+use super::binary::{Binary, Operation};
 use super::computed::Node;
 use super::exact;
 use half::f16;
@@ -62,12 +62,12 @@ impl Expansion for Clip {
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let dt = model.outlet_fact(inputs[0])?.datum_type;
         let mut wire = inputs[0];
-        for (bound, function) in [(self.min, binary::MAX), (self.max, binary::MIN)] {
+        for (bound, function) in [(self.min, Operation::Max), (self.max, Operation::Min)] {
             let constant = match bound {
                 Some(Bound::Input(_)) => None,
                 Some(Bound::Constant(v)) => Some(tensor0(v)),
                 // The standard's default is the last finite number.
-                None => finite_limit(dt, function == binary::MAX),
+                None => finite_limit(dt, function == Operation::Max),
             };
             let bound = match (bound, constant) {
                 (Some(Bound::Input(i)), _) => inputs[i],

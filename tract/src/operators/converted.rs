@@ -5,6 +5,7 @@
 
 use super::computed::output_name;
 use super::exact::of_tract;
+use super::frame::{eval_while_loading, named_as_inner, never_equal, outlets_of_inner};
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -78,25 +79,7 @@ struct Converted {
     op: Box<dyn InferenceOp>,
 }
 
-impl PartialEq for Converted {
-    fn eq(&self, _: &Self) -> bool {
-        false
-    }
-}
-
-impl Eq for Converted {}
-
-impl Op for Converted {
-    fn name(&self) -> StaticName {
-        self.op.name()
-    }
-
-    fn info(&self) -> TractResult<Vec<String>> {
-        self.op.info()
-    }
-
-    not_a_typed_op!();
-}
+named_as_inner!(Converted);
 
 fn converted(t: &TValue, from: DatumType, to: DatumType) -> TractResult<TValue> {
     if t.datum_type() == from { Ok(t.cast_to_dt(to)?.into_owned().into_tvalue()) } else { Ok(t.clone()) }
@@ -132,9 +115,7 @@ impl EvalOp for Converted {
         outputs.iter().map(|t| converted(t, to, from)).collect::<TractResult<_>>().map(Some)
     }
 
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        self.eval_out_of_plan(inputs)?.context("it is evaluated in a plan alone")
-    }
+    eval_while_loading!();
 }
 
 impl InferenceOp for Converted {
@@ -171,13 +152,7 @@ impl InferenceOp for Converted {
         Ok((found, outputs, observed))
     }
 
-    fn observe_outlets(&self, model: &InferenceModel, node: &InferenceNode) -> TractResult<Vec<OutletId>> {
-        self.op.observe_outlets(model, node)
-    }
-
-    fn nboutputs(&self) -> TractResult<usize> {
-        self.op.nboutputs()
-    }
+    outlets_of_inner!();
 
     fn to_typed(
         &self,
@@ -217,6 +192,4 @@ impl InferenceOp for Converted {
         }
         Ok(outputs)
     }
-
-    as_op!();
 }

@@ -5,6 +5,7 @@
 //! without a loss.
 
 use super::computed::{integers, tensor};
+use super::frame::{eval_while_loading, named_as_inner, never_equal, outlets_of_inner};
 use crate::reader::refuse;
 use std::sync::LazyLock;
 use tract_onnx::Onnx;
@@ -153,25 +154,7 @@ fn is_mixed(mut types: impl Iterator<Item = Option<DatumType>>) -> bool {
     types.any(|dt| dt == Some(TDim::datum_type()))
 }
 
-impl PartialEq for Exact {
-    fn eq(&self, _: &Self) -> bool {
-        false
-    }
-}
-
-impl Eq for Exact {}
-
-impl Op for Exact {
-    fn name(&self) -> StaticName {
-        self.op.name()
-    }
-
-    fn info(&self) -> TractResult<Vec<String>> {
-        self.op.info()
-    }
-
-    not_a_typed_op!();
-}
+named_as_inner!(Exact);
 
 impl EvalOp for Exact {
     fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
@@ -184,9 +167,7 @@ impl EvalOp for Exact {
         self.op(mixed).eval_out_of_plan(inputs)
     }
 
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        self.eval_out_of_plan(inputs)?.context("it is evaluated in a plan alone")
-    }
+    eval_while_loading!();
 }
 
 impl InferenceOp for Exact {
@@ -218,13 +199,7 @@ impl InferenceOp for Exact {
         Ok((known.collect(), outputs, observed))
     }
 
-    fn observe_outlets(&self, model: &InferenceModel, node: &InferenceNode) -> TractResult<Vec<OutletId>> {
-        self.op.observe_outlets(model, node)
-    }
-
-    fn nboutputs(&self) -> TractResult<usize> {
-        self.op.nboutputs()
-    }
+    outlets_of_inner!();
 
     fn to_typed(
         &self,
@@ -263,8 +238,6 @@ impl InferenceOp for Exact {
         }
         self.op(mixed).to_typed(source, node, target, &mapping)
     }
-
-    as_op!();
 }
 
 /// Integers as dimensions.

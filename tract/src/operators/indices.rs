@@ -2,6 +2,7 @@
 
 use super::computed::Node;
 use super::exact::{around, of_tract};
+use super::frame::{eval_while_loading, facts_of_inner, named_as_inner, never_equal, outlets_of_inner};
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -115,25 +116,7 @@ struct Indexed {
     op: Box<dyn InferenceOp>,
 }
 
-impl PartialEq for Indexed {
-    fn eq(&self, _: &Self) -> bool {
-        false
-    }
-}
-
-impl Eq for Indexed {}
-
-impl Op for Indexed {
-    fn name(&self) -> StaticName {
-        self.op.name()
-    }
-
-    fn info(&self) -> TractResult<Vec<String>> {
-        self.op.info()
-    }
-
-    not_a_typed_op!();
-}
+named_as_inner!(Indexed);
 
 impl EvalOp for Indexed {
     fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
@@ -143,28 +126,13 @@ impl EvalOp for Indexed {
         self.op.eval_out_of_plan(inputs)
     }
 
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        self.eval_out_of_plan(inputs)?.context("it is evaluated in a plan alone")
-    }
+    eval_while_loading!();
 }
 
 impl InferenceOp for Indexed {
-    fn infer_facts(
-        &mut self,
-        inputs: TVec<&InferenceFact>,
-        outputs: TVec<&InferenceFact>,
-        observed: TVec<&InferenceFact>,
-    ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
-        self.op.infer_facts(inputs, outputs, observed)
-    }
+    facts_of_inner!();
 
-    fn observe_outlets(&self, model: &InferenceModel, node: &InferenceNode) -> TractResult<Vec<OutletId>> {
-        self.op.observe_outlets(model, node)
-    }
-
-    fn nboutputs(&self) -> TractResult<usize> {
-        self.op.nboutputs()
-    }
+    outlets_of_inner!();
 
     fn to_typed(
         &self,
@@ -189,6 +157,4 @@ impl InferenceOp for Indexed {
         mapping.insert(node.inputs[1], target.wire_node(name, self.within.clone(), &[data, indices])?[0]);
         self.op.to_typed(source, node, target, &mapping)
     }
-
-    as_op!();
 }

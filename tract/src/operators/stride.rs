@@ -2,6 +2,7 @@
 
 use super::converted::in_f32;
 use super::exact::{around, of_tract};
+use super::frame::{facts_of_inner, named_as_inner, never_equal};
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -39,25 +40,7 @@ struct Conv {
     without: Vec<Box<dyn InferenceOp>>,
 }
 
-impl PartialEq for Conv {
-    fn eq(&self, _: &Self) -> bool {
-        false
-    }
-}
-
-impl Eq for Conv {}
-
-impl Op for Conv {
-    fn name(&self) -> StaticName {
-        self.op.name()
-    }
-
-    fn info(&self) -> TractResult<Vec<String>> {
-        self.op.info()
-    }
-
-    not_a_typed_op!();
-}
+named_as_inner!(Conv);
 
 impl EvalOp for Conv {
     fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
@@ -70,14 +53,7 @@ impl EvalOp for Conv {
 }
 
 impl InferenceOp for Conv {
-    fn infer_facts(
-        &mut self,
-        inputs: TVec<&InferenceFact>,
-        outputs: TVec<&InferenceFact>,
-        observed: TVec<&InferenceFact>,
-    ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
-        self.op.infer_facts(inputs, outputs, observed)
-    }
+    facts_of_inner!();
 
     fn nboutputs(&self) -> TractResult<usize> {
         self.op.nboutputs()

@@ -12,7 +12,7 @@ use tract_onnx::tract_hir::ops::element_wise::ElementWiseOp;
 
 /// A function, with its parameters. The names are ONNX's.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Function {
+enum Unary {
     Sigmoid,
     Tanh,
     Relu,
@@ -33,22 +33,22 @@ fn build(_: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn Infer
     let parameter =
         |name: &str, default: f32| Ok::<f32, TractError>(node.get_attr_opt(name)?.unwrap_or(default));
     let function = match node.op_type.as_str() {
-        "Sigmoid" => Function::Sigmoid,
-        "Tanh" => Function::Tanh,
-        "Relu" => Function::Relu,
-        "Softplus" => Function::Softplus,
+        "Sigmoid" => Unary::Sigmoid,
+        "Tanh" => Unary::Tanh,
+        "Relu" => Unary::Relu,
+        "Softplus" => Unary::Softplus,
         "HardSigmoid" => {
-            Function::HardSigmoid { alpha: parameter("alpha", 0.2)?, beta: parameter("beta", 0.5)? }
+            Unary::HardSigmoid { alpha: parameter("alpha", 0.2)?, beta: parameter("beta", 0.5)? }
         }
-        "Celu" => Function::Celu { alpha: parameter("alpha", 1.0)? },
-        "Swish" => Function::Swish { alpha: parameter("alpha", 1.0)? },
-        _ => Function::Selu {
+        "Celu" => Unary::Celu { alpha: parameter("alpha", 1.0)? },
+        "Swish" => Unary::Swish { alpha: parameter("alpha", 1.0)? },
+        _ => Unary::Selu {
             // The defaults of the standard, in f32.
             alpha: parameter("alpha", 1.673_263_2)?,
             gamma: parameter("gamma", 1.050_701)?,
         },
     };
-    if function == (Function::Celu { alpha: 0.0 }) {
+    if function == (Unary::Celu { alpha: 0.0 }) {
         let (node, attribute) = (node.name.clone(), "alpha".to_string());
         return Err(TractError::new(OnnxError::Attribute {
             node,
@@ -59,13 +59,13 @@ fn build(_: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn Infer
     Ok((expand(ElementWiseOp(Box::new(function))), vec![]))
 }
 
-impl Function {
+impl Unary {
     fn of_f64(self, x: f64) -> f64 {
         match self {
-            Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-            Function::Tanh => x.tanh(),
+            Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Unary::Tanh => x.tanh(),
             // Neither `max` nor `clamp` may drop a NaN.
-            Function::Relu => {
+            Unary::Relu => {
                 if x < 0.0 {
                     0.0
                 } else {
@@ -73,20 +73,20 @@ impl Function {
                 }
             }
             // log(1 + e^x), with the larger of 0 and x outside.
-            Function::Softplus => {
+            Unary::Softplus => {
                 if x > 0.0 {
                     x + (-x).exp().ln_1p()
                 } else {
                     x.exp().ln_1p()
                 }
             }
-            Function::HardSigmoid { alpha, beta } => (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0),
-            Function::Celu { alpha } => {
+            Unary::HardSigmoid { alpha, beta } => (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0),
+            Unary::Celu { alpha } => {
                 let alpha = f64::from(alpha);
                 if x < 0.0 { alpha * (x / alpha).exp_m1() } else { x }
             }
-            Function::Swish { alpha } => x / (1.0 + (-f64::from(alpha) * x).exp()),
-            Function::Selu { alpha, gamma } => {
+            Unary::Swish { alpha } => x / (1.0 + (-f64::from(alpha) * x).exp()),
+            Unary::Selu { alpha, gamma } => {
                 let (alpha, gamma) = (f64::from(alpha), f64::from(gamma));
                 if x > 0.0 { gamma * x } else { gamma * (alpha * x.exp_m1()) }
             }
@@ -96,8 +96,8 @@ impl Function {
     /// The kernel that computes it in f32.
     fn kernel(self) -> Option<Activation> {
         match self {
-            Function::Sigmoid => Some(Activation::Sigmoid),
-            Function::Tanh => Some(Activation::Tanh),
+            Unary::Sigmoid => Some(Activation::Sigmoid),
+            Unary::Tanh => Some(Activation::Tanh),
             _ => None,
         }
     }
@@ -108,7 +108,7 @@ impl Function {
                 Some(variant) => kernel.eval_slice(variant, values),
                 None => values.iter_mut().for_each(|x| *x = kernel.eval(*x)),
             },
-            (Function::Relu, _) => values.iter_mut().for_each(|x| {
+            (Unary::Relu, _) => values.iter_mut().for_each(|x| {
                 if *x < 0.0 {
                     *x = 0.0
                 }
@@ -118,9 +118,9 @@ impl Function {
     }
 }
 
-impl Eq for Function {}
+impl Eq for Unary {}
 
-impl ElementWiseMiniOp for Function {
+impl ElementWiseMiniOp for Unary {
     fn name(&self) -> String {
         format!("{self:?}").split([' ', '{']).next().unwrap_or_default().to_string()
     }
