@@ -30,6 +30,7 @@ fn step(
         h: &mut output.h,
         c: &mut output.c,
         blocking: Blocking { rows: case.batch, steps: 1 },
+        stop: None,
     };
     forward(packed, call, scratch).unwrap();
 }

@@ -43,21 +43,42 @@ pub(crate) fn fork(
 }
 
 /// The number of threads of the current pool: the pool that this thread belongs to, or else rayon's global pool,
-/// which this starts. The result is 1 if the system cannot start threads for the global pool.
+/// which this starts. The result is 1 if the system cannot start threads for the global pool, and in a child process
+/// that was forked off after the pool was started: a child has the forking thread alone.
 #[cfg(feature = "rayon")]
 fn pool_threads() -> usize {
+    use std::process::id;
     use std::sync::OnceLock;
-    static GLOBAL: OnceLock<bool> = OnceLock::new();
-    let exists = || match rayon::ThreadPoolBuilder::new().build_global() {
-        Ok(()) => true,
-        // An error without a source says that the pool exists already. If the pool could not be started, any later
-        // use of it would panic.
-        Err(error) => std::error::Error::source(&error).is_none(),
+    /// The process that has the threads of the global pool.
+    static GLOBAL: OnceLock<Option<u32>> = OnceLock::new();
+    thread_local! {
+        /// The process in which this worker made its first call.
+        static WORKER: u32 = id();
+    }
+    let owner = match rayon::current_thread_index() {
+        Some(_) => Some(WORKER.with(|&id| id)),
+        None => *GLOBAL.get_or_init(|| global_pool_works().then(id)),
     };
-    if rayon::current_thread_index().is_some() || *GLOBAL.get_or_init(exists) {
-        rayon::current_num_threads()
-    } else {
-        1
+    if owner == Some(id()) { rayon::current_num_threads() } else { 1 }
+}
+
+/// Starts rayon's global pool, unless the program has done so, and returns whether it has threads.
+#[cfg(feature = "rayon")]
+fn global_pool_works() -> bool {
+    use std::sync::mpsc::sync_channel;
+    use std::time::Duration;
+    match rayon::ThreadPoolBuilder::new().build_global() {
+        Ok(()) => true,
+        // An error with a source says that the pool could not be started. Any later use of it would panic.
+        Err(error) if std::error::Error::source(&error).is_some() => false,
+        // The pool exists already. If a parent process started it, nobody answers.
+        Err(_) => {
+            let (answer, answered) = sync_channel(1);
+            rayon::spawn(move || {
+                let _ = answer.send(());
+            });
+            answered.recv_timeout(Duration::from_secs(1)).is_ok()
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A builder of weights and layers, for one line of code.
 
 use crate::{Error, Layer, LayerTensors, LayerWeights, Shape};
-use rnnpack_kernels::{Cell, Direction, Element, GateOrder, GruCell, RnnCell};
+use rnnpack_kernels::{Cell, Direction, Element, GateOrder, GruCell, RnnCell, Subnormals};
 
 /// The weights of a layer, set one by one: a cell, sizes, a direction, an order of gates, and tensors.
 ///
@@ -30,6 +30,7 @@ pub struct LayerBuilder<'a, F = f32> {
     cell: Cell,
     shape: Shape,
     order: GateOrder,
+    subnormals: Subnormals,
     w: Option<&'a [F]>,
     r: Option<&'a [F]>,
     b: Option<&'a [F]>,
@@ -57,7 +58,8 @@ impl<'a, F: Element> LayerWeights<'a, F> {
     /// [`LayerWeights::per_direction`] takes a different cell for each direction.
     pub fn of(cell: Cell, input: usize, hidden: usize) -> LayerBuilder<'a, F> {
         let shape = Shape { input, hidden, direction: Direction::Forward };
-        LayerBuilder { cell, shape, order: GateOrder::Onnx, w: None, r: None, b: None, p: None }
+        let (order, subnormals) = (GateOrder::Onnx, Subnormals::Keep);
+        LayerBuilder { cell, shape, order, subnormals, w: None, r: None, b: None, p: None }
     }
 }
 
@@ -84,6 +86,11 @@ impl<'a, F: Element> LayerBuilder<'a, F> {
         LayerBuilder { order, ..self }
     }
 
+    /// Sets what the layer does with subnormal numbers. See [`LayerWeights::with_subnormals`].
+    pub fn subnormals(self, subnormals: Subnormals) -> Self {
+        LayerBuilder { subnormals, ..self }
+    }
+
     /// Sets W, `[D, G·H, I]`.
     pub fn w(self, w: &'a [F]) -> Self {
         LayerBuilder { w: Some(w), ..self }
@@ -108,11 +115,13 @@ impl<'a, F: Element> LayerBuilder<'a, F> {
     /// Checks the weights and returns them.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`] without W or R; also the errors of [`LayerWeights::new`].
+    /// [`Error::MissingTensor`] without W or R; also the errors of [`LayerWeights::new`] and
+    /// [`LayerWeights::with_subnormals`].
     pub fn build(self) -> Result<LayerWeights<'a, F>, Error> {
-        let LayerBuilder { cell, shape, order, w, r, b, p } = self;
+        let LayerBuilder { cell, shape, order, subnormals, w, r, b, p } = self;
         let given = |tensor, data: Option<&'a [F]>| data.ok_or(Error::MissingTensor { tensor });
-        LayerWeights::new(cell, shape, order, LayerTensors { w: given("W", w)?, r: given("R", r)?, b, p })
+        let tensors = LayerTensors { w: given("W", w)?, r: given("R", r)?, b, p };
+        LayerWeights::new(cell, shape, order, tensors)?.with_subnormals(subnormals)
     }
 }
 

@@ -67,6 +67,9 @@ pub enum Error {
         /// `W` or `R`.
         tensor: &'static str,
     },
+    /// The caller stopped the call; see [`Sequence::stop`](crate::Sequence::stop). The state is as it was before the call.
+    /// y holds numbers without a meaning.
+    Stopped,
     /// Tensors under PyTorch's names do not make a layer or a stack.
     PyTorch(PyTorchError),
 }
@@ -100,6 +103,7 @@ impl fmt::Display for Error {
             }
             Error::Row { row, batch } => write!(f, "row {row} is out of range: the state has {batch} rows"),
             Error::MissingTensor { tensor } => write!(f, "the weights lack {tensor}"),
+            Error::Stopped => rnnpack_kernels::Error::Stopped.fmt(f),
             Error::PyTorch(e) => e.fmt(f),
         }
     }
@@ -117,7 +121,10 @@ impl std::error::Error for Error {
 
 impl From<rnnpack_kernels::Error> for Error {
     fn from(e: rnnpack_kernels::Error) -> Error {
-        Error::Kernel(e)
+        match e {
+            rnnpack_kernels::Error::Stopped => Error::Stopped,
+            e => Error::Kernel(e),
+        }
     }
 }
 

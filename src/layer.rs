@@ -4,9 +4,9 @@ use crate::batch::{fork, shares};
 use crate::rows::Rows;
 use crate::sequence::Views;
 use crate::{Error, LayerWeights, Plan, Planner, Scratch, Sequence, Shape, State};
-use rnnpack_kernels::{Call, Cell, Dims, PackedWeights};
-use std::fmt;
+use rnnpack_kernels::{Call, Cell, Dims, PackedWeights, Subnormals};
 use std::sync::Arc;
+use std::{fmt, mem, slice};
 
 /// A packed LSTM, GRU or RNN layer, forward, reverse or bidirectional.
 ///
@@ -107,6 +107,16 @@ impl Layer {
         &self.shared.plan
     }
 
+    /// What the layer does with subnormal numbers.
+    pub fn subnormals(&self) -> Subnormals {
+        self.shared.packed[0].subnormals()
+    }
+
+    /// The number of weights that were subnormal and became zero when they were packed.
+    pub fn flushed_weights(&self) -> u64 {
+        self.shared.packed.iter().map(PackedWeights::flushed_weights).sum()
+    }
+
     /// Bytes of the packed weights.
     pub fn packed_bytes(&self) -> usize {
         self.shared.packed.iter().map(PackedWeights::bytes).sum()
@@ -145,7 +155,8 @@ impl Layer {
     /// [`Error::Elements`] and [`Error::Steps`] name a dense buffer of a wrong length. [`Error::Kernel`] names the
     /// extent of a view, the length of `lens`, or the entry of `lens` that is wrong. After these errors nothing was
     /// written. [`Error::Kernel`] also reports that there is not enough working memory. After that error one of two
-    /// directions, or the rows of some threads, may have run.
+    /// directions, or the rows of some threads, may have run. [`Error::Stopped`] if the caller
+    /// [stops](Sequence::stop) the call; the state is then as before.
     pub fn forward(
         &self,
         sequence: Sequence<'_>,
@@ -178,6 +189,24 @@ impl Layer {
         state: &mut State,
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
+        if views.stop.is_none() {
+            return self.run_views(views, state, scratch);
+        }
+        let mut saved = mem::take(&mut scratch.saved);
+        let result =
+            saved.around(slice::from_mut(state), |state| self.run_views(views, &mut state[0], scratch));
+        scratch.saved = saved;
+        result
+    }
+
+    /// [`Layer::forward_views`]; a stopped call leaves a state without a meaning.
+    #[inline]
+    pub(crate) fn run_views(
+        &self,
+        views: Views<'_>,
+        state: &mut State,
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
         let (threads, Dims { time, batch, .. }) = (views.threads, views.x.dims());
         let rows = Rows::new(self.cell(), self.shape(), views, state)?;
         match shares(threads, batch, || self.multiply_adds(time, batch)) {
@@ -197,14 +226,14 @@ impl Layer {
 
     /// Runs all steps and directions of some rows.
     fn run(&self, rows: Rows<'_>, scratch: &mut rnnpack_kernels::Scratch) -> Result<(), Error> {
-        let Rows { x, lens, mut y, h, c } = rows;
+        let Rows { x, lens, mut y, h, c, stop } = rows;
         let Dims { time, batch, .. } = x.dims();
         let Shared { shape, plan, packed } = &*self.shared;
         let blocking = plan.blocking(self.cell(), *shape, time, batch);
         for (d, ((packed, h), c)) in packed.iter().zip(h).zip(c).enumerate() {
             let y = y.as_mut().map(|y| y.reborrow().direction(d));
             let reverse = shape.direction.is_reverse(d);
-            rnnpack_kernels::forward(packed, Call { x, y, lens, reverse, h, c, blocking }, scratch)?;
+            rnnpack_kernels::forward(packed, Call { x, y, lens, reverse, h, c, blocking, stop }, scratch)?;
         }
         Ok(())
     }

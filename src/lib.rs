@@ -69,6 +69,7 @@ mod network;
 mod plan;
 mod pytorch;
 mod rows;
+mod saved;
 mod scratch;
 mod sequence;
 mod shape;
@@ -89,7 +90,7 @@ pub use pytorch::PyTorchTensors;
 pub use rnnpack_kernels::Error as KernelError;
 pub use rnnpack_kernels::{Activation, Cell, GruCell, LstmCell, RnnCell};
 pub use rnnpack_kernels::{
-    Dims, Direction, Element, GateOrder, Layout, Strides, Target, Variant, View, ViewMut,
+    Dims, Direction, Element, GateOrder, Layout, Strides, Subnormals, Target, Variant, View, ViewMut,
 };
 pub use rnnpack_kernels::{activation, bytes, compare, probe, reference};
 pub use scratch::Scratch;

@@ -5,7 +5,8 @@ use rnnpack_kernels::blocking::{Blocking, Caches};
 use rnnpack_kernels::{Cell, Variant};
 use std::fmt;
 
-/// The environment variable that forces an instruction set. Its values are the names of [`Variant::available`].
+/// The environment variable that forces an instruction set. Its values are the names of [`Variant::available`], in
+/// upper or lower case. An empty value counts as none.
 pub const ISA_VARIABLE: &str = "RNNPACK_ISA";
 
 /// Decides how a layer is computed on this machine: the instruction set and the loop extents. A plan is plain data.
@@ -46,13 +47,13 @@ impl Planner {
     /// [`Error::UnknownIsa`] if the variable names an instruction set that is not available.
     pub fn from_env() -> Result<Planner, Error> {
         let caches = detect_caches();
-        match std::env::var_os(ISA_VARIABLE) {
+        match std::env::var_os(ISA_VARIABLE).filter(|name| !name.is_empty()) {
             None => Ok(Planner { variants: Variant::available().collect(), caches }),
             Some(name) => Planner::for_isa(&name.to_string_lossy()),
         }
     }
 
-    /// A planner for this machine and one instruction set, by its name.
+    /// A planner for this machine and one instruction set, by its name in upper or lower case.
     ///
     /// # Errors
     /// [`Error::UnknownIsa`] if this instruction set is not available.

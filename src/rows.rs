@@ -2,7 +2,7 @@
 
 use crate::sequence::Views;
 use crate::{Error, Shape, State};
-use rnnpack_kernels::{Cell, Dims, Element, Sizes, View, ViewMut};
+use rnnpack_kernels::{Cell, Dims, Element, Sizes, Stop, View, ViewMut};
 
 /// Some batch rows of a call.
 pub(crate) struct Rows<'a, F = f32> {
@@ -12,6 +12,7 @@ pub(crate) struct Rows<'a, F = f32> {
     /// `[B, H]` of each direction; the second is empty if there is only one direction.
     pub(crate) h: [&'a mut [F]; 2],
     pub(crate) c: [&'a mut [F]; 2],
+    pub(crate) stop: Option<Stop<'a>>,
 }
 
 impl<'a, F: Element> Rows<'a, F> {
@@ -22,7 +23,7 @@ impl<'a, F: Element> Rows<'a, F> {
     pub(crate) fn new(
         cell: &Cell,
         Shape { input, hidden, direction }: Shape,
-        Views { x, y, lens, .. }: Views<'a, F>,
+        Views { x, y, lens, stop, .. }: Views<'a, F>,
         state: &'a mut State<F>,
     ) -> Result<Rows<'a, F>, Error> {
         let directions = direction.count();
@@ -35,7 +36,7 @@ impl<'a, F: Element> Rows<'a, F> {
         if let Some(y) = &y {
             rnnpack_kernels::check_output(y, Dims { time, directions, batch, width: hidden })?;
         }
-        Ok(Rows { x, lens, y, h: [h0, h1], c: [c0, c1] })
+        Ok(Rows { x, lens, y, h: [h0, h1], c: [c0, c1], stop })
     }
 
     /// Rows `0..mid` and the rest.
@@ -50,8 +51,9 @@ impl<'a, F: Element> Rows<'a, F> {
             ([a, b], [a_after, b_after])
         };
         let ((h, h_after), (c, c_after)) = (halves(self.h), halves(self.c));
-        let low = Rows { x: self.x.batch_rows(0, mid), lens, y, h, c };
+        let stop = self.stop;
+        let low = Rows { x: self.x.batch_rows(0, mid), lens, y, h, c, stop };
         let x = self.x.batch_rows(mid, batch);
-        (low, Rows { x, lens: lens_after, y: y_after, h: h_after, c: c_after })
+        (low, Rows { x, lens: lens_after, y: y_after, h: h_after, c: c_after, stop })
     }
 }

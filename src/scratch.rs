@@ -1,5 +1,6 @@
 //! Working memory of forward calls.
 
+use crate::saved::Saved;
 use std::fmt;
 
 /// Working memory of forward calls, for any layer and shape. It grows to the largest call and is then reused, so that
@@ -8,6 +9,8 @@ use std::fmt;
 pub struct Scratch {
     /// One for each share of a call on several threads. Calls on one thread use the first.
     shares: Vec<rnnpack_kernels::Scratch>,
+    /// The state before a call that may be stopped.
+    pub(crate) saved: Saved,
 }
 
 impl Scratch {

@@ -2,7 +2,7 @@
 
 use crate::error::axes;
 use crate::{Error, Shape};
-use rnnpack_kernels::{Dims, Element, Error as KernelError, Layout, View, ViewMut};
+use rnnpack_kernels::{Dims, Element, Error as KernelError, Layout, Stop, View, ViewMut};
 
 /// Input and output of a forward call, with their options. T is the number of time steps, B of batch rows, D of
 /// directions; I is the input size and H the hidden size.
@@ -40,6 +40,7 @@ pub struct Sequence<'a, F = f32> {
     form: Form<'a, F>,
     lens: Option<&'a [i32]>,
     threads: Threads,
+    stop: Option<Stop<'a>>,
 }
 
 /// The tensors of a sequence. Their extents may be unknown until the layer and the state are known.
@@ -102,7 +103,7 @@ impl<'a, F: Element> Sequence<'a, F> {
     }
 
     fn of(form: Form<'a, F>) -> Sequence<'a, F> {
-        Sequence { form, lens: None, threads: Threads::Caller }
+        Sequence { form, lens: None, threads: Threads::Caller, stop: None }
     }
 
     /// Sets the number of steps of each batch row, `[B]`, from 0 to T, as ONNX's `sequence_lens`. Without it, all
@@ -134,6 +135,34 @@ impl<'a, F: Element> Sequence<'a, F> {
         Sequence { threads, ..self }
     }
 
+    /// Sets how the call can be stopped. `stop` is asked before every chunk of time steps, on every thread of the call,
+    /// and for each layer of a stack. Once it returns true, the call ends with [`Error::Stopped`]. The state is then as
+    /// it was before the call, and y holds numbers without a meaning. A chunk is 16 steps or more of large layers, and
+    /// more of small ones: some 100 µs of work, or the steps that it takes to use the cores well.
+    ///
+    /// ```
+    /// use rnnpack::{Error, LayerWeights, Sequence};
+    /// use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let lstm = LayerWeights::lstm(1, 2).w(&[0.5; 8]).r(&[0.5; 16]).pack()?;
+    /// let cancelled = AtomicBool::new(false); // shared with the thread that may set it
+    /// let stop = || cancelled.load(Relaxed);
+    /// let mut s = lstm.stream(1)?;
+    /// let (x, mut y) = ([1.0; 1000], [0.0; 2000]);
+    /// s.run(Sequence::dense(&x, &mut y).stop(&stop))?;
+    ///
+    /// cancelled.store(true, Relaxed);
+    /// let before = s.state().clone();
+    /// assert!(matches!(s.run(Sequence::dense(&x, &mut y).stop(&stop)), Err(Error::Stopped)));
+    /// assert_eq!(s.state(), &before);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stop(self, stop: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Sequence { stop: Some(Stop(stop)), ..self }
+    }
+
     fn laid_out(mut self, what: &'static str, say: impl FnOnce(&mut Dense<'a, F>)) -> Sequence<'a, F> {
         match &mut self.form {
             Form::Dense(dense) => say(dense),
@@ -145,13 +174,13 @@ impl<'a, F: Element> Sequence<'a, F> {
     /// The tensors for a network of this shape and a state of `batch` rows.
     #[inline]
     pub(crate) fn views_of(self, shape: Shape, batch: usize) -> Result<Views<'a, F>, Error> {
-        let Sequence { form, lens, threads } = self;
+        let Sequence { form, lens, threads, stop } = self;
         let (x, y) = match form {
             Form::Dense(dense) => dense.views(shape, batch)?,
             Form::Views { layout: Some(option), .. } => return Err(Error::ViewLayout { option }),
             Form::Views { x, y, layout: None } => (x, y),
         };
-        Ok(Views { x, y, lens, threads })
+        Ok(Views { x, y, lens, threads, stop })
     }
 }
 
@@ -161,6 +190,7 @@ pub(crate) struct Views<'a, F = f32> {
     pub(crate) y: Option<ViewMut<'a, F>>,
     pub(crate) lens: Option<&'a [i32]>,
     pub(crate) threads: Threads,
+    pub(crate) stop: Option<Stop<'a>>,
 }
 
 impl<'a, F: Element> Views<'a, F> {
@@ -181,6 +211,7 @@ impl<'a, F: Element> Views<'a, F> {
             y: Some(ViewMut::new(y, out, Layout::TimeMajor).map_err(|e| of_buffer(e, "y", of_y))?),
             lens: None,
             threads: Threads::Caller,
+            stop: None,
         })
     }
 }

@@ -1,9 +1,10 @@
 //! Layers on top of each other.
 
 use crate::sequence::Views;
-use crate::{Error, Layer, Sequence, Shape, StackScratch, StackState};
+use crate::{Error, Layer, Sequence, Shape, StackScratch, StackState, State};
 use rnnpack_kernels::memory::reserve;
 use rnnpack_kernels::{Dims, Layout, View, ViewMut};
+use std::mem;
 use std::sync::Arc;
 
 /// Layers on top of each other: the output of each layer, with its directions concatenated, is the input of the next.
@@ -76,7 +77,8 @@ impl Stack {
     ///
     /// # Errors
     /// The errors of [`Layer::forward`]. Wrong shapes are refused before the first layer runs. If there is not enough
-    /// memory, the layers below have advanced their states already.
+    /// memory, the layers below have advanced their states already. If the caller stops the call, all states are as
+    /// before.
     pub fn forward(
         &self,
         sequence: Sequence<'_>,
@@ -103,11 +105,27 @@ impl Stack {
 
     fn run(&self, views: Views<'_>, state: &mut StackState, scratch: &mut StackScratch) -> Result<(), Error> {
         self.check(&views, state)?;
-        let Views { x, lens, mut y, threads } = views;
+        if views.stop.is_none() {
+            return self.run_layers(views, &mut state.layers, scratch);
+        }
+        let mut saved = mem::take(&mut scratch.saved);
+        let result = saved.around(&mut state.layers, |states| self.run_layers(views, states, scratch));
+        scratch.saved = saved;
+        result
+    }
+
+    /// Runs the layers of a checked call. A stopped call leaves states without a meaning.
+    fn run_layers(
+        &self,
+        views: Views<'_>,
+        states: &mut [State],
+        scratch: &mut StackScratch,
+    ) -> Result<(), Error> {
+        let Views { x, lens, mut y, threads, stop } = views;
         let Dims { time, batch, .. } = x.dims();
         let [even, odd] = &mut scratch.between;
         let last = self.layers.len() - 1;
-        for (i, (layer, state)) in self.layers.iter().zip(&mut state.layers).enumerate() {
+        for (i, (layer, state)) in self.layers.iter().zip(states).enumerate() {
             // In every call a layer uses the same buffers, so that the buffers stop growing.
             let (below, above) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };
             let width = layer.shape().input;
@@ -116,7 +134,7 @@ impl Stack {
                 _ => View::new(below, Dims { time, directions: 1, batch, width }, Layout::TimeMajor)?,
             };
             let y = if i == last { y.take() } else { Some(concatenated(layer, above, time, batch)?) };
-            layer.forward_views(Views { x, lens, y, threads }, state, &mut scratch.layer)?;
+            layer.run_views(Views { x, lens, y, threads, stop }, state, &mut scratch.layer)?;
         }
         Ok(())
     }

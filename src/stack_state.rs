@@ -1,11 +1,23 @@
 //! State and scratch of a stack.
 
+use crate::saved::Saved;
 use crate::{Error, Scratch, State};
 
 /// The states of a stack's layers, first layer first.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct StackState {
     pub(crate) layers: Vec<State>,
+}
+
+impl Clone for StackState {
+    fn clone(&self) -> StackState {
+        StackState { layers: self.layers.clone() }
+    }
+
+    /// Copies the states. It allocates nothing if these have been as large before.
+    fn clone_from(&mut self, from: &StackState) {
+        self.layers.clone_from(&from.layers);
+    }
 }
 
 impl StackState {
@@ -70,6 +82,8 @@ pub struct StackScratch {
     pub(crate) layer: Scratch,
     /// The outputs of the layers, `[T, B, D·H]`: a layer reads one of them and writes the other.
     pub(crate) between: [Vec<f32>; 2],
+    /// The states before a call that may be stopped.
+    pub(crate) saved: Saved,
 }
 
 impl StackScratch {

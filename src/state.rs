@@ -24,12 +24,25 @@ use rnnpack_kernels::{Cell, Element};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct State<F = f32> {
     pub(crate) shape: Shape,
     pub(crate) batch: usize,
     pub(crate) h: Vec<F>,
     pub(crate) c: Vec<F>,
+}
+
+impl<F: Clone> Clone for State<F> {
+    fn clone(&self) -> State<F> {
+        State { shape: self.shape, batch: self.batch, h: self.h.clone(), c: self.c.clone() }
+    }
+
+    /// Copies a state. It allocates nothing if this one has been as large before.
+    fn clone_from(&mut self, from: &State<F>) {
+        (self.shape, self.batch) = (from.shape, from.batch);
+        self.h.clone_from(&from.h);
+        self.c.clone_from(&from.c);
+    }
 }
 
 impl<F: Element> State<F> {

@@ -16,10 +16,10 @@ use crate::sequence::Views;
 use crate::{Error, LayerWeights, Sequence, Shape, State};
 use direction_call::DirectionCall;
 use matrices::Matrices;
-use rnnpack_kernels::{Cell, Dims, zero_padding};
+use rnnpack_kernels::{Cell, Dims, Subnormals, environment, zero_padding};
 use scratch::Division;
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, mem, slice};
 
 /// An LSTM, GRU or RNN layer of f32 or f64 over the products of `matrixmultiply`, forward, reverse or bidirectional.
 ///
@@ -57,7 +57,8 @@ impl<F: Number> UnfusedLayer<F> {
     /// # Errors
     /// [`Error::Kernel`] if they do not fit into memory.
     pub fn new(weights: &LayerWeights<'_, F>) -> Result<UnfusedLayer<F>, Error> {
-        let directions = weights.directions().iter().map(Matrices::new).collect::<Result<_, _>>()?;
+        let matrices = || weights.directions().iter().map(Matrices::new).collect::<Result<_, _>>();
+        let directions = environment::within(Subnormals::Keep, matrices)?;
         Ok(UnfusedLayer { shape: weights.shape(), directions })
     }
 
@@ -118,7 +119,27 @@ impl<F: Number> UnfusedLayer<F> {
         state: &mut State<F>,
         scratch: &mut UnfusedScratch<F>,
     ) -> Result<(), Error> {
-        let Rows { x, lens, mut y, h, c } = Rows::new(self.cell(), self.shape, views, state)?;
+        let subnormals = self.directions[0].subnormals;
+        if views.stop.is_none() {
+            return environment::within(subnormals, || self.run_within(views, state, scratch));
+        }
+        let mut saved = mem::take(&mut scratch.saved);
+        let result = saved.around(slice::from_mut(state), |state| {
+            environment::within(subnormals, || self.run_within(views, &mut state[0], scratch))
+        });
+        scratch.saved = saved;
+        result
+    }
+
+    /// Runs a call in the floating-point environment of the layer.
+    #[inline(never)]
+    fn run_within(
+        &self,
+        views: Views<'_, F>,
+        state: &mut State<F>,
+        scratch: &mut UnfusedScratch<F>,
+    ) -> Result<(), Error> {
+        let Rows { x, lens, mut y, h, c, stop } = Rows::new(self.cell(), self.shape, views, state)?;
         let Dims { time, batch, .. } = x.dims();
         let division = Division::new(self.shape, self.widest(), [time, batch])?;
         scratch.prepare([time, batch], lens, division)?;
@@ -130,7 +151,7 @@ impl<F: Number> UnfusedLayer<F> {
             let reverse = self.shape.direction.is_reverse(d);
             let mut call = DirectionCall::new(matrices, x, reverse, scratch, division);
             call.load([h, c]);
-            call.steps(y)?;
+            call.steps(y, stop)?;
             call.store([h, c]);
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::error::axes;
 use crate::{Error, Shape};
-use rnnpack_kernels::{Cell, Element, GateOrder, Target, Tensors, Weights};
+use rnnpack_kernels::{Cell, Element, GateOrder, Subnormals, Target, Tensors, Weights};
 
 /// The tensors of a layer as in ONNX, directions outermost. D is the number of directions, G the cell's number of
 /// gates: 4 for an LSTM, 3 for a GRU, 1 for an RNN.
@@ -112,6 +112,43 @@ impl<'a, F: Element> LayerWeights<'a, F> {
     /// The cell of direction 0. Another direction may have other options.
     pub fn cell(&self) -> &Cell {
         self.directions[0].cell()
+    }
+
+    /// Sets what the layer does with subnormal numbers. The default, [`Subnormals::Keep`], computes exactly.
+    ///
+    /// ```
+    /// use rnnpack::{LayerWeights, Subnormals};
+    ///
+    /// # fn main() -> Result<(), rnnpack::Error> {
+    /// // Weight decay has left some weights as subnormal numbers, which make every step slow.
+    /// let (w, mut r) = (vec![0.5; 4 * 2 * 3], vec![0.5; 4 * 2 * 2]);
+    /// r[..5].fill(1e-40);
+    /// let weights = LayerWeights::lstm(3, 2).w(&w).r(&r).build()?;
+    /// assert_eq!(weights.subnormal_weights(), 5);
+    ///
+    /// let lstm = LayerWeights::lstm(3, 2).w(&w).r(&r).subnormals(Subnormals::FlushWeights).pack()?;
+    /// assert_eq!(lstm.flushed_weights(), 5); // they are zero now
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if calls shall flush and this machine cannot, or an option of the cell is subnormal.
+    pub fn with_subnormals(mut self, subnormals: Subnormals) -> Result<LayerWeights<'a, F>, Error> {
+        for weights in &mut self.directions {
+            *weights = weights.with_subnormals(subnormals)?;
+        }
+        Ok(self)
+    }
+
+    /// What the layer does with subnormal numbers.
+    pub fn subnormals(&self) -> Subnormals {
+        self.directions[0].subnormals()
+    }
+
+    /// The number of weights, biases and peepholes that are subnormal.
+    pub fn subnormal_weights(&self) -> usize {
+        self.directions.iter().map(Weights::subnormal_weights).sum()
     }
 
     /// The weights of each direction.

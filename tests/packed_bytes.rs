@@ -120,7 +120,7 @@ fn bytes_off_their_boundary_are_refused() {
 fn another_version_and_another_byte_order_are_refused() {
     let error = with_word(packed(), 12, VERSION + 1);
     assert_eq!(error, KernelError::Bytes(BytesError::Version { got: VERSION + 1 }));
-    assert_eq!(error.to_string(), "packed bytes are of version 2, expected version 1");
+    assert_eq!(error.to_string(), "packed bytes are of version 3, expected version 2");
     let swapped = 0x0102_0304_u32.swap_bytes();
     assert_eq!(with_word(packed(), 8, swapped), KernelError::Bytes(BytesError::ByteOrder));
 }
@@ -172,9 +172,11 @@ fn headers_that_are_never_written_are_refused_whatever_their_checksum() {
     assert_eq!(with_word(packed(), 64 + 4, (-1f32).to_bits()), option("clip", -1.0));
     assert_eq!(with_word(packed(), 64 + 8, 11), header("activation"));
     // A parameter that the function does not have, an unknown flag, and bytes after the options.
-    for at in [64 + 12, 64, 64 + 44, 124, 44] {
-        assert_eq!(with_word(packed(), at, 4), PADDING, "byte {at}");
+    for (at, word) in [(64 + 12, 4), (64, 16), (64 + 44, 4), (124, 4), (44, 4)] {
+        assert_eq!(with_word(packed(), at, word), PADDING, "byte {at}");
     }
+    // Calls that flush flush their weights too.
+    assert_eq!(with_word(packed(), 64, 8), header("flag of subnormals"));
     let affine = pack(&case(Cell::rnn(Activation::Affine { alpha: 1.0, beta: 0.0 })));
     let infinite = f32::INFINITY;
     assert_eq!(with_word(affine, 64 + 16, infinite.to_bits()), option("activation beta", infinite));
@@ -226,15 +228,15 @@ fn directions_that_do_not_go_together_are_not_written() {
     assert!(bytes::to_bytes(Direction::Bidirectional, &[lstm(2), lstm(2)]).is_ok());
 }
 
-/// A change of the format needs a new version. These checksums are those of version 1.
+/// A change of the format needs a new version. These checksums are those of version 2.
 #[test]
-fn version_1_has_these_bytes() {
+fn version_2_has_these_bytes() {
     let checksums: Vec<u32> = forms()
         .into_iter()
         .map(|cell| u32::from_ne_bytes(pack(&case(cell))[24..28].try_into().unwrap()))
         .collect();
     if cfg!(target_endian = "little") {
-        assert_eq!((VERSION, checksums), (1, vec![66911372, 490514360, 3145328684, 2316436327, 4278432651]));
+        assert_eq!((VERSION, checksums), (2, vec![66911372, 490514360, 3145328684, 2316436327, 4278432651]));
     }
 }
 

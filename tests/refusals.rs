@@ -454,6 +454,7 @@ fn the_kernels_refuse_at_their_own_door() {
                 h: &mut h,
                 c: &mut c,
                 blocking: Blocking { rows: 0, steps: 0 },
+                stop: None,
             };
             let result = words(forward(&packed, call, &mut rnnpack_kernels::Scratch::new()));
             let written = [h, c, y].concat().iter().any(|v| v.to_bits() != SENTINEL.to_bits());

@@ -85,12 +85,14 @@ fn variants_with_fused_multiply_adds_agree_to_the_bit() {
 
 /// Runs one test of this file in its own process, with the override variable set.
 fn in_a_child(test: &str, isa: &str) -> Output {
-    Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(CHILD_VARIABLE, "1")
-        .env(ISA_VARIABLE, isa)
-        .output()
-        .unwrap()
+    child(test).env(ISA_VARIABLE, isa).output().unwrap()
+}
+
+/// One test of this file, to be run in its own process.
+fn child(test: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env(CHILD_VARIABLE, "1");
+    command
 }
 
 /// In a child process: the text says which variant a layer is planned for, or why it is refused.
@@ -117,12 +119,29 @@ fn the_variable_forces_each_available_variant() {
 }
 
 #[test]
+fn the_variable_takes_names_in_any_case_and_an_empty_one_as_none() {
+    if env::var_os(CHILD_VARIABLE).is_some() {
+        return println!("{}", plan_of_a_layer());
+    }
+    const TEST: &str = "the_variable_takes_names_in_any_case_and_an_empty_one_as_none";
+    let planned = |output: Output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().find(|line| line.starts_with("planned")).map(str::to_owned).ok_or(text)
+    };
+    for name in ["PORTABLE", "Portable"] {
+        assert_eq!(planned(in_a_child(TEST, name)), Ok("planned: portable.".to_owned()), "{name}");
+    }
+    let without = child(TEST).env_remove(ISA_VARIABLE).output().unwrap();
+    assert_eq!(planned(in_a_child(TEST, "")), planned(without));
+}
+
+#[test]
 fn the_variable_refuses_other_names_and_lists_the_available_ones() {
     if env::var_os(CHILD_VARIABLE).is_some() {
         return println!("{}", plan_of_a_layer());
     }
     let names: Vec<&str> = Variant::available().map(Variant::name).collect();
-    for name in ["sse9", "AVX2", ""] {
+    for name in ["sse9", "avx 2", " "] {
         let output = in_a_child("the_variable_refuses_other_names_and_lists_the_available_ones", name);
         let text = String::from_utf8_lossy(&output.stdout);
         let refused = format!(

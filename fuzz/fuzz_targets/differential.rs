@@ -95,7 +95,7 @@ impl<'a> Operands<'a> {
         let [y, h, c] = results;
         let y = &mut y[first * strides.time..end * strides.time];
         let (y, lens) = (Some(ViewMut::strided(y, dims, strides).unwrap()), lens.as_deref());
-        let call = Call { x: self.x(first, end), y, lens, reverse, h, c, blocking };
+        let call = Call { x: self.x(first, end), y, lens, reverse, h, c, blocking, stop: None };
         forward(packed, call, &mut Scratch::new())
     }
 

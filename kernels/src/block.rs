@@ -6,6 +6,7 @@ use crate::pack::{PackedWeights, PassPanels};
 use crate::product::F32;
 use crate::rows::{Factors, Rows};
 use crate::scratch::ScratchLayout;
+use crate::stop::Stop;
 use core::ops::Range;
 
 /// The rows of a block and its memory.
@@ -20,6 +21,7 @@ pub(crate) struct Block<'a> {
     pub(crate) rows: Rows<'a>,
     /// The number of steps whose input is projected together.
     pub(crate) steps: usize,
+    pub(crate) stop: Option<Stop<'a>>,
     pub(crate) x: &'a mut [Factors<f32>],
     pub(crate) floats: &'a mut [f32],
     pub(crate) layout: ScratchLayout,
@@ -48,7 +50,7 @@ impl Block<'_> {
         let h = floats.wrapping_add(step % 2 * layout.h);
         let states = [0, 1].map(|index| floats.wrapping_add(layout.state(index)));
         let (factors, factor_row) = if index == 0 { (h, layout.h_row) } else { (states[1], layout.row) };
-        let sizes = panels.sizes();
+        let sizes = panels.description().sizes;
         Operands {
             w: pass.w.as_ptr(),
             r: pass.r.as_ptr(),

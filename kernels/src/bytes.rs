@@ -5,16 +5,17 @@
 //!       16 │ bytes of everything (u64) │ CRC-32 of all that follows │ lanes │
 //!       32 │ instruction set, its name in 16 bytes │
 //!       48 │ direction │ operator │ I │ H │
-//!       64 │ direction 0: flags │ clip │ 3 × (activation │ alpha │ beta) │ zeros │
+//!       64 │ direction 0: flags │ clip │ 3 × (activation │ alpha │ beta) │ zeros │ flushed weights (u64) │ zeros │
 //!    (128) │ direction 1, if there is one: the same fields │
 //!          │ direction 0: W, R, bias of each pass, constants │
 //!          │ direction 1, if there is one: the same sections │
 //! ```
 //!
-//! Numbers have 4 bytes, except the length, which has 8. They are in the byte order of the machine that packed the
+//! Numbers have 4 bytes, except those marked u64. They are in the byte order of the machine that packed the
 //! layer; `byte order` is `0x01020304` in that order. A field that the layer does not use (a clip, a parameter, the
 //! rest of a name) is zero. Activations are numbered in the order of the list of [`Activation`](crate::Activation). The
-//! flags are 1 for `input_forget` or `linear_before_reset` and 2 for peepholes. The sections of weights are
+//! flags are 1 for `input_forget` or `linear_before_reset`, 2 for peepholes, 4 if subnormal weights were flushed, and 12 if
+//! calls flush subnormals too. The sections of weights are
 //! [panels](crate::PackedWeights) of f32. Each section starts on a 64-byte boundary, with zeros between sections. The
 //! header determines their sizes.
 //!
@@ -32,11 +33,13 @@ pub use crate::error::BytesError;
 
 use crate::aligned::{LINE_BYTES, Section};
 use crate::direction::Direction;
+use crate::environment;
 use crate::error::{BYTES_VERSION, Error};
 use crate::isa::{Target, Variant};
 use crate::memory::reserve;
 use crate::pack::{PackedWeights, Sections, WeightPanels};
 use crate::product::{F32, Packing};
+use crate::subnormals::Subnormals;
 use crate::weights::Weights;
 use alloc::vec::Vec;
 use header::{CHECKSUM, COVERED, CRC, HEADER, Shared, read_options, read_shared, verify_envelope};
@@ -78,7 +81,8 @@ pub fn to_bytes(direction: Direction, packed: &[PackedWeights]) -> Result<Vec<u8
 /// # Errors
 /// As [`to_bytes`].
 pub fn pack(target: Target, direction: Direction, weights: &[Weights<'_>]) -> Result<Vec<u8>, Error> {
-    let pack = |weights| WeightPanels::<F32>::new(target.lanes(), weights);
+    let pack =
+        |weights| environment::within(Subnormals::Keep, || WeightPanels::<F32>::new(target.lanes(), weights));
     let panels: Vec<_> = weights.iter().map(pack).collect::<Result<_, _>>()?;
     write(target, direction, &panels.iter().collect::<Vec<_>>())
 }
@@ -93,7 +97,7 @@ pub fn from_static(bytes: &'static [u8]) -> Result<(Direction, Vec<PackedWeights
     verify_envelope(bytes)?;
     let (direction, shared) = read_shared(bytes)?;
     let (header, rest) = split(bytes, HEADER * (1 + direction.count()))?;
-    let Some(variant) = Variant::by_name(shared.isa) else {
+    let Some(variant) = Variant::by_name(shared.isa).filter(|variant| variant.name() == shared.isa) else {
         return Err(Error::Bytes(BytesError::Isa { name: shared.isa }));
     };
     if shared.lanes != variant.lanes() {
@@ -103,8 +107,8 @@ pub fn from_static(bytes: &'static [u8]) -> Result<(Direction, Vec<PackedWeights
     let mut rest = InPlace(rest);
     let mut packed = Vec::with_capacity(direction.count());
     for options in header[HEADER..].chunks(HEADER) {
-        let (cell, peepholes) = read_options(shared.operator, options)?;
-        let panels = WeightPanels::over(&mut rest, cell, peepholes, shared.lanes, shared.sizes)?;
+        let described = read_options(shared, options)?;
+        let panels = WeightPanels::over(&mut rest, described, shared.lanes)?;
         packed.push(PackedWeights::from_panels(variant, panels));
     }
     let mut canonical =

@@ -3,6 +3,7 @@
 use crate::block::Block;
 use crate::blocking::Blocking;
 use crate::checks::{check_inputs, check_output, zero_padding};
+use crate::environment;
 use crate::epilogue::Discard;
 use crate::error::Error;
 use crate::pack::PackedWeights;
@@ -11,6 +12,7 @@ use crate::rows::{RowAddresses, Rows};
 use crate::scratch::{Scratch, ScratchLayout};
 use crate::sizes::Sizes;
 use crate::steps;
+use crate::stop::Stop;
 use crate::view::{Dims, View, ViewMut};
 use alloc::vec::Vec;
 use core::ptr;
@@ -32,22 +34,27 @@ pub struct Call<'a> {
     pub c: &'a mut [f32],
     /// Loop extents.
     pub blocking: Blocking,
+    /// Asked before each chunk of `blocking.steps` steps whether the call shall stop.
+    pub stop: Option<Stop<'a>>,
 }
 
-/// Runs one direction of a layer on packed weights.
+/// Runs one direction of a layer on packed weights. It computes in the floating-point environment that
+/// [`environment`](crate::environment) defines, whatever the thread's own is.
 ///
 /// # Errors
 /// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] if the parts of the call disagree;
 /// [`Error::Overflow`] and [`Error::Memory`] if the working memory does not fit. In all these cases nothing was
-/// written.
+/// written. [`Error::Stopped`] if the caller stopped it: h, c and y then hold numbers without a meaning.
 pub fn forward(packed: &PackedWeights, call: Call<'_>, scratch: &mut Scratch) -> Result<(), Error> {
-    each_block(
-        packed,
-        call,
-        scratch,
-        // SAFETY: the block keeps its invariant, and `Discard` needs no room.
-        |block| unsafe { steps::run(block, Discard) },
-    )
+    environment::within(packed.subnormals(), || {
+        each_block(
+            packed,
+            call,
+            scratch,
+            // SAFETY: the block keeps its invariant, and `Discard` needs no room.
+            |block| unsafe { steps::run(block, Discard) },
+        )
+    })
 }
 
 /// Checks a call, then calls `run` for each block of its rows. The blocks keep their invariant.
@@ -55,7 +62,7 @@ fn each_block(
     packed: &PackedWeights,
     mut call: Call<'_>,
     scratch: &mut Scratch,
-    run: impl Fn(Block<'_>),
+    run: impl Fn(Block<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let sizes = packed.sizes();
     check_inputs(packed.cell(), sizes, call.x, call.lens, [call.h.len(), call.c.len()])?;
@@ -73,7 +80,7 @@ fn each_block(
     let rows = locate(&mut call, sizes, ragged.rows(), addresses);
     for first in (0..batch).step_by(blocking.rows) {
         let rows = rows.range(first..(first + blocking.rows).min(batch));
-        run(Block { packed, rows, steps: blocking.steps, x, floats, layout });
+        run(Block { packed, rows, steps: blocking.steps, stop: call.stop, x, floats, layout })?;
     }
     Ok(())
 }

@@ -92,6 +92,9 @@ impl Default for RnnCell {
     }
 }
 
+/// The name of the clip threshold in errors.
+pub(crate) const CLIP: &str = "clip";
+
 impl Cell {
     /// An LSTM with ONNX's defaults.
     pub fn lstm() -> Cell {
@@ -160,17 +163,19 @@ impl Cell {
     /// [`Error::Option`] if the clip threshold is not positive and finite, or a parameter of an activation is not
     /// finite.
     pub fn validate(&self) -> Result<(), Error> {
-        if let Some(value) = self.clip().filter(|&clip| !(clip > 0.0 && clip.is_finite())) {
-            return Err(Error::Option { what: "clip", value });
+        let usable = |what, value: f32| value.is_finite() && (what != CLIP || value > 0.0);
+        match self.options().find(|&(what, value)| !usable(what, value)) {
+            Some((what, value)) => Err(Error::Option { what, value }),
+            None => Ok(()),
         }
-        for activation in self.activations() {
+    }
+
+    /// The numbers among the options, with their names.
+    pub(crate) fn options(&self) -> impl Iterator<Item = (&'static str, f32)> {
+        let parameters = self.activations().iter().flat_map(|activation| {
             let (alpha, beta) = activation.parameters();
-            for (what, value) in [("activation alpha", alpha), ("activation beta", beta)] {
-                if let Some(value) = value.filter(|v| !v.is_finite()) {
-                    return Err(Error::Option { what, value });
-                }
-            }
-        }
-        Ok(())
+            [("activation alpha", alpha), ("activation beta", beta)]
+        });
+        [(CLIP, self.clip())].into_iter().chain(parameters).filter_map(|(what, value)| Some((what, value?)))
     }
 }

@@ -6,6 +6,10 @@ pub trait Element:
 {
     /// Whether the number is neither NaN nor infinite.
     fn is_finite(self) -> bool;
+    /// Whether the number is subnormal: below the smallest normal number of its type, and not zero.
+    fn is_subnormal(self) -> bool;
+    /// The number, or zero with its sign if it is subnormal.
+    fn flushed(self) -> Self;
 }
 
 mod sealed {
@@ -20,10 +24,22 @@ impl Element for f32 {
     fn is_finite(self) -> bool {
         f32::is_finite(self)
     }
+    fn is_subnormal(self) -> bool {
+        f32::is_subnormal(self)
+    }
+    fn flushed(self) -> f32 {
+        if f32::is_subnormal(self) { 0f32.copysign(self) } else { self }
+    }
 }
 
 impl Element for f64 {
     fn is_finite(self) -> bool {
         f64::is_finite(self)
+    }
+    fn is_subnormal(self) -> bool {
+        f64::is_subnormal(self)
+    }
+    fn flushed(self) -> f64 {
+        if f64::is_subnormal(self) { 0f64.copysign(self) } else { self }
     }
 }

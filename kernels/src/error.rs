@@ -6,7 +6,7 @@ pub(crate) use bytes::BYTES_VERSION;
 pub use bytes::BytesError;
 use core::fmt;
 
-/// Why the kernels refused a call. Nothing was computed or written.
+/// Why the kernels refused a call. Nothing was computed or written, unless the variant says so.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
@@ -70,6 +70,10 @@ pub enum Error {
         /// The number of elements.
         floats: usize,
     },
+    /// The caller stopped the call. The states and y hold numbers without a meaning.
+    Stopped,
+    /// The layer flushes subnormals, and this machine has no way to do so.
+    CannotFlush,
     /// Packed bytes cannot be used.
     Bytes(BytesError),
 }
@@ -87,6 +91,9 @@ impl fmt::Display for Error {
                 write!(f, "rows of the output tensor overlap or interleave: its strides are too small")
             }
             Error::NotFinite { what, index } => write!(f, "{what}[{index}] is NaN or infinite"),
+            Error::Option { what, value } if value.is_subnormal() => {
+                write!(f, "{what} is {value:e}, which a layer that flushes subnormals cannot take")
+            }
             Error::Option { what: what @ "clip", value } => {
                 write!(f, "{what} is {value}, expected a positive number")
             }
@@ -95,6 +102,8 @@ impl fmt::Display for Error {
                 write!(f, "sequence_lens[{row}] is {len}, expected 0 to {time} (the time steps of X)")
             }
             Error::Memory { what, floats } => write!(f, "no memory for {what} ({floats} numbers)"),
+            Error::Stopped => f.write_str("the call was stopped"),
+            Error::CannotFlush => write!(f, "this machine cannot flush subnormal numbers"),
             Error::Bytes(e) => e.fmt(f),
         }
     }

@@ -20,6 +20,7 @@ macro_rules! has_features {
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod flushing;
 mod ops;
 mod portable;
 pub(crate) mod scalar;

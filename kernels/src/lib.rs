@@ -28,7 +28,7 @@
 //! for variant in Variant::available() {
 //!     let (mut h, mut c) = (vec![0.0; batch * hidden], vec![0.0; batch * hidden]);
 //!     let blocking = Blocking::new(weights.cell(), variant, Caches::UNKNOWN, [hidden, time, batch]);
-//!     let call = Call { x, y: None, lens: None, reverse: false, h: &mut h, c: &mut c, blocking };
+//!     let call = Call { x, y: None, lens: None, reverse: false, h: &mut h, c: &mut c, blocking, stop: None };
 //!     forward(&PackedWeights::new(variant, &weights)?, call, &mut Scratch::new())?;
 //!     assert!(h == right || !variant.is_fused());
 //! }
@@ -57,6 +57,7 @@ pub mod compare;
 mod direction;
 mod driver;
 mod element;
+pub mod environment;
 mod epilogue;
 mod error;
 #[cfg(feature = "gemm")]
@@ -76,6 +77,8 @@ mod rows;
 mod scratch;
 mod sizes;
 mod steps;
+mod stop;
+mod subnormals;
 mod tile;
 mod view;
 mod weights;
@@ -92,5 +95,7 @@ pub use pack::{PackedWeights, weight_vectors};
 pub use ragged::{Ragged, RaggedRows};
 pub use scratch::Scratch;
 pub use sizes::Sizes;
+pub use stop::Stop;
+pub use subnormals::Subnormals;
 pub use view::{Dims, Layout, Strides, View, ViewMut};
 pub use weights::{GateOrder, Tensors, Weights};

@@ -19,15 +19,17 @@ mod panels;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use panels::{PassPanels, Sections, WeightPanels};
+pub(crate) use panels::{Description, PassPanels, Sections, WeightPanels};
 
 use crate::cell::Cell;
+use crate::environment;
 use crate::epilogue::PassShape;
 use crate::error::Error;
 use crate::isa::Variant;
 use crate::passes::Constants;
 use crate::product::F32;
 use crate::sizes::Sizes;
+use crate::subnormals::Subnormals;
 use crate::weights::Weights;
 use core::fmt;
 
@@ -52,7 +54,8 @@ impl PackedWeights {
     /// # Errors
     /// [`Error::Overflow`] and [`Error::Memory`] if the packed weights do not fit into memory.
     pub fn new(variant: Variant, weights: &Weights<'_>) -> Result<PackedWeights, Error> {
-        Ok(PackedWeights { variant, panels: WeightPanels::new(variant.lanes(), weights)? })
+        let panels = environment::within(Subnormals::Keep, || WeightPanels::new(variant.lanes(), weights))?;
+        Ok(PackedWeights { variant, panels })
     }
 
     /// Takes panels, which must be packed for the lanes of `variant`.
@@ -67,27 +70,37 @@ impl PackedWeights {
 
     /// The cell, which defines what a step computes.
     pub fn cell(&self) -> &Cell {
-        self.panels.cell()
+        &self.panels.description().cell
     }
 
     /// Whether an LSTM has peepholes.
     pub fn has_peepholes(&self) -> bool {
-        self.panels.has_peepholes()
+        self.panels.description().peepholes
+    }
+
+    /// What a call does with subnormal numbers.
+    pub fn subnormals(&self) -> Subnormals {
+        self.panels.description().subnormals
+    }
+
+    /// The number of weights that were subnormal and became zero when they were packed.
+    pub fn flushed_weights(&self) -> u64 {
+        self.panels.description().flushed
     }
 
     /// The sizes I, H and P.
     pub fn sizes(&self) -> Sizes {
-        self.panels.sizes()
+        self.panels.description().sizes
     }
 
     /// Input size I.
     pub fn input(&self) -> usize {
-        self.panels.sizes().input
+        self.sizes().input
     }
 
     /// Hidden size H.
     pub fn hidden(&self) -> usize {
-        self.panels.sizes().hidden
+        self.sizes().hidden
     }
 
     /// Bytes of the packed weights.
@@ -107,6 +120,7 @@ impl fmt::Debug for PackedWeights {
             .field("cell", self.cell())
             .field("peepholes", &self.has_peepholes())
             .field("sizes", &self.sizes())
+            .field("subnormals", &self.subnormals())
             .finish_non_exhaustive()
     }
 }

@@ -1,16 +1,20 @@
 //! The naive references: they define what a layer computes, in plain loops.
 //!
-//! One body serves two precisions. In `f32` it performs the same operations in the same order as the kernels, so the
-//! results must be equal bit for bit. In `f64` it measures accuracy, and computes the layers in double precision.
+//! One body serves all arithmetics. In `f32` it performs the same operations in the same order as the kernels, so the
+//! results must be equal bit for bit. In [`Flushed`] it does the same for layers that flush subnormals. In `f64` it measures accuracy, and computes the layers in double precision.
 //! [`Cell`] has the equations.
 
-use crate::activation::Activation;
+use crate::activation::{Activation, activation_v};
 use crate::cell::{Cell, GruCell, LstmCell, RnnCell};
 use crate::checks::check_inputs;
 use crate::element::Element;
+use crate::environment;
 use crate::error::Error;
+use crate::isa::Isa;
+use crate::isa::flushing::Flushing;
 use crate::math;
 use crate::memory::reserve;
+use crate::subnormals::Subnormals;
 use crate::view::{Dims, View};
 use crate::weights::Weights;
 use alloc::vec::Vec;
@@ -57,6 +61,42 @@ impl Real for f32 {
     }
     fn activated(self, activation: Activation) -> f32 {
         activation.eval(self)
+    }
+}
+
+/// An f32 whose operations flush subnormals by the rule of [`Subnormals::Flush`](crate::Subnormals::Flush), in plain
+/// arithmetic.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Flushed(pub f32);
+
+impl From<f32> for Flushed {
+    fn from(x: f32) -> Flushed {
+        Flushed(x)
+    }
+}
+
+impl Real for Flushed {
+    const ZERO: Flushed = Flushed(0.0);
+    fn from_f32(x: f32) -> Flushed {
+        Flushed(x)
+    }
+    fn fused_mul_add(self, a: Flushed, b: Flushed) -> Flushed {
+        Flushed(Flushing.mul_add(self.0, a.0, b.0))
+    }
+    fn plus(self, a: Flushed) -> Flushed {
+        Flushed(Flushing.add(self.0, a.0))
+    }
+    fn minus(self, a: Flushed) -> Flushed {
+        Flushed(Flushing.sub(self.0, a.0))
+    }
+    fn times(self, a: Flushed) -> Flushed {
+        Flushed(Flushing.mul(self.0, a.0))
+    }
+    fn clipped(self, limit: f32) -> Flushed {
+        Flushed(self.0.clipped(limit))
+    }
+    fn activated(self, activation: Activation) -> Flushed {
+        Flushed(activation_v(Flushing, activation, self.0))
     }
 }
 
@@ -111,6 +151,21 @@ pub fn forward<E: Element, F: Real + From<E>>(
     let mut y = Vec::new();
     reserve(&mut y, floats).ok_or(Error::Memory { what, floats })?;
     y.resize(floats, F::ZERO);
+    environment::within(Subnormals::Keep, || run(weights, x, lens, reverse, [h, c], &mut y));
+    Ok(y)
+}
+
+/// Runs all rows of a checked call.
+fn run<E: Element, F: Real + From<E>>(
+    weights: &Weights<'_, E>,
+    x: View<'_, E>,
+    lens: Option<&[i32]>,
+    reverse: bool,
+    [h, c]: [&mut [F]; 2],
+    y: &mut [F],
+) {
+    let Dims { time, batch, .. } = x.dims();
+    let hidden = weights.hidden();
     let states = if weights.cell().has_cell_state() { hidden } else { 0 };
     for b in 0..batch {
         let len = lens.map_or(time, |l| l[b] as usize);
@@ -121,7 +176,6 @@ pub fn forward<E: Element, F: Real + From<E>>(
             y[(t * batch + b) * hidden..][..hidden].copy_from_slice(h);
         }
     }
-    Ok(y)
 }
 
 fn step<E: Element, F: Real + From<E>>(weights: &Weights<'_, E>, x: &[E], h: &mut [F], c: &mut [F]) {
@@ -167,7 +221,7 @@ fn input<E: Element, F: Real + From<E>>(
     let wb = F::from(weights.wb(gate, unit));
     let bias = if both { wb.plus(F::from(weights.rb(gate, unit))) } else { wb };
     let terms = weights.w_row(gate, unit).iter().zip(x);
-    terms.fold(bias, |sum, (&w, &x)| F::from(x).fused_mul_add(F::from(w), sum))
+    terms.fold(bias, |sum, (&w, &x)| F::from(x).fused_mul_add(F::from(weights.taken(w)), sum))
 }
 
 /// The second part of the chain: it adds the products of h to `sum`, in ascending k.
@@ -178,7 +232,8 @@ fn recurrent<E: Element, F: Real + From<E>>(
     sum: F,
     h: &[F],
 ) -> F {
-    weights.r_row(gate, unit).iter().zip(h).fold(sum, |sum, (&r, &h)| h.fused_mul_add(F::from(r), sum))
+    let terms = weights.r_row(gate, unit).iter().zip(h);
+    terms.fold(sum, |sum, (&r, &h)| h.fused_mul_add(F::from(weights.taken(r)), sum))
 }
 
 fn activated<F: Real>(clip: Option<f32>, activation: Activation, x: F) -> F {

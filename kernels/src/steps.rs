@@ -1,7 +1,7 @@
 //! The loops over the steps of a block.
 //!
 //! ```text
-//! for each chunk of time steps
+//! for each chunk of time steps, unless the caller stops the call
 //!   gates ← bias + W·x          all panels, all (step, row) of the chunk as rows of one product
 //!   for each step of the chunk
 //!     for each pass of the cell (one, or two for some GRUs)
@@ -16,16 +16,21 @@
 use crate::block::Block;
 use crate::driver::{Recurrence, project};
 use crate::epilogue::{Epilogue, Keep};
+use crate::error::Error;
 use crate::isa::{Isa, Kernel};
 use crate::operands::Step;
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
 use crate::product::F32;
+use crate::stop::Stop;
 
 /// Runs a block through all its steps, with the passes of its cell. `keep` takes the activated gates.
 ///
+/// # Errors
+/// [`Error::Stopped`] if the caller stops the call. The states of the rows are then as before.
+///
 /// # Safety
 /// The block must keep its invariant. `keep` must have room for every row of the block at every step of its sequence.
-pub(crate) unsafe fn run<K: Keep>(block: Block<'_>, keep: K) {
+pub(crate) unsafe fn run<K: Keep>(block: Block<'_>, keep: K) -> Result<(), Error> {
     let packed = block.packed;
     visit(packed.cell(), packed.has_peepholes(), Dispatch { block, keep })
 }
@@ -36,9 +41,9 @@ struct Dispatch<'a, K> {
 }
 
 impl<K: Keep> Visitor for Dispatch<'_, K> {
-    type Output = ();
+    type Output = Result<(), Error>;
 
-    fn visit<P: Passes>(self, passes: P) {
+    fn visit<P: Passes>(self, passes: P) -> Result<(), Error> {
         let Dispatch { block, keep } = self;
         block.packed.variant().dispatch(Steps { block, passes, keep })
     }
@@ -52,10 +57,10 @@ struct Steps<'a, P, K> {
 }
 
 impl<P: Passes, K: Keep> Kernel for Steps<'_, P, K> {
-    type Output = ();
+    type Output = Result<(), Error>;
 
     #[inline(always)]
-    fn run<S: Isa>(self, s: S) {
+    fn run<S: Isa>(self, s: S) -> Result<(), Error> {
         let Steps { mut block, passes, keep } = self;
         assert_eq!(S::LANES, block.packed.variant().lanes(), "dispatched to another variant than packed for");
         debug_assert!(block.is_packed_for(P::SHAPES), "packed for other passes");
@@ -63,6 +68,9 @@ impl<P: Passes, K: Keep> Kernel for Steps<'_, P, K> {
         let steps = block.rows.ragged.steps();
         let mut first = 0;
         while first < steps {
+            if block.stop.is_some_and(Stop::is_wanted) {
+                return Err(Error::Stopped);
+            }
             let end = steps.min(first + block.steps);
             let pairs = block.locate_inputs(first..end);
             passes.each(&mut Project { s, block: &mut block, step: first, pairs });
@@ -75,6 +83,7 @@ impl<P: Passes, K: Keep> Kernel for Steps<'_, P, K> {
             first = end;
         }
         block.store_states();
+        Ok(())
     }
 }
 

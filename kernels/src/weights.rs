@@ -4,6 +4,7 @@ use crate::cell::Cell;
 use crate::element::Element;
 use crate::error::Error;
 use crate::sizes::Sizes;
+use crate::subnormals::Subnormals;
 
 /// The order of the gates in the weight tensors of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,7 @@ pub struct Weights<'a, F = f32> {
     cell: Cell,
     sizes: Sizes,
     positions: [usize; 4],
+    subnormals: Subnormals,
     tensors: Tensors<'a, F>,
 }
 
@@ -80,7 +82,35 @@ impl<'a, F: Element> Weights<'a, F> {
         {
             data.map_or(Ok(()), |data| expect_tensor(what, data, expected))?;
         }
-        Ok(Weights { cell, sizes, positions: order.positions(&cell), tensors })
+        let positions = order.positions(&cell);
+        Ok(Weights { cell, sizes, positions, subnormals: Subnormals::Keep, tensors })
+    }
+
+    /// Sets what the layer does with subnormal numbers. The default keeps them.
+    ///
+    /// # Errors
+    /// [`Error::CannotFlush`] if this machine cannot flush them in a call; [`Error::Option`] if it shall, and an option of
+    /// the cell is subnormal.
+    pub fn with_subnormals(self, subnormals: Subnormals) -> Result<Weights<'a, F>, Error> {
+        subnormals.check(&self.cell)?;
+        Ok(Weights { subnormals, ..self })
+    }
+
+    /// What the layer does with subnormal numbers.
+    pub fn subnormals(&self) -> Subnormals {
+        self.subnormals
+    }
+
+    /// The number of weights, of all tensors, that are subnormal.
+    pub fn subnormal_weights(&self) -> usize {
+        let Tensors { w, r, wb, rb, p } = self.tensors;
+        let all = [Some(w), Some(r), wb, rb, p];
+        all.into_iter().flatten().flatten().filter(|weight| weight.is_subnormal()).count()
+    }
+
+    /// A weight as the layer takes it: zero in place of a subnormal one, if the layer flushes these.
+    pub fn taken(&self, weight: F) -> F {
+        if self.subnormals.flushes_weights() { weight.flushed() } else { weight }
     }
 
     /// The cell, which defines what a step computes.
@@ -103,7 +133,7 @@ impl<'a, F: Element> Weights<'a, F> {
         self.sizes.hidden
     }
 
-    /// A row of W, `[I]`. Gates are numbered in ONNX's order, whatever the order of the tensors is.
+    /// A row of W, `[I]`, as given. Gates are numbered in ONNX's order, whatever the order of the tensors is.
     ///
     /// # Panics
     /// If `gate` or `unit` is out of range.
@@ -111,7 +141,7 @@ impl<'a, F: Element> Weights<'a, F> {
         &self.tensors.w[self.row(gate, unit) * self.sizes.input..][..self.sizes.input]
     }
 
-    /// A row of R, `[P]`; P = H.
+    /// A row of R, `[P]`, as given; P = H.
     ///
     /// # Panics
     /// If `gate` or `unit` is out of range.
@@ -119,25 +149,25 @@ impl<'a, F: Element> Weights<'a, F> {
         &self.tensors.r[self.row(gate, unit) * self.sizes.recurrent..][..self.sizes.recurrent]
     }
 
-    /// The bias of W, or 0 if there is none.
+    /// The bias of W as the layer takes it, or 0 if there is none.
     ///
     /// # Panics
     /// If `gate` or `unit` is out of range.
     pub fn wb(&self, gate: usize, unit: usize) -> F {
         let row = self.row(gate, unit);
-        self.tensors.wb.map_or(F::default(), |b| b[row])
+        self.tensors.wb.map_or(F::default(), |b| self.taken(b[row]))
     }
 
-    /// The bias of R, or 0 if there is none.
+    /// The bias of R as the layer takes it, or 0 if there is none.
     ///
     /// # Panics
     /// If `gate` or `unit` is out of range.
     pub fn rb(&self, gate: usize, unit: usize) -> F {
         let row = self.row(gate, unit);
-        self.tensors.rb.map_or(F::default(), |b| b[row])
+        self.tensors.rb.map_or(F::default(), |b| self.taken(b[row]))
     }
 
-    /// The peepholes of a unit of an LSTM, for the gates input, output and forget. `None` if there are no peepholes.
+    /// The peepholes of a unit of an LSTM as the layer takes them, for the gates input, output and forget. `None` if there are no peepholes.
     ///
     /// # Panics
     /// If `unit` is out of range.
@@ -146,7 +176,7 @@ impl<'a, F: Element> Weights<'a, F> {
         self.tensors
             .p
             .filter(|p| !p.is_empty())
-            .map(|p| [0, 1, 2].map(|gate| p[gate * self.sizes.hidden + unit]))
+            .map(|p| [0, 1, 2].map(|gate| self.taken(p[gate * self.sizes.hidden + unit])))
     }
 
     fn row(&self, gate: usize, unit: usize) -> usize {

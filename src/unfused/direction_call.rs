@@ -5,7 +5,7 @@ use super::number::Number;
 use super::scratch::{Division, UnfusedScratch};
 use crate::error::Error;
 use rnnpack_kernels::gemm::gemm_bt;
-use rnnpack_kernels::{RaggedRows, View, ViewMut};
+use rnnpack_kernels::{RaggedRows, Stop, View, ViewMut};
 use std::ops::Range;
 
 /// One direction of a call.
@@ -46,11 +46,18 @@ impl<'a, F: Number> DirectionCall<'a, F> {
         DirectionCall { matrices, x, reverse, rows, chunk, inputs, gates, h, c, beside }
     }
 
-    /// Runs all steps of all rows.
-    pub(super) fn steps(&mut self, mut y: Option<ViewMut<'_, F>>) -> Result<(), Error> {
+    /// Runs all steps of all rows, unless the caller stops the call.
+    pub(super) fn steps(
+        &mut self,
+        mut y: Option<ViewMut<'_, F>>,
+        stop: Option<Stop<'_>>,
+    ) -> Result<(), Error> {
         let (hidden, width) = (self.matrices.hidden, self.matrices.width());
         let longest = self.rows.steps();
         for first in (0..longest).step_by(self.chunk) {
+            if stop.is_some_and(Stop::is_wanted) {
+                return Err(Error::Stopped);
+            }
             let end = longest.min(first + self.chunk);
             self.project(first..end)?;
             let mut base = 0;

@@ -5,7 +5,7 @@ use crate::error::Error;
 use rnnpack_kernels::gemm::gemm_bt;
 use rnnpack_kernels::memory::reserve;
 use rnnpack_kernels::reference::{self, Real};
-use rnnpack_kernels::{Cell, GruCell, LstmCell, RnnCell, Weights};
+use rnnpack_kernels::{Cell, GruCell, LstmCell, RnnCell, Subnormals, Weights};
 use std::ops::Range;
 
 /// The weights of one direction, only of the gates that are computed. n is the number of these gates.
@@ -22,6 +22,7 @@ pub(super) struct Matrices<F> {
     /// The initial values of the recurrent sums of a GRU's hidden gate, `[H]`, if these sums are kept separate from
     /// the projected ones.
     recurrent_bias: Vec<F>,
+    pub(super) subnormals: Subnormals,
     /// The three peepholes of each unit; empty if there are no peepholes.
     peepholes: Vec<[F; 3]>,
 }
@@ -37,14 +38,16 @@ impl<F: Number> Matrices<F> {
             wb if separate && gate == 2 => wb,
             wb => F::rounded(wb.into() + weights.rb(gate, unit).into()),
         };
+        let taken = |&weight: &F| weights.taken(weight);
         let biases = if separate { hidden } else { 0 };
         // No product overflows: the tensors with these numbers of elements exist.
         Ok(Matrices {
             cell,
             input,
             hidden,
-            w: collected(gates * hidden * input, rows().flat_map(|(g, u)| weights.w_row(g, u)).copied())?,
-            r: collected(gates * hidden * hidden, rows().flat_map(|(g, u)| weights.r_row(g, u)).copied())?,
+            subnormals: weights.subnormals(),
+            w: collected(gates * hidden * input, rows().flat_map(|(g, u)| weights.w_row(g, u)).map(taken))?,
+            r: collected(gates * hidden * hidden, rows().flat_map(|(g, u)| weights.r_row(g, u)).map(taken))?,
             bias: collected(gates * hidden, rows().map(bias))?,
             recurrent_bias: collected(biases, (0..biases).map(|unit| weights.rb(2, unit)))?,
             peepholes: collected(hidden, (0..hidden).map_while(|unit| weights.peepholes(unit)))?,

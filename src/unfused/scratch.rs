@@ -2,6 +2,7 @@
 
 use super::number::Number;
 use crate::error::Error;
+use crate::saved::Saved;
 use crate::shape::Shape;
 use rnnpack_kernels::Ragged;
 use rnnpack_kernels::memory::reserve;
@@ -20,6 +21,8 @@ pub struct UnfusedScratch<F> {
     pub(super) ragged: Ragged,
     /// Divided as [`Division`] says.
     pub(super) numbers: Vec<F>,
+    /// The state before a call that may be stopped.
+    pub(super) saved: Saved<F>,
 }
 
 /// How the numbers of the scratch are divided: inputs, gates, and three states (h, c and one more).

@@ -144,6 +144,7 @@ fn blocking_changes_no_bit(variant: Variant) -> Result<(), Failed> {
             h: &mut output.h,
             c: &mut output.c,
             blocking,
+            stop: None,
         };
         forward(&packed, call, &mut rnnpack_kernels::Scratch::new()).unwrap();
         output.difference(&whole)

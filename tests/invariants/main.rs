@@ -9,6 +9,7 @@ mod cases;
 mod cells;
 mod exact;
 mod streams;
+mod subnormals;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use proptest::prelude::*;
@@ -25,7 +26,14 @@ type Behaviour = fn(Variant) -> Result<(), Failed>;
 static CASES: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
 
 fn main() -> ExitCode {
-    let behaviours = [exact::BEHAVIOURS, calls::BEHAVIOURS, cells::BEHAVIOURS, streams::BEHAVIOURS].concat();
+    let behaviours = [
+        exact::BEHAVIOURS,
+        calls::BEHAVIOURS,
+        cells::BEHAVIOURS,
+        streams::BEHAVIOURS,
+        subnormals::BEHAVIOURS,
+    ]
+    .concat();
     let mut trials = vec![];
     for &isa in Variant::COMPILED {
         let variant = Variant::by_name(isa);

@@ -255,7 +255,7 @@ fn by_lane<S: Isa>(s: S, activation: Activation, x: S::V) -> S::V {
     let mut lanes = [0.0f32; MOST];
     // SAFETY: there is room for a vector.
     unsafe { s.store(lanes.as_mut_ptr(), x) };
-    round_each(activation, &mut lanes[..S::LANES]);
+    round_each(s, activation, &mut lanes[..S::LANES]);
     // SAFETY: as above.
     unsafe { s.load(lanes.as_ptr()) }
 }
@@ -263,9 +263,9 @@ fn by_lane<S: Isa>(s: S, activation: Activation, x: S::V) -> S::V {
 /// It is not inlined, so that it does not enlarge the tiles.
 #[cold]
 #[inline(never)]
-fn round_each(activation: Activation, lanes: &mut [f32]) {
+fn round_each<S: Isa>(s: S, activation: Activation, lanes: &mut [f32]) {
     for x in lanes {
-        *x = activation.eval64(f64::from(*x)) as f32;
+        *x = s.narrow(activation.eval64(s.widen(*x)));
     }
 }
 

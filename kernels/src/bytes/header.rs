@@ -6,9 +6,10 @@ use crate::cell::{Cell, GruCell, LstmCell, RnnCell};
 use crate::direction::Direction;
 use crate::error::{BYTES_VERSION, BytesError, Error};
 use crate::isa::Target;
-use crate::pack::WeightPanels;
+use crate::pack::{Description, WeightPanels};
 use crate::product::Packing;
 use crate::sizes::Sizes;
+use crate::subnormals::Subnormals;
 use alloc::vec::Vec;
 
 const MAGIC: [u8; 8] = *b"rnnpack\0";
@@ -20,8 +21,13 @@ const NAME: core::ops::Range<usize> = 32..48;
 pub(super) const CHECKSUM: usize = 24;
 pub(super) const COVERED: usize = 28;
 pub(super) const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+/// The offset of the number of flushed weights in the options of a direction.
+const FLUSHED: usize = 48;
 const FLAG: u32 = 1;
 const PEEPHOLES: u32 = 2;
+const FLUSHED_WEIGHTS: u32 = 4;
+/// Calls flush too.
+const FLUSHES: u32 = FLUSHED_WEIGHTS | 8;
 
 fn refuse<T>(error: BytesError) -> Result<T, Error> {
     Err(Error::Bytes(error))
@@ -39,12 +45,12 @@ pub(super) struct Shared<'a> {
 
 impl<'a> Shared<'a> {
     pub(super) fn new<P: Packing>(target: Target, panels: &WeightPanels<P>) -> Shared<'a> {
-        let operator = match panels.cell() {
+        let operator = match panels.description().cell {
             Cell::Lstm(_) => 0,
             Cell::Gru(_) => 1,
             Cell::Rnn(_) => 2,
         };
-        Shared { isa: target.name(), lanes: target.lanes(), operator, sizes: panels.sizes() }
+        Shared { isa: target.name(), lanes: target.lanes(), operator, sizes: panels.description().sizes }
     }
 }
 
@@ -106,8 +112,8 @@ pub(super) fn read_shared(bytes: &'static [u8]) -> Result<(Direction, Shared<'st
     Ok((direction, Shared { isa, lanes, operator: word(bytes, 52), sizes: Sizes::new(input, hidden) }))
 }
 
-/// The cell of a direction, and whether it has peepholes.
-pub(super) fn read_options(operator: u32, options: &[u8]) -> Result<(Cell, bool), Error> {
+/// What the weights of a direction are for.
+pub(super) fn read_options(shared: Shared<'_>, options: &[u8]) -> Result<Description, Error> {
     let activation = |i: usize| {
         let at = 8 + 12 * i;
         let (alpha, beta) = (float(options, at + 4), float(options, at + 8));
@@ -117,7 +123,7 @@ pub(super) fn read_options(operator: u32, options: &[u8]) -> Result<(Cell, bool)
     };
     let (flags, clip) = (word(options, 0), Some(float(options, 4)).filter(|clip| clip.to_bits() != 0));
     let (flag, peepholes) = (flags & FLAG != 0, flags & PEEPHOLES != 0);
-    let cell = match operator {
+    let cell = match shared.operator {
         0 => {
             let activations = [activation(0)?, activation(1)?, activation(2)?];
             Cell::Lstm(LstmCell { activations, clip, input_forget: flag })
@@ -133,7 +139,15 @@ pub(super) fn read_options(operator: u32, options: &[u8]) -> Result<(Cell, bool)
         return refuse(BytesError::Header { what: "peephole flag" });
     }
     cell.validate()?;
-    Ok((cell, peepholes))
+    let subnormals = match flags & FLUSHES {
+        0 => Subnormals::Keep,
+        FLUSHED_WEIGHTS => Subnormals::FlushWeights,
+        FLUSHES => Subnormals::Flush,
+        _ => return refuse(BytesError::Header { what: "flag of subnormals" }),
+    };
+    subnormals.check(&cell)?;
+    let flushed = u64::from_ne_bytes(array(options, FLUSHED));
+    Ok(Description { cell, peepholes, sizes: shared.sizes, subnormals, flushed })
 }
 
 /// The header and the options of every direction. The checksum is left 0.
@@ -165,13 +179,18 @@ pub(super) fn head<'a, P: Packing>(
 
 /// The options of a direction, in the layout that [`read_options`] reads.
 fn options<P: Packing>(panels: &WeightPanels<P>) -> [u8; HEADER] {
-    let cell = panels.cell();
+    let Description { cell, peepholes, subnormals, flushed, .. } = panels.description();
     let flag = match cell {
         Cell::Lstm(cell) => cell.input_forget,
         Cell::Gru(cell) => cell.linear_before_reset,
         Cell::Rnn(_) => false,
     };
-    let flags = u32::from(flag) * FLAG + u32::from(panels.has_peepholes()) * PEEPHOLES;
+    let subnormals = match subnormals {
+        Subnormals::Keep => 0,
+        Subnormals::FlushWeights => FLUSHED_WEIGHTS,
+        Subnormals::Flush => FLUSHES,
+    };
+    let flags = u32::from(flag) * FLAG + u32::from(*peepholes) * PEEPHOLES + subnormals;
     let activations = cell.activations().iter().flat_map(|activation| {
         let number = Activation::ALL
             .iter()
@@ -185,5 +204,6 @@ fn options<P: Packing>(panels: &WeightPanels<P>) -> [u8; HEADER] {
     for (to, word) in bytes.chunks_exact_mut(4).zip(words) {
         to.copy_from_slice(&word.to_ne_bytes());
     }
+    bytes[FLUSHED..][..8].copy_from_slice(&flushed.to_ne_bytes());
     bytes
 }

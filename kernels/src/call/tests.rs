@@ -99,6 +99,7 @@ impl Case {
             h,
             c,
             blocking: Blocking { rows: *batch, steps },
+            stop: None,
         }
     }
 

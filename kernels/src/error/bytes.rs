@@ -5,7 +5,7 @@ use crate::isa::Variant;
 use core::fmt;
 
 /// The version of the format of packed bytes.
-pub(crate) const BYTES_VERSION: u32 = 1;
+pub(crate) const BYTES_VERSION: u32 = 2;
 
 /// Why bytes are not a packed layer that can run here.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -57,6 +57,15 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// The lanes' bits shifted left by 23: an integer in the low bits moves to the exponent field.
     fn shl_23(self, a: Self::V) -> Self::V;
+
+    /// One number, exactly. Functions that are computed lane by lane in f64 start with it.
+    fn widen(self, x: f32) -> f64 {
+        x.into()
+    }
+    /// One number, rounded to f32. Functions that are computed lane by lane in f64 end with it.
+    fn narrow(self, x: f64) -> f32 {
+        x as f32
+    }
 }
 
 /// A computation that is written once, for any [`Isa`]. [`Variant::dispatch`] picks the instance.

@@ -1,8 +1,13 @@
-//! Compares every operation of every instruction set with the scalar one, lane by lane.
+//! Compares every operation of every instruction set with the scalar one, lane by lane: with subnormals, and flushing
+//! them.
 
+use super::flushing::Flushing;
 use super::ops::{Isa, Kernel};
 use super::scalar::Scalar;
 use super::variant::Variant;
+use crate::environment;
+use crate::subnormals::Subnormals;
+use core::hint::black_box;
 
 /// Both zeros, numbers near one, the ends of the subnormals and of all numbers, infinities, quiet and signalling NaN.
 fn special() -> Vec<f32> {
@@ -41,20 +46,59 @@ fn arguments() -> Vec<[f32; 3]> {
     triples
 }
 
-/// A multiply-add that rounds as the instruction set does.
-fn mul_add<S: Isa>(a: f32, b: f32, c: f32) -> f32 {
-    if S::FUSED { Scalar.mul_add(a, b, c) } else { Scalar.add(Scalar.mul(a, b), c) }
+/// Triples whose sums, products and quotients lie around the smallest normal number, and around the limits of what
+/// counts as tiny.
+fn near_the_smallest_normal_number() -> Vec<[f32; 3]> {
+    let mut state = 1u64;
+    let mut random = |bits: u32| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as u32 & ((1 << bits) - 1)
+    };
+    let near = |exponent: i32, offset: u32, below: bool| {
+        let one = f32::from_bits(((127 + exponent) as u32) << 23);
+        f32::from_bits(if below { one.to_bits() - offset } else { one.to_bits() + offset })
+    };
+    let mut triples = Vec::new();
+    for _ in 0..20_000 {
+        let split = random(6) as i32 + 31;
+        let (m, n) = (random(12), random(12));
+        let (a, b) = (near(-split, m, false), near(split - 126, 2 * m, true));
+        let c = f32::from_bits(random(3) << 22 | random(2) << 31 | random(4));
+        triples.push([a, b, [0.0, -0.0, c, near(-126, n, false)][random(2) as usize]]);
+        // A difference of two numbers around 2^-126, and 2^-126 less about 2^-151.
+        triples.push([near(-126, m, true), near(0, n, true), -near(-126, random(23), false)]);
+        triples.push([near(-75, m, false), -near(-76, n, m % 2 == 0), near(-126, n % 2, false)]);
+    }
+    triples
 }
 
-/// Vectors of arguments, one lane for each.
-struct Compare<'a>(&'a [[f32; 3]]);
+/// The operand that `min` or `max` chose. If subnormals are flushed it may be one or not, which no later operation can
+/// tell. The product makes it zero.
+fn flushed<S: Isa, R: Isa>(_: R, s: S, chosen: S::V) -> S::V {
+    if R::NAME == Flushing::NAME { s.mul(chosen, s.splat(black_box(1.0))) } else { chosen }
+}
 
-impl Kernel for Compare<'_> {
+/// Vectors of arguments, one lane for each, and the operations of one lane that they are compared with.
+struct Compare<'a, R> {
+    triples: &'a [[f32; 3]],
+    right: R,
+}
+
+impl<R: Isa<V = f32>> Compare<'_, R> {
+    /// A multiply-add that rounds as the instruction set does.
+    fn mul_add<S: Isa>(&self, a: f32, b: f32, c: f32) -> f32 {
+        let right = self.right;
+        if S::FUSED { right.mul_add(a, b, c) } else { right.add(right.mul(a, b), c) }
+    }
+}
+
+impl<R: Isa<V = f32>> Kernel for Compare<'_, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa>(self, s: S) {
-        for triples in self.0.chunks_exact(S::LANES) {
+        let right = self.right;
+        for triples in self.triples.chunks_exact(S::LANES) {
             // Start at the second element, so that the vectors are not aligned.
             let column = |i: usize| -> Vec<f32> {
                 [0.0].into_iter().chain(triples.iter().map(|triple| triple[i])).collect()
@@ -66,13 +110,13 @@ impl Kernel for Compare<'_> {
             compare.bits("load, store", a, |[a, _, _]| a);
             compare.bits("splat", s.splat(triples[0][0]), |_| triples[0][0]);
             compare.bits("shl_23", s.shl_23(a), |[a, _, _]| Scalar.shl_23(a));
-            compare.values("add", s.add(a, b), |[a, b, _]| Scalar.add(a, b));
-            compare.values("sub", s.sub(a, b), |[a, b, _]| Scalar.sub(a, b));
-            compare.values("mul", s.mul(a, b), |[a, b, _]| Scalar.mul(a, b));
-            compare.values("div", s.div(a, b), |[a, b, _]| Scalar.div(a, b));
-            compare.values("min", s.min(a, b), |[a, b, _]| Scalar.min(a, b));
-            compare.values("max", s.max(a, b), |[a, b, _]| Scalar.max(a, b));
-            compare.values("mul_add", s.mul_add(a, b, c), |[a, b, c]| mul_add::<S>(a, b, c));
+            compare.values("add", s.add(a, b), |[a, b, _]| right.add(a, b));
+            compare.values("sub", s.sub(a, b), |[a, b, _]| right.sub(a, b));
+            compare.values("mul", s.mul(a, b), |[a, b, _]| right.mul(a, b));
+            compare.values("div", s.div(a, b), |[a, b, _]| right.div(a, b));
+            compare.values("min", flushed(right, s, s.min(a, b)), |[a, b, _]| right.min(a, b));
+            compare.values("max", flushed(right, s, s.max(a, b)), |[a, b, _]| right.max(a, b));
+            compare.values("mul_add", s.mul_add(a, b, c), |[a, b, c]| self.mul_add::<S>(a, b, c));
         }
     }
 }
@@ -104,7 +148,8 @@ impl<S: Isa> Lanes<'_, S> {
         unsafe { self.s.store(lanes[1..].as_mut_ptr(), got) };
         assert_eq!([lanes[0], lanes[S::LANES + 1]], [7.0; 2], "{} of {name} writes beside it", S::NAME);
         for (&got, &triple) in lanes[1..].iter().zip(self.triples) {
-            let expected = scalar(triple);
+            // The right result is computed as the rule says it, not by the CPU's own way to flush.
+            let expected = environment::within(Subnormals::Keep, || scalar(black_box(triple)));
             assert!(
                 same(got, expected),
                 "{} {name} of {triple:?} ({:x?}) is {got} ({:x}), expected {expected} ({:x})",
@@ -117,15 +162,27 @@ impl<S: Isa> Lanes<'_, S> {
     }
 }
 
+/// All arguments. Every lane count divides their number, so all are tested.
+fn all_arguments() -> Vec<[f32; 3]> {
+    let mut all = [arguments(), near_the_smallest_normal_number()].concat();
+    while !all.len().is_multiple_of(64) {
+        all.push([1.0; 3]);
+    }
+    all
+}
+
 #[test]
 fn every_operation_of_every_variant_is_the_scalar_one_in_each_lane() {
-    let mut arguments = arguments();
-    // Every lane count divides 64, so all arguments are tested.
-    while !arguments.len().is_multiple_of(64) {
-        arguments.push([1.0; 3]);
-    }
     for variant in Variant::available() {
-        variant.dispatch(Compare(&arguments));
+        variant.dispatch(Compare { triples: &all_arguments(), right: Scalar });
+    }
+}
+
+#[test]
+fn every_operation_of_every_variant_flushes_by_the_rule() {
+    for variant in Variant::available() {
+        let compare = Compare { triples: &all_arguments(), right: Flushing };
+        environment::within(Subnormals::Flush, || variant.dispatch(compare));
     }
 }
 

@@ -67,9 +67,9 @@ variants! {
 pub struct Variant(Id);
 
 impl Variant {
-    /// The variant with this name, if it was compiled in and this CPU has it.
+    /// The variant with this name, in upper or lower case, if it was compiled in and this CPU has it.
     pub fn by_name(name: &str) -> Option<Variant> {
-        Variant::available().find(|v| v.name() == name)
+        Variant::available().find(|v| v.name().eq_ignore_ascii_case(name))
     }
 
     /// The target for which weights must be packed to run on this variant.
@@ -87,9 +87,9 @@ pub struct Target {
 }
 
 impl Target {
-    /// The target with this name, one of [`Variant::COMPILED`].
+    /// The target with this name, one of [`Variant::COMPILED`], in upper or lower case.
     pub fn by_name(name: &str) -> Option<Target> {
-        Variant::TARGETS.iter().copied().find(|target| target.name == name)
+        Variant::TARGETS.iter().copied().find(|target| target.name.eq_ignore_ascii_case(name))
     }
 
     /// The name of its variant.

@@ -7,18 +7,42 @@ use crate::error::Error;
 use crate::passes::Constants;
 use crate::product::{F32, Packing};
 use crate::sizes::Sizes;
+use crate::subnormals::Subnormals;
 use crate::weights::Weights;
 use alloc::vec::Vec;
 use wide::bytemuck::{Pod, cast_slice};
+
+/// What the weights of one direction are for.
+#[derive(Clone, Copy)]
+pub(crate) struct Description {
+    pub(crate) cell: Cell,
+    /// Whether an LSTM has peepholes.
+    pub(crate) peepholes: bool,
+    pub(crate) sizes: Sizes,
+    pub(crate) subnormals: Subnormals,
+    /// The number of weights that were subnormal and became zero.
+    pub(crate) flushed: u64,
+}
+
+impl Description {
+    fn of(weights: &Weights<'_>) -> Description {
+        let subnormals = weights.subnormals();
+        Description {
+            cell: *weights.cell(),
+            peepholes: weights.peepholes(0).is_some(),
+            sizes: weights.sizes(),
+            subnormals,
+            flushed: if subnormals.flushes_weights() { weights.subnormal_weights() as u64 } else { 0 },
+        }
+    }
+}
 
 /// The weights of one direction, packed for a product and a number of lanes.
 ///
 /// # Invariant
 /// `passes` and `states` are those of the cell, `row` covers the panels of each pass, and `constants` holds three rows.
 pub(crate) struct WeightPanels<P: Packing> {
-    cell: Cell,
-    peepholes: bool,
-    sizes: Sizes,
+    description: Description,
     states: usize,
     row: usize,
     passes: Vec<PassPanels<P>>,
@@ -67,9 +91,9 @@ impl<P: Packing> WeightPanels<P> {
     /// # Errors
     /// As [`PackedWeights::new`].
     pub(crate) fn new(lanes: usize, weights: &Weights<'_>) -> Result<WeightPanels<P>, Error> {
-        let (cell, sizes) = (*weights.cell(), weights.sizes());
-        let peepholes = weights.peepholes(0).is_some();
-        let mut panels = WeightPanels::<P>::over(&mut Zeroed, cell, peepholes, lanes, sizes)?;
+        let description = Description::of(weights);
+        let Description { cell, peepholes, sizes, .. } = description;
+        let mut panels = WeightPanels::<P>::over(&mut Zeroed, description, lanes)?;
         panels.passes.iter_mut().for_each(|pass| pass.fill(lanes, weights));
         let separate = separate_gate(Constants::of(&cell, peepholes).shapes);
         let (row, constants) = (panels.row, panels.constants.owned());
@@ -89,11 +113,10 @@ impl<P: Packing> WeightPanels<P> {
     /// [`Error::Overflow`] if a section is too large, and the errors of `sections`.
     pub(crate) fn over(
         sections: &mut impl Sections,
-        cell: Cell,
-        peepholes: bool,
+        description: Description,
         lanes: usize,
-        sizes: Sizes,
     ) -> Result<WeightPanels<P>, Error> {
+        let Description { cell, peepholes, sizes, .. } = description;
         let Constants { shapes, states } = Constants::of(&cell, peepholes);
         let mut pass = |&shape: &PassShape| PassPanels::over(sections, shape, lanes, sizes);
         let passes: Vec<PassPanels<P>> = shapes.iter().map(&mut pass).collect::<Result<_, _>>()?;
@@ -102,7 +125,7 @@ impl<P: Packing> WeightPanels<P> {
         let row = passes.iter().map(padded).max().unwrap_or(0);
         let what = "packed constants";
         let constants = sections.next(what, row.checked_mul(3).ok_or(Error::Overflow { what })?)?;
-        Ok(WeightPanels { cell, peepholes, sizes, states, row, passes, constants })
+        Ok(WeightPanels { description, states, row, passes, constants })
     }
 
     /// The bytes of all sections: W, R and the bias of each pass, then the constants.
@@ -110,16 +133,8 @@ impl<P: Packing> WeightPanels<P> {
         self.passes.iter().flat_map(PassPanels::sections).chain([cast_slice(&self.constants)])
     }
 
-    pub(crate) fn cell(&self) -> &Cell {
-        &self.cell
-    }
-
-    pub(crate) fn has_peepholes(&self) -> bool {
-        self.peepholes
-    }
-
-    pub(crate) fn sizes(&self) -> Sizes {
-        self.sizes
+    pub(crate) fn description(&self) -> &Description {
+        &self.description
     }
 
     /// The number of state buffers in addition to the two of h; see [`Passes::STATES`](crate::passes::Passes::STATES).
@@ -134,7 +149,7 @@ impl<P: Packing> WeightPanels<P> {
 
     /// The number of f32 of a row of h, padded in the same way.
     pub(crate) fn h_row(&self) -> usize {
-        self.row.max(self.sizes.recurrent)
+        self.row.max(self.description.sizes.recurrent)
     }
 
     pub(crate) fn passes(&self) -> &[PassPanels<P>] {
@@ -183,8 +198,8 @@ impl<P: Packing> PassPanels<P> {
         for unit in 0..weights.hidden() {
             for (index, &gate) in shape.gates.iter().enumerate() {
                 let column = Column { shape, lanes, unit, gate: index };
-                column.scatter::<P>(self.w.owned(), weights.w_row(gate, unit));
-                column.scatter::<P>(self.r.owned(), weights.r_row(gate, unit));
+                column.scatter::<P>(self.w.owned(), weights.w_row(gate, unit), weights);
+                column.scatter::<P>(self.r.owned(), weights.r_row(gate, unit), weights);
                 let separate = shape.separate_recurrent_bias && index + 1 == shape.gates.len();
                 let rb = if separate { 0.0 } else { weights.rb(gate, unit) };
                 let bias = column.start::<F32>(1);
@@ -213,12 +228,12 @@ impl Column {
         (vector * self.lanes + lane) * P::GROUP
     }
 
-    fn scatter<P: Packing>(&self, packed: &mut [P::Weight], row: &[f32]) {
+    fn scatter<P: Packing>(&self, packed: &mut [P::Weight], row: &[f32], weights: &Weights<'_>) {
         let Some(column) = packed.get_mut(self.start::<P>(row.len())..) else { return };
         let groups = column.chunks_mut(self.shape.vectors() * self.lanes * P::GROUP);
         for (to, from) in groups.zip(row.chunks(P::GROUP)) {
             for (to, &weight) in to.iter_mut().zip(from) {
-                *to = P::weight(weight);
+                *to = P::weight(weights.taken(weight));
             }
         }
     }

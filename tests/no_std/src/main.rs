@@ -106,7 +106,7 @@ fn last_hidden_state(
         let x = View::new(&x, dims, rnnpack_kernels::Layout::TimeMajor)?;
         forward(
             packed,
-            Call { x, y: None, lens: None, reverse: false, h: &mut h, c: &mut c, blocking },
+            Call { x, y: None, lens: None, reverse: false, h: &mut h, c: &mut c, blocking, stop: None },
             scratch,
         )?;
     }

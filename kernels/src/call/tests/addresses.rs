@@ -52,9 +52,9 @@ fn rows_in_memory_of_their_own_give_the_bits_of_rows_of_a_tensor() {
         let Scratch { floats, ragged, addresses, x } = &mut scratch;
         addresses.extend(streams.iter_mut().map(Stream::addresses));
         let rows = Rows { addresses, ragged: ragged.rows(), x_time: input, y_time: hidden, reverse: false };
-        let block = Block { packed: &packed, rows, steps: 2, x, floats, layout };
+        let block = Block { packed: &packed, rows, steps: 2, stop: None, x, floats, layout };
         // SAFETY: every stream has buffers of the sizes of the weights, for all steps; the scratch has this layout.
-        unsafe { steps::run(block, Discard) };
+        unsafe { steps::run(block, Discard) }.unwrap();
 
         forward(&packed, case.call(3), &mut Scratch::new()).unwrap();
         let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();

@@ -95,8 +95,10 @@ fn a_step_in_two_ranges_of_panels_gives_the_bits_of_one_range() {
             forward(&packed, whole.call(3), &mut Scratch::new()).unwrap();
             for split in 0..=6 {
                 let mut parts = case.clone();
-                let run =
-                    |block: Block<'_>| visit(packed.cell(), packed.has_peepholes(), InTwo { block, split });
+                let run = |block: Block<'_>| {
+                    visit(packed.cell(), packed.has_peepholes(), InTwo { block, split });
+                    Ok(())
+                };
                 each_block(&packed, parts.call(3), &mut Scratch::new(), run).unwrap();
                 let right = parts.results() == whole.results();
                 assert!(right, "{variant}, {cell:?}, H = {hidden}, B = {batch}, split at {split}/6");
