@@ -1,9 +1,10 @@
 //! Forward calls and steps of a stream.
 
 use crate::lent::{self, Lent};
-use crate::state::{Memory, parts, read_into, write_from};
-use crate::{Failure, LayerHandle, RNNPACK_SHAPE, StateHandle, Status, status};
-use rnnpack::{Dims, Layout, Sequence, Strides, Threads, View, ViewMut};
+use crate::parts::{Parts, Rows};
+use crate::state::Memory;
+use crate::{Failure, LayerHandle, RNNPACK_SHAPE, ScratchHandle, StateHandle, Status, status};
+use rnnpack::{Dims, KernelError, Layout, Sequence, StackScratch, Strides, Threads, View, ViewMut};
 
 /// Layout: x is [T, B, I], y is [T, D, B, H].
 pub const RNNPACK_TIME_MAJOR: i32 = 0;
@@ -61,34 +62,34 @@ pub struct ForwardDesc {
     pub lens: *const i32,
     /// Its elements: B.
     pub lens_count: usize,
-    /// Initial h [D, B, H]; replaces that of the state, also where the call then fails. NULL: the state's.
+    /// Initial h [D, B, H], of a stack those of the layers one after the other; replaces that of the state, also where the
+    /// call then fails. NULL: the state's.
     pub initial_h: *const f32,
-    /// Initial c [D, B, H], likewise; of an LSTM.
-    pub initial_c: *const f32,
-    /// Takes a copy of the final h [D, B, H], which the state has too. NULL: not wanted.
+    /// Takes a copy of the final h, which the state has too. NULL: not wanted.
     pub final_h: *mut f32,
-    /// Takes a copy of the final c [D, B, H], likewise; of an LSTM.
+    /// Elements of each of initial_h and final_h that is not NULL: B times the layer's h_per_row.
+    pub h_count: usize,
+    /// Initial c, likewise; of an LSTM.
+    pub initial_c: *const f32,
+    /// Takes a copy of the final c, likewise; of an LSTM.
     pub final_c: *mut f32,
-    /// Elements of each of these four that is not NULL: D*B*H.
-    pub state_count: usize,
+    /// Elements of each of initial_c and final_c that is not NULL: B times the layer's c_per_row.
+    pub c_count: usize,
 }
 
 impl ForwardDesc {
-    /// One step: x is dense `[B, I]`, y is dense `[D, B, H]`.
-    fn one_step(batch: usize, (x, x_count): (*const f32, usize), (y, y_count): (*mut f32, usize)) -> Self {
-        // SAFETY: zeros are values of all members.
-        let zeros: ForwardDesc = unsafe { std::mem::zeroed() };
-        ForwardDesc { time: 1, batch, x, x_count, y, y_count, ..zeros }
-    }
-
     /// Runs the call.
     ///
     /// # Safety
     /// The contract holds for everything that the call points to.
-    unsafe fn run(&self, LayerHandle { layer }: &LayerHandle, memory: &mut Memory) -> Result<(), Failure> {
+    unsafe fn run(
+        &self,
+        LayerHandle { stack, shape }: &LayerHandle,
+        memory: &mut Memory,
+        scratch: &mut StackScratch,
+    ) -> Result<(), Failure> {
         let threads = lent::choice(self.threads, "threads", &[Threads::Caller, Threads::Pool])?;
         let layout = lent::choice(self.layout, "layout", &[Layout::TimeMajor, Layout::BatchMajor])?;
-        let shape = layer.shape();
         let directions = shape.direction.count();
         let of_x = Dims { time: self.time, directions: 1, batch: self.batch, width: shape.input };
         let of_y = Dims { directions, width: shape.hidden, ..of_x };
@@ -96,7 +97,7 @@ impl ForwardDesc {
         let y = Lent::optional(self.y, self.y_count, "y")?;
         let lens = Lent::optional(self.lens, self.lens_count, "lens")?;
         let [initial, last] = self.states(memory)?;
-        self.check_overlap(x, y, lens, [initial, last].map(|of| of.map(|part| part.map(Lent::span))))?;
+        self.check_overlap(x, y, lens, [initial.spans(), last.spans()])?;
         // SAFETY: by the contract; `check_overlap` made sure that y overlaps nothing else that the call reads and
         // writes.
         let (x, y, lens) = unsafe {
@@ -104,12 +105,13 @@ impl ForwardDesc {
             let y = y.map(|y| self.output(y, of_y, layout)).transpose()?;
             (x, y, lens.map(|lens| lens.slice()))
         };
-        let Memory { state, scratch } = memory;
         // SAFETY: by the contract.
-        unsafe { write_from(initial, state)? };
-        layer.forward(Sequence::views(x, y).optional_lens(lens).threads(threads), state, scratch)?;
+        unsafe { initial.write(memory) };
+        let sequence = Sequence::views(x, y).optional_lens(lens).threads(threads);
+        stack.forward(sequence, &mut memory.state, scratch)?;
         // SAFETY: by the contract.
-        unsafe { read_into(last, state) }
+        unsafe { last.read(memory) };
+        Ok(())
     }
 
     /// The input in the caller's memory.
@@ -136,11 +138,11 @@ impl ForwardDesc {
     }
 
     /// The caller's initial and final states.
-    fn states(&self, memory: &Memory) -> Result<[[Option<Lent<f32>>; 2]; 2], Failure> {
-        let count = |given: bool| if given { self.state_count } else { 0 };
+    fn states(&self, memory: &Memory) -> Result<[Parts; 2], Failure> {
         let both = |h: *const f32, c: *const f32, [of_h, of_c]: [&'static str; 2]| {
-            let of_c = (c, count(!c.is_null()), of_c);
-            parts(&memory.state, [(h, count(!h.is_null()), of_h), of_c])
+            let count = |start: *const f32, count| if start.is_null() { 0 } else { count };
+            let given = [(h, count(h, self.h_count), of_h), (c, count(c, self.c_count), of_c)];
+            Parts::new(memory, Rows::All, given)
         };
         let initial = both(self.initial_h, self.initial_c, ["initial_h", "initial_c"])?;
         Ok([initial, both(self.final_h, self.final_c, ["final_h", "final_c"])?])
@@ -179,10 +181,10 @@ fn placement(
     }
     let strides = dims.dense(layout)?;
     match dims.checked_len() {
-        Some(expected) if expected != count => {
-            let reason = format!("{what} has {count} elements where the shapes call for {expected}");
-            Err(Failure::new(RNNPACK_SHAPE, reason))
-        }
+        Some(expected) if expected != count => Err(Failure::new(
+            RNNPACK_SHAPE,
+            format_args!("{what} has {count} elements where the shapes call for {expected}"),
+        )),
         _ => Ok(strides),
     }
 }
@@ -196,35 +198,38 @@ fn placement(
 /// Fails with RNNPACK_SHAPE, RNNPACK_OVERLAP and others before anything but initial_h and initial_c was taken;
 /// y and the final states are not written then. After RNNPACK_MEMORY of a call with RNNPACK_THREADS_POOL the state and y are
 /// unspecified.
-/// Threads: any number at once on one layer; one at a time on one state, else RNNPACK_BUSY.
-/// Real time: with RNNPACK_THREADS_NONE a call that works neither allocates, locks, enters the system nor waits, after one of the
-/// same thread with the same layer and state, and at least as many time steps.
+/// Threads: any number at once on one layer; one at a time on one state and on one scratch, else RNNPACK_BUSY.
+/// Real time: with RNNPACK_THREADS_NONE a call neither allocates, locks, enters the system nor waits, after one of any thread that
+/// worked with the same layer and scratch, and at least as many time steps and rows. A call that fails does not either.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rnnpack_forward(
     layer: *const LayerHandle,
     state: *mut StateHandle,
+    scratch: *mut ScratchHandle,
     desc: *const ForwardDesc,
 ) -> Status {
     // SAFETY: by the contract.
     status::run(|| unsafe {
         let layer = lent::handle(layer, "layer")?;
         let mut memory = lent::handle(state, "state")?.lock_for(layer)?;
-        lent::read(desc, "desc")?.run(layer, &mut memory)
+        let mut scratch = lent::handle(scratch, "scratch")?.lock()?;
+        lent::read(desc, "desc")?.run(layer, &mut memory, &mut scratch)
     })
 }
 
 /// Runs one step of every row of the state, on the calling thread.
 ///
 /// x, x_count: input, dense [B, I]. y, y_count: out; the new h, dense [D, B, H], or NULL and 0 to leave it out. They must
-/// not overlap.
+/// not overlap. Of a stack, x is that of the first layer and y that of the last.
 ///
 /// Fails as rnnpack_forward does, with everything as it was before.
-/// Threads: any number at once on one layer; one at a time on one state, else RNNPACK_BUSY.
+/// Threads: any number at once on one layer; one at a time on one state and on one scratch, else RNNPACK_BUSY.
 /// Real time: as rnnpack_forward.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rnnpack_step(
     layer: *const LayerHandle,
     state: *mut StateHandle,
+    scratch: *mut ScratchHandle,
     x: *const f32,
     x_count: usize,
     y: *mut f32,
@@ -234,7 +239,36 @@ pub unsafe extern "C" fn rnnpack_step(
     status::run(|| unsafe {
         let layer = lent::handle(layer, "layer")?;
         let mut memory = lent::handle(state, "state")?.lock_for(layer)?;
-        let batch = memory.state.batch();
-        ForwardDesc::one_step(batch, (x, x_count), (y, y_count)).run(layer, &mut memory)
+        let mut scratch = lent::handle(scratch, "scratch")?.lock()?;
+        let (x, y) = (Lent::new(x, x_count, "x")?, Lent::optional(y, y_count, "y")?);
+        step(layer, &mut memory, &mut scratch, x, y)
     })
+}
+
+/// Runs one step.
+///
+/// # Safety
+/// The contract holds for x and y.
+unsafe fn step(
+    LayerHandle { stack, shape }: &LayerHandle,
+    Memory { state, .. }: &mut Memory,
+    scratch: &mut StackScratch,
+    x: Lent<f32>,
+    y: Option<Lent<f32>>,
+) -> Result<(), Failure> {
+    let of_x = Dims { time: 1, directions: 1, batch: state.batch(), width: shape.input };
+    let of_y = Dims { directions: shape.direction.count(), width: shape.hidden, ..of_x };
+    let count = |dims: Dims| dims.checked_len().ok_or(KernelError::Overflow { what: "tensor" });
+    let (x, of_y_count) = (x.expect(count(of_x)?)?, count(of_y)?);
+    let y = y.map(|y| y.expect(of_y_count)).transpose()?;
+    if let Some(y) = y {
+        y.span().apart_from([Some(x.span())])?;
+    }
+    // SAFETY: by the contract; y overlaps nothing else of the call.
+    let (x, y) = unsafe {
+        let output =
+            |y: Lent<f32>| ViewMut::from_raw(y.start.as_ptr(), y.count, of_y, of_y.dense(Layout::TimeMajor)?);
+        (View::new(x.slice(), of_x, Layout::TimeMajor)?, y.map(output).transpose()?)
+    };
+    Ok(stack.forward(Sequence::views(x, y), state, scratch)?)
 }

@@ -2,7 +2,7 @@
 
 use crate::lent::{self, Lent};
 use crate::{Failure, RNNPACK_ARGUMENT, Status, isa, status};
-use rnnpack::{Direction, GateOrder, Layer, LayerTensors, LayerWeights, Shape};
+use rnnpack::{Direction, GateOrder, Layer, LayerTensors, LayerWeights, Shape, Stack};
 use rnnpack_onnx::{CellAttributes, RecurrentOp};
 use std::ffi::c_char;
 
@@ -29,9 +29,21 @@ pub(crate) const OPS: [RecurrentOp; 3] = [RecurrentOp::Lstm, RecurrentOp::Gru, R
 pub(crate) const DIRECTIONS: [Direction; 3] =
     [Direction::Forward, Direction::Reverse, Direction::Bidirectional];
 
-/// A layer with packed weights. It never changes: many threads may use one at once, each with its own state.
+/// A layer with packed weights, or a stack of layers on top of each other. It never changes: many threads may use one at
+/// once, each with its own state and scratch.
 pub struct LayerHandle {
-    pub(crate) layer: Layer,
+    pub(crate) stack: Stack,
+    /// I of the first layer; H and the direction of the last.
+    pub(crate) shape: Shape,
+}
+
+impl LayerHandle {
+    pub(crate) fn new(layers: Vec<Layer>) -> Result<LayerHandle, Failure> {
+        let stack = Stack::new(layers)?;
+        let layers = stack.layers();
+        let (first, last) = (layers[0].shape(), layers[layers.len() - 1].shape());
+        Ok(LayerHandle { shape: Shape { input: first.input, ..last }, stack })
+    }
 }
 
 /// What a layer computes, and its weights. Set all of it to zero first, then size and what the layer has: zeros mean a
@@ -95,26 +107,53 @@ pub struct LayerDesc {
     pub isa: *const c_char,
 }
 
-/// What rnnpack_layer_get_info tells.
+/// What rnnpack_layer_get_info tells of a layer or a stack.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct LayerInfo {
     /// In: sizeof(rnnpack_layer_info).
     pub size: usize,
-    /// The operator.
+    /// The operator; of a stack, that of the last layer.
     pub op: i32,
-    /// The direction.
+    /// The direction; of a stack, that of the last layer.
     pub direction: i32,
-    /// D: 1 or 2.
+    /// D: 1 or 2; of a stack, that of the last layer.
     pub directions: usize,
-    /// I.
+    /// I; of a stack, that of the first layer.
     pub input: usize,
-    /// H.
+    /// H; of a stack, that of the last layer.
     pub hidden: usize,
-    /// Bytes of the packed weights.
+    /// The number of layers: 1, or those of a stack.
+    pub layers: usize,
+    /// Elements of h of one batch row: D*H, or the sum of the layers' of a stack. The h_count of a state is B times this.
+    pub h_per_row: usize,
+    /// Elements of c of one batch row: D*H of an LSTM, else 0; or the sum of the layers' of a stack.
+    pub c_per_row: usize,
+    /// Bytes of the packed weights of all layers.
     pub packed_bytes: usize,
-    /// Name of the instruction set that the layer is packed for; it lasts for ever.
+    /// Name of the instruction set that the layer is packed for; it lasts for ever. Of a stack, that of the last layer.
     pub isa: *const c_char,
+}
+
+impl LayerInfo {
+    fn of(LayerHandle { stack, shape }: &LayerHandle) -> LayerInfo {
+        let layers = stack.layers();
+        let last = &layers[layers.len() - 1];
+        let sum = |of: fn(&Layer) -> usize| layers.iter().map(of).sum();
+        LayerInfo {
+            size: size_of::<LayerInfo>(),
+            op: constant(&OPS.map(RecurrentOp::name), last.cell().op()),
+            direction: constant(&DIRECTIONS, shape.direction),
+            directions: shape.direction.count(),
+            input: shape.input,
+            hidden: shape.hidden,
+            layers: layers.len(),
+            h_per_row: sum(|layer| layer.shape().output()),
+            c_per_row: sum(|layer| if layer.cell().has_cell_state() { layer.shape().output() } else { 0 }),
+            packed_bytes: sum(Layer::packed_bytes),
+            isa: isa::name(last.plan().variant),
+        }
+    }
 }
 
 /// The index of `value` in a list that C's constants number.
@@ -138,8 +177,10 @@ unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
         let activations = names_of(desc, &mut names)?;
         let parameters = |start, count: usize, what| {
             if count > FUNCTIONS {
-                let reason = format!("{what}_count is {count}, more than any operator has functions");
-                return Err(Failure::new(RNNPACK_ARGUMENT, reason));
+                return Err(Failure::new(
+                    RNNPACK_ARGUMENT,
+                    format_args!("{what}_count is {count}, more than any operator has functions"),
+                ));
             }
             Ok::<_, Failure>(Lent::new(start, count, what)?.slice())
         };
@@ -156,7 +197,7 @@ unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
             linear_before_reset: lent::flag(desc.linear_before_reset, "linear_before_reset")?,
         };
         let cells = attributes.cells(op, direction.count());
-        let cells = cells.map_err(|bad| Failure::new(RNNPACK_ARGUMENT, bad.to_string()))?;
+        let cells = cells.map_err(|bad| Failure::new(RNNPACK_ARGUMENT, format_args!("{bad}")))?;
         let optional = |start, count, what| {
             Ok::<_, Failure>(Lent::optional(start, count, what)?.map(|lent| lent.slice()))
         };
@@ -169,7 +210,7 @@ unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
         let planner = isa::planner(desc.isa)?;
         let weights = LayerWeights::per_direction(&cells, shape, order, tensors)?;
         let plan = planner.plan(weights.cell(), shape);
-        Ok(LayerHandle { layer: Layer::with_plan(&weights, plan)? })
+        LayerHandle::new(vec![Layer::with_plan(&weights, plan)?])
     }
 }
 
@@ -185,8 +226,10 @@ unsafe fn names_of<'a, 'd>(
         return Ok(None);
     };
     let Some(names) = room.get_mut(..given.count) else {
-        let reason = format!("activation_count is {}, more than any operator has", given.count);
-        return Err(Failure::new(RNNPACK_ARGUMENT, reason));
+        return Err(Failure::new(
+            RNNPACK_ARGUMENT,
+            format_args!("activation_count is {}, more than any operator has", given.count),
+        ));
     };
     // SAFETY: by the contract.
     for (name, &given) in names.iter_mut().zip(unsafe { given.slice() }) {
@@ -219,24 +262,13 @@ pub unsafe extern "C" fn rnnpack_layer_new(desc: *const LayerDesc, layer: *mut *
 pub unsafe extern "C" fn rnnpack_layer_get_info(layer: *const LayerHandle, info: *mut LayerInfo) -> Status {
     // SAFETY: by the contract.
     status::run(|| unsafe {
-        let LayerHandle { layer } = lent::handle(layer, "layer")?;
-        let Shape { input, hidden, direction } = layer.shape();
-        lent::fill(info, "info", || {
-            Ok(LayerInfo {
-                size: size_of::<LayerInfo>(),
-                op: constant(&OPS.map(RecurrentOp::name), layer.cell().op()),
-                direction: constant(&DIRECTIONS, direction),
-                directions: direction.count(),
-                input,
-                hidden,
-                packed_bytes: layer.packed_bytes(),
-                isa: isa::name(layer.plan().variant),
-            })
-        })
+        let layer = lent::handle(layer, "layer")?;
+        lent::fill(info, "info", || Ok(LayerInfo::of(layer)))
     })
 }
 
-/// Frees a layer; NULL is allowed. States that were made for it stay usable, with another layer of its sizes.
+/// Frees a layer or a stack; NULL is allowed. Stacks made of it stay, and states that were made for it stay usable, with
+/// another layer of its sizes.
 ///
 /// Threads: when no other call uses the layer any more.
 #[unsafe(no_mangle)]

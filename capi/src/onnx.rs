@@ -52,8 +52,9 @@ impl OnnxHandle {
 
 impl Node {
     fn new(node: RecurrentNode) -> Result<Node, Failure> {
-        let name = CString::new(node.name.as_str())
-            .map_err(|_| Failure::new(RNNPACK_ONNX, format!("the name `{}` has a NUL", Shown(&node.name))))?;
+        let name = CString::new(node.name.as_str()).map_err(|_| {
+            Failure::new(RNNPACK_ONNX, format_args!("the name `{}` has a NUL", Shown(&node.name)))
+        })?;
         // Only a node of doubles asks for its weights here, to get the error. If every node did, a file whose nodes
         // share their weights would take quadratic time.
         let refusal = match node.refusal() {
@@ -86,11 +87,11 @@ impl Node {
 /// bytes, count: the file's contents. onnx: out, NULL where the call fails.
 ///
 /// Fails with RNNPACK_ONNX where the bytes are no ONNX model. Nodes whose weights are in other files are listed, but not
-/// packed: use rnnpack_onnx_open_file.
+/// packed: use rnnpack_onnx_open.
 /// Owner: the caller, until rnnpack_onnx_free.
 /// Threads: any number at once.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rnnpack_onnx_open(
+pub unsafe extern "C" fn rnnpack_onnx_parse(
     bytes: *const c_void,
     count: usize,
     onnx: *mut *mut OnnxHandle,
@@ -104,7 +105,7 @@ pub unsafe extern "C" fn rnnpack_onnx_open(
     })
 }
 
-/// Like rnnpack_onnx_open, for the model in a file. Data that the model keeps in other files is read from files below the
+/// Like rnnpack_onnx_parse, for the model in a file. Data that the model keeps in other files is read from files below the
 /// model's own folder.
 ///
 /// path: text in UTF-8. onnx: out, NULL where the call fails.
@@ -114,7 +115,7 @@ pub unsafe extern "C" fn rnnpack_onnx_open(
 /// Owner: the caller, until rnnpack_onnx_free.
 /// Threads: any number at once.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rnnpack_onnx_open_file(path: *const c_char, onnx: *mut *mut OnnxHandle) -> Status {
+pub unsafe extern "C" fn rnnpack_onnx_open(path: *const c_char, onnx: *mut *mut OnnxHandle) -> Status {
     // SAFETY: by the contract.
     status::run(|| unsafe {
         lent::create(onnx, "onnx", || OnnxHandle::new(File::open(lent::text(path, "path")?)?))
@@ -149,7 +150,7 @@ pub unsafe extern "C" fn rnnpack_onnx_get_node(
         let nodes = &lent::handle(onnx, "onnx")?.nodes;
         lent::fill(info, "info", || {
             let count = nodes.len();
-            let missing = || Failure::new(RNNPACK_NOT_FOUND, format!("node {index} of {count} nodes"));
+            let missing = || Failure::new(RNNPACK_NOT_FOUND, format_args!("node {index} of {count} nodes"));
             nodes.get(index).map(Node::info).ok_or_else(missing)
         })
     })
@@ -175,14 +176,15 @@ pub unsafe extern "C" fn rnnpack_onnx_layer(
         lent::create(layer, "layer", || {
             let (onnx, name) = (lent::handle(onnx, "onnx")?, lent::text(name, "name")?);
             let found = onnx.nodes.iter().find(|node| node.node.name == name);
-            let missing =
-                || Failure::new(RNNPACK_NOT_FOUND, format!("no recurrent node is called `{}`", Shown(name)));
-            Ok(LayerHandle { layer: found.ok_or_else(missing)?.node.pack()? })
+            let missing = || {
+                Failure::new(RNNPACK_NOT_FOUND, format_args!("no recurrent node is called `{}`", Shown(name)))
+            };
+            LayerHandle::new(vec![found.ok_or_else(missing)?.node.pack()?])
         })
     })
 }
 
-/// Frees what rnnpack_onnx_open made; NULL is allowed. Layers made of it stay.
+/// Frees what rnnpack_onnx_parse or rnnpack_onnx_open made; NULL is allowed. Layers made of it stay.
 ///
 /// Threads: when no other call uses it any more.
 #[unsafe(no_mangle)]

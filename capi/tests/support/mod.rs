@@ -188,7 +188,8 @@ macro_rules! owned {
 
         // SAFETY: the header allows handles of this type to move between threads.
         unsafe impl Send for $name {}
-        // SAFETY: the header allows several threads to use a handle. A state permits only one call at a time itself.
+        // SAFETY: the header allows several threads to use a handle. States and scratches permit only one call at a time
+        // themselves.
         unsafe impl Sync for $name {}
 
         impl Drop for $name {
@@ -200,6 +201,7 @@ macro_rules! owned {
 }
 owned!(OwnedLayer, LayerHandle, rnnpack_layer_free);
 owned!(OwnedState, StateHandle, rnnpack_state_free);
+owned!(OwnedScratch, ScratchHandle, rnnpack_scratch_free);
 owned!(OwnedOnnx, OnnxHandle, rnnpack_onnx_free);
 
 pub(crate) fn layer(desc: &LayerDesc) -> OwnedLayer {
@@ -214,9 +216,23 @@ pub(crate) fn state(layer: &OwnedLayer, batch: usize) -> OwnedState {
     OwnedState(state)
 }
 
+pub(crate) fn scratch() -> OwnedScratch {
+    let mut scratch = null_mut();
+    ok(c!(rnnpack_scratch_new(&mut scratch)));
+    OwnedScratch(scratch)
+}
+
+/// A stack of layers.
+pub(crate) fn stack(layers: &[&OwnedLayer]) -> OwnedLayer {
+    let layers: Vec<_> = layers.iter().map(|layer| layer.get().cast_const()).collect();
+    let mut stack = null_mut();
+    ok(c!(rnnpack_stack_new(layers.as_ptr(), layers.len(), &mut stack)));
+    OwnedLayer(stack)
+}
+
 pub(crate) fn onnx(bytes: &[u8]) -> OwnedOnnx {
     let mut onnx = null_mut();
-    ok(c!(rnnpack_onnx_open(bytes.as_ptr().cast(), bytes.len(), &mut onnx)));
+    ok(c!(rnnpack_onnx_parse(bytes.as_ptr().cast(), bytes.len(), &mut onnx)));
     OwnedOnnx(onnx)
 }
 
