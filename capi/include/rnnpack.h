@@ -233,6 +233,8 @@ typedef struct rnnpack_layer_info {
   size_t c_per_row;
   /* Bytes of the packed weights of all layers. */
   size_t packed_bytes;
+  /* Bytes that rnnpack_layer_to_bytes writes; 0 for a stack of several layers. */
+  size_t bytes_count;
   /* Name of the instruction set that the layer is packed for; it lasts for ever. Of a stack, that of the last layer. */
   const char *isa;
 } rnnpack_layer_info;

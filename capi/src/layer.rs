@@ -131,16 +131,18 @@ pub struct LayerInfo {
     pub c_per_row: usize,
     /// Bytes of the packed weights of all layers.
     pub packed_bytes: usize,
+    /// Bytes that rnnpack_layer_to_bytes writes; 0 for a stack of several layers.
+    pub bytes_count: usize,
     /// Name of the instruction set that the layer is packed for; it lasts for ever. Of a stack, that of the last layer.
     pub isa: *const c_char,
 }
 
 impl LayerInfo {
-    fn of(LayerHandle { stack, shape }: &LayerHandle) -> LayerInfo {
+    fn of(LayerHandle { stack, shape }: &LayerHandle) -> Result<LayerInfo, Failure> {
         let layers = stack.layers();
         let last = &layers[layers.len() - 1];
         let sum = |of: fn(&Layer) -> usize| layers.iter().map(of).sum();
-        LayerInfo {
+        Ok(LayerInfo {
             size: size_of::<LayerInfo>(),
             op: constant(&OPS.map(RecurrentOp::name), last.cell().op()),
             direction: constant(&DIRECTIONS, shape.direction),
@@ -151,8 +153,9 @@ impl LayerInfo {
             h_per_row: sum(|layer| layer.shape().output()),
             c_per_row: sum(|layer| if layer.cell().has_cell_state() { layer.shape().output() } else { 0 }),
             packed_bytes: sum(Layer::packed_bytes),
+            bytes_count: if let [layer] = layers { layer.bytes_size()? } else { 0 },
             isa: isa::name(last.plan().variant),
-        }
+        })
     }
 }
 
@@ -263,7 +266,7 @@ pub unsafe extern "C" fn rnnpack_layer_get_info(layer: *const LayerHandle, info:
     // SAFETY: by the contract.
     status::run(|| unsafe {
         let layer = lent::handle(layer, "layer")?;
-        lent::fill(info, "info", || Ok(LayerInfo::of(layer)))
+        lent::fill(info, "info", || LayerInfo::of(layer))
     })
 }
 

@@ -12,6 +12,7 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("panics are caught before they reach C, which needs panic = \"unwind\"");
 
+mod bytes;
 mod forward;
 mod isa;
 mod layer;
@@ -25,6 +26,7 @@ mod stack;
 mod state;
 mod status;
 
+pub use bytes::*;
 pub use forward::*;
 pub use isa::*;
 pub use layer::*;

@@ -481,3 +481,39 @@ fn one_scratch_serves_layers_of_all_sizes_in_turn() {
         assert_eq!(bits(&ys[0]), bits(&ys[1]));
     }
 }
+
+#[test]
+fn packed_bytes_are_those_of_the_crate_and_become_the_same_layer_in_place_and_from_a_file() {
+    for case in cases() {
+        let (made, expected) = (layer(&case.desc()), case.expected());
+        let (bytes, count) = (packed(&made), info(&made).bytes_count);
+        assert_eq!(bytes.0[..count], expected.to_bytes().unwrap());
+        let path = std::env::temp_dir().join(format!("rnnpack-agreement-{}", std::process::id()));
+        std::fs::write(&path, &bytes.0[..count]).unwrap();
+        let name = CString::new(path.to_str().unwrap()).unwrap();
+        let [mut in_place, mut opened] = [null_mut(); 2];
+        ok(c!(rnnpack_layer_in_place(bytes.0.as_ptr().cast(), count, &mut in_place)));
+        ok(c!(rnnpack_layer_open(name.as_ptr(), &mut opened)));
+        std::fs::remove_file(path).unwrap();
+        let [in_place, opened] = [in_place, opened].map(OwnedLayer);
+        for other in [&in_place, &opened] {
+            assert_eq!(packed(other).0, bytes.0);
+            let (mine, its) = (info(&made), info(other));
+            assert_eq!([mine.op, mine.direction], [its.op, its.direction]);
+            assert_eq!(
+                [mine.input, mine.hidden, mine.packed_bytes],
+                [its.input, its.hidden, its.packed_bytes]
+            );
+            assert_eq!(mine.isa, its.isa);
+        }
+        let Shape { input, hidden, direction } = case.shape;
+        let (x, scratch) = (numbers(input, 1.0, 7), scratch());
+        let ys = [&made, &in_place, &opened].map(|layer| {
+            let (state, mut y) = (state(layer, 1), vec![0.0; direction.count() * hidden]);
+            let (at_x, at_y) = (x.as_ptr(), y.as_mut_ptr());
+            ok(c!(rnnpack_step(layer.get(), state.get(), scratch.get(), at_x, x.len(), at_y, y.len())));
+            bits(&y)
+        });
+        assert!(ys[0] == ys[1] && ys[0] == ys[2]);
+    }
+}

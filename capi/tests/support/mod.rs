@@ -222,6 +222,24 @@ pub(crate) fn scratch() -> OwnedScratch {
     OwnedScratch(scratch)
 }
 
+pub(crate) fn info(layer: &OwnedLayer) -> LayerInfo {
+    let mut info: LayerInfo = zeroed();
+    ok(c!(rnnpack_layer_get_info(layer.get(), &mut info)));
+    info
+}
+
+/// Memory on a 64-byte boundary.
+#[repr(align(64))]
+pub(crate) struct Aligned(pub(crate) [u8; 1 << 16]);
+
+/// The packed bytes of a small layer, at the start.
+pub(crate) fn packed(layer: &OwnedLayer) -> Aligned {
+    let (mut bytes, count) = (Aligned([0; 1 << 16]), info(layer).bytes_count);
+    assert!(count > 0 && count < bytes.0.len());
+    ok(c!(rnnpack_layer_to_bytes(layer.get(), bytes.0.as_mut_ptr().cast(), count)));
+    bytes
+}
+
 /// A stack of layers.
 pub(crate) fn stack(layers: &[&OwnedLayer]) -> OwnedLayer {
     let layers: Vec<_> = layers.iter().map(|layer| layer.get().cast_const()).collect();
