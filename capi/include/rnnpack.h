@@ -396,6 +396,45 @@ rnnpack_status rnnpack_stack_new(const struct rnnpack_layer *const *layers,
                                  size_t count,
                                  struct rnnpack_layer **stack);
 
+/* Packs a layer to bytes, for rnnpack_layer_in_place and rnnpack_layer_open. They are for the layer's instruction set and this
+ * machine's order of bytes, and are those of Layer::to_bytes in Rust.
+ *
+ * bytes, count: out; as many as bytes_count of rnnpack_layer_get_info says.
+ *
+ * Fails with RNNPACK_SHAPE for another count, RNNPACK_ARGUMENT for a stack of several layers: pack each of them.
+ * Threads: any number at once, also on one layer.
+ */
+rnnpack_status rnnpack_layer_to_bytes(const struct rnnpack_layer *layer,
+                                      void *bytes,
+                                      size_t count);
+
+/* Makes a layer of packed bytes, which are used in place and not copied: those of a program, or of a file that is mapped into
+ * memory.
+ *
+ * bytes, count: the packed bytes, from a 64-byte boundary on. Nobody may change or free them as long as the layer, or a stack
+ * made of it, lives. layer: out, NULL where the call fails.
+ *
+ * Fails with RNNPACK_BYTES where the bytes are altered, cut, of another version, not aligned, or for an instruction set that
+ * this machine lacks. Bytes of any contents can do no worse than compute wrong numbers.
+ * Owner: the caller, until rnnpack_layer_free.
+ * Threads: any number at once.
+ */
+rnnpack_status rnnpack_layer_in_place(const void *bytes,
+                                      size_t count,
+                                      struct rnnpack_layer **layer);
+
+/* Makes a layer of the packed bytes in a file. They are copied.
+ *
+ * path: text in UTF-8. layer: out, NULL where the call fails.
+ *
+ * Fails with RNNPACK_NOT_FOUND where the file cannot be read, RNNPACK_MEMORY where it does not fit into memory, and with
+ * RNNPACK_BYTES as rnnpack_layer_in_place.
+ * Owner: the caller, until rnnpack_layer_free.
+ * Threads: any number at once.
+ */
+rnnpack_status rnnpack_layer_open(const char *path,
+                                  struct rnnpack_layer **layer);
+
 /* Reads the recurrent nodes of an ONNX model, those of the main graph first, then those inside of If, Loop and Scan.
  * Nodes that cannot become layers are listed too. The bytes are needed during the call alone.
  *

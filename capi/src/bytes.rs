@@ -12,8 +12,8 @@ use std::io::{self, Read};
 /// The bytes that the header of packed bytes has.
 const HEADER: usize = 64;
 
-/// Packs a layer to bytes, for rnnpack_layer_in_place and rnnpack_layer_open, and for Layer::from_bytes and the command in
-/// Rust. They are for the layer's instruction set and this machine's order of bytes.
+/// Packs a layer to bytes, for rnnpack_layer_in_place and rnnpack_layer_open. They are for the layer's instruction set and this
+/// machine's order of bytes, and are those of Layer::to_bytes in Rust.
 ///
 /// bytes, count: out; as many as bytes_count of rnnpack_layer_get_info says.
 ///

@@ -4,7 +4,8 @@ use cbindgen::{Builder, Config, DocumentationStyle, Language, Style};
 use std::path::Path;
 
 /// The sources, in the order in which a reader meets their parts.
-const SOURCES: [&str; 9] = ["status", "isa", "layer", "stack", "onnx", "state", "rows", "scratch", "forward"];
+const SOURCES: [&str; 10] =
+    ["status", "isa", "layer", "stack", "bytes", "onnx", "state", "rows", "scratch", "forward"];
 
 /// The C names of the types.
 const TYPES: [(&str, &str); 9] = [
