@@ -130,7 +130,7 @@ class LayerDesc(ctypes.Structure):
         + [("activations", ctypes.c_void_p), ("activation_count", ctypes.c_size_t)]
         + [("activation_alpha", ctypes.c_void_p), ("activation_alpha_count", ctypes.c_size_t)]
         + [("activation_beta", ctypes.c_void_p), ("activation_beta_count", ctypes.c_size_t)]
-        + [("isa", ctypes.c_char_p)]
+        + [("pack", ctypes.c_void_p)]
     )
 
 
@@ -146,6 +146,7 @@ class ForwardDesc(ctypes.Structure):
         + [("lens", ctypes.c_void_p), ("lens_count", ctypes.c_size_t)]
         + [("initial_h", ctypes.c_void_p), ("final_h", ctypes.c_void_p), ("h_count", ctypes.c_size_t)]
         + [("initial_c", ctypes.c_void_p), ("final_c", ctypes.c_void_p), ("c_count", ctypes.c_size_t)]
+        + [("stop", ctypes.c_void_p)]
     )
 
 

@@ -11,7 +11,8 @@
  *
  * - A handle is one that a function gave and that was not freed. A structure has at least as many bytes as its size says.
  *   A buffer has at least as many elements as its count says, a text ends with a NUL.
- * - While a call runs nobody writes what it reads, and nobody uses what it writes.
+ * - While a call runs nobody writes what it reads (but for stop), and nobody uses what it writes. A call that a signal handler
+ *   interrupts runs on.
  *
  * NULL, misaligned pointers, wrong sizes, counts and constants are no breach of it: they get a status.
  *
@@ -82,13 +83,27 @@
  */
 #define RNNPACK_FORKED 14
 
+/* The call was stopped by its stop. */
+#define RNNPACK_STOPPED 15
+
 /* The bytes are no packed layer that can be used here; the message says why: they are altered, of another version, for
  * another instruction set.
  */
-#define RNNPACK_BYTES 15
+#define RNNPACK_BYTES 16
 
 /* A defect of the library, stopped before it reached the caller. The handles of the call can only be freed. */
-#define RNNPACK_INTERNAL 16
+#define RNNPACK_INTERNAL 17
+
+/* Subnormals: computed exactly, as the standard says. On many CPUs they cost a hundred cycles each. */
+#define RNNPACK_SUBNORMALS_KEEP 0
+
+/* Subnormals: weights that are subnormal become zero when they are packed; all else is computed exactly. */
+#define RNNPACK_SUBNORMALS_FLUSH_WEIGHTS 1
+
+/* Subnormals: weights likewise; and in calls every operation takes subnormal operands for zero and gives zero for a subnormal
+ * result. The same bits come out on every x86 instruction set with fused multiply-adds.
+ */
+#define RNNPACK_SUBNORMALS_FLUSH 2
 
 /* Operator: LSTM, with 4 gates. */
 #define RNNPACK_LSTM 0
@@ -151,6 +166,16 @@ typedef struct rnnpack_state rnnpack_state;
 /* What a function returns: one of the constants below. All but RNNPACK_OK are failures. */
 typedef int32_t rnnpack_status;
 
+/* How a layer is packed. Set all of it to zero first, then size and what differs from the defaults. */
+typedef struct rnnpack_pack_desc {
+  /* sizeof(rnnpack_pack_desc). */
+  size_t size;
+  /* RNNPACK_SUBNORMALS_KEEP, RNNPACK_SUBNORMALS_FLUSH_WEIGHTS or RNNPACK_SUBNORMALS_FLUSH. */
+  int32_t subnormals;
+  /* Name of the instruction set to pack for; all with fused multiply-adds give the same bits. NULL: that of rnnpack_isa. */
+  const char *isa;
+} rnnpack_pack_desc;
+
 /* What a layer computes, and its weights. Set all of it to zero first, then size and what the layer has: zeros mean a
  * forward LSTM with ONNX's order of gates, its default activations and no options.
  *
@@ -207,8 +232,8 @@ typedef struct rnnpack_layer_desc {
   const float *activation_beta;
   /* Their number. */
   size_t activation_beta_count;
-  /* Name of the instruction set to pack for; all with fused multiply-adds give the same bits. NULL: that of rnnpack_isa. */
-  const char *isa;
+  /* How the weights are packed. NULL: the defaults. */
+  const struct rnnpack_pack_desc *pack;
 } rnnpack_layer_desc;
 
 /* What rnnpack_layer_get_info tells of a layer or a stack. */
@@ -233,6 +258,10 @@ typedef struct rnnpack_layer_info {
   size_t c_per_row;
   /* Bytes of the packed weights of all layers. */
   size_t packed_bytes;
+  /* What the layer does with subnormal numbers, such as RNNPACK_SUBNORMALS_KEEP; of a stack, the last layer. */
+  int32_t subnormals;
+  /* Weights of all layers that were subnormal and became zero when they were packed. */
+  uint64_t flushed_weights;
   /* Bytes that rnnpack_layer_to_bytes writes; 0 for a stack of several layers. */
   size_t bytes_count;
   /* Name of the instruction set that the layer is packed for; it lasts for ever. Of a stack, that of the last layer. */
@@ -318,6 +347,10 @@ typedef struct rnnpack_forward_desc {
   float *final_c;
   /* Elements of each of initial_c and final_c that is not NULL: B times the layer's c_per_row. */
   size_t c_count;
+  /* Another thread may write a number other than 0 here to stop the call. It is read at the start and once in each chunk of
+   * time steps (16 or more of large layers, some 100 microseconds of small ones), as an atomic number. NULL: nobody stops it.
+   */
+  const int32_t *stop;
 } rnnpack_forward_desc;
 
 #ifdef __cplusplus
@@ -484,7 +517,7 @@ rnnpack_status rnnpack_onnx_get_node(const struct rnnpack_onnx *onnx,
 /* Packs the layer of a node, by its name as rnnpack_onnx_get_node tells it. Numbers of half precision are widened, which is
  * exact. The layer holds the weights alone: initial states and lengths, stored ones too, are given to rnnpack_forward.
  *
- * name: text in UTF-8. layer: out, NULL where the call fails.
+ * name: text in UTF-8. pack: how the weights are packed; NULL: the defaults. layer: out, NULL where the call fails.
  *
  * Fails with RNNPACK_NOT_FOUND where no node has the name, RNNPACK_UNSUPPORTED where the node is not computed here; the
  * message names its attribute, input or type (doubles, for one).
@@ -493,6 +526,7 @@ rnnpack_status rnnpack_onnx_get_node(const struct rnnpack_onnx *onnx,
  */
 rnnpack_status rnnpack_onnx_layer(const struct rnnpack_onnx *onnx,
                                   const char *name,
+                                  const struct rnnpack_pack_desc *pack,
                                   struct rnnpack_layer **layer);
 
 /* Frees what rnnpack_onnx_parse or rnnpack_onnx_open made; NULL is allowed. Layers made of it stay.
@@ -629,10 +663,12 @@ rnnpack_status rnnpack_scratch_free(struct rnnpack_scratch *scratch);
  *
  * Fails with RNNPACK_SHAPE, RNNPACK_OVERLAP and others before anything but initial_h and initial_c was taken;
  * y and the final states are not written then. After RNNPACK_MEMORY of a call with RNNPACK_THREADS_POOL the state and y are
- * unspecified.
+ * unspecified. After RNNPACK_STOPPED the state is as when the call began (with initial_h and initial_c where they were given),
+ * final_h and final_c are not written, and y holds any numbers.
  * Threads: any number at once on one layer; one at a time on one state and on one scratch, else RNNPACK_BUSY.
  * Real time: with RNNPACK_THREADS_NONE a call neither allocates, locks, enters the system nor waits, after one of any thread that
- * worked with the same layer and scratch, and at least as many time steps and rows. A call that fails does not either.
+ * worked with the same layer and scratch, at least as many time steps and rows, and a stop if this has one. A call that fails
+ * does not either.
  */
 rnnpack_status rnnpack_forward(const struct rnnpack_layer *layer,
                                struct rnnpack_state *state,

@@ -59,7 +59,7 @@ pub unsafe extern "C" fn rnnpack_layer_in_place(
     status::run(|| unsafe {
         lent::create(layer, "layer", || {
             let bytes = Lent::new(bytes.cast::<u8>(), count, "bytes")?.slice();
-            LayerHandle::new(vec![Layer::from_static(bytes)?])
+            Ok(LayerHandle::new(vec![Layer::from_static(bytes)?])?)
         })
     })
 }
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn rnnpack_layer_open(path: *const c_char, layer: *mut *mu
     status::run(|| unsafe {
         lent::create(layer, "layer", || {
             let bytes = read(lent::text(path, "path")?)?;
-            LayerHandle::new(vec![Layer::from_bytes(&bytes)?])
+            Ok(LayerHandle::new(vec![Layer::from_bytes(&bytes)?])?)
         })
     })
 }

@@ -1,10 +1,11 @@
 //! Forward calls and steps of a stream.
 
-use crate::lent::{self, Lent};
+use crate::lent::{self, Lent, Span};
 use crate::parts::{Parts, Rows};
 use crate::state::Memory;
 use crate::{Failure, LayerHandle, RNNPACK_SHAPE, ScratchHandle, StateHandle, Status, status};
 use rnnpack::{Dims, KernelError, Layout, Sequence, StackScratch, Strides, Threads, View, ViewMut};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Layout: x is [T, B, I], y is [T, D, B, H].
 pub const RNNPACK_TIME_MAJOR: i32 = 0;
@@ -75,6 +76,9 @@ pub struct ForwardDesc {
     pub final_c: *mut f32,
     /// Elements of each of initial_c and final_c that is not NULL: B times the layer's c_per_row.
     pub c_count: usize,
+    /// Another thread may write a number other than 0 here to stop the call. It is read at the start and once in each chunk of
+    /// time steps (16 or more of large layers, some 100 microseconds of small ones), as an atomic number. NULL: nobody stops it.
+    pub stop: *const i32,
 }
 
 impl ForwardDesc {
@@ -96,8 +100,13 @@ impl ForwardDesc {
         let x = Lent::new(self.x, self.x_count, "x")?;
         let y = Lent::optional(self.y, self.y_count, "y")?;
         let lens = Lent::optional(self.lens, self.lens_count, "lens")?;
+        let stop = Lent::optional(self.stop, usize::from(!self.stop.is_null()), "stop")?;
         let [initial, last] = self.states(memory)?;
-        self.check_overlap(x, y, lens, [initial.spans(), last.spans()])?;
+        check_overlap(
+            [Some(x.span()), lens.map(Lent::span), stop.map(Lent::span)],
+            y.map(Lent::span),
+            [initial.spans(), last.spans()],
+        )?;
         // SAFETY: by the contract; `check_overlap` made sure that y overlaps nothing else that the call reads and
         // writes.
         let (x, y, lens) = unsafe {
@@ -107,7 +116,11 @@ impl ForwardDesc {
         };
         // SAFETY: by the contract.
         unsafe { initial.write(memory) };
+        // SAFETY: by the contract, it is a number that others write only as an atomic one.
+        let flag = stop.map(|stop| unsafe { AtomicI32::from_ptr(stop.start.as_ptr()) });
+        let stop = || flag.is_some_and(|flag| flag.load(Ordering::Relaxed) != 0);
         let sequence = Sequence::views(x, y).optional_lens(lens).threads(threads);
+        let sequence = if flag.is_some() { sequence.stop(&stop) } else { sequence };
         stack.forward(sequence, &mut memory.state, scratch)?;
         // SAFETY: by the contract.
         unsafe { last.read(memory) };
@@ -147,24 +160,22 @@ impl ForwardDesc {
         let initial = both(self.initial_h, self.initial_c, ["initial_h", "initial_c"])?;
         Ok([initial, both(self.final_h, self.final_c, ["final_h", "final_c"])?])
     }
+}
 
-    /// Refuses memory that the call writes if it overlaps other memory of the call.
-    fn check_overlap(
-        &self,
-        x: Lent<f32>,
-        y: Option<Lent<f32>>,
-        lens: Option<Lent<i32>>,
-        [[initial_h, initial_c], [final_h, final_c]]: [[Option<lent::Span>; 2]; 2],
-    ) -> Result<(), Failure> {
-        let (x, y, lens) = (Some(x.span()), y.map(Lent::span), lens.map(Lent::span));
-        if let Some(y) = y {
-            y.apart_from([x, lens, initial_h, initial_c, final_h, final_c])?;
-        }
-        if let Some(final_h) = final_h {
-            final_h.apart_from([x, lens, final_c, initial_c])?;
-        }
-        final_c.map_or(Ok(()), |final_c| final_c.apart_from([x, lens, initial_h]))
+/// Refuses memory that a call writes, y and the final states, if it overlaps other memory of the call. `inputs` are
+/// what it only reads.
+fn check_overlap(
+    [x, lens, stop]: [Option<Span>; 3],
+    y: Option<Span>,
+    [[initial_h, initial_c], [final_h, final_c]]: [[Option<Span>; 2]; 2],
+) -> Result<(), Failure> {
+    if let Some(y) = y {
+        y.apart_from([x, lens, stop, initial_h, initial_c, final_h, final_c])?;
     }
+    if let Some(final_h) = final_h {
+        final_h.apart_from([x, lens, stop, final_c, initial_c])?;
+    }
+    final_c.map_or(Ok(()), |final_c| final_c.apart_from([x, lens, stop, initial_h]))
 }
 
 /// The given strides of a tensor. If all are 0, the strides of a dense tensor, which must have exactly `count`
@@ -197,10 +208,12 @@ fn placement(
 ///
 /// Fails with RNNPACK_SHAPE, RNNPACK_OVERLAP and others before anything but initial_h and initial_c was taken;
 /// y and the final states are not written then. After RNNPACK_MEMORY of a call with RNNPACK_THREADS_POOL the state and y are
-/// unspecified.
+/// unspecified. After RNNPACK_STOPPED the state is as when the call began (with initial_h and initial_c where they were given),
+/// final_h and final_c are not written, and y holds any numbers.
 /// Threads: any number at once on one layer; one at a time on one state and on one scratch, else RNNPACK_BUSY.
 /// Real time: with RNNPACK_THREADS_NONE a call neither allocates, locks, enters the system nor waits, after one of any thread that
-/// worked with the same layer and scratch, and at least as many time steps and rows. A call that fails does not either.
+/// worked with the same layer and scratch, at least as many time steps and rows, and a stop if this has one. A call that fails
+/// does not either.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rnnpack_forward(
     layer: *const LayerHandle,

@@ -1,8 +1,9 @@
 //! Layers from weights.
 
 use crate::lent::{self, Lent};
-use crate::{Failure, RNNPACK_ARGUMENT, Status, isa, status};
-use rnnpack::{Direction, GateOrder, Layer, LayerTensors, LayerWeights, Shape, Stack};
+use crate::pack::{Packing, SUBNORMALS};
+use crate::{Failure, PackDesc, RNNPACK_ARGUMENT, Status, isa, status};
+use rnnpack::{Direction, Error, GateOrder, Layer, LayerTensors, LayerWeights, Shape, Stack};
 use rnnpack_onnx::{CellAttributes, RecurrentOp};
 use std::ffi::c_char;
 
@@ -38,7 +39,7 @@ pub struct LayerHandle {
 }
 
 impl LayerHandle {
-    pub(crate) fn new(layers: Vec<Layer>) -> Result<LayerHandle, Failure> {
+    pub(crate) fn new(layers: Vec<Layer>) -> Result<LayerHandle, Error> {
         let stack = Stack::new(layers)?;
         let layers = stack.layers();
         let (first, last) = (layers[0].shape(), layers[layers.len() - 1].shape());
@@ -103,8 +104,8 @@ pub struct LayerDesc {
     pub activation_beta: *const f32,
     /// Their number.
     pub activation_beta_count: usize,
-    /// Name of the instruction set to pack for; all with fused multiply-adds give the same bits. NULL: that of rnnpack_isa.
-    pub isa: *const c_char,
+    /// How the weights are packed. NULL: the defaults.
+    pub pack: *const PackDesc,
 }
 
 /// What rnnpack_layer_get_info tells of a layer or a stack.
@@ -131,6 +132,10 @@ pub struct LayerInfo {
     pub c_per_row: usize,
     /// Bytes of the packed weights of all layers.
     pub packed_bytes: usize,
+    /// What the layer does with subnormal numbers, such as RNNPACK_SUBNORMALS_KEEP; of a stack, the last layer.
+    pub subnormals: i32,
+    /// Weights of all layers that were subnormal and became zero when they were packed.
+    pub flushed_weights: u64,
     /// Bytes that rnnpack_layer_to_bytes writes; 0 for a stack of several layers.
     pub bytes_count: usize,
     /// Name of the instruction set that the layer is packed for; it lasts for ever. Of a stack, that of the last layer.
@@ -153,6 +158,8 @@ impl LayerInfo {
             h_per_row: sum(|layer| layer.shape().output()),
             c_per_row: sum(|layer| if layer.cell().has_cell_state() { layer.shape().output() } else { 0 }),
             packed_bytes: sum(Layer::packed_bytes),
+            subnormals: constant(&SUBNORMALS, last.subnormals()),
+            flushed_weights: layers.iter().map(Layer::flushed_weights).fold(0, u64::saturating_add),
             bytes_count: if let [layer] = layers { layer.bytes_size()? } else { 0 },
             isa: isa::name(last.plan().variant),
         })
@@ -210,10 +217,8 @@ unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
             b: optional(desc.b, desc.b_count, "b")?,
             p: optional(desc.p, desc.p_count, "p")?,
         };
-        let planner = isa::planner(desc.isa)?;
-        let weights = LayerWeights::per_direction(&cells, shape, order, tensors)?;
-        let plan = planner.plan(weights.cell(), shape);
-        LayerHandle::new(vec![Layer::with_plan(&weights, plan)?])
+        let packing = Packing::new(desc.pack)?;
+        Ok(packing.layer(LayerWeights::per_direction(&cells, shape, order, tensors)?)?)
     }
 }
 

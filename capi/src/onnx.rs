@@ -2,7 +2,8 @@
 
 use crate::layer::{DIRECTIONS, OPS, constant};
 use crate::lent::{self, Lent};
-use crate::{Failure, LayerHandle, RNNPACK_NOT_FOUND, RNNPACK_ONNX, Status, status};
+use crate::pack::Packing;
+use crate::{Failure, LayerHandle, PackDesc, RNNPACK_NOT_FOUND, RNNPACK_ONNX, Status, status};
 use rnnpack::Layout;
 use rnnpack_onnx::{DType, File, RecurrentNode, Shown};
 use std::ffi::{CString, c_char, c_void};
@@ -159,7 +160,7 @@ pub unsafe extern "C" fn rnnpack_onnx_get_node(
 /// Packs the layer of a node, by its name as rnnpack_onnx_get_node tells it. Numbers of half precision are widened, which is
 /// exact. The layer holds the weights alone: initial states and lengths, stored ones too, are given to rnnpack_forward.
 ///
-/// name: text in UTF-8. layer: out, NULL where the call fails.
+/// name: text in UTF-8. pack: how the weights are packed; NULL: the defaults. layer: out, NULL where the call fails.
 ///
 /// Fails with RNNPACK_NOT_FOUND where no node has the name, RNNPACK_UNSUPPORTED where the node is not computed here; the
 /// message names its attribute, input or type (doubles, for one).
@@ -169,6 +170,7 @@ pub unsafe extern "C" fn rnnpack_onnx_get_node(
 pub unsafe extern "C" fn rnnpack_onnx_layer(
     onnx: *const OnnxHandle,
     name: *const c_char,
+    pack: *const PackDesc,
     layer: *mut *mut LayerHandle,
 ) -> Status {
     // SAFETY: by the contract.
@@ -179,7 +181,9 @@ pub unsafe extern "C" fn rnnpack_onnx_layer(
             let missing = || {
                 Failure::new(RNNPACK_NOT_FOUND, format_args!("no recurrent node is called `{}`", Shown(name)))
             };
-            LayerHandle::new(vec![found.ok_or_else(missing)?.node.pack()?])
+            let node = &found.ok_or_else(missing)?.node;
+            let packed = Packing::new(pack)?.layer(node.weights()?);
+            packed.map_err(|error| rnnpack_onnx::Error::of_layer(&node.name, error).into())
         })
     })
 }

@@ -28,7 +28,7 @@ pub unsafe extern "C" fn rnnpack_stack_new(
                 let layer = lent::handle(layer, "a layer of layers")?;
                 all.extend_from_slice(layer.stack.layers());
             }
-            LayerHandle::new(all)
+            Ok(LayerHandle::new(all)?)
         })
     })
 }

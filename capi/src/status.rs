@@ -40,11 +40,13 @@ pub const RNNPACK_NO_ISA: i32 = 13;
 /// Another thread used the state or the scratch when this process was forked, so that nobody knows what it holds. A state
 /// works again after rnnpack_state_reset; instead of the scratch, take a new one.
 pub const RNNPACK_FORKED: i32 = 14;
+/// The call was stopped by its stop.
+pub const RNNPACK_STOPPED: i32 = 15;
 /// The bytes are no packed layer that can be used here; the message says why: they are altered, of another version, for
 /// another instruction set.
-pub const RNNPACK_BYTES: i32 = 15;
+pub const RNNPACK_BYTES: i32 = 16;
 /// A defect of the library, stopped before it reached the caller. The handles of the call can only be freed.
-pub const RNNPACK_INTERNAL: i32 = 16;
+pub const RNNPACK_INTERNAL: i32 = 17;
 
 /// A failed call. Its message is stored when this is made, so a failure takes no memory.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +100,7 @@ fn status_of(error: &rnnpack::Error) -> Status {
         rnnpack::Error::Kernel(error) => match error {
             Kernel::Overlap => RNNPACK_OVERLAP,
             Kernel::NotFinite { .. } => RNNPACK_WEIGHTS,
-            Kernel::Option { .. } => RNNPACK_ARGUMENT,
+            Kernel::Option { .. } | Kernel::CannotFlush => RNNPACK_ARGUMENT,
             Kernel::Memory { .. } => RNNPACK_MEMORY,
             Kernel::Bytes(_) => RNNPACK_BYTES,
             _ => RNNPACK_SHAPE,
@@ -106,6 +108,7 @@ fn status_of(error: &rnnpack::Error) -> Status {
         rnnpack::Error::Elements { .. } | rnnpack::Error::Stack { .. } | rnnpack::Error::EmptyStack => {
             RNNPACK_SHAPE
         }
+        rnnpack::Error::Stopped => RNNPACK_STOPPED,
         rnnpack::Error::Row { .. } => RNNPACK_NOT_FOUND,
         rnnpack::Error::UnknownIsa { .. } => RNNPACK_NO_ISA,
         _ => RNNPACK_INTERNAL,

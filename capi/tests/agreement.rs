@@ -5,7 +5,7 @@ mod support;
 use rnnpack::{Cell, Direction, GateOrder, Scratch, Sequence, Shape, State};
 use rnnpack_capi::*;
 use std::ffi::{CStr, CString};
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use support::*;
 
 const TIME: usize = 6;
@@ -92,7 +92,7 @@ fn forward_gives_the_bits_of_the_crate_in_every_layout() {
                 let mut placed_y = vec![GAP; if strided { reach(of_y, h) } else { expected.y.len() }];
                 let c_state = state(&c_layer, BATCH);
                 let count = initial.len();
-                let c_part = if has_c { initial.as_ptr() } else { std::ptr::null() };
+                let c_part = if has_c { initial.as_ptr() } else { null() };
                 let c_count = if has_c { count } else { 0 };
                 ok(c!(rnnpack_state_write(c_state.get(), initial.as_ptr(), count, c_part, c_count)));
                 let strides = |place: Place| if strided { place } else { [0; 3] };
@@ -109,7 +109,7 @@ fn forward_gives_the_bits_of_the_crate_in_every_layout() {
                     y_time_stride: strides(of_y)[0],
                     y_direction_stride: strides(of_y)[1],
                     y_batch_stride: strides(of_y)[2],
-                    lens: lens.as_ref().map_or(std::ptr::null(), |lens| lens.as_ptr()),
+                    lens: lens.as_ref().map_or(null(), |lens| lens.as_ptr()),
                     lens_count: lens.map_or(0, |lens| lens.len()),
                     ..zeroed()
                 };
@@ -163,7 +163,7 @@ fn initial_and_final_states_make_one_shot_calls_also_in_place() {
         let c_state = state(&c_layer, BATCH);
         // The call must not read the state's earlier contents.
         let other = numbers(count, 9.0, 9);
-        ok(c!(rnnpack_state_write(c_state.get(), other.as_ptr(), count, std::ptr::null(), 0)));
+        ok(c!(rnnpack_state_write(c_state.get(), other.as_ptr(), count, null(), 0)));
         let (mut h, mut c, mut y) = (initial.clone(), initial.clone(), vec![f32::NAN; expected.y.len()]);
         let desc = ForwardDesc {
             time: TIME,
@@ -177,7 +177,7 @@ fn initial_and_final_states_make_one_shot_calls_also_in_place() {
             initial_h: h.as_ptr(),
             final_h: h.as_mut_ptr(),
             h_count: count,
-            initial_c: if has_c { c.as_ptr() } else { std::ptr::null() },
+            initial_c: if has_c { c.as_ptr() } else { null() },
             final_c: if has_c { c.as_mut_ptr() } else { null_mut() },
             c_count: count,
             ..zeroed()
@@ -224,7 +224,7 @@ fn states_are_reset_and_copied() {
     ok(c!(rnnpack_state_copy(a.get(), b.get())));
     assert_eq!(read(&b, 10, true), [h.clone(), c.clone()]);
     ok(c!(rnnpack_state_copy(a.get(), a.get())));
-    ok(c!(rnnpack_state_write(b.get(), std::ptr::null(), 0, h.as_ptr(), 10)));
+    ok(c!(rnnpack_state_write(b.get(), null(), 0, h.as_ptr(), 10)));
     assert_eq!(read(&a, 10, true), [h.clone(), c]);
     assert_eq!(read(&b, 10, true), [h.clone(), h.clone()]);
     ok(c!(rnnpack_state_reset(a.get())));
@@ -258,7 +258,8 @@ fn a_layer_is_packed_for_the_instruction_set_that_is_asked_for() {
     let case = Case::lstm(3, 40);
     for variant in rnnpack::Variant::available() {
         let name = CString::new(variant.name()).unwrap();
-        let c_layer = layer(&LayerDesc { isa: name.as_ptr(), ..case.desc() });
+        let pack = PackDesc { isa: name.as_ptr(), ..zeroed() };
+        let c_layer = layer(&LayerDesc { pack: &pack, ..case.desc() });
         let mut info: LayerInfo = zeroed();
         ok(c!(rnnpack_layer_get_info(c_layer.get(), &mut info)));
         // SAFETY: the name is a text that is never freed.
@@ -301,7 +302,7 @@ fn the_nodes_of_a_file_become_layers_by_name() {
             assert_eq!(info.direction, node.direction.unwrap() as i32);
             assert_eq!(info.layout, node.layout.unwrap() as i32);
             let mut made = null_mut();
-            let status = c!(rnnpack_onnx_layer(onnx.get(), info.name, &mut made));
+            let status = c!(rnnpack_onnx_layer(onnx.get(), info.name, null(), &mut made));
             if refusal.is_some() {
                 assert_eq!((status, made), (RNNPACK_UNSUPPORTED, null_mut()));
                 continue;
@@ -336,7 +337,7 @@ fn a_node_of_doubles_is_refused_by_its_type() {
     let refusal = texts(&info)[1].clone().unwrap();
     assert!(refusal.contains("f64"), "{refusal}");
     let mut made = null_mut();
-    assert_eq!(c!(rnnpack_onnx_layer(onnx.get(), info.name, &mut made)), RNNPACK_UNSUPPORTED);
+    assert_eq!(c!(rnnpack_onnx_layer(onnx.get(), info.name, null(), &mut made)), RNNPACK_UNSUPPORTED);
     assert_eq!(message(), refusal);
 }
 
@@ -354,7 +355,7 @@ fn rows_are_reset_read_and_written_alone() {
         ok(c!(rnnpack_state_read_row(state.get(), row, of_h.as_mut_ptr(), 10, of_c.as_mut_ptr(), 10)));
         assert_eq!((of_h.to_vec(), of_c.to_vec()), (row_of(&h, row), row_of(&c, row)));
         // h alone, then nothing else of the state has changed.
-        ok(c!(rnnpack_state_write_row(state.get(), row, of_c.as_ptr(), 10, std::ptr::null(), 0)));
+        ok(c!(rnnpack_state_write_row(state.get(), row, of_c.as_ptr(), 10, null(), 0)));
         let [new_h, new_c] = read(&state, 30, true);
         for other in 0..3 {
             assert_eq!(row_of(&new_h, other), row_of(if other == row { &c } else { &h }, other));
@@ -516,4 +517,54 @@ fn packed_bytes_are_those_of_the_crate_and_become_the_same_layer_in_place_and_fr
         });
         assert!(ys[0] == ys[1] && ys[0] == ys[2]);
     }
+}
+
+#[test]
+fn subnormals_are_kept_or_flushed_as_by_the_crate() {
+    let (input, hidden) = (5, 20);
+    let (mut w, mut r) = (numbers(4 * hidden * input, 0.3, 1), numbers(4 * hidden * hidden, 0.3, 2));
+    w[7] = 1e-40;
+    r[3..6].fill(-1e-41);
+    // Subnormal inputs alone: the results are subnormal too, or zero.
+    let x: Vec<f32> = (0..TIME * input).map(|i| [1e-40, 1e-38, -1e-45][i % 3]).collect();
+    let initial = vec![1e-39; hidden];
+    let mut results = Vec::new();
+    for (subnormals, choice) in
+        [rnnpack::Subnormals::Keep, rnnpack::Subnormals::FlushWeights, rnnpack::Subnormals::Flush]
+            .into_iter()
+            .zip(0..)
+    {
+        let expected =
+            rnnpack::LayerWeights::lstm(input, hidden).w(&w).r(&r).subnormals(subnormals).pack().unwrap();
+        let mut state = expected.new_state(1).unwrap();
+        state.h_mut().copy_from_slice(&initial);
+        let mut y = vec![0.0; TIME * hidden];
+        expected.forward(Sequence::dense(&x, &mut y), &mut state, &mut Scratch::new()).unwrap();
+
+        let pack = PackDesc { subnormals: choice, ..zeroed() };
+        let desc = LayerDesc {
+            input,
+            hidden,
+            w: w.as_ptr(),
+            w_count: w.len(),
+            r: r.as_ptr(),
+            r_count: r.len(),
+            pack: &pack,
+            ..zeroed()
+        };
+        let c_layer = layer(&desc);
+        assert_eq!(
+            (info(&c_layer).subnormals, info(&c_layer).flushed_weights),
+            (choice, [0, 4, 4][choice as usize])
+        );
+        let (c_state, mut c_y) = (support::state(&c_layer, 1), vec![0.0; TIME * hidden]);
+        let (x, x_count, y_count) = (x.as_ptr(), x.len(), c_y.len());
+        let (initial_h, h_count) = (initial.as_ptr(), hidden);
+        let call = ForwardDesc { time: TIME, batch: 1, x, x_count, y_count, initial_h, h_count, ..zeroed() };
+        let call = ForwardDesc { y: c_y.as_mut_ptr(), ..call };
+        ok(c!(rnnpack_forward(c_layer.get(), c_state.get(), scratch().get(), &call)));
+        assert_eq!(bits(&c_y), bits(&y), "{subnormals:?}");
+        results.push(read(&c_state, hidden, true).map(|part| bits(&part)));
+    }
+    assert!(results[0] != results[2], "the inputs do not show whether subnormals are flushed");
 }

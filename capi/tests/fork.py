@@ -22,7 +22,7 @@ class LayerDesc(ctypes.Structure):
             for name in ("activations", "activation_alpha", "activation_beta")
             for field in ((name, ctypes.c_void_p), (name + "_count", ctypes.c_size_t))
         ]
-        + [("isa", ctypes.c_char_p)]
+        + [("pack", ctypes.c_void_p)]
     )
 
 
@@ -37,6 +37,7 @@ class ForwardDesc(ctypes.Structure):
         + [("lens", ctypes.c_void_p), ("lens_count", ctypes.c_size_t)]
         + [("initial_h", ctypes.c_void_p), ("final_h", ctypes.c_void_p), ("h_count", ctypes.c_size_t)]
         + [("initial_c", ctypes.c_void_p), ("final_c", ctypes.c_void_p), ("c_count", ctypes.c_size_t)]
+        + [("stop", ctypes.c_void_p)]
     )
 
 

@@ -89,6 +89,11 @@ fn library(list: &mut Refused) {
     refused!(list, RNNPACK_ALIGNMENT, "isa is not aligned", rnnpack_isa(misaligned(&text)));
 }
 
+/// A packing that does this with subnormal numbers.
+fn of_pack(subnormals: i32) -> PackDesc {
+    PackDesc { subnormals, ..zeroed() }
+}
+
 fn layer_new(list: &mut Refused) {
     let lstm = Case::lstm(3, 4);
     let gru = Case::new(&[Cell::gru(false)], GateOrder::Onnx, [3, 4], Direction::Bidirectional);
@@ -194,8 +199,16 @@ fn layer_new(list: &mut Refused) {
             "activation_beta is not",
             LayerDesc { activation_beta: misaligned(good.w), activation_beta_count: 1, ..good },
         ),
-        (RNNPACK_NO_ISA, "\"avx3\"", LayerDesc { isa: avx3.as_ptr(), ..good }),
-        (RNNPACK_ARGUMENT, "isa is not UTF-8", LayerDesc { isa: invalid[0], ..good }),
+        (
+            RNNPACK_NO_ISA,
+            "\"avx3\"",
+            LayerDesc { pack: &PackDesc { isa: avx3.as_ptr(), ..zeroed() }, ..good },
+        ),
+        (
+            RNNPACK_ARGUMENT,
+            "isa is not UTF-8",
+            LayerDesc { pack: &PackDesc { isa: invalid[0], ..zeroed() }, ..good },
+        ),
     ];
     for (status, words, desc) in cases {
         let mut out = misaligned(&good).cast();
@@ -394,17 +407,45 @@ fn onnx_handle(list: &mut Refused) {
         list,
         RNNPACK_NULL_POINTER,
         "layer is NULL",
-        rnnpack_onnx_layer(onnx.get(), info.name, null_mut())
+        rnnpack_onnx_layer(onnx.get(), info.name, null(), null_mut())
     );
-    refused!(list, RNNPACK_NULL_POINTER, "onnx is NULL", rnnpack_onnx_layer(null(), info.name, &mut layer));
-    refused!(list, RNNPACK_NULL_POINTER, "name is NULL", rnnpack_onnx_layer(onnx.get(), null(), &mut layer));
-    refused!(list, RNNPACK_NOT_FOUND, "`none`", rnnpack_onnx_layer(onnx.get(), none.as_ptr(), &mut layer));
+    refused!(
+        list,
+        RNNPACK_NULL_POINTER,
+        "onnx is NULL",
+        rnnpack_onnx_layer(null(), info.name, null(), &mut layer)
+    );
+    refused!(
+        list,
+        RNNPACK_NULL_POINTER,
+        "name is NULL",
+        rnnpack_onnx_layer(onnx.get(), null(), null(), &mut layer)
+    );
+    refused!(
+        list,
+        RNNPACK_NOT_FOUND,
+        "`none`",
+        rnnpack_onnx_layer(onnx.get(), none.as_ptr(), null(), &mut layer)
+    );
+    let pack = of_pack(3);
+    refused!(
+        list,
+        RNNPACK_ARGUMENT,
+        "subnormals is 3",
+        rnnpack_onnx_layer(onnx.get(), info.name, &pack, &mut layer)
+    );
+    refused!(
+        list,
+        RNNPACK_ALIGNMENT,
+        "pack is not",
+        rnnpack_onnx_layer(onnx.get(), info.name, misaligned(&pack), &mut layer)
+    );
     let invalid = invalid.as_ptr().cast();
     refused!(
         list,
         RNNPACK_ARGUMENT,
         "name is not UTF-8",
-        rnnpack_onnx_layer(onnx.get(), invalid, &mut layer)
+        rnnpack_onnx_layer(onnx.get(), invalid, null(), &mut layer)
     );
     assert!(layer.is_null());
     ok(c!(rnnpack_onnx_free(null_mut())));
@@ -642,6 +683,10 @@ fn forward(list: &mut Refused) {
         (RNNPACK_OVERLAP, "y and initial_c", ForwardDesc { initial_c: at_y, ..good }),
         (RNNPACK_OVERLAP, "y and final_h", ForwardDesc { final_h: at_y, ..good }),
         (RNNPACK_OVERLAP, "y and final_c", ForwardDesc { final_c: at_y, ..good }),
+        (RNNPACK_OVERLAP, "y and stop", ForwardDesc { stop: at_y.wrapping_add(47).cast(), ..good }),
+        (RNNPACK_OVERLAP, "final_h and stop", ForwardDesc { stop: good.final_h.cast(), ..good }),
+        (RNNPACK_OVERLAP, "final_c and stop", ForwardDesc { stop: good.final_c.cast(), ..good }),
+        (RNNPACK_ALIGNMENT, "stop is not", ForwardDesc { stop: misaligned(good.lens), ..good }),
         (RNNPACK_OVERLAP, "final_h and x", ForwardDesc { final_h: good.x.cast_mut(), ..good }),
         (RNNPACK_OVERLAP, "final_h and final_c", ForwardDesc { final_c: good.final_h, ..good }),
         (RNNPACK_OVERLAP, "final_c and lens", ForwardDesc { final_c: good.lens.cast_mut().cast(), ..good }),
@@ -699,7 +744,10 @@ fn a_wrong_isa_variable_is_refused_by_name() {
     assert!(isa.is_null() && layer.is_null());
     // A name in the description has precedence over the variable.
     let portable = CString::new("portable").unwrap();
-    drop(support::layer(&LayerDesc { isa: portable.as_ptr(), ..case.desc() }));
+    drop(support::layer(&LayerDesc {
+        pack: &PackDesc { isa: portable.as_ptr(), ..zeroed() },
+        ..case.desc()
+    }));
 }
 
 #[test]
@@ -707,7 +755,10 @@ fn long_messages_are_cut() {
     let case = Case::lstm(3, 4);
     let (name, mut layer) = (CString::new("ä".repeat(3000)).unwrap(), null_mut());
     assert_eq!(
-        c!(rnnpack_layer_new(&LayerDesc { isa: name.as_ptr(), ..case.desc() }, &mut layer)),
+        c!(rnnpack_layer_new(
+            &LayerDesc { pack: &PackDesc { isa: name.as_ptr(), ..zeroed() }, ..case.desc() },
+            &mut layer
+        )),
         RNNPACK_NO_ISA
     );
     assert!((1000..1024).contains(&message().len()));

@@ -119,3 +119,50 @@ fn every_thread_has_its_own_message() {
     ok(c!(rnnpack_version(&mut version)));
     assert_eq!(message(), "state is NULL");
 }
+
+#[test]
+fn another_thread_stops_a_call_and_the_state_is_as_when_it_began() {
+    use std::sync::atomic::AtomicI32;
+    const LONG: usize = 200_000;
+    let case = Case::lstm(64, 64);
+    let (layer, scratch) = (layer(&case.desc()), scratch());
+    let (state, x) = (state(&layer, BATCH), numbers(BATCH * 64, 1.0, 5));
+    let (initial, c) = (numbers(BATCH * 64, 0.5, 6), numbers(BATCH * 64, 0.5, 7));
+    let mut last = vec![9.0f32; BATCH * 64];
+    for threads in [RNNPACK_THREADS_NONE, RNNPACK_THREADS_POOL] {
+        let stop = AtomicI32::new(0);
+        // Every step reads the same x.
+        let call = ForwardDesc {
+            time: LONG,
+            batch: BATCH,
+            threads,
+            x: x.as_ptr(),
+            x_count: x.len(),
+            x_batch_stride: 64,
+            initial_h: initial.as_ptr(),
+            final_h: last.as_mut_ptr(),
+            h_count: initial.len(),
+            stop: stop.as_ptr(),
+            ..zeroed()
+        };
+        ok(c!(rnnpack_state_write(state.get(), c.as_ptr(), c.len(), c.as_ptr(), c.len())));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(50));
+                stop.store(1, Ordering::Relaxed);
+            });
+            let start = Instant::now();
+            let status = c!(rnnpack_forward(layer.get(), state.get(), scratch.get(), &call));
+            assert_eq!(status, RNNPACK_STOPPED, "{}", message());
+            assert!(message().contains("stopped"));
+            assert!(start.elapsed() < Duration::from_secs(30));
+        });
+        assert_eq!(read(&state, BATCH * 64, true), [initial.clone(), c.clone()]);
+        assert!(last.iter().all(|&v| v == 9.0), "a stopped call gave a final state");
+        // With a 0 the call goes through.
+        stop.store(0, Ordering::Relaxed);
+        ok(c!(rnnpack_forward(layer.get(), state.get(), scratch.get(), &ForwardDesc { time: 3, ..call })));
+        assert!(last.iter().all(|&v| v != 9.0));
+        last.fill(9.0);
+    }
+}

@@ -95,7 +95,7 @@ void list(const char *path) {
             continue;
         }
         rnnpack_layer *layer = nullptr;
-        check(rnnpack_onnx_layer(onnx.get(), node.name, &layer));
+        check(rnnpack_onnx_layer(onnx.get(), node.name, nullptr, &layer));
         run(Owned<rnnpack_layer>(layer).get(), scratch.get());
     }
 }

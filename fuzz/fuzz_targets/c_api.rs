@@ -144,7 +144,10 @@ impl Handles {
             (desc.activations, desc.activation_count) = (pointers.as_ptr(), pointers.len());
         }
         let isa = if u.rarely()? { Some(u.text()?) } else { None };
-        desc.isa = isa.as_ref().map_or(null(), |isa| isa.as_ptr());
+        let mut pack = structure(u, |pack: &mut PackDesc| &mut pack.size)?;
+        pack.isa = isa.as_ref().map_or(null(), |isa| isa.as_ptr());
+        pack.subnormals = u.constant(3)?;
+        desc.pack = if u.ratio(1, 2)? { &pack } else { null() };
         let mut layer = null_mut();
         // SAFETY: all memory exists, with as many elements as the counts say, except for counts beyond all memory.
         let worked = check(unsafe { rnnpack_layer_new(&desc, &mut layer) });
@@ -192,7 +195,7 @@ impl Handles {
         if known {
             let mut layer = null_mut();
             // SAFETY: as above; the name lives as long as `onnx`.
-            let worked = check(unsafe { rnnpack_onnx_layer(onnx, info.name, &mut layer) });
+            let worked = check(unsafe { rnnpack_onnx_layer(onnx, info.name, null(), &mut layer) });
             assert_eq!(worked, info.refusal.is_null());
             self.keep(worked, layer);
         }
@@ -291,8 +294,13 @@ impl Handles {
         if info.c_per_row == 0 && !u.rarely()? {
             (desc.initial_c, desc.final_c) = (null(), null_mut());
         }
+        let stop = u.flag()?;
+        desc.stop = if u.ratio(1, 4)? { &stop } else { null() };
         // SAFETY: as in `use_state`.
-        let worked = check(unsafe { rnnpack_forward(layer, state, scratch, &desc) });
+        let status = unsafe { rnnpack_forward(layer, state, scratch, &desc) };
+        assert!(status != RNNPACK_STOPPED || !desc.stop.is_null() && stop != 0);
+        // A stopped call may have written y.
+        let worked = check(status) || status == RNNPACK_STOPPED;
         assert!(worked || before == [y.bits(), last[0].bits(), last[1].bits()], "a refused call wrote");
         Ok(())
     }

@@ -4,13 +4,14 @@ use cbindgen::{Builder, Config, DocumentationStyle, Language, Style};
 use std::path::Path;
 
 /// The sources, in the order in which a reader meets their parts.
-const SOURCES: [&str; 10] =
-    ["status", "isa", "layer", "stack", "bytes", "onnx", "state", "rows", "scratch", "forward"];
+const SOURCES: [&str; 11] =
+    ["status", "isa", "pack", "layer", "stack", "bytes", "onnx", "state", "rows", "scratch", "forward"];
 
 /// The C names of the types.
-const TYPES: [(&str, &str); 9] = [
+const TYPES: [(&str, &str); 10] = [
     ("Status", "rnnpack_status"),
     ("LayerHandle", "rnnpack_layer"),
+    ("PackDesc", "rnnpack_pack_desc"),
     ("LayerDesc", "rnnpack_layer_desc"),
     ("LayerInfo", "rnnpack_layer_info"),
     ("OnnxHandle", "rnnpack_onnx"),
@@ -34,7 +35,8 @@ const FRONT: &str = "\
  *
  * - A handle is one that a function gave and that was not freed. A structure has at least as many bytes as its size says.
  *   A buffer has at least as many elements as its count says, a text ends with a NUL.
- * - While a call runs nobody writes what it reads, and nobody uses what it writes.
+ * - While a call runs nobody writes what it reads (but for stop), and nobody uses what it writes. A call that a signal handler
+ *   interrupts runs on.
  *
  * NULL, misaligned pointers, wrong sizes, counts and constants are no breach of it: they get a status.
  *

@@ -39,7 +39,7 @@ macro_rules! structures {
         }
     )* };
 }
-structures!(LayerDesc, LayerInfo, NodeInfo, ForwardDesc);
+structures!(PackDesc, LayerDesc, LayerInfo, NodeInfo, ForwardDesc);
 
 pub(crate) fn message() -> String {
     // SAFETY: the message is a text that lasts until this thread's next failed call.
