@@ -140,7 +140,8 @@
 
 /* Threads: the rows of the batch are shared out over a pool that the process has once, with a thread for each CPU (or as
  * many as the variable RAYON_NUM_THREADS says). It starts with the first call that has work for it. A call of little work
- * stays on the calling thread. Results have the same bits. Not for real time, and not in a child after fork.
+ * stays on the calling thread; so does every call in a child process of one that has started the pool. Results have the same
+ * bits. Not for real time.
  */
 #define RNNPACK_THREADS_POOL 1
 
@@ -658,8 +659,8 @@ rnnpack_status rnnpack_scratch_free(struct rnnpack_scratch *scratch);
 /* Runs a layer over sequences, from the state's h and c (or the initial ones given) to the final ones, which are left in
  * the state (and copied to where desc says). A sequence may come in any chunks of time, one call after the other.
  *
- * The same bits come out for a row whatever the batch around it, the chunks, the threads, and the instruction set, as long as
- * that has fused multiply-adds, and the floating-point environment is the default one.
+ * The same bits come out for a row whatever the batch around it, the chunks, the threads, the thread's floating-point
+ * environment, and the instruction set, as long as that has fused multiply-adds.
  *
  * Fails with RNNPACK_SHAPE, RNNPACK_OVERLAP and others before anything but initial_h and initial_c was taken;
  * y and the final states are not written then. After RNNPACK_MEMORY of a call with RNNPACK_THREADS_POOL the state and y are

@@ -16,7 +16,8 @@ pub const RNNPACK_BATCH_MAJOR: i32 = 1;
 pub const RNNPACK_THREADS_NONE: i32 = 0;
 /// Threads: the rows of the batch are shared out over a pool that the process has once, with a thread for each CPU (or as
 /// many as the variable RAYON_NUM_THREADS says). It starts with the first call that has work for it. A call of little work
-/// stays on the calling thread. Results have the same bits. Not for real time, and not in a child after fork.
+/// stays on the calling thread; so does every call in a child process of one that has started the pool. Results have the same
+/// bits. Not for real time.
 pub const RNNPACK_THREADS_POOL: i32 = 1;
 
 /// A call of rnnpack_forward. Set all of it to zero first, then size and what the call has.
@@ -203,8 +204,8 @@ fn placement(
 /// Runs a layer over sequences, from the state's h and c (or the initial ones given) to the final ones, which are left in
 /// the state (and copied to where desc says). A sequence may come in any chunks of time, one call after the other.
 ///
-/// The same bits come out for a row whatever the batch around it, the chunks, the threads, and the instruction set, as long as
-/// that has fused multiply-adds, and the floating-point environment is the default one.
+/// The same bits come out for a row whatever the batch around it, the chunks, the threads, the thread's floating-point
+/// environment, and the instruction set, as long as that has fused multiply-adds.
 ///
 /// Fails with RNNPACK_SHAPE, RNNPACK_OVERLAP and others before anything but initial_h and initial_c was taken;
 /// y and the final states are not written then. After RNNPACK_MEMORY of a call with RNNPACK_THREADS_POOL the state and y are
