@@ -681,7 +681,7 @@ rnnpack_status rnnpack_forward(const struct rnnpack_layer *layer,
  * x, x_count: input, dense [B, I]. y, y_count: out; the new h, dense [D, B, H], or NULL and 0 to leave it out. They must
  * not overlap. Of a stack, x is that of the first layer and y that of the last.
  *
- * Fails as rnnpack_forward does, with everything as it was before.
+ * Fails as rnnpack_forward does, with everything as it was before; but y is zero after RNNPACK_MEMORY.
  * Threads: any number at once on one layer; one at a time on one state and on one scratch, else RNNPACK_BUSY.
  * Real time: as rnnpack_forward.
  */

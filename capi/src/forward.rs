@@ -2,9 +2,10 @@
 
 use crate::lent::{self, Lent, Span};
 use crate::parts::{Parts, Rows};
+use crate::scratch::Working;
 use crate::state::Memory;
 use crate::{Failure, LayerHandle, RNNPACK_SHAPE, ScratchHandle, StateHandle, Status, status};
-use rnnpack::{Dims, KernelError, Layout, Sequence, StackScratch, Strides, Threads, View, ViewMut};
+use rnnpack::{Dims, Error, KernelError, Layout, Sequence, StackState, Strides, Threads, View, ViewMut};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Layout: x is [T, B, I], y is [T, D, B, H].
@@ -89,12 +90,13 @@ impl ForwardDesc {
     /// The contract holds for everything that the call points to.
     unsafe fn run(
         &self,
-        LayerHandle { stack, shape }: &LayerHandle,
+        layer: &LayerHandle,
         memory: &mut Memory,
-        scratch: &mut StackScratch,
+        scratch: &mut Working,
     ) -> Result<(), Failure> {
         let threads = lent::choice(self.threads, "threads", &[Threads::Caller, Threads::Pool])?;
         let layout = lent::choice(self.layout, "layout", &[Layout::TimeMajor, Layout::BatchMajor])?;
+        let shape = layer.shape;
         let directions = shape.direction.count();
         let of_x = Dims { time: self.time, directions: 1, batch: self.batch, width: shape.input };
         let of_y = Dims { directions, width: shape.hidden, ..of_x };
@@ -122,7 +124,7 @@ impl ForwardDesc {
         let stop = || flag.is_some_and(|flag| flag.load(Ordering::Relaxed) != 0);
         let sequence = Sequence::views(x, y).optional_lens(lens).threads(threads);
         let sequence = if flag.is_some() { sequence.stop(&stop) } else { sequence };
-        stack.forward(sequence, &mut memory.state, scratch)?;
+        forward(layer, sequence, &mut memory.state, scratch)?;
         // SAFETY: by the contract.
         unsafe { last.read(memory) };
         Ok(())
@@ -236,7 +238,7 @@ pub unsafe extern "C" fn rnnpack_forward(
 /// x, x_count: input, dense [B, I]. y, y_count: out; the new h, dense [D, B, H], or NULL and 0 to leave it out. They must
 /// not overlap. Of a stack, x is that of the first layer and y that of the last.
 ///
-/// Fails as rnnpack_forward does, with everything as it was before.
+/// Fails as rnnpack_forward does, with everything as it was before; but y is zero after RNNPACK_MEMORY.
 /// Threads: any number at once on one layer; one at a time on one state and on one scratch, else RNNPACK_BUSY.
 /// Real time: as rnnpack_forward.
 #[unsafe(no_mangle)]
@@ -255,34 +257,50 @@ pub unsafe extern "C" fn rnnpack_step(
         let mut memory = lent::handle(state, "state")?.lock_for(layer)?;
         let mut scratch = lent::handle(scratch, "scratch")?.lock()?;
         let (x, y) = (Lent::new(x, x_count, "x")?, Lent::optional(y, y_count, "y")?);
-        step(layer, &mut memory, &mut scratch, x, y)
+        step(layer, &mut memory.state, &mut scratch, x, y)
     })
 }
 
-/// Runs one step.
+/// Runs a sequence through a layer or a stack.
+fn forward(
+    LayerHandle { stack, .. }: &LayerHandle,
+    sequence: Sequence<'_>,
+    state: &mut StackState,
+    scratch: &mut Working,
+) -> Result<(), Error> {
+    match (stack.layers(), state.layers_mut()) {
+        ([layer], [state]) => layer.forward(sequence, state, &mut scratch.layer),
+        _ => stack.forward(sequence, state, &mut scratch.stack),
+    }
+}
+
+/// Runs one step. The state fits the layer.
 ///
 /// # Safety
 /// The contract holds for x and y.
+#[inline]
 unsafe fn step(
-    LayerHandle { stack, shape }: &LayerHandle,
-    Memory { state, .. }: &mut Memory,
-    scratch: &mut StackScratch,
+    layer: &LayerHandle,
+    state: &mut StackState,
+    scratch: &mut Working,
     x: Lent<f32>,
     y: Option<Lent<f32>>,
 ) -> Result<(), Failure> {
-    let of_x = Dims { time: 1, directions: 1, batch: state.batch(), width: shape.input };
-    let of_y = Dims { directions: shape.direction.count(), width: shape.hidden, ..of_x };
-    let count = |dims: Dims| dims.checked_len().ok_or(KernelError::Overflow { what: "tensor" });
-    let (x, of_y_count) = (x.expect(count(of_x)?)?, count(of_y)?);
-    let y = y.map(|y| y.expect(of_y_count)).transpose()?;
-    if let Some(y) = y {
-        y.span().apart_from([Some(x.span())])?;
-    }
-    // SAFETY: by the contract; y overlaps nothing else of the call.
-    let (x, y) = unsafe {
-        let output =
-            |y: Lent<f32>| ViewMut::from_raw(y.start.as_ptr(), y.count, of_y, of_y.dense(Layout::TimeMajor)?);
-        (View::new(x.slice(), of_x, Layout::TimeMajor)?, y.map(output).transpose()?)
+    let (shape, batch) = (layer.shape, state.batch());
+    let count = |row: usize| batch.checked_mul(row).ok_or(KernelError::Overflow { what: "tensor" });
+    let x = x.expect(count(shape.input)?)?;
+    let Some(y) = y else {
+        let dims = Dims { time: 1, directions: 1, batch, width: shape.input };
+        // SAFETY: by the contract.
+        let x = View::new(unsafe { x.slice() }, dims, Layout::TimeMajor)?;
+        return Ok(forward(layer, Sequence::views(x, None), state, scratch)?);
     };
-    Ok(stack.forward(Sequence::views(x, y), state, scratch)?)
+    let y = y.expect(count(shape.output())?)?;
+    y.span().apart_from([Some(x.span())])?;
+    // SAFETY: by the contract, and y does not overlap x.
+    let (x, y) = unsafe { (x.slice(), y.zeroed()) };
+    Ok(match (layer.stack.layers(), state.layers_mut()) {
+        ([layer], [state]) => layer.step(x, state, y, &mut scratch.layer),
+        _ => layer.stack.step(x, state, y, &mut scratch.stack),
+    }?)
 }

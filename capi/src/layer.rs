@@ -36,6 +36,24 @@ pub struct LayerHandle {
     pub(crate) stack: Stack,
     /// I of the first layer; H and the direction of the last.
     pub(crate) shape: Shape,
+    /// What a state must agree in.
+    pub(crate) layers: Box<[OfLayer]>,
+}
+
+/// What a state must have in common with a layer.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct OfLayer {
+    pub(crate) op: RecurrentOp,
+    pub(crate) directions: usize,
+    pub(crate) hidden: usize,
+}
+
+impl OfLayer {
+    fn new(layer: &Layer) -> OfLayer {
+        let (Shape { hidden, direction, .. }, op) = (layer.shape(), layer.cell().op());
+        let op = OPS.into_iter().find(|other| other.name() == op);
+        OfLayer { op: op.expect("every cell has an operator"), directions: direction.count(), hidden }
+    }
 }
 
 impl LayerHandle {
@@ -43,7 +61,9 @@ impl LayerHandle {
         let stack = Stack::new(layers)?;
         let layers = stack.layers();
         let (first, last) = (layers[0].shape(), layers[layers.len() - 1].shape());
-        Ok(LayerHandle { shape: Shape { input: first.input, ..last }, stack })
+        let (shape, layers) =
+            (Shape { input: first.input, ..last }, layers.iter().map(OfLayer::new).collect());
+        Ok(LayerHandle { stack, shape, layers })
     }
 }
 
@@ -143,13 +163,13 @@ pub struct LayerInfo {
 }
 
 impl LayerInfo {
-    fn of(LayerHandle { stack, shape }: &LayerHandle) -> Result<LayerInfo, Failure> {
+    fn of(LayerHandle { stack, shape, .. }: &LayerHandle) -> Result<LayerInfo, Failure> {
         let layers = stack.layers();
         let last = &layers[layers.len() - 1];
         let sum = |of: fn(&Layer) -> usize| layers.iter().map(of).sum();
         Ok(LayerInfo {
             size: size_of::<LayerInfo>(),
-            op: constant(&OPS.map(RecurrentOp::name), last.cell().op()),
+            op: constant(&OPS, OfLayer::new(last).op),
             direction: constant(&DIRECTIONS, shape.direction),
             directions: shape.direction.count(),
             input: shape.input,

@@ -210,6 +210,19 @@ impl<T: Copy> Lent<T> {
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
 
+    /// The elements, as zeros. The buffer may be uninitialized before.
+    ///
+    /// # Safety
+    /// The contract: the buffer is valid for writes, and nobody else uses it for `'a`. Zeros are a value of `T`.
+    pub(crate) unsafe fn zeroed<'a>(self) -> &'a mut [T] {
+        let start = self.start.as_ptr();
+        // SAFETY: as in `slice`; after the first line the elements are initialized.
+        unsafe {
+            start.write_bytes(0, self.count);
+            slice::from_raw_parts_mut(start, self.count)
+        }
+    }
+
     /// The memory of the buffer.
     pub(crate) fn span(self) -> Span {
         let start = self.start.addr().get();

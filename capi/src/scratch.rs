@@ -2,24 +2,31 @@
 
 use crate::lock::{Guard, Lock};
 use crate::{Failure, Status, lent, status};
-use rnnpack::StackScratch;
+use rnnpack::{Scratch, StackScratch};
 
 /// The working memory of calls, for any layer and size. It grows to the largest call and stays as large. One call uses it
 /// at a time; a call that finds it in use returns RNNPACK_BUSY and does nothing. So a program needs one for each thread
 /// that computes, whatever its number of layers and states.
 pub struct ScratchHandle {
-    lock: Lock<StackScratch>,
+    lock: Lock<Working>,
+}
+
+/// What a [`ScratchHandle`] guards: the memory of single layers and that of stacks, each as far as it is used.
+#[derive(Default)]
+pub(crate) struct Working {
+    pub(crate) layer: Scratch,
+    pub(crate) stack: StackScratch,
 }
 
 impl ScratchHandle {
     fn new() -> Result<ScratchHandle, Failure> {
         let advice = "make a new scratch, and leave or free this one";
-        Ok(ScratchHandle { lock: Lock::new(StackScratch::new(), "scratch", advice)? })
+        Ok(ScratchHandle { lock: Lock::new(Working::default(), "scratch", advice)? })
     }
 
     /// The memory; an error if another call uses it.
     #[inline]
-    pub(crate) fn lock(&self) -> Result<Guard<'_, StackScratch>, Failure> {
+    pub(crate) fn lock(&self) -> Result<Guard<'_, Working>, Failure> {
         self.lock.lock()
     }
 }

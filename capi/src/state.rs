@@ -1,9 +1,10 @@
 //! States of streams.
 
+use crate::layer::OfLayer;
 use crate::lent;
 use crate::lock::{Guard, Lock};
 use crate::{Failure, LayerHandle, RNNPACK_MEMORY, RNNPACK_SHAPE, Status, status};
-use rnnpack::{Error, KernelError, Layer, StackState};
+use rnnpack::{Error, KernelError, StackState};
 
 /// h and c of a stream, or of a batch of streams. One call uses it at a time; a call that finds it in use returns
 /// RNNPACK_BUSY and does nothing.
@@ -14,59 +15,60 @@ pub struct StateHandle {
 /// What a [`StateHandle`] guards. No call resizes any of it: calls write numbers alone.
 pub(crate) struct Memory {
     pub(crate) state: StackState,
-    /// What the layers of the state are.
+    /// The layers that it is for.
     pub(crate) layers: Box<[OfLayer]>,
 }
 
-/// What a state must have in common with a layer.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) struct OfLayer {
-    op: &'static str,
-    directions: usize,
-    pub(crate) hidden: usize,
-}
-
-impl OfLayer {
-    fn new(layer: &Layer) -> OfLayer {
-        let shape = layer.shape();
-        OfLayer { op: layer.cell().op(), directions: shape.direction.count(), hidden: shape.hidden }
-    }
-}
-
 impl StateHandle {
-    fn new(LayerHandle { stack, .. }: &LayerHandle, batch: usize) -> Result<StateHandle, Failure> {
-        let state = stack.new_state(batch).map_err(|error| match error {
+    fn new(layer: &LayerHandle, batch: usize) -> Result<StateHandle, Failure> {
+        let state = layer.stack.new_state(batch).map_err(|error| match error {
             // A size beyond all memory is the same error for the caller as a size beyond this machine's memory.
             Error::Kernel(KernelError::Overflow { .. }) => {
                 Failure::new(RNNPACK_MEMORY, format_args!("{error}"))
             }
             error => error.into(),
         })?;
-        let layers = stack.layers().iter().map(OfLayer::new).collect();
+        let layers = layer.layers.clone();
         let advice = "reset it with rnnpack_state_reset, or free it";
         Ok(StateHandle { lock: Lock::new(Memory { state, layers }, "state", advice)? })
     }
 
-    /// The memory, for a call of `layer`; an error if another call uses it.
+    /// The memory, for a call of `layer`, which it must fit; an error if another call uses it.
     #[inline]
-    pub(crate) fn lock_for(
-        &self,
-        LayerHandle { stack, .. }: &LayerHandle,
-    ) -> Result<Guard<'_, Memory>, Failure> {
+    pub(crate) fn lock_for(&self, layer: &LayerHandle) -> Result<Guard<'_, Memory>, Failure> {
         let guard = self.lock.lock()?;
-        let pairs = guard.layers.iter().zip(stack.layers());
-        match pairs.map(|(of, layer)| (of.op, layer.cell().op())).find(|(state, layer)| state != layer) {
-            None => Ok(guard),
-            Some((state, layer)) => {
-                let reason = format_args!("the state is of an {state}, the layer an {layer}");
-                Err(Failure::new(RNNPACK_SHAPE, reason))
-            }
+        if guard.layers != layer.layers {
+            return Err(guard.mismatch(&layer.layers));
         }
+        Ok(guard)
     }
 
     /// The memory; an error if another call uses it.
     pub(crate) fn lock(&self) -> Result<Guard<'_, Memory>, Failure> {
         self.lock.lock()
+    }
+}
+
+impl Memory {
+    /// Why the state does not fit these layers.
+    #[cold]
+    fn mismatch(&self, layers: &[OfLayer]) -> Failure {
+        let refuse = |what, got, expected| {
+            Failure::new(RNNPACK_SHAPE, format_args!("the state's {what} is {got}, expected {expected}"))
+        };
+        let mut pairs = self.layers.iter().zip(layers);
+        match pairs.find(|(state, layer)| state != layer) {
+            None => refuse("number of layers", self.layers.len(), layers.len()),
+            Some((state, layer)) if state.op != layer.op => {
+                let (state, layer) = (state.op.name(), layer.op.name());
+                let reason = format_args!("the state is of an {state}, the layer an {layer}");
+                Failure::new(RNNPACK_SHAPE, reason)
+            }
+            Some((state, layer)) if state.directions != layer.directions => {
+                refuse("number of directions", state.directions, layer.directions)
+            }
+            Some((state, layer)) => refuse("hidden size", state.hidden, layer.hidden),
+        }
     }
 }
 

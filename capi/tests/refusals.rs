@@ -262,8 +262,8 @@ fn stack_handle(list: &mut Refused) {
     let (of_below, of_stack) = (state(&below, 2), state(&stack, 2));
     let (w, at_x, at_y) = (scratch.get(), x.as_ptr(), y.as_mut_ptr());
     let (one, two) = (of_below.get(), of_stack.get());
-    refused!(list, RNNPACK_SHAPE, "the state's layers", rnnpack_step(stack.get(), one, w, at_x, 6, at_y, 10));
-    refused!(list, RNNPACK_SHAPE, "the state's layers", rnnpack_step(below.get(), two, w, at_x, 6, at_y, 8));
+    refused!(list, RNNPACK_SHAPE, "number of layers", rnnpack_step(stack.get(), one, w, at_x, 6, at_y, 10));
+    refused!(list, RNNPACK_SHAPE, "number of layers", rnnpack_step(below.get(), two, w, at_x, 6, at_y, 8));
     refused!(list, RNNPACK_SHAPE, "y has 8", rnnpack_step(stack.get(), two, w, at_x, 6, at_y, 8));
     refused!(list, RNNPACK_SHAPE, "differ", rnnpack_state_copy(one, two));
     refused!(list, RNNPACK_SHAPE, "h has 8", rnnpack_state_read(two, at_y, 8, null_mut(), 0));
@@ -626,7 +626,7 @@ fn forward(list: &mut Refused) {
     refused!(
         list,
         RNNPACK_SHAPE,
-        "directions is 2",
+        "number of directions is 2",
         rnnpack_forward(other.get(), state.get(), scratch.get(), &of_other)
     );
     let cases: &[(Status, &str, ForwardDesc)] = &[
