@@ -13,15 +13,20 @@ use std::ptr::NonNull;
 use std::slice;
 
 /// Refuses NULL and misaligned pointers.
+#[inline]
 fn check<T>(pointer: *const T, what: &'static str) -> Result<NonNull<T>, Failure> {
-    let Some(found) = NonNull::new(pointer.cast_mut()) else {
-        return Err(Failure::new(RNNPACK_NULL_POINTER, format_args!("{what} is NULL")));
-    };
-    if !pointer.is_aligned() {
-        let align = align_of::<T>();
-        return Err(Failure::new(RNNPACK_ALIGNMENT, format_args!("{what} is not aligned to {align} bytes")));
+    match NonNull::new(pointer.cast_mut()) {
+        Some(found) if pointer.is_aligned() => Ok(found),
+        found => Err(refuse(found.is_none(), align_of::<T>(), what)),
     }
-    Ok(found)
+}
+
+#[cold]
+fn refuse(is_null: bool, align: usize, what: &'static str) -> Failure {
+    match is_null {
+        true => Failure::new(RNNPACK_NULL_POINTER, format_args!("{what} is NULL")),
+        false => Failure::new(RNNPACK_ALIGNMENT, format_args!("{what} is not aligned to {align} bytes")),
+    }
 }
 
 /// The object behind a handle.
@@ -208,19 +213,6 @@ impl<T: Copy> Lent<T> {
     pub(crate) unsafe fn slice<'a>(self) -> &'a [T] {
         // SAFETY: aligned, not NULL, and of a size that memory can have; the rest is the contract.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.count) }
-    }
-
-    /// The elements, as zeros. The buffer may be uninitialized before.
-    ///
-    /// # Safety
-    /// The contract: the buffer is valid for writes, and nobody else uses it for `'a`. Zeros are a value of `T`.
-    pub(crate) unsafe fn zeroed<'a>(self) -> &'a mut [T] {
-        let start = self.start.as_ptr();
-        // SAFETY: as in `slice`; after the first line the elements are initialized.
-        unsafe {
-            start.write_bytes(0, self.count);
-            slice::from_raw_parts_mut(start, self.count)
-        }
     }
 
     /// The memory of the buffer.
