@@ -5,7 +5,7 @@ use crate::rows::Rows;
 use crate::sequence::Views;
 use crate::{Error, LayerWeights, Plan, Planner, Scratch, Sequence, Shape, State};
 use rnnpack_kernels::blocking::Limits;
-use rnnpack_kernels::{Call, Cell, Dims, OneStep, PackedWeights, Subnormals};
+use rnnpack_kernels::{Call, Cell, Dims, Direction, OneStep, PackedWeights, Subnormals};
 use std::sync::Arc;
 use std::{fmt, mem, slice};
 
@@ -75,10 +75,24 @@ impl Layer {
     /// [`Error::Kernel`] says why the bytes are refused: they are altered, truncated, of another version, for an
     /// instruction set that is not available here, or not aligned.
     pub fn from_static(bytes: &'static [u8]) -> Result<Layer, Error> {
-        let (direction, packed) = rnnpack_kernels::bytes::from_static(bytes)?;
+        Ok(Layer::unpacked(rnnpack_kernels::bytes::from_static(bytes)?))
+    }
+
+    /// Like [`Layer::from_static`], for bytes that may start anywhere and are needed during the call alone, such as those
+    /// of a file: the weights are copied.
+    ///
+    /// # Errors
+    /// As [`Layer::from_static`], but for the alignment; and [`Error::Kernel`] if the copy does not fit into memory. The
+    /// copy takes at most as much memory as the bytes, whatever they hold.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Layer, Error> {
+        Ok(Layer::unpacked(rnnpack_kernels::bytes::from_bytes(bytes)?))
+    }
+
+    /// The layer of packed bytes.
+    fn unpacked((direction, packed): (Direction, Vec<PackedWeights>)) -> Layer {
         let first = &packed[0];
         let shape = Shape { input: first.input(), hidden: first.hidden(), direction };
-        Ok(Layer::of(shape, Plan::on(first.variant()), packed))
+        Layer::of(shape, Plan::on(first.variant()), packed)
     }
 
     fn of(shape: Shape, plan: Plan, packed: Vec<PackedWeights>) -> Layer {
@@ -86,13 +100,21 @@ impl Layer {
         Layer { shared: Arc::new(Shared { shape, plan, limits, packed }) }
     }
 
-    /// The packed layer as bytes, for [`Layer::from_static`]. They equal those of [`LayerWeights::to_bytes`] for the
-    /// layer's instruction set.
+    /// The packed layer as bytes, for [`Layer::from_static`] and [`Layer::from_bytes`]. They equal those of
+    /// [`LayerWeights::to_bytes`] for the layer's instruction set.
     ///
     /// # Errors
     /// [`Error::Kernel`] if the bytes do not fit into memory.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         Ok(rnnpack_kernels::bytes::to_bytes(self.shape().direction, &self.shared.packed)?)
+    }
+
+    /// The number of bytes that [`Layer::to_bytes`] gives.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if the number overflows.
+    pub fn bytes_size(&self) -> Result<usize, Error> {
+        Ok(rnnpack_kernels::bytes::size(self.shape().direction, &self.shared.packed)?)
     }
 
     /// The layer's sizes.
