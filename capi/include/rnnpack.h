@@ -14,6 +14,9 @@
  * - While a call runs nobody writes what it reads (but for stop), and nobody uses what it writes. A call that a signal handler
  *   interrupts runs on.
  *
+ * After fork all handles work in the child, but for states and scratches that another thread used at that moment: see
+ * RNNPACK_FORKED.
+ *
  * NULL, misaligned pointers, wrong sizes, counts and constants are no breach of it: they get a status.
  *
  * Sizes, counts and strides are in elements unless bytes are said. Numbers are IEEE-754 single precision.
