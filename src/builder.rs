@@ -1,7 +1,7 @@
 //! A builder of weights and layers, for one line of code.
 
 use crate::{Error, Layer, LayerTensors, LayerWeights, Shape};
-use rnnpack_kernels::{Cell, Direction, Element, GateOrder, GruCell, RnnCell, Subnormals};
+use rnnpack_kernels::{Cell, Direction, Element, GateOrder, GruCell, RnnCell, Subnormals, WeightType};
 
 /// The weights of a layer, set one by one: a cell, sizes, a direction, an order of gates, and tensors.
 ///
@@ -31,6 +31,7 @@ pub struct LayerBuilder<'a, F = f32> {
     shape: Shape,
     order: GateOrder,
     subnormals: Subnormals,
+    weights: WeightType,
     w: Option<&'a [F]>,
     r: Option<&'a [F]>,
     b: Option<&'a [F]>,
@@ -58,8 +59,8 @@ impl<'a, F: Element> LayerWeights<'a, F> {
     /// [`LayerWeights::per_direction`] takes a different cell for each direction.
     pub fn of(cell: Cell, input: usize, hidden: usize) -> LayerBuilder<'a, F> {
         let shape = Shape { input, hidden, direction: Direction::Forward };
-        let (order, subnormals) = (GateOrder::Onnx, Subnormals::Keep);
-        LayerBuilder { cell, shape, order, subnormals, w: None, r: None, b: None, p: None }
+        let (order, subnormals, weights) = (GateOrder::Onnx, Subnormals::Keep, WeightType::F32);
+        LayerBuilder { cell, shape, order, subnormals, weights, w: None, r: None, b: None, p: None }
     }
 }
 
@@ -116,16 +117,21 @@ impl<'a, F: Element> LayerBuilder<'a, F> {
     ///
     /// # Errors
     /// [`Error::MissingTensor`] without W or R; also the errors of [`LayerWeights::new`] and
-    /// [`LayerWeights::with_subnormals`].
+    /// [`LayerWeights::with_subnormals`] and [`LayerWeights::with_type`].
     pub fn build(self) -> Result<LayerWeights<'a, F>, Error> {
-        let LayerBuilder { cell, shape, order, subnormals, w, r, b, p } = self;
+        let LayerBuilder { cell, shape, order, subnormals, weights, w, r, b, p } = self;
         let given = |tensor, data: Option<&'a [F]>| data.ok_or(Error::MissingTensor { tensor });
         let tensors = LayerTensors { w: given("W", w)?, r: given("R", r)?, b, p };
-        LayerWeights::new(cell, shape, order, tensors)?.with_subnormals(subnormals)
+        LayerWeights::new(cell, shape, order, tensors)?.with_subnormals(subnormals)?.with_type(weights)
     }
 }
 
 impl LayerBuilder<'_> {
+    /// Sets the type in which W and R are stored. See [`LayerWeights::with_type`].
+    pub fn weight_type(self, weights: WeightType) -> Self {
+        LayerBuilder { weights, ..self }
+    }
+
     /// Builds the weights and packs them for this machine.
     ///
     /// # Errors

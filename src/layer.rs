@@ -5,7 +5,7 @@ use crate::rows::Rows;
 use crate::sequence::Views;
 use crate::{Error, LayerWeights, Plan, Planner, Scratch, Sequence, Shape, State};
 use rnnpack_kernels::blocking::Limits;
-use rnnpack_kernels::{Call, Cell, Dims, Direction, OneStep, PackedWeights, Subnormals};
+use rnnpack_kernels::{Call, Cell, Dims, Direction, OneStep, PackedWeights, Subnormals, WeightType};
 use std::sync::Arc;
 use std::{fmt, mem, slice};
 
@@ -130,6 +130,11 @@ impl Layer {
     /// How the layer is computed.
     pub fn plan(&self) -> &Plan {
         &self.shared.plan
+    }
+
+    /// The type in which W and R are stored.
+    pub fn weight_type(&self) -> WeightType {
+        self.shared.packed[0].weight_type()
     }
 
     /// What the layer does with subnormal numbers.

@@ -91,6 +91,7 @@ pub use rnnpack_kernels::Error as KernelError;
 pub use rnnpack_kernels::{Activation, Cell, GruCell, LstmCell, RnnCell};
 pub use rnnpack_kernels::{
     Dims, Direction, Element, GateOrder, Layout, Strides, Subnormals, Target, Variant, View, ViewMut,
+    WeightType,
 };
 pub use rnnpack_kernels::{activation, bytes, compare, probe, reference};
 pub use scratch::Scratch;

@@ -2,7 +2,7 @@
 
 use crate::error::axes;
 use crate::{Error, Shape};
-use rnnpack_kernels::{Cell, Element, GateOrder, Subnormals, Target, Tensors, Weights};
+use rnnpack_kernels::{Cell, Element, GateOrder, Subnormals, Target, Tensors, WeightType, Weights};
 
 /// The tensors of a layer as in ONNX, directions outermost. D is the number of directions, G the cell's number of
 /// gates: 4 for an LSTM, 3 for a GRU, 1 for an RNN.
@@ -141,6 +141,42 @@ impl<'a, F: Element> LayerWeights<'a, F> {
         Ok(self)
     }
 
+    /// Sets the type in which W and R are stored. The default is f32. Biases and peepholes stay f32.
+    ///
+    /// ```
+    /// use rnnpack::{LayerWeights, WeightType};
+    ///
+    /// # fn main() -> Result<(), rnnpack::Error> {
+    /// # let (w, r) = (vec![0.1; 4 * 128 * 64], vec![-0.1; 4 * 128 * 128]);
+    /// let wide = LayerWeights::lstm(64, 128).w(&w).r(&r).pack()?;
+    /// let narrow = LayerWeights::lstm(64, 128).w(&w).r(&r).weight_type(WeightType::Bf16).pack()?;
+    /// assert!(narrow.packed_bytes() < wide.packed_bytes() * 51 / 100);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] names the first element of W or R that does not fit into the type. No f64 fits into a type of
+    /// 16 bits.
+    pub fn with_type(mut self, weights: WeightType) -> Result<LayerWeights<'a, F>, Error> {
+        let gates = self.cell().gates();
+        let Shape { input, hidden, .. } = self.shape;
+        let place = |d: usize, what, index| {
+            let len = gates * hidden * if what == "W" { input } else { hidden };
+            (what, d * len + index)
+        };
+        for (d, of_direction) in self.directions.iter_mut().enumerate() {
+            *of_direction =
+                of_direction.with_type(weights).map_err(|e| in_whole(e, |what, i| place(d, what, i)))?;
+        }
+        Ok(self)
+    }
+
+    /// The type in which W and R are stored.
+    pub fn weight_type(&self) -> WeightType {
+        self.directions[0].weight_type()
+    }
+
     /// What the layer does with subnormal numbers.
     pub fn subnormals(&self) -> Subnormals {
         self.directions[0].subnormals()
@@ -203,11 +239,15 @@ fn in_whole(
     error: rnnpack_kernels::Error,
     place: impl Fn(&'static str, usize) -> (&'static str, usize),
 ) -> Error {
-    use rnnpack_kernels::Error::NotFinite;
+    use rnnpack_kernels::Error::{NotFinite, OutOfRange};
     match error {
         NotFinite { what, index } => {
             let (what, index) = place(what, index);
             NotFinite { what, index }.into()
+        }
+        OutOfRange { what, index, weights } => {
+            let (what, index) = place(what, index);
+            OutOfRange { what, index, weights }.into()
         }
         e => e.into(),
     }

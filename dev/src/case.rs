@@ -215,6 +215,15 @@ pub fn agree(a: f32, b: f32) -> bool {
 
 /// The naive reference, direction by direction.
 pub fn expected<F: Real + From<f32>>(case: &Case, contents: &Contents) -> Output<F> {
+    expected_of(case, contents, &contents.weights())
+}
+
+/// [`expected`], for the contents' weights with other options.
+pub fn expected_of<F: Real + From<f32>>(
+    case: &Case,
+    contents: &Contents,
+    weights: &LayerWeights<'_>,
+) -> Output<F> {
     let x = View::new(&contents.x, case.x_dims(), Layout::TimeMajor).unwrap();
     let convert = |v: &[f32]| v.iter().map(|&v| F::from_f32(v)).collect::<Vec<F>>();
     let (mut h, mut c) = (convert(&contents.h), convert(&contents.c));
@@ -222,7 +231,7 @@ pub fn expected<F: Real + From<f32>>(case: &Case, contents: &Contents) -> Output
     let rows = batch * width;
     let cells = if c.is_empty() { 0 } else { rows };
     let mut y = vec![F::ZERO; time * directions * rows];
-    for (d, weights) in contents.weights().directions().iter().enumerate() {
+    for (d, weights) in weights.directions().iter().enumerate() {
         let reverse = d == 1 || case.shape.direction == Direction::Reverse;
         let (h, c) = (&mut h[d * rows..][..rows], &mut c[d * cells..][..cells]);
         let of_direction = reference::forward(weights, x, case.lens.as_deref(), reverse, h, c).unwrap();

@@ -3,8 +3,8 @@
 use crate::epilogue::PassShape;
 use crate::isa::Isa;
 use crate::operands::Operands;
-use crate::pack::{PackedWeights, PassPanels};
-use crate::product::F32;
+use crate::pack::{PackedWeights, PassPanels, WeightPanels};
+use crate::product::Packing;
 use crate::rows::{Factors, Rows};
 use crate::scratch::ScratchLayout;
 use crate::stop::Stop;
@@ -49,12 +49,17 @@ impl Block<'_> {
         self.floats.as_mut_ptr()
     }
 
-    /// The operands of pass `index`, for the located rows of x.
+    /// The operands of pass `index`, for the located rows of x. The panels are those of the block's weights.
     #[inline(always)]
-    pub(crate) fn operands(&self, memory: *mut f32, index: usize) -> Operands<'_, f32, f32> {
-        let (layout, panels) = (self.layout, self.packed.panels());
+    pub(crate) fn operands<'a, P: Packing>(
+        &'a self,
+        panels: &WeightPanels<P>,
+        memory: *mut f32,
+        index: usize,
+    ) -> Operands<'a, P::Weight, f32> {
+        let layout = self.layout;
         let sizes = panels.description().sizes;
-        let pass: &PassPanels<F32> = &panels.passes()[index];
+        let pass: &PassPanels<P> = &panels.passes()[index];
         let earlier = if index == 0 { 0 } else { layout.pairs * panels.passes()[0].bias.len() };
         // Steps alternate between two buffers of h.
         let h = [memory, memory.wrapping_add(layout.h)];
@@ -88,7 +93,7 @@ impl Block<'_> {
 
     /// Whether the weights are packed for passes of these shapes.
     pub(crate) fn is_packed_for(&self, shapes: &[PassShape]) -> bool {
-        self.packed.panels().passes().iter().map(|pass| &pass.shape).eq(shapes)
+        self.packed.panels().have(shapes)
     }
 
     /// Copies the initial h (into the buffer that step 0 reads) and c to the scratch, padded with zeros.

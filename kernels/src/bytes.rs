@@ -4,7 +4,7 @@
 //!        0 │ magic "rnnpack\0" │ byte order │ version │
 //!       16 │ bytes of everything (u64) │ CRC-32 of all that follows │ lanes │
 //!       32 │ instruction set, its name in 16 bytes │
-//!       48 │ direction │ operator │ I │ H │
+//!       48 │ direction, type of the weights │ operator │ I │ H │
 //!       64 │ direction 0: flags │ clip │ 3 × (activation │ alpha │ beta) │ zeros │ flushed weights (u64) │ zeros │
 //!    (128) │ direction 1, if there is one: the same fields │
 //!          │ direction 0: W, R, bias of each pass, constants │
@@ -33,13 +33,12 @@ pub use crate::error::BytesError;
 
 use crate::aligned::{AlignedBuf, LINE_BYTES, Section};
 use crate::direction::Direction;
-use crate::environment;
 use crate::error::{BYTES_VERSION, Error};
 use crate::isa::{Target, Variant};
 use crate::memory::reserve;
-use crate::pack::{PackedWeights, Sections, WeightPanels};
-use crate::product::{F32, Packing};
-use crate::subnormals::Subnormals;
+use crate::pack::{PackedWeights, Panels, Sections, WeightPanels};
+use crate::product::{Bf16, F16, F32};
+use crate::weight_type::WeightType;
 use crate::weights::Weights;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -82,8 +81,7 @@ pub fn to_bytes(direction: Direction, packed: &[PackedWeights]) -> Result<Vec<u8
 /// # Errors
 /// As [`to_bytes`].
 pub fn pack(target: Target, direction: Direction, weights: &[Weights<'_>]) -> Result<Vec<u8>, Error> {
-    let pack =
-        |weights| environment::within(Subnormals::Keep, || WeightPanels::<F32>::new(target.lanes(), weights));
+    let pack = |weights| Panels::new(target.lanes(), weights);
     let panels: Vec<_> = weights.iter().map(pack).collect::<Result<_, _>>()?;
     write(target, direction, &panels.iter().collect::<Vec<_>>())
 }
@@ -134,7 +132,11 @@ fn read<'a, M: Make<'a>>(bytes: &'a [u8]) -> Result<(Direction, Vec<PackedWeight
     let mut packed = Vec::with_capacity(direction.count());
     for options in header[HEADER..].chunks(HEADER) {
         let described = read_options(shared, options)?;
-        let panels = WeightPanels::over(&mut rest, described, shared.lanes)?;
+        let panels = match shared.weights {
+            WeightType::F32 => WeightPanels::<F32>::over(&mut rest, described, shared.lanes)?.into(),
+            WeightType::Bf16 => WeightPanels::<Bf16>::over(&mut rest, described, shared.lanes)?.into(),
+            WeightType::F16 => WeightPanels::<F16>::over(&mut rest, described, shared.lanes)?.into(),
+        };
         packed.push(PackedWeights::from_panels(variant, panels));
     }
     let mut canonical =
@@ -216,12 +218,8 @@ fn length<'a>(direction: Direction, mut sections: impl Iterator<Item = &'a [u8]>
     length.ok_or(Error::Overflow { what: "packed bytes" })
 }
 
-fn write<P: Packing>(
-    target: Target,
-    direction: Direction,
-    panels: &[&WeightPanels<P>],
-) -> Result<Vec<u8>, Error> {
-    let shared = |&panels: &&WeightPanels<P>| Shared::new(target, panels);
+fn write(target: Target, direction: Direction, panels: &[&Panels]) -> Result<Vec<u8>, Error> {
+    let shared = |&panels: &&Panels| Shared::new(target, panels);
     let first = panels.first().map(shared).ok_or(Error::Bytes(BytesError::Directions))?;
     if panels.len() != direction.count() || panels.iter().any(|panels| shared(panels) != first) {
         return Err(Error::Bytes(BytesError::Directions));

@@ -223,7 +223,7 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
         let (o, step) = (self.operands, self.step);
         // SAFETY: the caller's promise; N are the vectors of the pass.
         unsafe {
-            if E::INLINE {
+            if E::INLINE && P::INLINE {
                 with_tile!(S, P, E::SHAPE, span.rows, span.panels, |M, Q, N| {
                     let tile = o.recurrence::<S, P, M, Q>(E::SHAPE, span, step, prefetch);
                     self.finish_inline::<S, P, M, Q, N>(s, span, &tile)

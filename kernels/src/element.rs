@@ -1,5 +1,7 @@
 //! The element type of weights and sequences.
 
+use crate::weight_type::WeightType;
+
 /// The element type of weights and sequences: f32 or f64. The trait is sealed.
 pub trait Element:
     sealed::Sealed + Copy + Default + PartialEq + Send + Sync + core::fmt::Debug + 'static
@@ -10,6 +12,9 @@ pub trait Element:
     fn is_subnormal(self) -> bool;
     /// The number, or zero with its sign if it is subnormal.
     fn flushed(self) -> Self;
+    /// The number, rounded to a type of weights. `None` if the type cannot hold it. f64 weights are not stored in other
+    /// types: they have a result for [`WeightType::F32`] alone, the number itself.
+    fn narrowed(self, weights: WeightType) -> Option<Self>;
 }
 
 mod sealed {
@@ -30,6 +35,9 @@ impl Element for f32 {
     fn flushed(self) -> f32 {
         if f32::is_subnormal(self) { 0f32.copysign(self) } else { self }
     }
+    fn narrowed(self, weights: WeightType) -> Option<f32> {
+        Some(weights.rounded(self)).filter(|rounded| rounded.is_finite())
+    }
 }
 
 impl Element for f64 {
@@ -41,5 +49,8 @@ impl Element for f64 {
     }
     fn flushed(self) -> f64 {
         if f64::is_subnormal(self) { 0f64.copysign(self) } else { self }
+    }
+    fn narrowed(self, weights: WeightType) -> Option<f64> {
+        (weights == WeightType::F32).then_some(self)
     }
 }

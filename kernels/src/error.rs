@@ -47,6 +47,15 @@ pub enum Error {
         /// The index of the first such element.
         index: usize,
     },
+    /// A weight is finite, but not in the type in which it shall be stored.
+    OutOfRange {
+        /// Which tensor.
+        what: &'static str,
+        /// The index of the first such element.
+        index: usize,
+        /// The type.
+        weights: &'static str,
+    },
     /// An option of a cell is not a usable number.
     Option {
         /// Which option.
@@ -91,6 +100,9 @@ impl fmt::Display for Error {
                 write!(f, "rows of the output tensor overlap or interleave: its strides are too small")
             }
             Error::NotFinite { what, index } => write!(f, "{what}[{index}] is NaN or infinite"),
+            Error::OutOfRange { what, index, weights } => {
+                write!(f, "{what}[{index}] is beyond the range of {weights}")
+            }
             Error::Option { what, value } if value.is_subnormal() => {
                 write!(f, "{what} is {value:e}, which a layer that flushes subnormals cannot take")
             }

@@ -81,6 +81,7 @@ mod stop;
 mod subnormals;
 mod tile;
 mod view;
+mod weight_type;
 mod weights;
 
 pub use activation::Activation;
@@ -98,4 +99,5 @@ pub use sizes::Sizes;
 pub use stop::Stop;
 pub use subnormals::Subnormals;
 pub use view::{Dims, Layout, Strides, View, ViewMut};
+pub use weight_type::WeightType;
 pub use weights::{GateOrder, Tensors, Weights};

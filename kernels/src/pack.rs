@@ -15,22 +15,23 @@
 //!
 //! An RNN has one gate, so its panel takes four vectors of units: `h₀ … h₁₅ │ h₁₆ … h₃₁ │ h₃₂ … h₄₇ │ h₄₈ … h₆₃`.
 
+mod any;
 mod panels;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use any::Panels;
 pub(crate) use panels::{Description, PassPanels, Sections, WeightPanels};
 
 use crate::cell::Cell;
-use crate::environment;
 use crate::epilogue::{Discard, PassShape};
 use crate::error::Error;
 use crate::isa::Variant;
 use crate::passes::Constants;
-use crate::product::F32;
 use crate::sizes::Sizes;
 use crate::steps::{Run, run_for};
 use crate::subnormals::Subnormals;
+use crate::weight_type::WeightType;
 use crate::weights::Weights;
 use core::fmt;
 
@@ -47,7 +48,7 @@ pub fn weight_vectors(cell: &Cell, variant: Variant, hidden: usize) -> usize {
 pub struct PackedWeights {
     variant: Variant,
     run: Run<Discard>,
-    panels: WeightPanels<F32>,
+    panels: Panels,
 }
 
 impl PackedWeights {
@@ -56,14 +57,14 @@ impl PackedWeights {
     /// # Errors
     /// [`Error::Overflow`] and [`Error::Memory`] if the packed weights do not fit into memory.
     pub fn new(variant: Variant, weights: &Weights<'_>) -> Result<PackedWeights, Error> {
-        let panels = environment::within(Subnormals::Keep, || WeightPanels::new(variant.lanes(), weights))?;
-        Ok(PackedWeights::from_panels(variant, panels))
+        Ok(PackedWeights::from_panels(variant, Panels::new(variant.lanes(), weights)?))
     }
 
     /// Takes panels, which must be packed for the lanes of `variant`.
-    pub(crate) fn from_panels(variant: Variant, panels: WeightPanels<F32>) -> PackedWeights {
+    pub(crate) fn from_panels(variant: Variant, panels: Panels) -> PackedWeights {
         let Description { cell, peepholes, .. } = panels.description();
-        PackedWeights { variant, run: run_for(variant, cell, *peepholes), panels }
+        let run = run_for(variant, cell, *peepholes, panels.weight_type());
+        PackedWeights { variant, run, panels }
     }
 
     /// The function that runs a block of these weights.
@@ -96,6 +97,11 @@ impl PackedWeights {
         self.panels.description().flushed
     }
 
+    /// The type in which W and R are stored.
+    pub fn weight_type(&self) -> WeightType {
+        self.panels.weight_type()
+    }
+
     /// The sizes I, H and P.
     pub fn sizes(&self) -> Sizes {
         self.panels.description().sizes
@@ -116,7 +122,7 @@ impl PackedWeights {
         self.panels.sections().map(<[u8]>::len).sum()
     }
 
-    pub(crate) fn panels(&self) -> &WeightPanels<F32> {
+    pub(crate) fn panels(&self) -> &Panels {
         &self.panels
     }
 }
@@ -128,6 +134,7 @@ impl fmt::Debug for PackedWeights {
             .field("cell", self.cell())
             .field("peepholes", &self.has_peepholes())
             .field("sizes", &self.sizes())
+            .field("weight_type", &self.weight_type())
             .field("subnormals", &self.subnormals())
             .finish_non_exhaustive()
     }

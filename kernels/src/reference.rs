@@ -221,7 +221,7 @@ fn input<E: Element, F: Real + From<E>>(
     let wb = F::from(weights.wb(gate, unit));
     let bias = if both { wb.plus(F::from(weights.rb(gate, unit))) } else { wb };
     let terms = weights.w_row(gate, unit).iter().zip(x);
-    terms.fold(bias, |sum, (&w, &x)| F::from(x).fused_mul_add(F::from(weights.taken(w)), sum))
+    terms.fold(bias, |sum, (&w, &x)| F::from(x).fused_mul_add(F::from(weights.stored(w)), sum))
 }
 
 /// The second part of the chain: it adds the products of h to `sum`, in ascending k.
@@ -233,7 +233,7 @@ fn recurrent<E: Element, F: Real + From<E>>(
     h: &[F],
 ) -> F {
     let terms = weights.r_row(gate, unit).iter().zip(h);
-    terms.fold(sum, |sum, (&r, &h)| h.fused_mul_add(F::from(weights.taken(r)), sum))
+    terms.fold(sum, |sum, (&r, &h)| h.fused_mul_add(F::from(weights.stored(r)), sum))
 }
 
 fn activated<F: Real>(clip: Option<f32>, activation: Activation, x: F) -> F {

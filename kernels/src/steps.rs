@@ -20,9 +20,11 @@ use crate::epilogue::{Epilogue, Keep};
 use crate::error::Error;
 use crate::isa::{Choice, Isa, Variant};
 use crate::operands::{Operands, Share, Step};
+use crate::pack::WeightPanels;
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
-use crate::product::F32;
+use crate::product::{Bf16, F16, F32, Packing, Product};
 use crate::stop::Stop;
+use crate::weight_type::WeightType;
 use core::marker::PhantomData;
 
 /// A function that runs a block through all its steps, with the passes of one cell on one instruction set. `K` takes the
@@ -38,12 +40,18 @@ pub(crate) type Run<K> = unsafe fn(&mut Block<'_>, K) -> Result<(), Error>;
 
 /// The function for a cell on a variant. It is chosen once for packed weights, since the choice takes as long as the step of
 /// a small layer.
-pub(crate) fn run_for<K: Keep>(variant: Variant, cell: &Cell, peepholes: bool) -> Run<K> {
-    visit(cell, peepholes, OfPasses { variant, keep: PhantomData })
+pub(crate) fn run_for<K: Keep>(
+    variant: Variant,
+    cell: &Cell,
+    peepholes: bool,
+    weights: WeightType,
+) -> Run<K> {
+    visit(cell, peepholes, OfPasses { variant, weights, keep: PhantomData })
 }
 
 struct OfPasses<K> {
     variant: Variant,
+    weights: WeightType,
     keep: PhantomData<K>,
 }
 
@@ -51,17 +59,24 @@ impl<K: Keep> Visitor for OfPasses<K> {
     type Output = Run<K>;
 
     fn visit<P: Passes>(self) -> Run<K> {
-        self.variant.choose(OfIsa::<P, K>(PhantomData))
+        self.variant.choose(OfIsa::<P, K> { weights: self.weights, types: PhantomData })
     }
 }
 
-struct OfIsa<P, K>(PhantomData<(P, K)>);
+struct OfIsa<P, K> {
+    weights: WeightType,
+    types: PhantomData<(P, K)>,
+}
 
 impl<P: Passes, K: Keep> Choice for OfIsa<P, K> {
     type Output = Run<K>;
 
     fn choose<S: Isa>(self) -> Run<K> {
-        run::<S, P, K>
+        match self.weights {
+            WeightType::F32 => run::<S, P, F32, K>,
+            WeightType::Bf16 => run::<S, P, Bf16, K>,
+            WeightType::F16 => run::<S, P, F16, K>,
+        }
     }
 }
 
@@ -69,21 +84,31 @@ impl<P: Passes, K: Keep> Choice for OfIsa<P, K> {
 ///
 /// # Safety
 /// As there.
-unsafe fn run<S: Isa, P: Passes, K: Keep>(block: &mut Block<'_>, keep: K) -> Result<(), Error> {
+unsafe fn run<S: Isa, P: Passes, W: Product<S, Factor = f32>, K: Keep>(
+    block: &mut Block<'_>,
+    keep: K,
+) -> Result<(), Error> {
     let s = S::detect().expect("weights are packed only for what was detected");
     let packed = block.packed;
     assert_eq!(S::LANES, packed.variant().lanes(), "weights of another variant");
+    let panels = W::of(packed.panels()).expect("weights of another type");
     debug_assert!(block.is_packed_for(P::SHAPES), "weights of other passes");
     let passes = P::of(packed.cell(), packed.has_peepholes());
     s.vectorize(
         #[inline(always)]
-        || steps(s, block, passes, keep),
+        || steps(s, block, panels, passes, keep),
     )
 }
 
 /// The loops of [`Run`].
 #[inline(always)]
-fn steps<S: Isa, P: Passes, K: Keep>(s: S, block: &mut Block<'_>, passes: P, keep: K) -> Result<(), Error> {
+fn steps<S: Isa, P: Passes, W: Product<S, Factor = f32>, K: Keep>(
+    s: S,
+    block: &mut Block<'_>,
+    panels: &WeightPanels<W>,
+    passes: P,
+    keep: K,
+) -> Result<(), Error> {
     block.load_states(s);
     let ragged = block.rows.ragged;
     let mut first = 0;
@@ -95,20 +120,20 @@ fn steps<S: Isa, P: Passes, K: Keep>(s: S, block: &mut Block<'_>, passes: P, kee
         let pairs = block.locate_inputs(first..end);
         let memory = block.memory();
         let (first_pass, second_pass);
-        first_pass = block.operands(memory, 0);
+        first_pass = block.operands(panels, memory, 0);
         // Most cells have one pass. Nothing is copied for a second one.
         let operands = if P::SHAPES.len() > 1 {
-            second_pass = block.operands(memory, 1);
+            second_pass = block.operands(panels, memory, 1);
             [&first_pass, &second_pass]
         } else {
             [&first_pass; 2]
         };
         let sums = block.sums(memory);
-        passes.each(&mut Project { s, operands, pairs });
+        passes.each(&mut Project::<S, W> { s, operands, pairs });
         let mut base = 0;
         for index in first..end {
             let step = Step { index, rows: ragged.running(index), base };
-            passes.each(&mut Recur { s, operands, sums, step, keep });
+            passes.each(&mut Recur::<S, W, K> { s, operands, sums, step, keep });
             base += step.rows;
         }
         first = end;
@@ -118,31 +143,31 @@ fn steps<S: Isa, P: Passes, K: Keep>(s: S, block: &mut Block<'_>, passes: P, kee
 }
 
 /// Projects the located rows of x.
-struct Project<'a, S> {
+struct Project<'a, S, W: Packing> {
     s: S,
-    operands: [&'a Operands<'a, f32, f32>; 2],
+    operands: [&'a Operands<'a, W::Weight, f32>; 2],
     pairs: usize,
 }
 
-impl<S: Isa> PassVisitor for Project<'_, S> {
+impl<S: Isa, W: Product<S, Factor = f32>> PassVisitor for Project<'_, S, W> {
     #[inline(always)]
     fn pass<E: Epilogue>(&mut self, index: usize, _: E) {
         let operands = self.operands[index];
         // SAFETY: `pairs` rows of x were located, and the gate buffer has room for as many.
-        unsafe { project::<S, F32>(self.s, operands, E::SHAPE, self.pairs, 0..operands.panels) }
+        unsafe { project::<S, W>(self.s, operands, E::SHAPE, self.pairs, 0..operands.panels) }
     }
 }
 
 /// Computes a step.
-struct Recur<'a, S, K> {
+struct Recur<'a, S, W: Packing, K> {
     s: S,
-    operands: [&'a Operands<'a, f32, f32>; 2],
+    operands: [&'a Operands<'a, W::Weight, f32>; 2],
     sums: *mut f32,
     step: Step,
     keep: K,
 }
 
-impl<S: Isa, K: Keep> PassVisitor for Recur<'_, S, K> {
+impl<S: Isa, W: Product<S, Factor = f32>, K: Keep> PassVisitor for Recur<'_, S, W, K> {
     #[inline(always)]
     fn pass<E: Epilogue>(&mut self, index: usize, epilogue: E) {
         let (step, keep, operands) = (self.step, self.keep, self.operands[index]);
@@ -150,6 +175,6 @@ impl<S: Isa, K: Keep> PassVisitor for Recur<'_, S, K> {
         // SAFETY: the running rows of this step are the pairs from its base on, as `locate_inputs` counted them. The
         // share is the whole pass, with room for its sums in the scratch. `keep` has room, as the caller of `run`
         // promised.
-        unsafe { Recurrence { epilogue, keep, operands, step }.run::<S, F32>(self.s, share) }
+        unsafe { Recurrence { epilogue, keep, operands, step }.run::<S, W>(self.s, share) }
     }
 }

@@ -5,6 +5,7 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::sizes::Sizes;
 use crate::subnormals::Subnormals;
+use crate::weight_type::WeightType;
 
 /// The order of the gates in the weight tensors of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub struct Weights<'a, F = f32> {
     sizes: Sizes,
     positions: [usize; 4],
     subnormals: Subnormals,
+    weight_type: WeightType,
     tensors: Tensors<'a, F>,
 }
 
@@ -83,7 +85,8 @@ impl<'a, F: Element> Weights<'a, F> {
             data.map_or(Ok(()), |data| expect_tensor(what, data, expected))?;
         }
         let positions = order.positions(&cell);
-        Ok(Weights { cell, sizes, positions, subnormals: Subnormals::Keep, tensors })
+        let (subnormals, weight_type) = (Subnormals::Keep, WeightType::F32);
+        Ok(Weights { cell, sizes, positions, subnormals, weight_type, tensors })
     }
 
     /// Sets what the layer does with subnormal numbers. The default keeps them.
@@ -101,6 +104,24 @@ impl<'a, F: Element> Weights<'a, F> {
         self.subnormals
     }
 
+    /// Sets the type in which W and R are stored. The default is f32.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if an element of W or R does not fit into the type. No f64 fits into a type of 16 bits.
+    pub fn with_type(self, weight_type: WeightType) -> Result<Weights<'a, F>, Error> {
+        for (what, data) in [("W", self.tensors.w), ("R", self.tensors.r)] {
+            if let Some(index) = data.iter().position(|weight| weight.narrowed(weight_type).is_none()) {
+                return Err(Error::OutOfRange { what, index, weights: weight_type.name() });
+            }
+        }
+        Ok(Weights { weight_type, ..self })
+    }
+
+    /// The type in which W and R are stored.
+    pub fn weight_type(&self) -> WeightType {
+        self.weight_type
+    }
+
     /// The number of weights, of all tensors, that are subnormal.
     pub fn subnormal_weights(&self) -> usize {
         let Tensors { w, r, wb, rb, p } = self.tensors;
@@ -108,7 +129,15 @@ impl<'a, F: Element> Weights<'a, F> {
         all.into_iter().flatten().flatten().filter(|weight| weight.is_subnormal()).count()
     }
 
-    /// A weight as the layer takes it: zero in place of a subnormal one, if the layer flushes these.
+    /// An element of W or R as the layer takes it: zero in place of a subnormal one, if the layer flushes these, and rounded
+    /// to the type of the weights.
+    pub fn stored(&self, weight: F) -> F {
+        let weight = self.taken(weight);
+        // `with_type` has checked that every element fits.
+        weight.narrowed(self.weight_type).unwrap_or(weight)
+    }
+
+    /// A bias or a peephole as the layer takes it: zero in place of a subnormal one, if the layer flushes these.
     pub fn taken(&self, weight: F) -> F {
         if self.subnormals.flushes_weights() { weight.flushed() } else { weight }
     }

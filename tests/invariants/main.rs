@@ -10,6 +10,7 @@ mod cells;
 mod exact;
 mod streams;
 mod subnormals;
+mod weight_types;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use proptest::prelude::*;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         cells::BEHAVIOURS,
         streams::BEHAVIOURS,
         subnormals::BEHAVIOURS,
+        weight_types::BEHAVIOURS,
     ]
     .concat();
     let mut trials = vec![];

@@ -5,10 +5,10 @@ use crate::cell::{Cell, GruCell, LstmCell, RnnCell};
 use crate::direction::Direction;
 use crate::error::{BYTES_VERSION, BytesError, Error};
 use crate::isa::Target;
-use crate::pack::{Description, WeightPanels};
-use crate::product::Packing;
+use crate::pack::{Description, Panels};
 use crate::sizes::Sizes;
 use crate::subnormals::Subnormals;
+use crate::weight_type::WeightType;
 use alloc::vec::Vec;
 
 const MAGIC: [u8; 8] = *b"rnnpack\0";
@@ -40,16 +40,18 @@ pub(super) struct Shared<'a> {
     /// LSTM, GRU, RNN.
     pub(super) operator: u32,
     pub(super) sizes: Sizes,
+    pub(super) weights: WeightType,
 }
 
 impl<'a> Shared<'a> {
-    pub(super) fn new<P: Packing>(target: Target, panels: &WeightPanels<P>) -> Shared<'a> {
+    pub(super) fn new(target: Target, panels: &Panels) -> Shared<'a> {
         let operator = match panels.description().cell {
             Cell::Lstm(_) => 0,
             Cell::Gru(_) => 1,
             Cell::Rnn(_) => 2,
         };
-        Shared { isa: target.name(), lanes: target.lanes(), operator, sizes: panels.description().sizes }
+        let (sizes, weights) = (panels.description().sizes, panels.weight_type());
+        Shared { isa: target.name(), lanes: target.lanes(), operator, sizes, weights }
     }
 }
 
@@ -91,7 +93,12 @@ fn float(bytes: &[u8], at: usize) -> f32 {
 
 /// The directions of the layer, and what they share.
 pub(super) fn read_shared(bytes: &[u8]) -> Result<(Direction, Shared<'_>), Error> {
-    let direction = match word(bytes, 48) {
+    // The lower half is the direction, the upper half the type of the weights.
+    let (direction, weights) = (word(bytes, 48) & 0xffff, word(bytes, 48) >> 16);
+    let Some(&weights) = WeightType::ALL.get(weights as usize) else {
+        return refuse(BytesError::Header { what: "type of weights" });
+    };
+    let direction = match direction {
         0 => Direction::Forward,
         1 => Direction::Reverse,
         2 => Direction::Bidirectional,
@@ -105,7 +112,8 @@ pub(super) fn read_shared(bytes: &[u8]) -> Result<(Direction, Shared<'_>), Error
     if hidden == 0 {
         return Err(Error::Zero { what: "hidden_size" });
     }
-    Ok((direction, Shared { isa, lanes, operator: word(bytes, 52), sizes: Sizes::new(input, hidden) }))
+    let sizes = Sizes::new(input, hidden);
+    Ok((direction, Shared { isa, lanes, operator: word(bytes, 52), sizes, weights }))
 }
 
 /// What the weights of a direction are for.
@@ -147,10 +155,10 @@ pub(super) fn read_options(shared: Shared<'_>, options: &[u8]) -> Result<Descrip
 }
 
 /// The header and the options of every direction. The checksum is left 0.
-pub(super) fn head<'a, P: Packing>(
+pub(super) fn head<'a>(
     direction: Direction,
     shared: Shared<'_>,
-    panels: impl Iterator<Item = &'a WeightPanels<P>>,
+    panels: impl Iterator<Item = &'a Panels>,
     length: usize,
 ) -> Result<Vec<u8>, Error> {
     let number = |n: usize| u32::try_from(n).map_err(|_| Error::Overflow { what: "packed bytes" });
@@ -165,8 +173,9 @@ pub(super) fn head<'a, P: Packing>(
     let mut name = [0; NAME.end - NAME.start];
     name[..shared.isa.len()].copy_from_slice(shared.isa.as_bytes());
     put(&name);
-    for word in [direction as u32, shared.operator, number(shared.sizes.input)?, number(shared.sizes.hidden)?]
-    {
+    let weights = WeightType::ALL.iter().position(|&weights| weights == shared.weights);
+    let form = direction as u32 | (weights.unwrap_or_default() as u32) << 16;
+    for word in [form, shared.operator, number(shared.sizes.input)?, number(shared.sizes.hidden)?] {
         put(&word.to_ne_bytes());
     }
     panels.for_each(|panels| put(&options(panels)));
@@ -174,7 +183,7 @@ pub(super) fn head<'a, P: Packing>(
 }
 
 /// The options of a direction, in the layout that [`read_options`] reads.
-fn options<P: Packing>(panels: &WeightPanels<P>) -> [u8; HEADER] {
+fn options(panels: &Panels) -> [u8; HEADER] {
     let Description { cell, peepholes, subnormals, flushed, .. } = panels.description();
     let flag = match cell {
         Cell::Lstm(cell) => cell.input_forget,

@@ -1,13 +1,13 @@
-//! AVX2 with FMA: 8 lanes, 16 registers.
+//! AVX2 with FMA and F16C, which every CPU with AVX2 and FMA has: 8 lanes, 16 registers.
 
 use super::ops::Isa;
 use core::arch::x86_64::*;
 
-/// Proof that the CPU has AVX2 and FMA. Only [`Isa::detect`] makes it.
+/// Proof that the CPU has AVX2, FMA and F16C. Only [`Isa::detect`] makes it.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn vectorize<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
@@ -21,11 +21,11 @@ unsafe impl Isa for Avx2 {
     const FUSED: bool = true;
 
     fn detect() -> Option<Self> {
-        has_features!("avx2", "fma").then_some(Avx2(()))
+        has_features!("avx2", "fma", "f16c").then_some(Avx2(()))
     }
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
-        // SAFETY: `self` proves that the CPU has AVX2 and FMA.
+        // SAFETY: `self` proves that the CPU has AVX2, FMA and F16C.
         unsafe { vectorize(f) }
     }
     #[inline(always)]
@@ -37,6 +37,19 @@ unsafe impl Isa for Avx2 {
     unsafe fn store(self, p: *mut f32, v: __m256) {
         // SAFETY: the caller promises 8 writable f32; `self` proves the ISA.
         unsafe { _mm256_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const u16) -> __m256 {
+        // SAFETY: the caller promises 8 readable u16; `self` proves the ISA.
+        unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const u16) -> __m256 {
+        // SAFETY: the caller promises 8 readable u16; `self` proves the ISA.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
     }
     #[inline(always)]
     fn prefetch(self, p: *const u8) {

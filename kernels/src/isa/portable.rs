@@ -1,6 +1,7 @@
 //! 4 lanes, with the crate `wide`: SSE2, NEON, wasm SIMD or plain Rust, chosen when the program is compiled.
 
 use super::ops::Isa;
+use crate::weight_type::bf16_to_f32;
 use wide::bytemuck::cast;
 use wide::{f32x4, i32x4};
 
@@ -36,6 +37,26 @@ unsafe impl Isa for Portable {
     unsafe fn store(self, p: *mut f32, v: f32x4) {
         // SAFETY: the caller promises 4 writable f32.
         unsafe { p.cast::<[f32; 4]>().write_unaligned(v.to_array()) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const u16) -> f32x4 {
+        // SAFETY: the caller promises 4 readable u16.
+        let narrow = unsafe { p.cast::<[u16; 4]>().read_unaligned() };
+        f32x4::new(narrow.map(bf16_to_f32))
+    }
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const u16) -> f32x4 {
+        // SAFETY: the caller promises 4 readable u16.
+        let narrow = unsafe { p.cast::<[u16; 4]>().read_unaligned() };
+        let bits = i32x4::new(narrow.map(i32::from));
+        let magnitude = bits & i32x4::splat(0x7fff);
+        // As `f16_to_f32`, without its branches: a magnitude below 2^10 is an integer times 2^-24.
+        let normal: f32x4 = cast((magnitude << 13) + i32x4::splat((127 - 15) << 23));
+        let subnormal = magnitude.round_float() * f32x4::splat(f32::from_bits((127 - 24) << 23));
+        let small = magnitude.simd_lt(i32x4::splat(0x400));
+        let wide = cast::<_, f32x4>(small).bitselect(subnormal, normal);
+        let sign: f32x4 = cast((bits & i32x4::splat(0x8000)) << 16);
+        wide | sign
     }
     #[inline(always)]
     fn prefetch(self, _: *const u8) {}

@@ -2,6 +2,7 @@
 
 use super::ops::Isa;
 use crate::math;
+use crate::weight_type::{bf16_to_f32, f16_to_f32};
 
 /// Plain Rust, for any CPU. A multiply-add rounds once everywhere; if necessary it is a library call.
 #[derive(Clone, Copy)]
@@ -31,6 +32,16 @@ unsafe impl Isa for Scalar {
     unsafe fn store(self, p: *mut f32, v: f32) {
         // SAFETY: the caller promises one writable f32, which may be unaligned.
         unsafe { p.write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const u16) -> f32 {
+        // SAFETY: the caller promises one readable u16, which may be unaligned.
+        bf16_to_f32(unsafe { p.read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const u16) -> f32 {
+        // SAFETY: the caller promises one readable u16, which may be unaligned.
+        f16_to_f32(unsafe { p.read_unaligned() })
     }
     #[inline(always)]
     fn prefetch(self, _: *const u8) {}

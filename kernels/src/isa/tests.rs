@@ -7,6 +7,7 @@ use super::scalar::Scalar;
 use super::variant::Variant;
 use crate::environment;
 use crate::subnormals::Subnormals;
+use crate::weight_type::{bf16_to_f32, f16_to_f32};
 use core::hint::black_box;
 
 /// Both zeros, numbers near one, the ends of the subnormals and of all numbers, infinities, quiet and signalling NaN.
@@ -183,6 +184,46 @@ fn every_operation_of_every_variant_flushes_by_the_rule() {
     for variant in Variant::available() {
         let compare = Compare { triples: &all_arguments(), right: Flushing };
         environment::within(Subnormals::Flush, || variant.dispatch(compare));
+    }
+}
+
+/// All numbers of 16 bits, which are loaded and widened.
+struct Widen<'a>(&'a [u16]);
+
+impl Kernel for Widen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, s: S) {
+        let mut lanes = vec![0.0f32; S::LANES];
+        // Start at the second element, so that the vectors are not aligned.
+        for narrow in self.0[1..].chunks_exact(S::LANES) {
+            // SAFETY: the chunk has LANES numbers, and so has `lanes`.
+            unsafe { s.store(lanes.as_mut_ptr(), s.load_bf16(narrow.as_ptr())) };
+            let right = narrow.iter().map(|&x| bf16_to_f32(x).to_bits());
+            assert!(
+                lanes.iter().map(|x| x.to_bits()).eq(right),
+                "{}: bf16 {narrow:x?} is {lanes:?}",
+                S::NAME
+            );
+            if narrow.iter().any(|x| x & 0x7c00 == 0x7c00 && x & 0x3ff != 0) {
+                continue; // NaN, which a weight is not
+            }
+            // SAFETY: as above.
+            unsafe { s.store(lanes.as_mut_ptr(), s.load_f16(narrow.as_ptr())) };
+            let right = narrow.iter().map(|&x| f16_to_f32(x).to_bits());
+            assert!(lanes.iter().map(|x| x.to_bits()).eq(right), "{}: f16 {narrow:x?} is {lanes:?}", S::NAME);
+        }
+    }
+}
+
+#[test]
+fn numbers_of_16_bits_are_widened_exactly_whether_subnormals_are_flushed_or_not() {
+    let all: Vec<u16> = [0].into_iter().chain(0..=u16::MAX).collect();
+    for variant in Variant::available() {
+        for subnormals in [Subnormals::Keep, Subnormals::Flush] {
+            environment::within(subnormals, || variant.dispatch(Widen(&all)));
+        }
     }
 }
 

@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::activation::Activation;
-use crate::product::Packing;
+use crate::product::{F32, Packing};
 use crate::weights::{GateOrder, Tensors};
+
+fn of_f32(packed: &PackedWeights) -> &WeightPanels<F32> {
+    F32::of(packed.panels()).unwrap()
+}
 
 #[test]
 fn every_weight_stands_once_in_its_panel_and_padding_is_zero() {
@@ -16,7 +20,7 @@ fn every_weight_stands_once_in_its_panel_and_padding_is_zero() {
         let weights = Weights::new(cell, [input, hidden], GateOrder::Onnx, tensors).unwrap();
         for variant in Variant::available() {
             let packed = PackedWeights::new(variant, &weights).unwrap();
-            let all = packed.panels().passes().iter().flat_map(|pass| pass.w.iter().copied());
+            let all = of_f32(&packed).passes().iter().flat_map(|pass| pass.w.iter().copied());
             assert_eq!(all.clone().count(), weight_vectors(&cell, variant, hidden) * variant.lanes() * input);
             let mut seen: Vec<f32> = all.filter(|&x| x != 0.0).collect();
             seen.sort_by(f32::total_cmp);
@@ -33,7 +37,7 @@ fn a_panel_holds_the_gates_of_a_vector_of_units_for_every_k() {
     let weights = Weights::new(Cell::lstm(), [input, hidden], GateOrder::Onnx, tensors).unwrap();
     for variant in Variant::available() {
         let packed = PackedWeights::new(variant, &weights).unwrap();
-        let (lanes, pass) = (variant.lanes(), &packed.panels().passes()[0]);
+        let (lanes, pass) = (variant.lanes(), &of_f32(&packed).passes()[0]);
         for (gate, unit, k) in [(0, 0, 0), (0, 17, 1), (1, 17, 1), (2, 17, 1), (3, 17, 1), (3, 9, 2)] {
             let (panel, lane) = (unit / lanes, unit % lanes);
             let place = |depth: usize| ((panel * depth + k) * 4 + gate) * lanes + lane;
@@ -50,6 +54,10 @@ struct Pairs;
 impl Packing for Pairs {
     type Weight = u8;
     const GROUP: usize = 2;
+
+    fn of(_: &Panels) -> Option<&WeightPanels<Pairs>> {
+        None // they are packed here alone
+    }
 
     fn weight(x: f32) -> u8 {
         x as u8

@@ -2,6 +2,7 @@
 
 use super::ops::{Packing, Product};
 use crate::isa::Isa;
+use crate::pack::{Panels, WeightPanels};
 
 /// The product of f32.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +20,21 @@ impl Packing for F32 {
     type Weight = f32;
     const GROUP: usize = 1;
 
+    fn of(panels: &Panels) -> Option<&WeightPanels<F32>> {
+        match panels {
+            Panels::F32(panels) => Some(panels),
+            _ => None,
+        }
+    }
+
     fn weight(x: f32) -> f32 {
         x
+    }
+}
+
+impl From<WeightPanels<F32>> for Panels {
+    fn from(panels: WeightPanels<F32>) -> Panels {
+        Panels::F32(panels)
     }
 }
 
@@ -31,6 +45,7 @@ impl<S: Isa> Product<S> for F32 {
     type Factors = S::V;
     type Sums = S::V;
     const ROWS: usize = rows(S::REGISTERS);
+    const INLINE: bool = true;
 
     #[inline(always)]
     unsafe fn load(s: S, p: *const f32) -> S::V {

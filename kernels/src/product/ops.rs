@@ -1,6 +1,7 @@
 //! The two traits of a product: how its weights are packed, and what it does in registers.
 
 use crate::isa::Isa;
+use crate::pack::{Panels, WeightPanels};
 use core::fmt::Debug;
 use wide::bytemuck::Pod;
 
@@ -13,6 +14,9 @@ pub(crate) trait Packing: Copy + 'static {
     type Weight: Pod + Debug + Send + Sync;
     /// The number of consecutive k that one multiply-accumulate takes.
     const GROUP: usize;
+
+    /// The panels, if they are of this type.
+    fn of(panels: &Panels) -> Option<&WeightPanels<Self>>;
 
     /// Converts `x` to the nearest weight.
     fn weight(x: f32) -> Self::Weight;
@@ -40,6 +44,9 @@ pub(crate) trait Product<S: Isa>: Packing {
     type Sums: Copy;
     /// The number of batch rows of the largest register tile, at most 6.
     const ROWS: usize;
+    /// Whether epilogues may be inlined behind the tiles of this product; see
+    /// [`Epilogue::INLINE`](crate::epilogue::Epilogue::INLINE).
+    const INLINE: bool;
 
     /// Reads `LANES` · GROUP weights.
     ///

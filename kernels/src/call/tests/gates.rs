@@ -122,7 +122,7 @@ fn the_gates_that_are_kept_are_those_of_the_reference() {
         // SAFETY: the block keeps its invariant. The sink is alive and has room for all steps and rows of the only
         // block.
         let run = |block: &mut Block<'_>| unsafe {
-            run_for::<Sink>(variant, packed.cell(), packed.has_peepholes())(block, keep)
+            run_for::<Sink>(variant, packed.cell(), packed.has_peepholes(), packed.weight_type())(block, keep)
         };
         each_block(&packed, case.call(2), &mut Scratch::new(), run).unwrap();
 

@@ -9,7 +9,7 @@ use crate::isa::{Isa, Kernel, Variant};
 use crate::operands::{Operands, Share, Step, TILE_SUMS};
 use crate::pack::PackedWeights;
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
-use crate::product::F32;
+use crate::product::{F32, Packing};
 use crate::scratch::Scratch;
 
 /// Runs a block with every pass in two ranges, which meet at `split` sixths of the panels. The second range runs first.
@@ -45,8 +45,9 @@ impl<P: Passes> Kernel for Run<'_, '_, P> {
         block.load_states(s);
         let (pairs, rows) = (block.locate_inputs(0..steps), block.rows.ragged.len());
         let mut sums = [vec![0.0; TILE_SUMS], vec![0.0; TILE_SUMS]];
-        let memory = block.memory();
-        let (first, last) = (block.operands(memory, 0), block.operands(memory, P::SHAPES.len() - 1));
+        let (memory, panels) = (block.memory(), F32::of(block.packed.panels()).unwrap());
+        let (first, last) =
+            (block.operands(panels, memory, 0), block.operands(panels, memory, P::SHAPES.len() - 1));
         let operands = [&first, &last];
         let mut pass = Pass { s, operands, split, sums: &mut sums, pairs: Some(pairs), step: None };
         passes.each(&mut pass);
