@@ -139,7 +139,8 @@ impl Layer {
 
     /// The number of weights that were subnormal and became zero when they were packed.
     pub fn flushed_weights(&self) -> u64 {
-        self.shared.packed.iter().map(PackedWeights::flushed_weights).sum()
+        // Packed bytes may say any numbers.
+        self.shared.packed.iter().map(PackedWeights::flushed_weights).fold(0, u64::saturating_add)
     }
 
     /// Bytes of the packed weights.

@@ -37,7 +37,7 @@ pub struct Call<'a> {
 }
 
 /// Runs one direction of a layer on packed weights. It computes in the floating-point environment that
-/// [`environment`](crate::environment) defines, whatever the thread's own is.
+/// [`environment`] defines, whatever the thread's own is.
 ///
 /// # Errors
 /// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] if the parts of the call disagree;
