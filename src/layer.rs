@@ -4,7 +4,8 @@ use crate::batch::{fork, shares};
 use crate::rows::Rows;
 use crate::sequence::Views;
 use crate::{Error, LayerWeights, Plan, Planner, Scratch, Sequence, Shape, State};
-use rnnpack_kernels::{Call, Cell, Dims, PackedWeights, Subnormals};
+use rnnpack_kernels::blocking::Limits;
+use rnnpack_kernels::{Call, Cell, Dims, Direction, OneStep, PackedWeights, Subnormals};
 use std::sync::Arc;
 use std::{fmt, mem, slice};
 
@@ -41,6 +42,7 @@ pub struct Layer {
 struct Shared {
     shape: Shape,
     plan: Plan,
+    limits: Limits,
     packed: Vec<PackedWeights>,
 }
 
@@ -73,23 +75,46 @@ impl Layer {
     /// [`Error::Kernel`] says why the bytes are refused: they are altered, truncated, of another version, for an
     /// instruction set that is not available here, or not aligned.
     pub fn from_static(bytes: &'static [u8]) -> Result<Layer, Error> {
-        let (direction, packed) = rnnpack_kernels::bytes::from_static(bytes)?;
+        Ok(Layer::unpacked(rnnpack_kernels::bytes::from_static(bytes)?))
+    }
+
+    /// Like [`Layer::from_static`], for bytes that may start anywhere and are needed during the call alone, such as those
+    /// of a file: the weights are copied.
+    ///
+    /// # Errors
+    /// As [`Layer::from_static`], but for the alignment; and [`Error::Kernel`] if the copy does not fit into memory. The
+    /// copy takes at most as much memory as the bytes, whatever they hold.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Layer, Error> {
+        Ok(Layer::unpacked(rnnpack_kernels::bytes::from_bytes(bytes)?))
+    }
+
+    /// The layer of packed bytes.
+    fn unpacked((direction, packed): (Direction, Vec<PackedWeights>)) -> Layer {
         let first = &packed[0];
         let shape = Shape { input: first.input(), hidden: first.hidden(), direction };
-        Ok(Layer::of(shape, Plan::on(first.variant()), packed))
+        Layer::of(shape, Plan::on(first.variant()), packed)
     }
 
     fn of(shape: Shape, plan: Plan, packed: Vec<PackedWeights>) -> Layer {
-        Layer { shared: Arc::new(Shared { shape, plan, packed }) }
+        let limits = Limits::new(packed[0].cell(), plan.variant, plan.caches, shape.hidden);
+        Layer { shared: Arc::new(Shared { shape, plan, limits, packed }) }
     }
 
-    /// The packed layer as bytes, for [`Layer::from_static`]. They equal those of [`LayerWeights::to_bytes`] for the
-    /// layer's instruction set.
+    /// The packed layer as bytes, for [`Layer::from_static`] and [`Layer::from_bytes`]. They equal those of
+    /// [`LayerWeights::to_bytes`] for the layer's instruction set.
     ///
     /// # Errors
     /// [`Error::Kernel`] if the bytes do not fit into memory.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         Ok(rnnpack_kernels::bytes::to_bytes(self.shape().direction, &self.shared.packed)?)
+    }
+
+    /// The number of bytes that [`Layer::to_bytes`] gives.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if the number overflows.
+    pub fn bytes_size(&self) -> Result<usize, Error> {
+        Ok(rnnpack_kernels::bytes::size(self.shape().direction, &self.shared.packed)?)
     }
 
     /// The layer's sizes.
@@ -128,7 +153,7 @@ impl Layer {
     /// # Errors
     /// [`Error::Kernel`] if the number of bytes overflows.
     pub fn scratch_bytes(&self, time: usize, batch: usize) -> Result<usize, Error> {
-        let blocking = self.plan().blocking(self.cell(), self.shape(), time, batch);
+        let blocking = self.shared.limits.blocking(time, batch);
         let of = |packed| rnnpack_kernels::Scratch::bytes(packed, blocking, time, batch);
         // The directions run one after the other in the same memory. Their cells differ only in their options.
         self.shared.packed.iter().try_fold(0, |most, packed| Ok(of(packed)?.max(most)))
@@ -177,8 +202,40 @@ impl Layer {
         y: &mut [f32],
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
+        let Shared { shape, limits, packed, .. } = &*self.shared;
+        let batch = state.batch();
+        let fits = self.takes(state) && y.len() == state.h.len();
+        if !fits || batch.checked_mul(shape.input) != Some(x.len()) {
+            return self.refuse_step(x, state, y);
+        }
+        let (rows, cells) = (batch * shape.hidden, if state.c.is_empty() { 0 } else { batch * shape.hidden });
+        let (scratch, most) = (scratch.first(), limits.blocking(1, batch).rows);
+        let [mut y, mut h, mut c] = [y, &mut state.h, &mut state.c];
+        for packed in packed {
+            let (of_y, of_h, of_c);
+            (of_y, y) = y.split_at_mut(rows);
+            (of_h, h) = h.split_at_mut(rows);
+            (of_c, c) = c.split_at_mut(cells);
+            let call = OneStep { batch, x, y: Some(of_y), h: of_h, c: of_c, rows: most };
+            rnnpack_kernels::step(packed, call, scratch)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the state has the sizes and the kind of cell of this layer.
+    #[inline]
+    pub(crate) fn takes(&self, state: &State) -> bool {
+        let cells = if self.cell().has_cell_state() { state.h.len() } else { 0 };
+        state.shape.hidden == self.shared.shape.hidden
+            && state.shape.direction.count() == self.shared.packed.len()
+            && state.c.len() == cells
+    }
+
+    /// Says what is wrong with a step.
+    #[cold]
+    fn refuse_step(&self, x: &[f32], state: &mut State, y: &mut [f32]) -> Result<(), Error> {
         let views = Views::one_step(self.shape(), state.batch(), x, y)?;
-        self.run(Rows::new(self.cell(), self.shape(), views, state)?, &mut scratch.shares(1)[0])
+        Rows::new(self.cell(), self.shape(), views, state).map(drop)
     }
 
     /// [`Layer::forward`], for tensors whose extents are known.
@@ -228,8 +285,8 @@ impl Layer {
     fn run(&self, rows: Rows<'_>, scratch: &mut rnnpack_kernels::Scratch) -> Result<(), Error> {
         let Rows { x, lens, mut y, h, c, stop } = rows;
         let Dims { time, batch, .. } = x.dims();
-        let Shared { shape, plan, packed } = &*self.shared;
-        let blocking = plan.blocking(self.cell(), *shape, time, batch);
+        let Shared { shape, limits, packed, .. } = &*self.shared;
+        let blocking = limits.blocking(time, batch);
         for (d, ((packed, h), c)) in packed.iter().zip(h).zip(c).enumerate() {
             let y = y.as_mut().map(|y| y.reborrow().direction(d));
             let reverse = shape.direction.is_reverse(d);

@@ -19,6 +19,15 @@ impl Scratch {
         Scratch::default()
     }
 
+    /// The part of the calling thread.
+    #[inline]
+    pub(crate) fn first(&mut self) -> &mut rnnpack_kernels::Scratch {
+        if self.shares.is_empty() {
+            self.shares.push(rnnpack_kernels::Scratch::new());
+        }
+        &mut self.shares[0]
+    }
+
     pub(crate) fn shares(&mut self, count: usize) -> &mut [rnnpack_kernels::Scratch] {
         if self.shares.len() < count {
             self.shares.resize_with(count, rnnpack_kernels::Scratch::new);

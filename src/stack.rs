@@ -100,7 +100,40 @@ impl Stack {
         y: &mut [f32],
         scratch: &mut StackScratch,
     ) -> Result<(), Error> {
-        self.run(Views::one_step(self.shape(), state.batch(), x, y)?, state, scratch)
+        let batch = state.batch();
+        let has = |count: usize, width: usize| batch.checked_mul(width) == Some(count);
+        let in_one_direction = self.layers.iter().all(|layer| layer.shape().direction.count() == 1);
+        let fits = state.layers.len() == self.layers.len()
+            && self.layers.iter().zip(&state.layers).all(|(layer, of)| layer.takes(of) && of.batch == batch)
+            && has(x.len(), self.shape().input)
+            && has(y.len(), self.shape().output());
+        if fits && in_one_direction {
+            return self.run_step(x, state, y, scratch);
+        }
+        self.run(Views::one_step(self.shape(), batch, x, y)?, state, scratch)
+    }
+
+    /// One step of a checked call of layers with one direction.
+    fn run_step(
+        &self,
+        x: &[f32],
+        state: &mut StackState,
+        y: &mut [f32],
+        scratch: &mut StackScratch,
+    ) -> Result<(), Error> {
+        let batch = state.batch();
+        let StackScratch { layer: of_layers, between: [even, odd], .. } = scratch;
+        let last = self.layers.len() - 1;
+        for (i, (layer, state)) in self.layers.iter().zip(&mut state.layers).enumerate() {
+            let (below, above) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };
+            let x = if i == 0 { x } else { below };
+            if i == last {
+                return layer.step(x, state, y, of_layers);
+            }
+            room(above, [1, batch, layer.shape().output()])?;
+            layer.step(x, state, above, of_layers)?;
+        }
+        Ok(())
     }
 
     fn run(&self, views: Views<'_>, state: &mut StackState, scratch: &mut StackScratch) -> Result<(), Error> {
@@ -169,14 +202,19 @@ fn concatenated<'a>(
     time: usize,
     batch: usize,
 ) -> Result<ViewMut<'a>, Error> {
-    use rnnpack_kernels::Error::{Memory, Overflow};
-    let what = "the output of a layer of the stack";
     let shape = layer.shape();
-    let row = shape.output();
-    let floats = time.checked_mul(batch).and_then(|rows| rows.checked_mul(row)).ok_or(Overflow { what })?;
-    // The layer overwrites what an earlier call left: it writes every element, including padding.
-    reserve(buffer, floats.saturating_sub(buffer.len())).ok_or(Memory { what, floats })?;
-    buffer.resize(floats, 0.0);
+    room(buffer, [time, batch, shape.output()])?;
     let dims = Dims { time, directions: shape.direction.count(), batch, width: shape.hidden };
     Ok(ViewMut::strided(buffer, dims, dims.concatenated(Layout::TimeMajor)?)?)
+}
+
+/// Gives a buffer the length of a tensor of these extents.
+fn room(buffer: &mut Vec<f32>, [time, batch, row]: [usize; 3]) -> Result<(), Error> {
+    use rnnpack_kernels::Error::{Memory, Overflow};
+    let what = "the output of a layer of the stack";
+    let floats = time.checked_mul(batch).and_then(|rows| rows.checked_mul(row)).ok_or(Overflow { what })?;
+    // A layer overwrites what an earlier call left: it writes every element, including padding.
+    reserve(buffer, floats.saturating_sub(buffer.len())).ok_or(Memory { what, floats })?;
+    buffer.resize(floats, 0.0);
+    Ok(())
 }

@@ -89,6 +89,49 @@ fn step_does_not_allocate_after_the_first_one() {
 }
 
 #[test]
+fn copying_a_state_into_another_allocates_nothing() {
+    let layer =
+        Layer::new(&Case::new(Cell::lstm(), shape(Direction::Bidirectional), 1, 9, 2).contents().weights());
+    let layer = layer.unwrap();
+    let (mut large, mut small) = (layer.new_state(9).unwrap(), layer.new_state(2).unwrap());
+    large.h_mut().fill(0.5);
+    small.c_mut().fill(-0.5);
+    let mut copy = large.clone();
+    let copying = measure(|| {
+        copy.clone_from(&small);
+        copy.clone_from(&large);
+    });
+    assert_eq!(copying.count_total, 0);
+    assert_eq!(copy, large);
+    copy.clone_from(&small);
+    assert_eq!((copy.batch(), &copy), (2, &small));
+
+    let stack = Stack::new(vec![layer.clone()]).unwrap();
+    let (mut of_stack, other) = (stack.new_state(9).unwrap(), stack.new_state(9).unwrap());
+    of_stack.layers_mut()[0].clone_from(&large);
+    let copying = measure(|| of_stack.clone_from(&other));
+    assert_eq!((copying.count_total, &of_stack), (0, &other));
+}
+
+#[test]
+fn a_call_that_can_be_stopped_allocates_nothing_after_the_first_one() {
+    let case = Case::new(Cell::lstm(), shape(Direction::Bidirectional), 50, 3, 2);
+    let contents = case.contents();
+    let layer = Layer::new(&contents.weights()).unwrap();
+    let mut state = contents.state(&layer, case.batch);
+    let mut y = vec![0.0; case.y_dims().checked_len().unwrap()];
+    let mut scratch = Scratch::new();
+    let mut call = |wanted: bool| {
+        let stop = || wanted;
+        let sequence = Sequence::dense(&contents.x, &mut y).stop(&stop);
+        assert_eq!(layer.forward(sequence, &mut state, &mut scratch).is_err(), wanted);
+    };
+    call(false);
+    let later = measure(|| [false, true, false].into_iter().for_each(&mut call));
+    assert_eq!(later.count_total, 0);
+}
+
+#[test]
 fn a_layer_from_bytes_leaves_its_weights_where_they_are() {
     for (cell, variant) in forms().into_iter().flat_map(|cell| Variant::available().map(move |v| (cell, v))) {
         let shape = Shape { input: 100, hidden: 200, direction: Direction::Bidirectional };

@@ -20,11 +20,17 @@ fn pack(case: &Case) -> Vec<u8> {
     case.contents().weights().to_bytes(Target::by_name("portable").unwrap()).unwrap()
 }
 
+/// Why bytes are refused that start `off` bytes after a boundary. A copy of them must be refused for the same reason.
 fn refusal(bytes: &[u8], off: usize) -> KernelError {
-    match Layer::from_static(embedded(bytes, off)).err() {
+    let kernels = |layer: Result<Layer, rnnpack::Error>| match layer.err() {
         Some(rnnpack::Error::Kernel(e)) => e,
         other => panic!("expected a refusal of the kernels, got {other:?}"),
+    };
+    let error = kernels(Layer::from_static(embedded(bytes, off)));
+    if error != KernelError::Bytes(BytesError::Alignment) {
+        assert_eq!(error, kernels(Layer::from_bytes(embedded(bytes, 5))));
     }
+    error
 }
 
 fn bytes_error(bytes: &[u8]) -> BytesError {
@@ -70,6 +76,32 @@ fn what_was_packed_is_taken() {
 }
 
 #[test]
+fn bytes_are_copied_from_any_boundary_and_not_needed_afterwards() {
+    for case in forms().into_iter().map(case) {
+        let bytes = pack(&case);
+        for off in [0, 1, 4, 31, 63] {
+            let mut lent = vec![0; bytes.len() + 64];
+            let start = (lent.as_ptr().align_offset(64) + off) % 64;
+            lent[start..][..bytes.len()].copy_from_slice(&bytes);
+            let layer = Layer::from_bytes(&lent[start..][..bytes.len()]).unwrap();
+            lent.fill(0xff);
+            assert_eq!(layer.to_bytes().unwrap(), bytes);
+            assert_eq!(layer.bytes_size().unwrap(), bytes.len());
+        }
+    }
+}
+
+#[test]
+fn a_header_that_announces_more_than_there_is_takes_no_memory() {
+    for at in [56, 60] {
+        let bytes = forged(packed(), at, &u32::MAX.to_ne_bytes());
+        let mut refused = true;
+        let memory = allocation_counter::measure(|| refused = Layer::from_bytes(&bytes).is_err());
+        assert!(refused && memory.bytes_max < 2 * bytes.len() as u64, "{memory:?}");
+    }
+}
+
+#[test]
 fn every_truncation_is_refused_by_its_length() {
     let bytes = packed();
     for got in 0..bytes.len() {
@@ -104,7 +136,8 @@ fn every_replaced_byte_is_refused() {
     for (at, value) in (0..bytes.len()).flat_map(|at| [0, 0x5a, 0xff].map(|value| (at, value))) {
         let mut altered = bytes.clone();
         altered[at] = value;
-        assert!(altered == bytes || Layer::from_static(embedded(&altered, 0)).is_err(), "byte {at}: {value}");
+        let taken = Layer::from_static(embedded(&altered, 0)).is_ok() || Layer::from_bytes(&altered).is_ok();
+        assert!(altered == bytes || !taken, "byte {at}: {value}");
     }
 }
 
@@ -128,7 +161,7 @@ fn another_version_and_another_byte_order_are_refused() {
 #[test]
 fn another_instruction_set_and_lane_width_are_refused() {
     let error = refusal(&forged(packed(), 32, b"avx1024\0\0"), 0);
-    assert_eq!(error, KernelError::Bytes(BytesError::Isa { name: "avx1024" }));
+    assert_eq!(error, KernelError::Bytes(BytesError::Isa { name: "avx1024".into() }));
     let names: Vec<&str> = Variant::available().map(Variant::name).collect();
     let words = format!(
         "packed bytes are for the instruction set \"avx1024\", which is not available here; there are {}",

@@ -130,7 +130,7 @@ class LayerDesc(ctypes.Structure):
         + [("activations", ctypes.c_void_p), ("activation_count", ctypes.c_size_t)]
         + [("activation_alpha", ctypes.c_void_p), ("activation_alpha_count", ctypes.c_size_t)]
         + [("activation_beta", ctypes.c_void_p), ("activation_beta_count", ctypes.c_size_t)]
-        + [("isa", ctypes.c_char_p)]
+        + [("pack", ctypes.c_void_p)]
     )
 
 
@@ -144,8 +144,9 @@ class ForwardDesc(ctypes.Structure):
         + [("y", ctypes.c_void_p)]
         + [(n, ctypes.c_size_t) for n in ("y_count", "y_time_stride", "y_direction_stride", "y_batch_stride")]
         + [("lens", ctypes.c_void_p), ("lens_count", ctypes.c_size_t)]
-        + [(n, ctypes.c_void_p) for n in ("initial_h", "initial_c", "final_h", "final_c")]
-        + [("state_count", ctypes.c_size_t)]
+        + [("initial_h", ctypes.c_void_p), ("final_h", ctypes.c_void_p), ("h_count", ctypes.c_size_t)]
+        + [("initial_c", ctypes.c_void_p), ("final_c", ctypes.c_void_p), ("c_count", ctypes.c_size_t)]
+        + [("stop", ctypes.c_void_p)]
     )
 
 
@@ -174,9 +175,10 @@ class Rnnpack:
             tensor = getattr(data, name)
             setattr(desc, name, tensor.ctypes.data)
             setattr(desc, name + "_count", tensor.size)
-        layer, state = ctypes.c_void_p(), ctypes.c_void_p()
+        layer, state, scratch = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
         self.check(self.c.rnnpack_layer_new(ctypes.byref(desc), ctypes.byref(layer)))
         self.check(self.c.rnnpack_state_new(layer, ctypes.c_size_t(b), ctypes.byref(state)))
+        self.check(self.c.rnnpack_scratch_new(ctypes.byref(scratch)))
         y = np.zeros((t, 1, b, h), np.float32)
         forward = ForwardDesc(size=ctypes.sizeof(ForwardDesc), time=t, batch=b, threads=int(case.threads > 1),
                               x=data.x.ctypes.data, x_count=data.x.size, y=y.ctypes.data, y_count=y.size)
@@ -184,10 +186,11 @@ class Rnnpack:
 
         def call():
             self.check(self.c.rnnpack_state_reset(state))
-            self.check(self.c.rnnpack_forward(layer, state, by_ref))
+            self.check(self.c.rnnpack_forward(layer, state, scratch, by_ref))
             return y
 
         def free():
+            self.c.rnnpack_scratch_free(scratch)
             self.c.rnnpack_state_free(state)
             self.c.rnnpack_layer_free(layer)
 

@@ -1,9 +1,15 @@
 //! Forward calls and steps of a stream.
 
-use crate::lent::{self, Lent};
-use crate::state::{Memory, parts, read_into, write_from};
-use crate::{Failure, LayerHandle, RNNPACK_SHAPE, StateHandle, Status, status};
-use rnnpack::{Dims, Layout, Sequence, Strides, Threads, View, ViewMut};
+use crate::lent::{self, Lent, Span};
+use crate::parts::{Parts, Rows};
+use crate::scratch::Working;
+use crate::state::Memory;
+use crate::{Failure, LayerHandle, RNNPACK_SHAPE, ScratchHandle, StateHandle, Status, status};
+use rnnpack::{
+    Dims, Error, KernelError, Layout, Sequence, Shape, StackState, State, Strides, Threads, View, ViewMut,
+};
+use std::slice;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Layout: x is [T, B, I], y is [T, D, B, H].
 pub const RNNPACK_TIME_MAJOR: i32 = 0;
@@ -14,7 +20,8 @@ pub const RNNPACK_BATCH_MAJOR: i32 = 1;
 pub const RNNPACK_THREADS_NONE: i32 = 0;
 /// Threads: the rows of the batch are shared out over a pool that the process has once, with a thread for each CPU (or as
 /// many as the variable RAYON_NUM_THREADS says). It starts with the first call that has work for it. A call of little work
-/// stays on the calling thread. Results have the same bits. Not for real time, and not in a child after fork.
+/// stays on the calling thread; so does every call in a child process of one that has started the pool. Results have the same
+/// bits. Not for real time.
 pub const RNNPACK_THREADS_POOL: i32 = 1;
 
 /// A call of rnnpack_forward. Set all of it to zero first, then size and what the call has.
@@ -61,42 +68,51 @@ pub struct ForwardDesc {
     pub lens: *const i32,
     /// Its elements: B.
     pub lens_count: usize,
-    /// Initial h [D, B, H]; replaces that of the state, also where the call then fails. NULL: the state's.
+    /// Initial h [D, B, H], of a stack those of the layers one after the other; replaces that of the state, also where the
+    /// call then fails. NULL: the state's.
     pub initial_h: *const f32,
-    /// Initial c [D, B, H], likewise; of an LSTM.
-    pub initial_c: *const f32,
-    /// Takes a copy of the final h [D, B, H], which the state has too. NULL: not wanted.
+    /// Takes a copy of the final h, which the state has too. NULL: not wanted.
     pub final_h: *mut f32,
-    /// Takes a copy of the final c [D, B, H], likewise; of an LSTM.
+    /// Elements of each of initial_h and final_h that is not NULL: B times the layer's h_per_row.
+    pub h_count: usize,
+    /// Initial c, likewise; of an LSTM.
+    pub initial_c: *const f32,
+    /// Takes a copy of the final c, likewise; of an LSTM.
     pub final_c: *mut f32,
-    /// Elements of each of these four that is not NULL: D*B*H.
-    pub state_count: usize,
+    /// Elements of each of initial_c and final_c that is not NULL: B times the layer's c_per_row.
+    pub c_count: usize,
+    /// Another thread may write a number other than 0 here to stop the call. It is read at the start and once in each chunk of
+    /// time steps (16 or more of large layers, some 100 microseconds of small ones), as an atomic number. NULL: nobody stops it.
+    pub stop: *const i32,
 }
 
 impl ForwardDesc {
-    /// One step: x is dense `[B, I]`, y is dense `[D, B, H]`.
-    fn one_step(batch: usize, (x, x_count): (*const f32, usize), (y, y_count): (*mut f32, usize)) -> Self {
-        // SAFETY: zeros are values of all members.
-        let zeros: ForwardDesc = unsafe { std::mem::zeroed() };
-        ForwardDesc { time: 1, batch, x, x_count, y, y_count, ..zeros }
-    }
-
     /// Runs the call.
     ///
     /// # Safety
     /// The contract holds for everything that the call points to.
-    unsafe fn run(&self, LayerHandle { layer }: &LayerHandle, memory: &mut Memory) -> Result<(), Failure> {
+    unsafe fn run(
+        &self,
+        layer: &LayerHandle,
+        memory: &mut Memory,
+        scratch: &mut Working,
+    ) -> Result<(), Failure> {
         let threads = lent::choice(self.threads, "threads", &[Threads::Caller, Threads::Pool])?;
         let layout = lent::choice(self.layout, "layout", &[Layout::TimeMajor, Layout::BatchMajor])?;
-        let shape = layer.shape();
+        let shape = layer.shape;
         let directions = shape.direction.count();
         let of_x = Dims { time: self.time, directions: 1, batch: self.batch, width: shape.input };
         let of_y = Dims { directions, width: shape.hidden, ..of_x };
         let x = Lent::new(self.x, self.x_count, "x")?;
         let y = Lent::optional(self.y, self.y_count, "y")?;
         let lens = Lent::optional(self.lens, self.lens_count, "lens")?;
+        let stop = Lent::optional(self.stop, usize::from(!self.stop.is_null()), "stop")?;
         let [initial, last] = self.states(memory)?;
-        self.check_overlap(x, y, lens, [initial, last].map(|of| of.map(|part| part.map(Lent::span))))?;
+        check_overlap(
+            [Some(x.span()), lens.map(Lent::span), stop.map(Lent::span)],
+            y.map(Lent::span),
+            [initial.spans(), last.spans()],
+        )?;
         // SAFETY: by the contract; `check_overlap` made sure that y overlaps nothing else that the call reads and
         // writes.
         let (x, y, lens) = unsafe {
@@ -104,12 +120,17 @@ impl ForwardDesc {
             let y = y.map(|y| self.output(y, of_y, layout)).transpose()?;
             (x, y, lens.map(|lens| lens.slice()))
         };
-        let Memory { state, scratch } = memory;
         // SAFETY: by the contract.
-        unsafe { write_from(initial, state)? };
-        layer.forward(Sequence::views(x, y).optional_lens(lens).threads(threads), state, scratch)?;
+        unsafe { initial.write(memory) };
+        // SAFETY: by the contract, it is a number that others write only as an atomic one.
+        let flag = stop.map(|stop| unsafe { AtomicI32::from_ptr(stop.start.as_ptr()) });
+        let stop = || flag.is_some_and(|flag| flag.load(Ordering::Relaxed) != 0);
+        let sequence = Sequence::views(x, y).optional_lens(lens).threads(threads);
+        let sequence = if flag.is_some() { sequence.stop(&stop) } else { sequence };
+        forward(layer, sequence, &mut memory.state, scratch)?;
         // SAFETY: by the contract.
-        unsafe { read_into(last, state) }
+        unsafe { last.read(memory) };
+        Ok(())
     }
 
     /// The input in the caller's memory.
@@ -136,33 +157,31 @@ impl ForwardDesc {
     }
 
     /// The caller's initial and final states.
-    fn states(&self, memory: &Memory) -> Result<[[Option<Lent<f32>>; 2]; 2], Failure> {
-        let count = |given: bool| if given { self.state_count } else { 0 };
+    fn states(&self, memory: &Memory) -> Result<[Parts; 2], Failure> {
         let both = |h: *const f32, c: *const f32, [of_h, of_c]: [&'static str; 2]| {
-            let of_c = (c, count(!c.is_null()), of_c);
-            parts(&memory.state, [(h, count(!h.is_null()), of_h), of_c])
+            let count = |start: *const f32, count| if start.is_null() { 0 } else { count };
+            let given = [(h, count(h, self.h_count), of_h), (c, count(c, self.c_count), of_c)];
+            Parts::new(memory, Rows::All, given)
         };
         let initial = both(self.initial_h, self.initial_c, ["initial_h", "initial_c"])?;
         Ok([initial, both(self.final_h, self.final_c, ["final_h", "final_c"])?])
     }
+}
 
-    /// Refuses memory that the call writes if it overlaps other memory of the call.
-    fn check_overlap(
-        &self,
-        x: Lent<f32>,
-        y: Option<Lent<f32>>,
-        lens: Option<Lent<i32>>,
-        [[initial_h, initial_c], [final_h, final_c]]: [[Option<lent::Span>; 2]; 2],
-    ) -> Result<(), Failure> {
-        let (x, y, lens) = (Some(x.span()), y.map(Lent::span), lens.map(Lent::span));
-        if let Some(y) = y {
-            y.apart_from([x, lens, initial_h, initial_c, final_h, final_c])?;
-        }
-        if let Some(final_h) = final_h {
-            final_h.apart_from([x, lens, final_c, initial_c])?;
-        }
-        final_c.map_or(Ok(()), |final_c| final_c.apart_from([x, lens, initial_h]))
+/// Refuses memory that a call writes, y and the final states, if it overlaps other memory of the call. `inputs` are
+/// what it only reads.
+fn check_overlap(
+    [x, lens, stop]: [Option<Span>; 3],
+    y: Option<Span>,
+    [[initial_h, initial_c], [final_h, final_c]]: [[Option<Span>; 2]; 2],
+) -> Result<(), Failure> {
+    if let Some(y) = y {
+        y.apart_from([x, lens, stop, initial_h, initial_c, final_h, final_c])?;
     }
+    if let Some(final_h) = final_h {
+        final_h.apart_from([x, lens, stop, final_c, initial_c])?;
+    }
+    final_c.map_or(Ok(()), |final_c| final_c.apart_from([x, lens, stop, initial_h]))
 }
 
 /// The given strides of a tensor. If all are 0, the strides of a dense tensor, which must have exactly `count`
@@ -179,10 +198,10 @@ fn placement(
     }
     let strides = dims.dense(layout)?;
     match dims.checked_len() {
-        Some(expected) if expected != count => {
-            let reason = format!("{what} has {count} elements where the shapes call for {expected}");
-            Err(Failure::new(RNNPACK_SHAPE, reason))
-        }
+        Some(expected) if expected != count => Err(Failure::new(
+            RNNPACK_SHAPE,
+            format_args!("{what} has {count} elements where the shapes call for {expected}"),
+        )),
         _ => Ok(strides),
     }
 }
@@ -190,51 +209,135 @@ fn placement(
 /// Runs a layer over sequences, from the state's h and c (or the initial ones given) to the final ones, which are left in
 /// the state (and copied to where desc says). A sequence may come in any chunks of time, one call after the other.
 ///
-/// The same bits come out for a row whatever the batch around it, the chunks, the threads, and the instruction set, as long as
-/// that has fused multiply-adds, and the floating-point environment is the default one.
+/// The same bits come out for a row whatever the batch around it, the chunks, the threads, the thread's floating-point
+/// environment, and the instruction set, as long as that has fused multiply-adds.
 ///
 /// Fails with RNNPACK_SHAPE, RNNPACK_OVERLAP and others before anything but initial_h and initial_c was taken;
 /// y and the final states are not written then. After RNNPACK_MEMORY of a call with RNNPACK_THREADS_POOL the state and y are
-/// unspecified.
-/// Threads: any number at once on one layer; one at a time on one state, else RNNPACK_BUSY.
-/// Real time: with RNNPACK_THREADS_NONE a call that works neither allocates, locks, enters the system nor waits, after one of the
-/// same thread with the same layer and state, and at least as many time steps.
+/// unspecified. After RNNPACK_STOPPED the state is as when the call began (with initial_h and initial_c where they were given),
+/// final_h and final_c are not written, and y holds any numbers.
+/// Threads: any number at once on one layer; one at a time on one state and on one scratch, else RNNPACK_BUSY.
+/// Real time: with RNNPACK_THREADS_NONE a call neither allocates, locks, enters the system nor waits, after one of any thread that
+/// worked with the same layer and scratch, at least as many time steps and rows, and a stop if this has one. A call that fails
+/// does not either.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rnnpack_forward(
     layer: *const LayerHandle,
     state: *mut StateHandle,
+    scratch: *mut ScratchHandle,
     desc: *const ForwardDesc,
 ) -> Status {
     // SAFETY: by the contract.
     status::run(|| unsafe {
         let layer = lent::handle(layer, "layer")?;
         let mut memory = lent::handle(state, "state")?.lock_for(layer)?;
-        lent::read(desc, "desc")?.run(layer, &mut memory)
+        let mut scratch = lent::handle(scratch, "scratch")?.lock()?;
+        lent::read(desc, "desc")?.run(layer, &mut memory, &mut scratch)
     })
 }
 
 /// Runs one step of every row of the state, on the calling thread.
 ///
 /// x, x_count: input, dense [B, I]. y, y_count: out; the new h, dense [D, B, H], or NULL and 0 to leave it out. They must
-/// not overlap.
+/// not overlap. Of a stack, x is that of the first layer and y that of the last.
 ///
-/// Fails as rnnpack_forward does, with everything as it was before.
-/// Threads: any number at once on one layer; one at a time on one state, else RNNPACK_BUSY.
+/// Fails as rnnpack_forward does, with everything as it was before; but y is zero after RNNPACK_MEMORY.
+/// Threads: any number at once on one layer; one at a time on one state and on one scratch, else RNNPACK_BUSY.
 /// Real time: as rnnpack_forward.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rnnpack_step(
     layer: *const LayerHandle,
     state: *mut StateHandle,
+    scratch: *mut ScratchHandle,
     x: *const f32,
     x_count: usize,
     y: *mut f32,
     y_count: usize,
 ) -> Status {
-    // SAFETY: by the contract.
-    status::run(|| unsafe {
+    // SAFETY: by the contract. Where `is_step_of` says so, x and y are as slices must be and apart from each other, but for
+    // the contents of y, which are made zeros first.
+    status::run(move || unsafe {
         let layer = lent::handle(layer, "layer")?;
         let mut memory = lent::handle(state, "state")?.lock_for(layer)?;
-        let batch = memory.state.batch();
-        ForwardDesc::one_step(batch, (x, x_count), (y, y_count)).run(layer, &mut memory)
+        let mut scratch = lent::handle(scratch, "scratch")?.lock()?;
+        let (state, scratch) = (&mut memory.state, &mut *scratch);
+        match (layer.stack.layers(), state.layers_mut()) {
+            ([layer], [state]) if is_step_of(layer.shape(), state, (x, x_count), (y, y_count)) => {
+                let x = slice::from_raw_parts(x, x_count);
+                y.write_bytes(0, y_count);
+                let y = slice::from_raw_parts_mut(y, y_count);
+                Ok(layer.step(x, state, y, &mut scratch.layer)?)
+            }
+            _ => {
+                let (x, y) = (Lent::new(x, x_count, "x")?, Lent::optional(y, y_count, "y")?);
+                any_step(layer, state, scratch, x, y)
+            }
+        }
     })
+}
+
+/// Whether x and y are what a step of one layer needs: aligned, of the right numbers of elements, and apart from each
+/// other. Most steps are, and this takes a few instructions. [`any_step`] takes what it does not allow, and refuses what
+/// is wrong.
+#[inline]
+fn is_step_of(
+    shape: Shape,
+    state: &State,
+    (x, x_count): (*const f32, usize),
+    (y, y_count): (*mut f32, usize),
+) -> bool {
+    let (x_end, y_end) = (x.wrapping_add(x_count).addr(), y.wrapping_add(y_count).addr());
+    // The state fits the layer, so its h has as many elements as y, and memory has room for those.
+    let counts = y_count == state.h().len() && state.batch().checked_mul(shape.input) == Some(x_count);
+    let x_fits = !x.is_null() && x.is_aligned() && x_count < isize::MAX as usize / size_of::<f32>();
+    let y_fits = !y.is_null() && y.is_aligned();
+    counts
+        && x_fits
+        && y_fits
+        && x_end >= x.addr()
+        && y_end >= y.addr()
+        && (x_end <= y.addr() || y_end <= x.addr())
+}
+
+/// Runs a sequence through a layer or a stack.
+fn forward(
+    LayerHandle { stack, .. }: &LayerHandle,
+    sequence: Sequence<'_>,
+    state: &mut StackState,
+    scratch: &mut Working,
+) -> Result<(), Error> {
+    match (stack.layers(), state.layers_mut()) {
+        ([layer], [state]) => layer.forward(sequence, state, &mut scratch.layer),
+        _ => stack.forward(sequence, state, &mut scratch.stack),
+    }
+}
+
+/// Runs one step of a layer or a stack, with y or without. The state fits the layer.
+///
+/// # Safety
+/// The contract holds for x and y.
+#[inline(never)]
+unsafe fn any_step(
+    layer: &LayerHandle,
+    state: &mut StackState,
+    scratch: &mut Working,
+    x: Lent<f32>,
+    y: Option<Lent<f32>>,
+) -> Result<(), Failure> {
+    let (shape, batch) = (layer.shape, state.batch());
+    let of_x = Dims { time: 1, directions: 1, batch, width: shape.input };
+    let of_y = Dims { directions: shape.direction.count(), width: shape.hidden, ..of_x };
+    let count = |dims: Dims| dims.checked_len().ok_or(KernelError::Overflow { what: "tensor" });
+    let (x, of_y_count) = (x.expect(count(of_x)?)?, count(of_y)?);
+    let y = y.map(|y| y.expect(of_y_count)).transpose()?;
+    if let Some(y) = y {
+        y.span().apart_from([Some(x.span())])?;
+    }
+    // SAFETY: by the contract; y overlaps nothing else of the call.
+    let (x, y) = unsafe {
+        let output =
+            |y: Lent<f32>| ViewMut::from_raw(y.start.as_ptr(), y.count, of_y, of_y.dense(Layout::TimeMajor)?);
+        (View::new(x.slice(), of_x, Layout::TimeMajor)?, y.map(output).transpose()?)
+    };
+    Ok(forward(layer, Sequence::views(x, y), state, scratch)?)
 }

@@ -1,8 +1,9 @@
 //! Layers from weights.
 
 use crate::lent::{self, Lent};
-use crate::{Failure, RNNPACK_ARGUMENT, Status, isa, status};
-use rnnpack::{Direction, GateOrder, Layer, LayerTensors, LayerWeights, Shape};
+use crate::pack::{Packing, SUBNORMALS};
+use crate::{Failure, PackDesc, RNNPACK_ARGUMENT, Status, isa, status};
+use rnnpack::{Direction, Error, GateOrder, Layer, LayerTensors, LayerWeights, Shape, Stack};
 use rnnpack_onnx::{CellAttributes, RecurrentOp};
 use std::ffi::c_char;
 
@@ -29,9 +30,41 @@ pub(crate) const OPS: [RecurrentOp; 3] = [RecurrentOp::Lstm, RecurrentOp::Gru, R
 pub(crate) const DIRECTIONS: [Direction; 3] =
     [Direction::Forward, Direction::Reverse, Direction::Bidirectional];
 
-/// A layer with packed weights. It never changes: many threads may use one at once, each with its own state.
+/// A layer with packed weights, or a stack of layers on top of each other. It never changes: many threads may use one at
+/// once, each with its own state and scratch.
 pub struct LayerHandle {
-    pub(crate) layer: Layer,
+    pub(crate) stack: Stack,
+    /// I of the first layer; H and the direction of the last.
+    pub(crate) shape: Shape,
+    /// What a state must agree in.
+    pub(crate) layers: Box<[OfLayer]>,
+}
+
+/// What a state must have in common with a layer.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct OfLayer {
+    pub(crate) op: RecurrentOp,
+    pub(crate) directions: usize,
+    pub(crate) hidden: usize,
+}
+
+impl OfLayer {
+    fn new(layer: &Layer) -> OfLayer {
+        let (Shape { hidden, direction, .. }, op) = (layer.shape(), layer.cell().op());
+        let op = OPS.into_iter().find(|other| other.name() == op);
+        OfLayer { op: op.expect("every cell has an operator"), directions: direction.count(), hidden }
+    }
+}
+
+impl LayerHandle {
+    pub(crate) fn new(layers: Vec<Layer>) -> Result<LayerHandle, Error> {
+        let stack = Stack::new(layers)?;
+        let layers = stack.layers();
+        let (first, last) = (layers[0].shape(), layers[layers.len() - 1].shape());
+        let (shape, layers) =
+            (Shape { input: first.input, ..last }, layers.iter().map(OfLayer::new).collect());
+        Ok(LayerHandle { stack, shape, layers })
+    }
 }
 
 /// What a layer computes, and its weights. Set all of it to zero first, then size and what the layer has: zeros mean a
@@ -91,30 +124,66 @@ pub struct LayerDesc {
     pub activation_beta: *const f32,
     /// Their number.
     pub activation_beta_count: usize,
-    /// Name of the instruction set to pack for; all with fused multiply-adds give the same bits. NULL: that of rnnpack_isa.
-    pub isa: *const c_char,
+    /// How the weights are packed. NULL: the defaults.
+    pub pack: *const PackDesc,
 }
 
-/// What rnnpack_layer_get_info tells.
+/// What rnnpack_layer_get_info tells of a layer or a stack.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct LayerInfo {
     /// In: sizeof(rnnpack_layer_info).
     pub size: usize,
-    /// The operator.
+    /// The operator; of a stack, that of the last layer.
     pub op: i32,
-    /// The direction.
+    /// The direction; of a stack, that of the last layer.
     pub direction: i32,
-    /// D: 1 or 2.
+    /// D: 1 or 2; of a stack, that of the last layer.
     pub directions: usize,
-    /// I.
+    /// I; of a stack, that of the first layer.
     pub input: usize,
-    /// H.
+    /// H; of a stack, that of the last layer.
     pub hidden: usize,
-    /// Bytes of the packed weights.
+    /// The number of layers: 1, or those of a stack.
+    pub layers: usize,
+    /// Elements of h of one batch row: D*H, or the sum of the layers' of a stack. The h_count of a state is B times this.
+    pub h_per_row: usize,
+    /// Elements of c of one batch row: D*H of an LSTM, else 0; or the sum of the layers' of a stack.
+    pub c_per_row: usize,
+    /// Bytes of the packed weights of all layers.
     pub packed_bytes: usize,
-    /// Name of the instruction set that the layer is packed for; it lasts for ever.
+    /// What the layer does with subnormal numbers, such as RNNPACK_SUBNORMALS_KEEP; of a stack, the last layer.
+    pub subnormals: i32,
+    /// Weights of all layers that were subnormal and became zero when they were packed.
+    pub flushed_weights: u64,
+    /// Bytes that rnnpack_layer_to_bytes writes; 0 for a stack of several layers.
+    pub bytes_count: usize,
+    /// Name of the instruction set that the layer is packed for; it lasts for ever. Of a stack, that of the last layer.
     pub isa: *const c_char,
+}
+
+impl LayerInfo {
+    fn of(LayerHandle { stack, shape, .. }: &LayerHandle) -> Result<LayerInfo, Failure> {
+        let layers = stack.layers();
+        let last = &layers[layers.len() - 1];
+        let sum = |of: fn(&Layer) -> usize| layers.iter().map(of).sum();
+        Ok(LayerInfo {
+            size: size_of::<LayerInfo>(),
+            op: constant(&OPS, OfLayer::new(last).op),
+            direction: constant(&DIRECTIONS, shape.direction),
+            directions: shape.direction.count(),
+            input: shape.input,
+            hidden: shape.hidden,
+            layers: layers.len(),
+            h_per_row: sum(|layer| layer.shape().output()),
+            c_per_row: sum(|layer| if layer.cell().has_cell_state() { layer.shape().output() } else { 0 }),
+            packed_bytes: sum(Layer::packed_bytes),
+            subnormals: constant(&SUBNORMALS, last.subnormals()),
+            flushed_weights: layers.iter().map(Layer::flushed_weights).fold(0, u64::saturating_add),
+            bytes_count: if let [layer] = layers { layer.bytes_size()? } else { 0 },
+            isa: isa::name(last.plan().variant),
+        })
+    }
 }
 
 /// The index of `value` in a list that C's constants number.
@@ -138,8 +207,10 @@ unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
         let activations = names_of(desc, &mut names)?;
         let parameters = |start, count: usize, what| {
             if count > FUNCTIONS {
-                let reason = format!("{what}_count is {count}, more than any operator has functions");
-                return Err(Failure::new(RNNPACK_ARGUMENT, reason));
+                return Err(Failure::new(
+                    RNNPACK_ARGUMENT,
+                    format_args!("{what}_count is {count}, more than any operator has functions"),
+                ));
             }
             Ok::<_, Failure>(Lent::new(start, count, what)?.slice())
         };
@@ -156,7 +227,7 @@ unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
             linear_before_reset: lent::flag(desc.linear_before_reset, "linear_before_reset")?,
         };
         let cells = attributes.cells(op, direction.count());
-        let cells = cells.map_err(|bad| Failure::new(RNNPACK_ARGUMENT, bad.to_string()))?;
+        let cells = cells.map_err(|bad| Failure::new(RNNPACK_ARGUMENT, format_args!("{bad}")))?;
         let optional = |start, count, what| {
             Ok::<_, Failure>(Lent::optional(start, count, what)?.map(|lent| lent.slice()))
         };
@@ -166,10 +237,8 @@ unsafe fn pack(desc: &LayerDesc) -> Result<LayerHandle, Failure> {
             b: optional(desc.b, desc.b_count, "b")?,
             p: optional(desc.p, desc.p_count, "p")?,
         };
-        let planner = isa::planner(desc.isa)?;
-        let weights = LayerWeights::per_direction(&cells, shape, order, tensors)?;
-        let plan = planner.plan(weights.cell(), shape);
-        Ok(LayerHandle { layer: Layer::with_plan(&weights, plan)? })
+        let packing = Packing::new(desc.pack)?;
+        Ok(packing.layer(LayerWeights::per_direction(&cells, shape, order, tensors)?)?)
     }
 }
 
@@ -185,8 +254,10 @@ unsafe fn names_of<'a, 'd>(
         return Ok(None);
     };
     let Some(names) = room.get_mut(..given.count) else {
-        let reason = format!("activation_count is {}, more than any operator has", given.count);
-        return Err(Failure::new(RNNPACK_ARGUMENT, reason));
+        return Err(Failure::new(
+            RNNPACK_ARGUMENT,
+            format_args!("activation_count is {}, more than any operator has", given.count),
+        ));
     };
     // SAFETY: by the contract.
     for (name, &given) in names.iter_mut().zip(unsafe { given.slice() }) {
@@ -219,24 +290,13 @@ pub unsafe extern "C" fn rnnpack_layer_new(desc: *const LayerDesc, layer: *mut *
 pub unsafe extern "C" fn rnnpack_layer_get_info(layer: *const LayerHandle, info: *mut LayerInfo) -> Status {
     // SAFETY: by the contract.
     status::run(|| unsafe {
-        let LayerHandle { layer } = lent::handle(layer, "layer")?;
-        let Shape { input, hidden, direction } = layer.shape();
-        lent::fill(info, "info", || {
-            Ok(LayerInfo {
-                size: size_of::<LayerInfo>(),
-                op: constant(&OPS.map(RecurrentOp::name), layer.cell().op()),
-                direction: constant(&DIRECTIONS, direction),
-                directions: direction.count(),
-                input,
-                hidden,
-                packed_bytes: layer.packed_bytes(),
-                isa: isa::name(layer.plan().variant),
-            })
-        })
+        let layer = lent::handle(layer, "layer")?;
+        lent::fill(info, "info", || LayerInfo::of(layer))
     })
 }
 
-/// Frees a layer; NULL is allowed. States that were made for it stay usable, with another layer of its sizes.
+/// Frees a layer or a stack; NULL is allowed. Stacks made of it stay, and states that were made for it stay usable, with
+/// another layer of its sizes.
 ///
 /// Threads: when no other call uses the layer any more.
 #[unsafe(no_mangle)]

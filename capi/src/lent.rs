@@ -13,15 +13,20 @@ use std::ptr::NonNull;
 use std::slice;
 
 /// Refuses NULL and misaligned pointers.
+#[inline]
 fn check<T>(pointer: *const T, what: &'static str) -> Result<NonNull<T>, Failure> {
-    let Some(found) = NonNull::new(pointer.cast_mut()) else {
-        return Err(Failure::new(RNNPACK_NULL_POINTER, format!("{what} is NULL")));
-    };
-    if !pointer.is_aligned() {
-        let align = align_of::<T>();
-        return Err(Failure::new(RNNPACK_ALIGNMENT, format!("{what} is not aligned to {align} bytes")));
+    match NonNull::new(pointer.cast_mut()) {
+        Some(found) if pointer.is_aligned() => Ok(found),
+        found => Err(refuse(found.is_none(), align_of::<T>(), what)),
     }
-    Ok(found)
+}
+
+#[cold]
+fn refuse(is_null: bool, align: usize, what: &'static str) -> Failure {
+    match is_null {
+        true => Failure::new(RNNPACK_NULL_POINTER, format_args!("{what} is NULL")),
+        false => Failure::new(RNNPACK_ALIGNMENT, format_args!("{what} is not aligned to {align} bytes")),
+    }
 }
 
 /// The object behind a handle.
@@ -83,8 +88,10 @@ unsafe fn check_size<T>(pointer: *const T, what: &'static str) -> Result<NonNull
     // SAFETY: by the contract; structures are aligned for the `usize` that they begin with.
     let (got, expected) = (unsafe { found.cast::<usize>().read() }, size_of::<T>());
     if got != expected {
-        let reason = format!("{what}->size is {got}, where this library has {expected}");
-        return Err(Failure::new(RNNPACK_STRUCT_SIZE, reason));
+        return Err(Failure::new(
+            RNNPACK_STRUCT_SIZE,
+            format_args!("{what}->size is {got}, where this library has {expected}"),
+        ));
     }
     Ok(found)
 }
@@ -123,7 +130,7 @@ pub(crate) unsafe fn text<'a>(pointer: *const c_char, what: &'static str) -> Res
     let found = check(pointer, what)?;
     // SAFETY: by the contract.
     let text = unsafe { CStr::from_ptr(found.as_ptr()) }.to_str();
-    text.map_err(|_| Failure::new(RNNPACK_ARGUMENT, format!("{what} is not UTF-8")))
+    text.map_err(|_| Failure::new(RNNPACK_ARGUMENT, format_args!("{what} is not UTF-8")))
 }
 
 /// A flag, which is 0 or 1.
@@ -131,7 +138,7 @@ pub(crate) fn flag(value: i32, what: &'static str) -> Result<bool, Failure> {
     match value {
         0 => Ok(false),
         1 => Ok(true),
-        _ => Err(Failure::new(RNNPACK_ARGUMENT, format!("{what} is {value}, neither 0 nor 1"))),
+        _ => Err(Failure::new(RNNPACK_ARGUMENT, format_args!("{what} is {value}, neither 0 nor 1"))),
     }
 }
 
@@ -140,7 +147,7 @@ pub(crate) fn choice<T: Copy>(value: i32, what: &'static str, list: &[T]) -> Res
     let found = usize::try_from(value).ok().and_then(|at| list.get(at));
     found
         .copied()
-        .ok_or_else(|| Failure::new(RNNPACK_ARGUMENT, format!("{what} is {value}, which is unknown")))
+        .ok_or_else(|| Failure::new(RNNPACK_ARGUMENT, format_args!("{what} is {value}, which is unknown")))
 }
 
 /// A buffer of the caller: aligned, and of a size that memory can have.
@@ -167,8 +174,10 @@ impl<T: Copy> Lent<T> {
         let start = check(pointer, what)?;
         let bytes = count.checked_mul(size_of::<T>()).filter(|&bytes| isize::try_from(bytes).is_ok());
         if bytes.and_then(|bytes| pointer.addr().checked_add(bytes)).is_none() {
-            let reason = format!("{what} has {count} elements, more than memory can");
-            return Err(Failure::new(RNNPACK_SHAPE, reason));
+            return Err(Failure::new(
+                RNNPACK_SHAPE,
+                format_args!("{what} has {count} elements, more than memory can"),
+            ));
         }
         Ok(Lent { start, count, what })
     }
@@ -189,8 +198,10 @@ impl<T: Copy> Lent<T> {
             true => Ok(self),
             false => {
                 let Lent { what, count, .. } = self;
-                let reason = format!("{what} has {count} elements where the shapes call for {expected}");
-                Err(Failure::new(RNNPACK_SHAPE, reason))
+                Err(Failure::new(
+                    RNNPACK_SHAPE,
+                    format_args!("{what} has {count} elements where the shapes call for {expected}"),
+                ))
             }
         }
     }
@@ -202,27 +213,6 @@ impl<T: Copy> Lent<T> {
     pub(crate) unsafe fn slice<'a>(self) -> &'a [T] {
         // SAFETY: aligned, not NULL, and of a size that memory can have; the rest is the contract.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.count) }
-    }
-
-    /// Copies the elements to `to`.
-    ///
-    /// # Safety
-    /// The contract: they are initialized, and nobody writes them during the call.
-    pub(crate) unsafe fn copy_to(self, to: &mut [T]) -> Result<(), Failure> {
-        // SAFETY: by the contract. `to` is memory of the library, and no buffer of the caller overlaps it.
-        to.copy_from_slice(unsafe { self.expect(to.len())?.slice() });
-        Ok(())
-    }
-
-    /// Fills the buffer with `from`. The buffer may be uninitialized before.
-    ///
-    /// # Safety
-    /// The contract: the buffer is valid for writes, and nobody uses it during the call.
-    pub(crate) unsafe fn copy_from(self, from: &[T]) -> Result<(), Failure> {
-        let to = self.expect(from.len())?;
-        // SAFETY: by the contract, `from.len()` elements are valid for writes. `from` is memory of the library.
-        unsafe { to.start.copy_from_nonoverlapping(NonNull::from(from).cast(), from.len()) };
-        Ok(())
     }
 
     /// The memory of the buffer.
@@ -246,7 +236,7 @@ impl Span {
         let shares = |other: &Span| self.start.max(other.start) < self.end.min(other.end);
         match others.into_iter().flatten().find(shares) {
             Some(other) => {
-                Err(Failure::new(RNNPACK_OVERLAP, format!("{} and {} overlap", self.what, other.what)))
+                Err(Failure::new(RNNPACK_OVERLAP, format_args!("{} and {} overlap", self.what, other.what)))
             }
             None => Ok(()),
         }

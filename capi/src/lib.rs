@@ -12,17 +12,29 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("panics are caught before they reach C, which needs panic = \"unwind\"");
 
+mod bytes;
 mod forward;
 mod isa;
 mod layer;
 mod lent;
+mod lock;
 mod onnx;
+mod pack;
+mod parts;
+mod rows;
+mod scratch;
+mod stack;
 mod state;
 mod status;
 
+pub use bytes::*;
 pub use forward::*;
 pub use isa::*;
 pub use layer::*;
 pub use onnx::*;
+pub use pack::*;
+pub use rows::*;
+pub use scratch::*;
+pub use stack::*;
 pub use state::*;
 pub use status::*;

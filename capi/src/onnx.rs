@@ -2,7 +2,8 @@
 
 use crate::layer::{DIRECTIONS, OPS, constant};
 use crate::lent::{self, Lent};
-use crate::{Failure, LayerHandle, RNNPACK_NOT_FOUND, RNNPACK_ONNX, Status, status};
+use crate::pack::Packing;
+use crate::{Failure, LayerHandle, PackDesc, RNNPACK_NOT_FOUND, RNNPACK_ONNX, Status, status};
 use rnnpack::Layout;
 use rnnpack_onnx::{DType, File, RecurrentNode, Shown};
 use std::ffi::{CString, c_char, c_void};
@@ -52,8 +53,9 @@ impl OnnxHandle {
 
 impl Node {
     fn new(node: RecurrentNode) -> Result<Node, Failure> {
-        let name = CString::new(node.name.as_str())
-            .map_err(|_| Failure::new(RNNPACK_ONNX, format!("the name `{}` has a NUL", Shown(&node.name))))?;
+        let name = CString::new(node.name.as_str()).map_err(|_| {
+            Failure::new(RNNPACK_ONNX, format_args!("the name `{}` has a NUL", Shown(&node.name)))
+        })?;
         // Only a node of doubles asks for its weights here, to get the error. If every node did, a file whose nodes
         // share their weights would take quadratic time.
         let refusal = match node.refusal() {
@@ -86,11 +88,11 @@ impl Node {
 /// bytes, count: the file's contents. onnx: out, NULL where the call fails.
 ///
 /// Fails with RNNPACK_ONNX where the bytes are no ONNX model. Nodes whose weights are in other files are listed, but not
-/// packed: use rnnpack_onnx_open_file.
+/// packed: use rnnpack_onnx_open.
 /// Owner: the caller, until rnnpack_onnx_free.
 /// Threads: any number at once.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rnnpack_onnx_open(
+pub unsafe extern "C" fn rnnpack_onnx_parse(
     bytes: *const c_void,
     count: usize,
     onnx: *mut *mut OnnxHandle,
@@ -104,7 +106,7 @@ pub unsafe extern "C" fn rnnpack_onnx_open(
     })
 }
 
-/// Like rnnpack_onnx_open, for the model in a file. Data that the model keeps in other files is read from files below the
+/// Like rnnpack_onnx_parse, for the model in a file. Data that the model keeps in other files is read from files below the
 /// model's own folder.
 ///
 /// path: text in UTF-8. onnx: out, NULL where the call fails.
@@ -114,7 +116,7 @@ pub unsafe extern "C" fn rnnpack_onnx_open(
 /// Owner: the caller, until rnnpack_onnx_free.
 /// Threads: any number at once.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rnnpack_onnx_open_file(path: *const c_char, onnx: *mut *mut OnnxHandle) -> Status {
+pub unsafe extern "C" fn rnnpack_onnx_open(path: *const c_char, onnx: *mut *mut OnnxHandle) -> Status {
     // SAFETY: by the contract.
     status::run(|| unsafe {
         lent::create(onnx, "onnx", || OnnxHandle::new(File::open(lent::text(path, "path")?)?))
@@ -149,7 +151,7 @@ pub unsafe extern "C" fn rnnpack_onnx_get_node(
         let nodes = &lent::handle(onnx, "onnx")?.nodes;
         lent::fill(info, "info", || {
             let count = nodes.len();
-            let missing = || Failure::new(RNNPACK_NOT_FOUND, format!("node {index} of {count} nodes"));
+            let missing = || Failure::new(RNNPACK_NOT_FOUND, format_args!("node {index} of {count} nodes"));
             nodes.get(index).map(Node::info).ok_or_else(missing)
         })
     })
@@ -158,7 +160,7 @@ pub unsafe extern "C" fn rnnpack_onnx_get_node(
 /// Packs the layer of a node, by its name as rnnpack_onnx_get_node tells it. Numbers of half precision are widened, which is
 /// exact. The layer holds the weights alone: initial states and lengths, stored ones too, are given to rnnpack_forward.
 ///
-/// name: text in UTF-8. layer: out, NULL where the call fails.
+/// name: text in UTF-8. pack: how the weights are packed; NULL: the defaults. layer: out, NULL where the call fails.
 ///
 /// Fails with RNNPACK_NOT_FOUND where no node has the name, RNNPACK_UNSUPPORTED where the node is not computed here; the
 /// message names its attribute, input or type (doubles, for one).
@@ -168,6 +170,7 @@ pub unsafe extern "C" fn rnnpack_onnx_get_node(
 pub unsafe extern "C" fn rnnpack_onnx_layer(
     onnx: *const OnnxHandle,
     name: *const c_char,
+    pack: *const PackDesc,
     layer: *mut *mut LayerHandle,
 ) -> Status {
     // SAFETY: by the contract.
@@ -175,14 +178,17 @@ pub unsafe extern "C" fn rnnpack_onnx_layer(
         lent::create(layer, "layer", || {
             let (onnx, name) = (lent::handle(onnx, "onnx")?, lent::text(name, "name")?);
             let found = onnx.nodes.iter().find(|node| node.node.name == name);
-            let missing =
-                || Failure::new(RNNPACK_NOT_FOUND, format!("no recurrent node is called `{}`", Shown(name)));
-            Ok(LayerHandle { layer: found.ok_or_else(missing)?.node.pack()? })
+            let missing = || {
+                Failure::new(RNNPACK_NOT_FOUND, format_args!("no recurrent node is called `{}`", Shown(name)))
+            };
+            let node = &found.ok_or_else(missing)?.node;
+            let packed = Packing::new(pack)?.layer(node.weights()?);
+            packed.map_err(|error| rnnpack_onnx::Error::of_layer(&node.name, error).into())
         })
     })
 }
 
-/// Frees what rnnpack_onnx_open made; NULL is allowed. Layers made of it stay.
+/// Frees what rnnpack_onnx_parse or rnnpack_onnx_open made; NULL is allowed. Layers made of it stay.
 ///
 /// Threads: when no other call uses it any more.
 #[unsafe(no_mangle)]

@@ -1,9 +1,9 @@
 //! Status codes, and the message of the last failed call.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::ffi::c_char;
+use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a function returns: one of the constants below. All but RNNPACK_OK are failures.
@@ -29,38 +29,49 @@ pub const RNNPACK_WEIGHTS: i32 = 7;
 pub const RNNPACK_UNSUPPORTED: i32 = 8;
 /// The bytes are no ONNX model, or break the rules of ONNX.
 pub const RNNPACK_ONNX: i32 = 9;
-/// There is no node of this name or index.
+/// There is no file, node or row of this name or index.
 pub const RNNPACK_NOT_FOUND: i32 = 10;
 /// Memory cannot be had.
 pub const RNNPACK_MEMORY: i32 = 11;
-/// Another call uses the state at this moment.
+/// Another call uses the state or the scratch at this moment.
 pub const RNNPACK_BUSY: i32 = 12;
 /// The instruction set that is asked for, by an argument or by the variable RNNPACK_ISA, is not available here.
 pub const RNNPACK_NO_ISA: i32 = 13;
+/// Another thread used the state or the scratch when this process was forked, so that nobody knows what it holds. A state
+/// works again after rnnpack_state_reset; instead of the scratch, take a new one.
+pub const RNNPACK_FORKED: i32 = 14;
+/// The call was stopped by its stop.
+pub const RNNPACK_STOPPED: i32 = 15;
+/// The bytes are no packed layer that can be used here; the message says why: they are altered, of another version, for
+/// another instruction set.
+pub const RNNPACK_BYTES: i32 = 16;
 /// A defect of the library, stopped before it reached the caller. The handles of the call can only be freed.
-pub const RNNPACK_INTERNAL: i32 = 14;
+pub const RNNPACK_INTERNAL: i32 = 17;
 
-/// The status and the reason of a failed call.
+/// A failed call. Its message is stored when this is made, so a failure takes no memory.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Failure {
-    pub(crate) status: Status,
-    pub(crate) reason: Cow<'static, str>,
+    status: Status,
 }
 
 impl Failure {
-    pub(crate) fn new(status: Status, reason: impl Into<Cow<'static, str>>) -> Failure {
-        Failure { status, reason: reason.into() }
+    /// Stores the message. So only a call that then fails may make this.
+    #[cold]
+    pub(crate) fn new(status: Status, reason: fmt::Arguments<'_>) -> Failure {
+        remember(reason);
+        Failure { status }
     }
 
     fn panic(payload: &(dyn Any + Send)) -> Failure {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
-        Failure::new(RNNPACK_INTERNAL, format!("a defect of rnnpack: {text}"))
+        Failure::new(RNNPACK_INTERNAL, format_args!("a defect of rnnpack: {text}"))
     }
 }
 
 impl From<rnnpack::Error> for Failure {
     fn from(error: rnnpack::Error) -> Failure {
-        Failure::new(status_of(&error), error.to_string())
+        Failure::new(status_of(&error), format_args!("{error}"))
     }
 }
 
@@ -73,7 +84,7 @@ impl From<rnnpack_onnx::Error> for Failure {
             Layer { source, .. } => status_of(source),
             _ => RNNPACK_UNSUPPORTED,
         };
-        Failure::new(status, error.to_string())
+        Failure::new(status, format_args!("{error}"))
     }
 }
 
@@ -89,11 +100,16 @@ fn status_of(error: &rnnpack::Error) -> Status {
         rnnpack::Error::Kernel(error) => match error {
             Kernel::Overlap => RNNPACK_OVERLAP,
             Kernel::NotFinite { .. } => RNNPACK_WEIGHTS,
-            Kernel::Option { .. } => RNNPACK_ARGUMENT,
+            Kernel::Option { .. } | Kernel::CannotFlush => RNNPACK_ARGUMENT,
             Kernel::Memory { .. } => RNNPACK_MEMORY,
+            Kernel::Bytes(_) => RNNPACK_BYTES,
             _ => RNNPACK_SHAPE,
         },
-        rnnpack::Error::Elements { .. } => RNNPACK_SHAPE,
+        rnnpack::Error::Elements { .. } | rnnpack::Error::Stack { .. } | rnnpack::Error::EmptyStack => {
+            RNNPACK_SHAPE
+        }
+        rnnpack::Error::Stopped => RNNPACK_STOPPED,
+        rnnpack::Error::Row { .. } => RNNPACK_NOT_FOUND,
         rnnpack::Error::UnknownIsa { .. } => RNNPACK_NO_ISA,
         _ => RNNPACK_INTERNAL,
     }
@@ -108,11 +124,31 @@ thread_local! {
     static LAST: [Cell<u8>; MESSAGE] = const { [const { Cell::new(0) }; MESSAGE] };
 }
 
+/// A message that is being written. It is not written to its place at once: a name in it may be the last message.
+struct Text {
+    bytes: [u8; MESSAGE],
+    len: usize,
+}
+
+impl Write for Text {
+    /// Takes as much of `part` as fits, and leaves room for the NUL.
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let cut = part.floor_char_boundary(MESSAGE - 1 - self.len);
+        let end = self.len + cut;
+        self.bytes[self.len..end].copy_from_slice(&part.as_bytes()[..cut]);
+        self.len = end;
+        // Nothing may follow what was cut.
+        if cut == part.len() { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
 /// Stores as much of `reason` as fits.
-fn remember(reason: &str) {
-    let text = reason.get(..reason.floor_char_boundary(MESSAGE - 1)).unwrap_or_default();
+fn remember(reason: fmt::Arguments<'_>) {
+    let mut text = Text { bytes: [0; MESSAGE], len: 0 };
+    // An error means that the message was cut.
+    let _ = text.write_fmt(reason);
     // A NUL in a name of a file must not end the message. So it is replaced.
-    let bytes = text.bytes().map(|byte| if byte == 0 { b' ' } else { byte });
+    let bytes = text.bytes[..text.len].iter().map(|&byte| if byte == 0 { b' ' } else { byte });
     LAST.with(|last| last.iter().zip(bytes.chain([0])).for_each(|(to, byte)| to.set(byte)));
 }
 
@@ -123,10 +159,7 @@ pub(crate) fn run(body: impl FnOnce() -> Result<(), Failure>) -> Status {
         catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(Failure::panic(&*payload)));
     match result {
         Ok(()) => RNNPACK_OK,
-        Err(failure) => {
-            remember(&failure.reason);
-            failure.status
-        }
+        Err(Failure { status }) => status,
     }
 }
 
@@ -157,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_nul_does_not_end_a_message() {
-        remember("a\0b");
+        remember(format_args!("a\0b"));
         // SAFETY: as above.
         assert_eq!(unsafe { CStr::from_ptr(rnnpack_message()) }, c"a b");
     }

@@ -5,7 +5,7 @@ mod support;
 use rnnpack::{Cell, Direction, GateOrder, Scratch, Sequence, Shape, State};
 use rnnpack_capi::*;
 use std::ffi::{CStr, CString};
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use support::*;
 
 const TIME: usize = 6;
@@ -92,7 +92,7 @@ fn forward_gives_the_bits_of_the_crate_in_every_layout() {
                 let mut placed_y = vec![GAP; if strided { reach(of_y, h) } else { expected.y.len() }];
                 let c_state = state(&c_layer, BATCH);
                 let count = initial.len();
-                let c_part = if has_c { initial.as_ptr() } else { std::ptr::null() };
+                let c_part = if has_c { initial.as_ptr() } else { null() };
                 let c_count = if has_c { count } else { 0 };
                 ok(c!(rnnpack_state_write(c_state.get(), initial.as_ptr(), count, c_part, c_count)));
                 let strides = |place: Place| if strided { place } else { [0; 3] };
@@ -109,11 +109,11 @@ fn forward_gives_the_bits_of_the_crate_in_every_layout() {
                     y_time_stride: strides(of_y)[0],
                     y_direction_stride: strides(of_y)[1],
                     y_batch_stride: strides(of_y)[2],
-                    lens: lens.as_ref().map_or(std::ptr::null(), |lens| lens.as_ptr()),
+                    lens: lens.as_ref().map_or(null(), |lens| lens.as_ptr()),
                     lens_count: lens.map_or(0, |lens| lens.len()),
                     ..zeroed()
                 };
-                ok(c!(rnnpack_forward(c_layer.get(), c_state.get(), &desc)));
+                ok(c!(rnnpack_forward(c_layer.get(), c_state.get(), scratch().get(), &desc)));
                 let mut y = vec![f32::NAN; expected.y.len()];
                 rows([TIME, directions, BATCH], h, of_y, |dense, at| {
                     y[dense] = placed_y[at];
@@ -137,7 +137,15 @@ fn steps_give_the_bits_of_forward() {
         let c_state = state(&c_layer, BATCH);
         let mut y = vec![f32::NAN; expected.y.len()];
         for (x, y) in x.chunks(BATCH * input).zip(y.chunks_mut(BATCH * hidden)) {
-            ok(c!(rnnpack_step(c_layer.get(), c_state.get(), x.as_ptr(), x.len(), y.as_mut_ptr(), y.len())));
+            ok(c!(rnnpack_step(
+                c_layer.get(),
+                c_state.get(),
+                scratch().get(),
+                x.as_ptr(),
+                x.len(),
+                y.as_mut_ptr(),
+                y.len()
+            )));
         }
         let state = read(&c_state, BATCH * hidden, case.cells[0].has_cell_state());
         expected.check(&format!("{:?}", case.cells[0]), &y, state);
@@ -155,7 +163,7 @@ fn initial_and_final_states_make_one_shot_calls_also_in_place() {
         let c_state = state(&c_layer, BATCH);
         // The call must not read the state's earlier contents.
         let other = numbers(count, 9.0, 9);
-        ok(c!(rnnpack_state_write(c_state.get(), other.as_ptr(), count, std::ptr::null(), 0)));
+        ok(c!(rnnpack_state_write(c_state.get(), other.as_ptr(), count, null(), 0)));
         let (mut h, mut c, mut y) = (initial.clone(), initial.clone(), vec![f32::NAN; expected.y.len()]);
         let desc = ForwardDesc {
             time: TIME,
@@ -167,13 +175,14 @@ fn initial_and_final_states_make_one_shot_calls_also_in_place() {
             lens: LENS.as_ptr(),
             lens_count: BATCH,
             initial_h: h.as_ptr(),
-            initial_c: if has_c { c.as_ptr() } else { std::ptr::null() },
             final_h: h.as_mut_ptr(),
+            h_count: count,
+            initial_c: if has_c { c.as_ptr() } else { null() },
             final_c: if has_c { c.as_mut_ptr() } else { null_mut() },
-            state_count: count,
+            c_count: count,
             ..zeroed()
         };
-        ok(c!(rnnpack_forward(c_layer.get(), c_state.get(), &desc)));
+        ok(c!(rnnpack_forward(c_layer.get(), c_state.get(), scratch().get(), &desc)));
         let what = format!("{:?} {direction}", case.cells[0]);
         if !has_c {
             c.clear();
@@ -194,7 +203,7 @@ fn directions_may_have_other_activations() {
     let (c_state, mut y) = (state(&c_layer, BATCH), vec![f32::NAN; expected.y.len()]);
     let (x, x_count, y_count) = (x.as_ptr(), x.len(), y.len());
     let desc = ForwardDesc { time: TIME, batch: BATCH, x, x_count, y: y.as_mut_ptr(), y_count, ..zeroed() };
-    ok(c!(rnnpack_forward(c_layer.get(), c_state.get(), &desc)));
+    ok(c!(rnnpack_forward(c_layer.get(), c_state.get(), scratch().get(), &desc)));
     expected.check("two cells", &y, read(&c_state, 2 * BATCH * 9, false));
 }
 
@@ -215,7 +224,7 @@ fn states_are_reset_and_copied() {
     ok(c!(rnnpack_state_copy(a.get(), b.get())));
     assert_eq!(read(&b, 10, true), [h.clone(), c.clone()]);
     ok(c!(rnnpack_state_copy(a.get(), a.get())));
-    ok(c!(rnnpack_state_write(b.get(), std::ptr::null(), 0, h.as_ptr(), 10)));
+    ok(c!(rnnpack_state_write(b.get(), null(), 0, h.as_ptr(), 10)));
     assert_eq!(read(&a, 10, true), [h.clone(), c]);
     assert_eq!(read(&b, 10, true), [h.clone(), h.clone()]);
     ok(c!(rnnpack_state_reset(a.get())));
@@ -236,6 +245,8 @@ fn a_layer_tells_what_it_is() {
         assert_eq!((op, info.direction), (expected.cell().op(), direction as i32));
         assert_eq!((info.directions, info.input, info.hidden), (direction.count(), input, hidden));
         assert_eq!(info.packed_bytes, expected.packed_bytes());
+        let state = expected.new_state(1).unwrap();
+        assert_eq!([info.layers, info.h_per_row, info.c_per_row], [1, state.h().len(), state.c().len()]);
         // SAFETY: the name is a text that is never freed.
         let isa = unsafe { CStr::from_ptr(info.isa) };
         assert_eq!(isa.to_str().unwrap(), expected.plan().variant.name());
@@ -247,7 +258,8 @@ fn a_layer_is_packed_for_the_instruction_set_that_is_asked_for() {
     let case = Case::lstm(3, 40);
     for variant in rnnpack::Variant::available() {
         let name = CString::new(variant.name()).unwrap();
-        let c_layer = layer(&LayerDesc { isa: name.as_ptr(), ..case.desc() });
+        let pack = PackDesc { isa: name.as_ptr(), ..zeroed() };
+        let c_layer = layer(&LayerDesc { pack: &pack, ..case.desc() });
         let mut info: LayerInfo = zeroed();
         ok(c!(rnnpack_layer_get_info(c_layer.get(), &mut info)));
         // SAFETY: the name is a text that is never freed.
@@ -271,7 +283,7 @@ fn the_nodes_of_a_file_become_layers_by_name() {
         let path = format!("{}/../tests/fixtures/{path}", env!("CARGO_MANIFEST_DIR"));
         let file = CString::new(path.as_str()).unwrap();
         let mut opened = null_mut();
-        ok(c!(rnnpack_onnx_open_file(file.as_ptr(), &mut opened)));
+        ok(c!(rnnpack_onnx_open(file.as_ptr(), &mut opened)));
         let opened = OwnedOnnx(opened);
         let onnx = onnx(&bytes);
         drop(bytes);
@@ -290,7 +302,7 @@ fn the_nodes_of_a_file_become_layers_by_name() {
             assert_eq!(info.direction, node.direction.unwrap() as i32);
             assert_eq!(info.layout, node.layout.unwrap() as i32);
             let mut made = null_mut();
-            let status = c!(rnnpack_onnx_layer(onnx.get(), info.name, &mut made));
+            let status = c!(rnnpack_onnx_layer(onnx.get(), info.name, null(), &mut made));
             if refusal.is_some() {
                 assert_eq!((status, made), (RNNPACK_UNSUPPORTED, null_mut()));
                 continue;
@@ -303,7 +315,15 @@ fn the_nodes_of_a_file_become_layers_by_name() {
             let mut state = layer.new_state(1).unwrap();
             layer.step(&x, &mut state, &mut ys[0], &mut Scratch::new()).unwrap();
             let (y, y_count) = (ys[1].as_mut_ptr(), ys[1].len());
-            ok(c!(rnnpack_step(c_layer.get(), c_state.get(), x.as_ptr(), x.len(), y, y_count)));
+            ok(c!(rnnpack_step(
+                c_layer.get(),
+                c_state.get(),
+                scratch().get(),
+                x.as_ptr(),
+                x.len(),
+                y,
+                y_count
+            )));
             assert_eq!(bits(&ys[0]), bits(&ys[1]), "{path}: {}", node.name);
         }
     }
@@ -317,6 +337,234 @@ fn a_node_of_doubles_is_refused_by_its_type() {
     let refusal = texts(&info)[1].clone().unwrap();
     assert!(refusal.contains("f64"), "{refusal}");
     let mut made = null_mut();
-    assert_eq!(c!(rnnpack_onnx_layer(onnx.get(), info.name, &mut made)), RNNPACK_UNSUPPORTED);
+    assert_eq!(c!(rnnpack_onnx_layer(onnx.get(), info.name, null(), &mut made)), RNNPACK_UNSUPPORTED);
     assert_eq!(message(), refusal);
+}
+
+#[test]
+fn rows_are_reset_read_and_written_alone() {
+    let case = Case::new(&[Cell::lstm()], GateOrder::Onnx, [3, 5], Direction::Bidirectional);
+    let c_layer = layer(&case.desc());
+    let state = state(&c_layer, 3);
+    let (h, c) = (numbers(30, 1.0, 1), numbers(30, 1.0, 2));
+    let row_of =
+        |numbers: &[f32], row: usize| [&numbers[row * 5..][..5], &numbers[(3 + row) * 5..][..5]].concat();
+    for row in 0..3 {
+        ok(c!(rnnpack_state_write(state.get(), h.as_ptr(), 30, c.as_ptr(), 30)));
+        let (mut of_h, mut of_c) = ([0.0; 10], [0.0; 10]);
+        ok(c!(rnnpack_state_read_row(state.get(), row, of_h.as_mut_ptr(), 10, of_c.as_mut_ptr(), 10)));
+        assert_eq!((of_h.to_vec(), of_c.to_vec()), (row_of(&h, row), row_of(&c, row)));
+        // h alone, then nothing else of the state has changed.
+        ok(c!(rnnpack_state_write_row(state.get(), row, of_c.as_ptr(), 10, null(), 0)));
+        let [new_h, new_c] = read(&state, 30, true);
+        for other in 0..3 {
+            assert_eq!(row_of(&new_h, other), row_of(if other == row { &c } else { &h }, other));
+        }
+        assert_eq!(new_c, c);
+        ok(c!(rnnpack_state_reset_row(state.get(), row)));
+        for (other, part) in (0..3).flat_map(|other| [(other, &new_h), (other, &c)]) {
+            let now = read(&state, 30, true)[usize::from(std::ptr::eq(part, &c))].clone();
+            let expected = if other == row { vec![0.0; 10] } else { row_of(part, other) };
+            assert_eq!(row_of(&now, other), expected, "{row} {other}");
+        }
+    }
+}
+
+/// Layers that a stack can have: an LSTM in both directions below a GRU, and an LSTM on top.
+fn stacked() -> [Case; 3] {
+    let case = |cell, sizes, direction| Case::new(&[cell], GateOrder::Onnx, sizes, direction);
+    [
+        case(Cell::lstm(), [3, 4], Direction::Bidirectional),
+        case(Cell::gru(true), [8, 5], Direction::Forward),
+        case(Cell::lstm(), [5, 6], Direction::Bidirectional),
+    ]
+}
+
+#[test]
+fn a_stack_gives_the_bits_of_the_crate_and_its_states_are_those_of_the_layers() {
+    let cases = stacked();
+    let expected = rnnpack::Stack::new(cases.iter().map(Case::expected).collect()).unwrap();
+    let layers = cases.each_ref().map(|case| layer(&case.desc()));
+    // A stack in a stack is the same as its layers.
+    let inner = stack(&[&layers[0], &layers[1]]);
+    let outer = stack(&[&inner, &layers[2]]);
+    drop((layers, inner));
+    let mut info: LayerInfo = zeroed();
+    ok(c!(rnnpack_layer_get_info(outer.get(), &mut info)));
+    assert_eq!([info.layers, info.input, info.hidden, info.directions], [3, 3, 6, 2]);
+    assert_eq!([info.h_per_row, info.c_per_row], [8 + 5 + 12, 8 + 12]);
+    assert_eq!((info.op, info.direction), (RNNPACK_LSTM, RNNPACK_BIDIRECTIONAL));
+    let bytes = expected.layers().iter().map(rnnpack::Layer::packed_bytes);
+    assert_eq!(info.packed_bytes, bytes.sum());
+
+    let (h_count, c_count) = (BATCH * info.h_per_row, BATCH * info.c_per_row);
+    let (x, h, c) = (numbers(TIME * BATCH * 3, 1.0, 7), numbers(h_count, 0.5, 8), numbers(c_count, 0.5, 9));
+    let mut state = expected.new_state(BATCH).unwrap();
+    let (mut from_h, mut from_c) = (&h[..], &c[..]);
+    for layer in state.layers_mut() {
+        let fill = |part: &mut [f32], from: &mut &[f32]| {
+            part.copy_from_slice(from.split_off(..part.len()).unwrap());
+        };
+        fill(layer.h_mut(), &mut from_h);
+        fill(layer.c_mut(), &mut from_c);
+    }
+    let mut ys = [vec![f32::NAN; TIME * BATCH * 12], vec![f32::NAN; TIME * BATCH * 12]];
+    let [y, other] = &mut ys;
+    expected
+        .forward(Sequence::dense(&x, y).lens(&LENS), &mut state, &mut rnnpack::StackScratch::new())
+        .unwrap();
+    let both = |part: fn(&State) -> &[f32]| state.layers().iter().map(part).collect::<Vec<_>>().concat();
+    let (final_h, final_c) = (both(State::h), both(State::c));
+
+    let c_state = support::state(&outer, BATCH);
+    let (mut got_h, mut got_c) = (h.clone(), c.clone());
+    let desc = ForwardDesc {
+        time: TIME,
+        batch: BATCH,
+        x: x.as_ptr(),
+        x_count: x.len(),
+        y: other.as_mut_ptr(),
+        y_count: other.len(),
+        lens: LENS.as_ptr(),
+        lens_count: BATCH,
+        initial_h: got_h.as_ptr(),
+        final_h: got_h.as_mut_ptr(),
+        h_count,
+        initial_c: got_c.as_ptr(),
+        final_c: got_c.as_mut_ptr(),
+        c_count,
+        ..zeroed()
+    };
+    let scratch = scratch();
+    ok(c!(rnnpack_forward(outer.get(), c_state.get(), scratch.get(), &desc)));
+    assert_eq!(bits(&ys[0]), bits(&ys[1]));
+    assert_eq!([bits(&got_h), bits(&got_c)], [bits(&final_h), bits(&final_c)]);
+
+    // The same from the state, and its rows are those of all layers.
+    let (copy, mut row_h, mut row_c) = (support::state(&outer, BATCH), vec![0.0; 25], vec![0.0; 20]);
+    ok(c!(rnnpack_state_copy(c_state.get(), copy.get())));
+    let mut read = [vec![0.0; h_count], vec![0.0; c_count]];
+    let [to_h, to_c] = read.each_mut().map(|part| part.as_mut_ptr());
+    ok(c!(rnnpack_state_read(copy.get(), to_h, h_count, to_c, c_count)));
+    assert_eq!(read, [final_h, final_c]);
+    ok(c!(rnnpack_state_read_row(copy.get(), 2, row_h.as_mut_ptr(), 25, row_c.as_mut_ptr(), 20)));
+    let row = |part: fn(&State) -> &[f32]| {
+        let rows = state.layers().iter().zip([4, 5, 6]);
+        rows.flat_map(|(state, hidden)| part(state).chunks(hidden).skip(2).step_by(BATCH))
+            .collect::<Vec<_>>()
+            .concat()
+    };
+    assert_eq!([row_h, row_c], [row(State::h), row(State::c)]);
+
+    // A step of it.
+    let x = &x[..BATCH * 3];
+    let mut ys = [vec![0.0; BATCH * 12], vec![0.0; BATCH * 12]];
+    expected.step(x, &mut state, &mut ys[0], &mut rnnpack::StackScratch::new()).unwrap();
+    let (y, y_count) = (ys[1].as_mut_ptr(), ys[1].len());
+    ok(c!(rnnpack_step(outer.get(), copy.get(), scratch.get(), x.as_ptr(), x.len(), y, y_count)));
+    assert_eq!(bits(&ys[0]), bits(&ys[1]));
+}
+
+#[test]
+fn one_scratch_serves_layers_of_all_sizes_in_turn() {
+    let scratch = scratch();
+    for (i, case) in cases().enumerate() {
+        let Shape { input, hidden, direction } = case.shape;
+        let batch = 1 + i % 4;
+        let x = numbers(batch * input, 1.0, 7);
+        let (c_layer, expected) = (layer(&case.desc()), case.expected());
+        let (c_state, mut state) = (state(&c_layer, batch), expected.new_state(batch).unwrap());
+        let mut ys =
+            [vec![0.0; direction.count() * batch * hidden], vec![0.0; direction.count() * batch * hidden]];
+        expected.step(&x, &mut state, &mut ys[0], &mut Scratch::new()).unwrap();
+        let (y, y_count) = (ys[1].as_mut_ptr(), ys[1].len());
+        ok(c!(rnnpack_step(c_layer.get(), c_state.get(), scratch.get(), x.as_ptr(), x.len(), y, y_count)));
+        assert_eq!(bits(&ys[0]), bits(&ys[1]));
+    }
+}
+
+#[test]
+fn packed_bytes_are_those_of_the_crate_and_become_the_same_layer_in_place_and_from_a_file() {
+    for case in cases() {
+        let (made, expected) = (layer(&case.desc()), case.expected());
+        let (bytes, count) = (packed(&made), info(&made).bytes_count);
+        assert_eq!(bytes.0[..count], expected.to_bytes().unwrap());
+        let path = std::env::temp_dir().join(format!("rnnpack-agreement-{}", std::process::id()));
+        std::fs::write(&path, &bytes.0[..count]).unwrap();
+        let name = CString::new(path.to_str().unwrap()).unwrap();
+        let [mut in_place, mut opened] = [null_mut(); 2];
+        ok(c!(rnnpack_layer_in_place(bytes.0.as_ptr().cast(), count, &mut in_place)));
+        ok(c!(rnnpack_layer_open(name.as_ptr(), &mut opened)));
+        std::fs::remove_file(path).unwrap();
+        let [in_place, opened] = [in_place, opened].map(OwnedLayer);
+        for other in [&in_place, &opened] {
+            assert_eq!(packed(other).0, bytes.0);
+            let (mine, its) = (info(&made), info(other));
+            assert_eq!([mine.op, mine.direction], [its.op, its.direction]);
+            assert_eq!(
+                [mine.input, mine.hidden, mine.packed_bytes],
+                [its.input, its.hidden, its.packed_bytes]
+            );
+            assert_eq!(mine.isa, its.isa);
+        }
+        let Shape { input, hidden, direction } = case.shape;
+        let (x, scratch) = (numbers(input, 1.0, 7), scratch());
+        let ys = [&made, &in_place, &opened].map(|layer| {
+            let (state, mut y) = (state(layer, 1), vec![0.0; direction.count() * hidden]);
+            let (at_x, at_y) = (x.as_ptr(), y.as_mut_ptr());
+            ok(c!(rnnpack_step(layer.get(), state.get(), scratch.get(), at_x, x.len(), at_y, y.len())));
+            bits(&y)
+        });
+        assert!(ys[0] == ys[1] && ys[0] == ys[2]);
+    }
+}
+
+#[test]
+fn subnormals_are_kept_or_flushed_as_by_the_crate() {
+    let (input, hidden) = (5, 20);
+    let (mut w, mut r) = (numbers(4 * hidden * input, 0.3, 1), numbers(4 * hidden * hidden, 0.3, 2));
+    w[7] = 1e-40;
+    r[3..6].fill(-1e-41);
+    // Subnormal inputs alone: the results are subnormal too, or zero.
+    let x: Vec<f32> = (0..TIME * input).map(|i| [1e-40, 1e-38, -1e-45][i % 3]).collect();
+    let initial = vec![1e-39; hidden];
+    let mut results = Vec::new();
+    for (subnormals, choice) in
+        [rnnpack::Subnormals::Keep, rnnpack::Subnormals::FlushWeights, rnnpack::Subnormals::Flush]
+            .into_iter()
+            .zip(0..)
+    {
+        let expected =
+            rnnpack::LayerWeights::lstm(input, hidden).w(&w).r(&r).subnormals(subnormals).pack().unwrap();
+        let mut state = expected.new_state(1).unwrap();
+        state.h_mut().copy_from_slice(&initial);
+        let mut y = vec![0.0; TIME * hidden];
+        expected.forward(Sequence::dense(&x, &mut y), &mut state, &mut Scratch::new()).unwrap();
+
+        let pack = PackDesc { subnormals: choice, ..zeroed() };
+        let desc = LayerDesc {
+            input,
+            hidden,
+            w: w.as_ptr(),
+            w_count: w.len(),
+            r: r.as_ptr(),
+            r_count: r.len(),
+            pack: &pack,
+            ..zeroed()
+        };
+        let c_layer = layer(&desc);
+        assert_eq!(
+            (info(&c_layer).subnormals, info(&c_layer).flushed_weights),
+            (choice, [0, 4, 4][choice as usize])
+        );
+        let (c_state, mut c_y) = (support::state(&c_layer, 1), vec![0.0; TIME * hidden]);
+        let (x, x_count, y_count) = (x.as_ptr(), x.len(), c_y.len());
+        let (initial_h, h_count) = (initial.as_ptr(), hidden);
+        let call = ForwardDesc { time: TIME, batch: 1, x, x_count, y_count, initial_h, h_count, ..zeroed() };
+        let call = ForwardDesc { y: c_y.as_mut_ptr(), ..call };
+        ok(c!(rnnpack_forward(c_layer.get(), c_state.get(), scratch().get(), &call)));
+        assert_eq!(bits(&c_y), bits(&y), "{subnormals:?}");
+        results.push(read(&c_state, hidden, true).map(|part| bits(&part)));
+    }
+    assert!(results[0] != results[2], "the inputs do not show whether subnormals are flushed");
 }

@@ -16,9 +16,22 @@ const HUGE: usize = usize::MAX / 4;
 #[derive(Default)]
 struct Refused(Vec<&'static str>);
 
+/// What may be called in real time.
+fn is_of_real_time(function: &str) -> bool {
+    let of_state =
+        function.starts_with("rnnpack_state_") && !function.ends_with("_new") && !function.ends_with("_free");
+    of_state || ["rnnpack_forward", "rnnpack_step"].contains(&function)
+}
+
 impl Refused {
+    /// Makes a call and checks its status, its message, and that it allocates nothing if it may be called in real time.
     #[track_caller]
-    fn add(&mut self, function: &'static str, expected: Status, words: &str, got: Status) {
+    fn add(&mut self, function: &'static str, expected: Status, words: &str, call: impl FnOnce() -> Status) {
+        let mut got = RNNPACK_OK;
+        let allocations = allocation_counter::measure(|| got = call());
+        if is_of_real_time(function) {
+            assert_eq!(allocations.count_total, 0, "{function}: {words}: {allocations:?}");
+        }
         let message = message();
         assert!(
             got == expected && message.contains(words),
@@ -31,7 +44,7 @@ impl Refused {
 /// Calls a function. It must return the given status, and the message must contain the given words.
 macro_rules! refused {
     ($list:ident, $status:ident, $words:expr, $function:ident($($argument:expr),* $(,)?)) => {
-        $list.add(stringify!($function), $status, $words, c!($function($($argument),*)))
+        $list.add(stringify!($function), $status, $words, || c!($function($($argument),*)))
     };
 }
 
@@ -47,13 +60,17 @@ fn every_function_refuses_bad_arguments() {
     layer_new(&mut list);
     layer_handle(&mut list);
     onnx_handle(&mut list);
+    stack_handle(&mut list);
+    bytes(&mut list);
     state_handle(&mut list);
+    state_rows(&mut list);
+    scratch_handle(&mut list);
     forward(&mut list);
     step(&mut list);
     let header = include_str!("../include/rnnpack.h");
     let functions: Vec<&str> = header
         .lines()
-        .filter(|line| !line.starts_with("//") && !line.starts_with(' ') && line.contains('('))
+        .filter(|line| !line.starts_with("/*") && !line.starts_with(' ') && line.contains('('))
         .filter_map(|line| line.split('(').next()?.split([' ', '*']).next_back())
         .filter(|name| name.starts_with("rnnpack_"))
         .collect();
@@ -70,6 +87,11 @@ fn library(list: &mut Refused) {
     refused!(list, RNNPACK_ALIGNMENT, "version is not aligned", rnnpack_version(misaligned(&text)));
     refused!(list, RNNPACK_NULL_POINTER, "isa is NULL", rnnpack_isa(null_mut()));
     refused!(list, RNNPACK_ALIGNMENT, "isa is not aligned", rnnpack_isa(misaligned(&text)));
+}
+
+/// A packing that does this with subnormal numbers.
+fn of_pack(subnormals: i32) -> PackDesc {
+    PackDesc { subnormals, ..zeroed() }
 }
 
 fn layer_new(list: &mut Refused) {
@@ -177,13 +199,20 @@ fn layer_new(list: &mut Refused) {
             "activation_beta is not",
             LayerDesc { activation_beta: misaligned(good.w), activation_beta_count: 1, ..good },
         ),
-        (RNNPACK_NO_ISA, "\"avx3\"", LayerDesc { isa: avx3.as_ptr(), ..good }),
-        (RNNPACK_ARGUMENT, "isa is not UTF-8", LayerDesc { isa: invalid[0], ..good }),
+        (
+            RNNPACK_NO_ISA,
+            "\"avx3\"",
+            LayerDesc { pack: &PackDesc { isa: avx3.as_ptr(), ..zeroed() }, ..good },
+        ),
+        (
+            RNNPACK_ARGUMENT,
+            "isa is not UTF-8",
+            LayerDesc { pack: &PackDesc { isa: invalid[0], ..zeroed() }, ..good },
+        ),
     ];
     for (status, words, desc) in cases {
         let mut out = misaligned(&good).cast();
-        let got = c!(rnnpack_layer_new(desc, &mut out));
-        list.add("rnnpack_layer_new", *status, words, got);
+        list.add("rnnpack_layer_new", *status, words, || c!(rnnpack_layer_new(desc, &mut out)));
         assert!(out.is_null(), "{words}");
     }
 }
@@ -210,31 +239,149 @@ fn layer_handle(list: &mut Refused) {
     refused!(list, RNNPACK_ALIGNMENT, "layer is not", rnnpack_layer_free(misaligned(layer.get())));
 }
 
+fn stack_handle(list: &mut Refused) {
+    let (below, above) = (Case::lstm(3, 4), Case::lstm(4, 5));
+    let (below, above) = (layer(&below.desc()), layer(&above.desc()));
+    let mut out = null_mut();
+    let layers = [below.get().cast_const(), above.get()];
+    let (start, wrong, gap) = (layers.as_ptr(), [layers[1], layers[0]], [layers[0], null()]);
+    let odd = [layers[0], misaligned(layers[1])];
+    refused!(list, RNNPACK_NULL_POINTER, "stack is NULL", rnnpack_stack_new(start, 2, null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "stack is not", rnnpack_stack_new(start, 2, misaligned(&out)));
+    refused!(list, RNNPACK_NULL_POINTER, "layers is NULL", rnnpack_stack_new(null(), 2, &mut out));
+    refused!(list, RNNPACK_ALIGNMENT, "layers is not", rnnpack_stack_new(misaligned(start), 1, &mut out));
+    refused!(list, RNNPACK_SHAPE, "layers has", rnnpack_stack_new(start, HUGE, &mut out));
+    refused!(list, RNNPACK_SHAPE, "at least one layer", rnnpack_stack_new(start, 0, &mut out));
+    refused!(list, RNNPACK_SHAPE, "at least one layer", rnnpack_stack_new(null(), 0, &mut out));
+    refused!(list, RNNPACK_SHAPE, "layer 1 takes 3", rnnpack_stack_new(wrong.as_ptr(), 2, &mut out));
+    refused!(list, RNNPACK_NULL_POINTER, "layer of layers", rnnpack_stack_new(gap.as_ptr(), 2, &mut out));
+    refused!(list, RNNPACK_ALIGNMENT, "layer of layers", rnnpack_stack_new(odd.as_ptr(), 2, &mut out));
+    assert!(out.is_null());
+
+    let (stack, scratch, x, mut y) = (stack(&[&below, &above]), scratch(), [0.5f32; 6], [9.0f32; 18]);
+    let (of_below, of_stack) = (state(&below, 2), state(&stack, 2));
+    let (w, at_x, at_y) = (scratch.get(), x.as_ptr(), y.as_mut_ptr());
+    let (one, two) = (of_below.get(), of_stack.get());
+    refused!(list, RNNPACK_SHAPE, "number of layers", rnnpack_step(stack.get(), one, w, at_x, 6, at_y, 10));
+    refused!(list, RNNPACK_SHAPE, "number of layers", rnnpack_step(below.get(), two, w, at_x, 6, at_y, 8));
+    refused!(list, RNNPACK_SHAPE, "y has 8", rnnpack_step(stack.get(), two, w, at_x, 6, at_y, 8));
+    refused!(list, RNNPACK_SHAPE, "differ", rnnpack_state_copy(one, two));
+    refused!(list, RNNPACK_SHAPE, "h has 8", rnnpack_state_read(two, at_y, 8, null_mut(), 0));
+    refused!(list, RNNPACK_SHAPE, "h has 18", rnnpack_state_read_row(two, 1, at_y, 18, null_mut(), 0));
+    assert_eq!(y, [9.0; 18]);
+    ok(c!(rnnpack_state_read(two, at_y, 18, null_mut(), 0)));
+    ok(c!(rnnpack_state_read_row(two, 1, null_mut(), 0, at_y, 9)));
+}
+
+fn bytes(list: &mut Refused) {
+    let (case, other) = (Case::lstm(3, 4), Case::lstm(4, 5));
+    let (one, two) = (layer(&case.desc()), layer(&other.desc()));
+    let stack = stack(&[&one, &two]);
+    let mut memory = packed(&one);
+    let Aligned(bytes) = &mut memory;
+    let count = info(&one).bytes_count;
+    let (l, at, mut out) = (one.get(), bytes.as_mut_ptr().cast(), null_mut());
+    refused!(list, RNNPACK_NULL_POINTER, "layer is NULL", rnnpack_layer_to_bytes(null(), at, count));
+    refused!(list, RNNPACK_ALIGNMENT, "layer is not", rnnpack_layer_to_bytes(misaligned(l), at, count));
+    refused!(list, RNNPACK_NULL_POINTER, "bytes is NULL", rnnpack_layer_to_bytes(l, null_mut(), count));
+    refused!(list, RNNPACK_SHAPE, "bytes has", rnnpack_layer_to_bytes(l, at, count - 1));
+    refused!(list, RNNPACK_SHAPE, "bytes has", rnnpack_layer_to_bytes(l, null_mut(), 0));
+    refused!(list, RNNPACK_ARGUMENT, "pack each", rnnpack_layer_to_bytes(stack.get(), at, count));
+    assert_eq!(info(&stack).bytes_count, 0);
+
+    let start = at.cast_const();
+    refused!(list, RNNPACK_NULL_POINTER, "layer is NULL", rnnpack_layer_in_place(start, count, null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "layer is not", rnnpack_layer_in_place(start, count, misaligned(&out)));
+    refused!(list, RNNPACK_NULL_POINTER, "bytes is NULL", rnnpack_layer_in_place(null(), count, &mut out));
+    refused!(list, RNNPACK_BYTES, "packed bytes", rnnpack_layer_in_place(null(), 0, &mut out));
+    refused!(list, RNNPACK_BYTES, "bytes long", rnnpack_layer_in_place(start, count - 1, &mut out));
+    refused!(list, RNNPACK_SHAPE, "bytes has", rnnpack_layer_in_place(start, usize::MAX, &mut out));
+    let off = start.wrapping_byte_add(4);
+    refused!(list, RNNPACK_BYTES, "64-byte boundary", rnnpack_layer_in_place(off, count - 4, &mut out));
+    bytes[count - 1] ^= 1;
+    refused!(list, RNNPACK_BYTES, "altered", rnnpack_layer_in_place(start, count, &mut out));
+    let altered = File::new("altered", &bytes[..count]);
+    refused!(list, RNNPACK_BYTES, "altered", rnnpack_layer_open(altered.path(), &mut out));
+    bytes[count - 1] ^= 1;
+
+    let file = File::new("packed", &bytes[..count]);
+    refused!(list, RNNPACK_NULL_POINTER, "layer is NULL", rnnpack_layer_open(file.path(), null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "layer is not", rnnpack_layer_open(file.path(), misaligned(&out)));
+    refused!(list, RNNPACK_NULL_POINTER, "path is NULL", rnnpack_layer_open(null(), &mut out));
+    refused!(list, RNNPACK_ARGUMENT, "path is not UTF-8", rnnpack_layer_open(c"\xff".as_ptr(), &mut out));
+    refused!(list, RNNPACK_NOT_FOUND, "file `none`", rnnpack_layer_open(c"none".as_ptr(), &mut out));
+    refused!(list, RNNPACK_NOT_FOUND, "not a file", rnnpack_layer_open(c"/".as_ptr(), &mut out));
+    if cfg!(unix) {
+        refused!(list, RNNPACK_NOT_FOUND, "not a file", rnnpack_layer_open(c"/dev/zero".as_ptr(), &mut out));
+    }
+    let cut = File::new("cut", &bytes[..count - 64]);
+    refused!(list, RNNPACK_BYTES, "header announces", rnnpack_layer_open(cut.path(), &mut out));
+    let short = File::new("short", &bytes[..63]);
+    refused!(list, RNNPACK_BYTES, "announces 64", rnnpack_layer_open(short.path(), &mut out));
+    let other = File::new("other", &[7; 100]);
+    refused!(list, RNNPACK_BYTES, "do not start", rnnpack_layer_open(other.path(), &mut out));
+    // A file that has no data behind its header, but a length beyond all memory.
+    let length = 1u64 << 42;
+    bytes[16..24].copy_from_slice(&length.to_ne_bytes());
+    let sparse = File::new("sparse", &bytes[..64]);
+    if sparse.set_len(length) {
+        refused!(list, RNNPACK_MEMORY, "no memory for the", rnnpack_layer_open(sparse.path(), &mut out));
+    }
+    assert!(out.is_null());
+}
+
+/// A file that is removed when this is dropped.
+struct File(std::path::PathBuf, CString);
+
+impl File {
+    fn new(name: &str, bytes: &[u8]) -> File {
+        let path = std::env::temp_dir().join(format!("rnnpack-{}-{name}", std::process::id()));
+        std::fs::write(&path, bytes).unwrap();
+        let name = CString::new(path.to_str().unwrap()).unwrap();
+        File(path, name)
+    }
+
+    fn path(&self) -> *const c_char {
+        self.1.as_ptr()
+    }
+
+    /// Whether the system can make the file so long.
+    fn set_len(&self, length: u64) -> bool {
+        std::fs::OpenOptions::new().write(true).open(&self.0).unwrap().set_len(length).is_ok()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
+}
+
 fn onnx_handle(list: &mut Refused) {
     let bytes = file("tests/fixtures/onnx_node_tests/test_lstm_defaults/model.onnx");
     let model = file("fuzz/seeds/onnx_import/lstm_stored.onnx");
     let (start, onnx) = (bytes.as_ptr().cast(), onnx(&model));
     let mut out = null_mut();
-    refused!(list, RNNPACK_NULL_POINTER, "onnx is NULL", rnnpack_onnx_open(start, bytes.len(), null_mut()));
-    refused!(list, RNNPACK_ALIGNMENT, "onnx is not", rnnpack_onnx_open(start, bytes.len(), misaligned(&out)));
-    refused!(list, RNNPACK_NULL_POINTER, "bytes is NULL", rnnpack_onnx_open(null(), bytes.len(), &mut out));
-    refused!(list, RNNPACK_SHAPE, "bytes has", rnnpack_onnx_open(start, usize::MAX, &mut out));
-    refused!(list, RNNPACK_ONNX, "not an ONNX model", rnnpack_onnx_open(null(), 0, &mut out));
-    refused!(list, RNNPACK_ONNX, "not an ONNX model", rnnpack_onnx_open(start, bytes.len() - 1, &mut out));
-    let path = |file: &str| CString::new(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let (there, absent, other) =
-        (path("fuzz/seeds/onnx_import/lstm_stored.onnx"), path("no"), path("README.md"));
-    refused!(list, RNNPACK_NULL_POINTER, "onnx is NULL", rnnpack_onnx_open_file(there.as_ptr(), null_mut()));
+    refused!(list, RNNPACK_NULL_POINTER, "onnx is NULL", rnnpack_onnx_parse(start, bytes.len(), null_mut()));
     refused!(
         list,
         RNNPACK_ALIGNMENT,
         "onnx is not",
-        rnnpack_onnx_open_file(there.as_ptr(), misaligned(&out))
+        rnnpack_onnx_parse(start, bytes.len(), misaligned(&out))
     );
-    refused!(list, RNNPACK_NULL_POINTER, "path is NULL", rnnpack_onnx_open_file(null(), &mut out));
-    refused!(list, RNNPACK_ARGUMENT, "path is not UTF-8", rnnpack_onnx_open_file(c"\xff".as_ptr(), &mut out));
-    refused!(list, RNNPACK_NOT_FOUND, "file `", rnnpack_onnx_open_file(absent.as_ptr(), &mut out));
-    refused!(list, RNNPACK_ONNX, "not an ONNX model", rnnpack_onnx_open_file(other.as_ptr(), &mut out));
+    refused!(list, RNNPACK_NULL_POINTER, "bytes is NULL", rnnpack_onnx_parse(null(), bytes.len(), &mut out));
+    refused!(list, RNNPACK_SHAPE, "bytes has", rnnpack_onnx_parse(start, usize::MAX, &mut out));
+    refused!(list, RNNPACK_ONNX, "not an ONNX model", rnnpack_onnx_parse(null(), 0, &mut out));
+    refused!(list, RNNPACK_ONNX, "not an ONNX model", rnnpack_onnx_parse(start, bytes.len() - 1, &mut out));
+    let path = |file: &str| CString::new(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let (there, absent, other) =
+        (path("fuzz/seeds/onnx_import/lstm_stored.onnx"), path("no"), path("README.md"));
+    refused!(list, RNNPACK_NULL_POINTER, "onnx is NULL", rnnpack_onnx_open(there.as_ptr(), null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "onnx is not", rnnpack_onnx_open(there.as_ptr(), misaligned(&out)));
+    refused!(list, RNNPACK_NULL_POINTER, "path is NULL", rnnpack_onnx_open(null(), &mut out));
+    refused!(list, RNNPACK_ARGUMENT, "path is not UTF-8", rnnpack_onnx_open(c"\xff".as_ptr(), &mut out));
+    refused!(list, RNNPACK_NOT_FOUND, "file `", rnnpack_onnx_open(absent.as_ptr(), &mut out));
+    refused!(list, RNNPACK_ONNX, "not an ONNX model", rnnpack_onnx_open(other.as_ptr(), &mut out));
     assert!(out.is_null());
 
     let mut count = 0;
@@ -260,17 +407,45 @@ fn onnx_handle(list: &mut Refused) {
         list,
         RNNPACK_NULL_POINTER,
         "layer is NULL",
-        rnnpack_onnx_layer(onnx.get(), info.name, null_mut())
+        rnnpack_onnx_layer(onnx.get(), info.name, null(), null_mut())
     );
-    refused!(list, RNNPACK_NULL_POINTER, "onnx is NULL", rnnpack_onnx_layer(null(), info.name, &mut layer));
-    refused!(list, RNNPACK_NULL_POINTER, "name is NULL", rnnpack_onnx_layer(onnx.get(), null(), &mut layer));
-    refused!(list, RNNPACK_NOT_FOUND, "`none`", rnnpack_onnx_layer(onnx.get(), none.as_ptr(), &mut layer));
+    refused!(
+        list,
+        RNNPACK_NULL_POINTER,
+        "onnx is NULL",
+        rnnpack_onnx_layer(null(), info.name, null(), &mut layer)
+    );
+    refused!(
+        list,
+        RNNPACK_NULL_POINTER,
+        "name is NULL",
+        rnnpack_onnx_layer(onnx.get(), null(), null(), &mut layer)
+    );
+    refused!(
+        list,
+        RNNPACK_NOT_FOUND,
+        "`none`",
+        rnnpack_onnx_layer(onnx.get(), none.as_ptr(), null(), &mut layer)
+    );
+    let pack = of_pack(3);
+    refused!(
+        list,
+        RNNPACK_ARGUMENT,
+        "subnormals is 3",
+        rnnpack_onnx_layer(onnx.get(), info.name, &pack, &mut layer)
+    );
+    refused!(
+        list,
+        RNNPACK_ALIGNMENT,
+        "pack is not",
+        rnnpack_onnx_layer(onnx.get(), info.name, misaligned(&pack), &mut layer)
+    );
     let invalid = invalid.as_ptr().cast();
     refused!(
         list,
         RNNPACK_ARGUMENT,
         "name is not UTF-8",
-        rnnpack_onnx_layer(onnx.get(), invalid, &mut layer)
+        rnnpack_onnx_layer(onnx.get(), invalid, null(), &mut layer)
     );
     assert!(layer.is_null());
     ok(c!(rnnpack_onnx_free(null_mut())));
@@ -329,12 +504,60 @@ fn state_handle(list: &mut Refused) {
     refused!(list, RNNPACK_ALIGNMENT, "state is not", rnnpack_state_free(misaligned(state)));
 }
 
+fn state_rows(list: &mut Refused) {
+    let case = Case::new(&[Cell::lstm()], GateOrder::Onnx, [3, 4], Direction::Bidirectional);
+    let layer = layer(&case.desc());
+    let (state, empty) = (state(&layer, 2), state(&layer, 0));
+    let (mut h, mut c) = ([9.0f32; 8], [9.0f32; 8]);
+    let (at_h, at_c, s) = (h.as_mut_ptr(), c.as_mut_ptr(), state.get());
+    refused!(list, RNNPACK_NULL_POINTER, "state is NULL", rnnpack_state_reset_row(null_mut(), 0));
+    refused!(list, RNNPACK_ALIGNMENT, "state is not", rnnpack_state_reset_row(misaligned(s), 0));
+    for row in [2, usize::MAX] {
+        refused!(list, RNNPACK_NOT_FOUND, "has 2 rows", rnnpack_state_reset_row(s, row));
+        refused!(list, RNNPACK_NOT_FOUND, "has 2 rows", rnnpack_state_read_row(s, row, at_h, 8, at_c, 8));
+        refused!(list, RNNPACK_NOT_FOUND, "has 2 rows", rnnpack_state_write_row(s, row, at_h, 8, at_c, 8));
+    }
+    refused!(list, RNNPACK_NOT_FOUND, "row 0", rnnpack_state_reset_row(empty.get(), 0));
+    refused!(list, RNNPACK_NOT_FOUND, "row 0", rnnpack_state_read_row(empty.get(), 0, at_h, 8, at_c, 8));
+    refused!(list, RNNPACK_NOT_FOUND, "row 0", rnnpack_state_write_row(empty.get(), 0, at_h, 0, at_c, 0));
+    refused!(
+        list,
+        RNNPACK_NULL_POINTER,
+        "state is NULL",
+        rnnpack_state_read_row(null(), 1, at_h, 8, at_c, 8)
+    );
+    refused!(list, RNNPACK_NULL_POINTER, "h is NULL", rnnpack_state_read_row(s, 1, null_mut(), 8, at_c, 8));
+    refused!(list, RNNPACK_SHAPE, "h has 16", rnnpack_state_read_row(s, 1, at_h, 16, at_c, 8));
+    refused!(list, RNNPACK_SHAPE, "c has 4", rnnpack_state_read_row(s, 1, at_h, 8, at_c, 4));
+    refused!(list, RNNPACK_ALIGNMENT, "c is not", rnnpack_state_read_row(s, 1, at_h, 8, misaligned(at_c), 8));
+    refused!(list, RNNPACK_OVERLAP, "h and c", rnnpack_state_read_row(s, 1, at_h, 8, at_h, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "c is NULL", rnnpack_state_write_row(s, 1, at_h, 8, null(), 8));
+    refused!(list, RNNPACK_SHAPE, "h has 4", rnnpack_state_write_row(s, 1, at_h, 4, at_c, 8));
+    refused!(
+        list,
+        RNNPACK_ALIGNMENT,
+        "h is not",
+        rnnpack_state_write_row(s, 1, misaligned(at_h), 8, at_c, 8)
+    );
+    assert_eq!((h, c), ([9.0; 8], [9.0; 8]), "a refused read wrote");
+    assert_eq!(read(&state, 16, true), [[0.0; 16]; 2], "a refused write wrote");
+}
+
+fn scratch_handle(list: &mut Refused) {
+    let out = null_mut();
+    let scratch = scratch();
+    refused!(list, RNNPACK_NULL_POINTER, "scratch is NULL", rnnpack_scratch_new(null_mut()));
+    refused!(list, RNNPACK_ALIGNMENT, "scratch is not", rnnpack_scratch_new(misaligned(&out)));
+    refused!(list, RNNPACK_ALIGNMENT, "scratch is not", rnnpack_scratch_free(misaligned(scratch.get())));
+    ok(c!(rnnpack_scratch_free(null_mut())));
+}
+
 /// A call of 3 steps and 2 rows on a layer with 3 inputs and 4 hidden units in two directions.
 fn forward(list: &mut Refused) {
     let case = Case::new(&[Cell::lstm()], GateOrder::Onnx, [3, 4], Direction::Bidirectional);
     let other = Case::lstm(3, 4);
     let (layer, other) = (layer(&case.desc()), layer(&other.desc()));
-    let state = state(&layer, 2);
+    let (state, scratch) = (state(&layer, 2), scratch());
     // The lengths of 2 rows, in as much memory as a final state takes.
     let (x, mut y, mut lens) = ([0.5f32; 100], [9.0f32; 100], [0i32; 16]);
     (lens[0], lens[1]) = (3, 1);
@@ -351,36 +574,61 @@ fn forward(list: &mut Refused) {
         lens: lens.as_ptr(),
         lens_count: 2,
         initial_h: x.as_ptr(),
-        initial_c: x.as_ptr(),
         final_h: h.as_mut_ptr(),
+        h_count: 16,
+        initial_c: x.as_ptr(),
         final_c: c.as_mut_ptr(),
-        state_count: 16,
+        c_count: 16,
         ..zeroed()
     };
     let strided = ForwardDesc { y_time_stride: 16, y_direction_stride: 4, y_batch_stride: 8, ..good };
-    refused!(list, RNNPACK_NULL_POINTER, "layer is NULL", rnnpack_forward(null(), state.get(), &good));
+    refused!(
+        list,
+        RNNPACK_NULL_POINTER,
+        "layer is NULL",
+        rnnpack_forward(null(), state.get(), scratch.get(), &good)
+    );
     refused!(
         list,
         RNNPACK_ALIGNMENT,
         "layer is not",
-        rnnpack_forward(misaligned(layer.get()), state.get(), &good)
+        rnnpack_forward(misaligned(layer.get()), state.get(), scratch.get(), &good)
     );
-    refused!(list, RNNPACK_NULL_POINTER, "state is NULL", rnnpack_forward(layer.get(), null_mut(), &good));
+    refused!(
+        list,
+        RNNPACK_NULL_POINTER,
+        "state is NULL",
+        rnnpack_forward(layer.get(), null_mut(), scratch.get(), &good)
+    );
     refused!(
         list,
         RNNPACK_ALIGNMENT,
         "state is not",
-        rnnpack_forward(layer.get(), misaligned(state.get()), &good)
+        rnnpack_forward(layer.get(), misaligned(state.get()), scratch.get(), &good)
     );
-    refused!(list, RNNPACK_NULL_POINTER, "desc is NULL", rnnpack_forward(layer.get(), state.get(), null()));
+    let (l, s) = (layer.get(), state.get());
+    refused!(list, RNNPACK_NULL_POINTER, "scratch is NULL", rnnpack_forward(l, s, null_mut(), &good));
+    let bad_scratch = misaligned(scratch.get());
+    refused!(list, RNNPACK_ALIGNMENT, "scratch is not", rnnpack_forward(l, s, bad_scratch, &good));
+    refused!(
+        list,
+        RNNPACK_NULL_POINTER,
+        "desc is NULL",
+        rnnpack_forward(layer.get(), state.get(), scratch.get(), null())
+    );
     refused!(
         list,
         RNNPACK_ALIGNMENT,
         "desc is not",
-        rnnpack_forward(layer.get(), state.get(), misaligned(&good))
+        rnnpack_forward(layer.get(), state.get(), scratch.get(), misaligned(&good))
     );
     let of_other = ForwardDesc { y: null_mut(), y_count: 0, ..good };
-    refused!(list, RNNPACK_SHAPE, "directions is 2", rnnpack_forward(other.get(), state.get(), &of_other));
+    refused!(
+        list,
+        RNNPACK_SHAPE,
+        "number of directions is 2",
+        rnnpack_forward(other.get(), state.get(), scratch.get(), &of_other)
+    );
     let cases: &[(Status, &str, ForwardDesc)] = &[
         (RNNPACK_STRUCT_SIZE, "desc->size is 0", ForwardDesc { size: 0, ..good }),
         (RNNPACK_STRUCT_SIZE, "desc->size", ForwardDesc { size: good.size + 8, ..good }),
@@ -420,9 +668,11 @@ fn forward(list: &mut Refused) {
         (RNNPACK_ALIGNMENT, "lens is not", ForwardDesc { lens: misaligned(good.lens), ..good }),
         (RNNPACK_SHAPE, "sequence_lens[1] is 4", ForwardDesc { lens: too_long.as_ptr(), ..good }),
         (RNNPACK_SHAPE, "sequence_lens[0] is -1", ForwardDesc { lens: negative.as_ptr(), ..good }),
-        (RNNPACK_SHAPE, "initial_h has 15", ForwardDesc { state_count: 15, ..good }),
-        (RNNPACK_SHAPE, "initial_h has 0", ForwardDesc { state_count: 0, ..good }),
-        (RNNPACK_SHAPE, "initial_h has", ForwardDesc { state_count: usize::MAX, ..good }),
+        (RNNPACK_SHAPE, "initial_h has 15", ForwardDesc { h_count: 15, ..good }),
+        (RNNPACK_SHAPE, "initial_h has 0", ForwardDesc { h_count: 0, ..good }),
+        (RNNPACK_SHAPE, "initial_h has", ForwardDesc { h_count: usize::MAX, ..good }),
+        (RNNPACK_SHAPE, "initial_c has 17", ForwardDesc { c_count: 17, ..good }),
+        (RNNPACK_SHAPE, "final_c has 17", ForwardDesc { initial_c: null(), c_count: 17, ..good }),
         (RNNPACK_ALIGNMENT, "initial_h is not", ForwardDesc { initial_h: misaligned(good.x), ..good }),
         (RNNPACK_ALIGNMENT, "initial_c is not", ForwardDesc { initial_c: misaligned(good.x), ..good }),
         (RNNPACK_ALIGNMENT, "final_h is not", ForwardDesc { final_h: misaligned(at_y), ..good }),
@@ -433,6 +683,10 @@ fn forward(list: &mut Refused) {
         (RNNPACK_OVERLAP, "y and initial_c", ForwardDesc { initial_c: at_y, ..good }),
         (RNNPACK_OVERLAP, "y and final_h", ForwardDesc { final_h: at_y, ..good }),
         (RNNPACK_OVERLAP, "y and final_c", ForwardDesc { final_c: at_y, ..good }),
+        (RNNPACK_OVERLAP, "y and stop", ForwardDesc { stop: at_y.wrapping_add(47).cast(), ..good }),
+        (RNNPACK_OVERLAP, "final_h and stop", ForwardDesc { stop: good.final_h.cast(), ..good }),
+        (RNNPACK_OVERLAP, "final_c and stop", ForwardDesc { stop: good.final_c.cast(), ..good }),
+        (RNNPACK_ALIGNMENT, "stop is not", ForwardDesc { stop: misaligned(good.lens), ..good }),
         (RNNPACK_OVERLAP, "final_h and x", ForwardDesc { final_h: good.x.cast_mut(), ..good }),
         (RNNPACK_OVERLAP, "final_h and final_c", ForwardDesc { final_c: good.final_h, ..good }),
         (RNNPACK_OVERLAP, "final_c and lens", ForwardDesc { final_c: good.lens.cast_mut().cast(), ..good }),
@@ -440,34 +694,35 @@ fn forward(list: &mut Refused) {
         (RNNPACK_OVERLAP, "final_c and initial_h", ForwardDesc { initial_h: good.final_c, ..good }),
     ];
     for (status, words, desc) in cases {
-        let got = c!(rnnpack_forward(layer.get(), state.get(), desc));
-        list.add("rnnpack_forward", *status, words, got);
+        list.add("rnnpack_forward", *status, words, || c!(rnnpack_forward(l, s, scratch.get(), desc)));
     }
     assert!([&y[..], &h, &c].concat().iter().all(|&v| v == 9.0), "a refused call wrote");
-    ok(c!(rnnpack_forward(layer.get(), state.get(), &good)));
-    ok(c!(rnnpack_forward(layer.get(), state.get(), &strided)));
+    ok(c!(rnnpack_forward(layer.get(), state.get(), scratch.get(), &good)));
+    ok(c!(rnnpack_forward(layer.get(), state.get(), scratch.get(), &strided)));
 }
 
 fn step(list: &mut Refused) {
     let case = Case::lstm(3, 4);
     let layer = layer(&case.desc());
-    let (state, mut y, x) = (state(&layer, 2), [9.0f32; 16], [0.5f32; 6]);
-    let (l, s, at_x, at_y) = (layer.get(), state.get(), x.as_ptr(), y.as_mut_ptr());
-    refused!(list, RNNPACK_NULL_POINTER, "layer is NULL", rnnpack_step(null(), s, at_x, 6, at_y, 8));
-    refused!(list, RNNPACK_NULL_POINTER, "state is NULL", rnnpack_step(l, null_mut(), at_x, 6, at_y, 8));
-    refused!(list, RNNPACK_ALIGNMENT, "state is not", rnnpack_step(l, misaligned(s), at_x, 6, at_y, 8));
-    refused!(list, RNNPACK_NULL_POINTER, "x is NULL", rnnpack_step(l, s, null(), 6, at_y, 8));
-    refused!(list, RNNPACK_SHAPE, "x has 5", rnnpack_step(l, s, at_x, 5, at_y, 8));
-    refused!(list, RNNPACK_SHAPE, "x has", rnnpack_step(l, s, at_x, HUGE, at_y, 8));
-    refused!(list, RNNPACK_ALIGNMENT, "x is not", rnnpack_step(l, s, misaligned(at_x), 6, at_y, 8));
-    refused!(list, RNNPACK_NULL_POINTER, "y is NULL", rnnpack_step(l, s, at_x, 6, null_mut(), 8));
-    refused!(list, RNNPACK_SHAPE, "y has 9", rnnpack_step(l, s, at_x, 6, at_y, 9));
-    refused!(list, RNNPACK_SHAPE, "y has 0", rnnpack_step(l, s, at_x, 6, at_y, 0));
-    refused!(list, RNNPACK_ALIGNMENT, "y is not", rnnpack_step(l, s, at_x, 6, misaligned(at_y), 8));
-    refused!(list, RNNPACK_OVERLAP, "y and x", rnnpack_step(l, s, at_y.wrapping_add(7), 6, at_y, 8));
+    let (state, scratch, mut y, x) = (state(&layer, 2), scratch(), [9.0f32; 16], [0.5f32; 6]);
+    let (l, s, w, at_x, at_y) = (layer.get(), state.get(), scratch.get(), x.as_ptr(), y.as_mut_ptr());
+    refused!(list, RNNPACK_NULL_POINTER, "layer is NULL", rnnpack_step(null(), s, w, at_x, 6, at_y, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "state is NULL", rnnpack_step(l, null_mut(), w, at_x, 6, at_y, 8));
+    refused!(list, RNNPACK_ALIGNMENT, "state is not", rnnpack_step(l, misaligned(s), w, at_x, 6, at_y, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "scratch is NULL", rnnpack_step(l, s, null_mut(), at_x, 6, at_y, 8));
+    refused!(list, RNNPACK_ALIGNMENT, "scratch is not", rnnpack_step(l, s, misaligned(w), at_x, 6, at_y, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "x is NULL", rnnpack_step(l, s, w, null(), 6, at_y, 8));
+    refused!(list, RNNPACK_SHAPE, "x has 5", rnnpack_step(l, s, w, at_x, 5, at_y, 8));
+    refused!(list, RNNPACK_SHAPE, "x has", rnnpack_step(l, s, w, at_x, HUGE, at_y, 8));
+    refused!(list, RNNPACK_ALIGNMENT, "x is not", rnnpack_step(l, s, w, misaligned(at_x), 6, at_y, 8));
+    refused!(list, RNNPACK_NULL_POINTER, "y is NULL", rnnpack_step(l, s, w, at_x, 6, null_mut(), 8));
+    refused!(list, RNNPACK_SHAPE, "y has 9", rnnpack_step(l, s, w, at_x, 6, at_y, 9));
+    refused!(list, RNNPACK_SHAPE, "y has 0", rnnpack_step(l, s, w, at_x, 6, at_y, 0));
+    refused!(list, RNNPACK_ALIGNMENT, "y is not", rnnpack_step(l, s, w, at_x, 6, misaligned(at_y), 8));
+    refused!(list, RNNPACK_OVERLAP, "y and x", rnnpack_step(l, s, w, at_y.wrapping_add(7), 6, at_y, 8));
     assert_eq!(y, [9.0; 16]);
     assert_eq!(read(&state, 8, true), [[0.0; 8]; 2]);
-    ok(c!(rnnpack_step(l, s, at_x, 6, null_mut(), 0)));
+    ok(c!(rnnpack_step(l, s, w, at_x, 6, null_mut(), 0)));
 }
 
 #[test]
@@ -489,7 +744,10 @@ fn a_wrong_isa_variable_is_refused_by_name() {
     assert!(isa.is_null() && layer.is_null());
     // A name in the description has precedence over the variable.
     let portable = CString::new("portable").unwrap();
-    drop(support::layer(&LayerDesc { isa: portable.as_ptr(), ..case.desc() }));
+    drop(support::layer(&LayerDesc {
+        pack: &PackDesc { isa: portable.as_ptr(), ..zeroed() },
+        ..case.desc()
+    }));
 }
 
 #[test]
@@ -497,7 +755,10 @@ fn long_messages_are_cut() {
     let case = Case::lstm(3, 4);
     let (name, mut layer) = (CString::new("ä".repeat(3000)).unwrap(), null_mut());
     assert_eq!(
-        c!(rnnpack_layer_new(&LayerDesc { isa: name.as_ptr(), ..case.desc() }, &mut layer)),
+        c!(rnnpack_layer_new(
+            &LayerDesc { pack: &PackDesc { isa: name.as_ptr(), ..zeroed() }, ..case.desc() },
+            &mut layer
+        )),
         RNNPACK_NO_ISA
     );
     assert!((1000..1024).contains(&message().len()));
@@ -508,11 +769,12 @@ fn a_state_of_another_operator_is_refused() {
     let cells = [Cell::lstm(), Cell::gru(false), Cell::rnn(Activation::Tanh)];
     let cases = cells.map(|cell| Case::new(&[cell], GateOrder::Onnx, [4, 8], Direction::Forward));
     let layers = cases.each_ref().map(|case| layer(&case.desc()));
-    let states = layers.each_ref().map(|layer| state(layer, 0));
+    let (states, scratch) = (layers.each_ref().map(|layer| state(layer, 0)), scratch());
     for (i, layer) in layers.iter().enumerate() {
         for (j, state) in states.iter().enumerate() {
             let (x, mut y) = ([0f32; 0], [0f32; 0]);
-            let status = c!(rnnpack_step(layer.get(), state.get(), x.as_ptr(), 0, y.as_mut_ptr(), 0));
+            let status =
+                c!(rnnpack_step(layer.get(), state.get(), scratch.get(), x.as_ptr(), 0, y.as_mut_ptr(), 0));
             assert_eq!(status, if i == j { RNNPACK_OK } else { RNNPACK_SHAPE }, "{i} {j}");
             let status = c!(rnnpack_state_copy(states[i].get(), state.get()));
             assert_eq!(status, if i == j { RNNPACK_OK } else { RNNPACK_SHAPE }, "{i} {j}");

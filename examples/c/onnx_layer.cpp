@@ -7,8 +7,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -26,28 +24,20 @@ struct Free {
     void operator()(rnnpack_onnx *onnx) const { rnnpack_onnx_free(onnx); }
     void operator()(rnnpack_layer *layer) const { rnnpack_layer_free(layer); }
     void operator()(rnnpack_state *state) const { rnnpack_state_free(state); }
+    void operator()(rnnpack_scratch *scratch) const { rnnpack_scratch_free(scratch); }
 };
 
 template <class Handle>
 using Owned = std::unique_ptr<Handle, Free>;
 
-std::vector<char> read(const char *path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) {
-        throw std::runtime_error(std::string("cannot read ") + path);
-    }
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
 Owned<rnnpack_onnx> open(const char *path) {
-    const std::vector<char> bytes = read(path);
     rnnpack_onnx *onnx = nullptr;
-    check(rnnpack_onnx_open(bytes.data(), bytes.size(), &onnx));
+    check(rnnpack_onnx_open(path, &onnx));
     return Owned<rnnpack_onnx>(onnx);
 }
 
 // Three sequences of 10, 7 and 0 steps, through all directions of the layer.
-void run(const rnnpack_layer *layer) {
+void run(const rnnpack_layer *layer, rnnpack_scratch *scratch) {
     rnnpack_layer_info info{};
     info.size = sizeof info;
     check(rnnpack_layer_get_info(layer, &info));
@@ -73,7 +63,7 @@ void run(const rnnpack_layer *layer) {
     call.y_count = y.size();
     call.lens = lens.data();
     call.lens_count = lens.size();
-    check(rnnpack_forward(layer, state.get(), &call));
+    check(rnnpack_forward(layer, state.get(), scratch, &call));
 
     double square = 0;
     for (const float value : y) {
@@ -90,6 +80,9 @@ void run(const rnnpack_layer *layer) {
 
 void list(const char *path) {
     const Owned<rnnpack_onnx> onnx = open(path);
+    rnnpack_scratch *made = nullptr;
+    check(rnnpack_scratch_new(&made));
+    const Owned<rnnpack_scratch> scratch(made);  // one for all layers
     std::size_t count = 0;
     check(rnnpack_onnx_count(onnx.get(), &count));
     for (std::size_t i = 0; i < count; i++) {
@@ -102,8 +95,8 @@ void list(const char *path) {
             continue;
         }
         rnnpack_layer *layer = nullptr;
-        check(rnnpack_onnx_layer(onnx.get(), node.name, &layer));
-        run(Owned<rnnpack_layer>(layer).get());
+        check(rnnpack_onnx_layer(onnx.get(), node.name, nullptr, &layer));
+        run(Owned<rnnpack_layer>(layer).get(), scratch.get());
     }
 }
 

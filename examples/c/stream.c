@@ -47,8 +47,10 @@ int main(void) {
 
     rnnpack_layer *layer;
     rnnpack_state *state;
+    rnnpack_scratch *scratch; /* of this thread, for any number of layers and states */
     check(rnnpack_layer_new(&desc, &layer), "the layer");
     check(rnnpack_state_new(layer, 1, &state), "the state");
+    check(rnnpack_scratch_new(&scratch), "the scratch");
 
     rnnpack_layer_info info = {0};
     info.size = sizeof info;
@@ -59,7 +61,7 @@ int main(void) {
     static float x[STEPS][INPUT], y[STEPS][HIDDEN];
     fill(&x[0][0], sizeof x / sizeof **x);
     for (size_t t = 0; t < STEPS; t++) {
-        check(rnnpack_step(layer, state, x[t], INPUT, y[t], HIDDEN), "a step");
+        check(rnnpack_step(layer, state, scratch, x[t], INPUT, y[t], HIDDEN), "a step");
     }
     printf("last y: %g %g %g ...\n", (double)y[STEPS - 1][0], (double)y[STEPS - 1][1], (double)y[STEPS - 1][2]);
 
@@ -74,10 +76,11 @@ int main(void) {
     call.y = &whole[0][0];
     call.y_count = sizeof whole / sizeof **whole;
     check(rnnpack_state_reset(state), "the state");
-    check(rnnpack_forward(layer, state, &call), "the sequence");
+    check(rnnpack_forward(layer, state, scratch, &call), "the sequence");
     int same = memcmp(y, whole, sizeof y) == 0;
     puts(same ? "in one call: the same bits" : "in one call: other bits");
 
+    check(rnnpack_scratch_free(scratch), "the scratch");
     check(rnnpack_state_free(state), "the state");
     check(rnnpack_layer_free(layer), "the layer");
     return same ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -53,6 +53,7 @@ struct Handles {
     layers: Vec<(*mut LayerHandle, LayerInfo)>,
     states: Vec<(*mut StateHandle, usize)>,
     files: Vec<*mut OnnxHandle>,
+    scratches: Vec<*mut ScratchHandle>,
 }
 
 impl Handles {
@@ -69,6 +70,33 @@ impl Handles {
         u.choose(&self.states).copied()
     }
 
+    /// A scratch, which is made if there is none.
+    fn any_scratch(&mut self, u: &mut Unstructured<'_>) -> Result<*mut ScratchHandle> {
+        if u.rarely()? {
+            return Ok(null_mut());
+        }
+        if self.scratches.is_empty() {
+            let mut scratch = null_mut();
+            // SAFETY: the pointer is valid.
+            assert!(check(unsafe { rnnpack_scratch_new(&mut scratch) }));
+            self.scratches.push(scratch);
+        }
+        u.choose(&self.scratches).copied()
+    }
+
+    /// Puts layers on top of each other, fitting or not.
+    fn new_stack(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        let mut layers = Vec::new();
+        for _ in 0..u.int_in_range(0..=3)? {
+            layers.push(self.any_layer(u)?.0.cast_const());
+        }
+        let mut stack = null_mut();
+        // SAFETY: the handles are valid or NULL.
+        let worked = check(unsafe { rnnpack_stack_new(layers.as_ptr(), layers.len(), &mut stack) });
+        self.keep(worked, stack);
+        Ok(())
+    }
+
     /// Keeps a layer that a call returned.
     fn keep(&mut self, worked: bool, layer: *mut LayerHandle) {
         assert_eq!(worked, !layer.is_null());
@@ -78,7 +106,12 @@ impl Handles {
             info.size = size_of::<LayerInfo>();
             // SAFETY: the pointers are valid.
             assert!(check(unsafe { rnnpack_layer_get_info(layer, &mut info) }));
-            assert!(info.packed_bytes > 0 && info.hidden > 0);
+            assert!(
+                info.packed_bytes > 0
+                    && info.hidden > 0
+                    && info.layers > 0
+                    && info.h_per_row >= info.c_per_row
+            );
             self.layers.push((layer, info));
         }
     }
@@ -111,7 +144,10 @@ impl Handles {
             (desc.activations, desc.activation_count) = (pointers.as_ptr(), pointers.len());
         }
         let isa = if u.rarely()? { Some(u.text()?) } else { None };
-        desc.isa = isa.as_ref().map_or(null(), |isa| isa.as_ptr());
+        let mut pack = structure(u, |pack: &mut PackDesc| &mut pack.size)?;
+        pack.isa = isa.as_ref().map_or(null(), |isa| isa.as_ptr());
+        pack.subnormals = u.constant(3)?;
+        desc.pack = if u.ratio(1, 2)? { &pack } else { null() };
         let mut layer = null_mut();
         // SAFETY: all memory exists, with as many elements as the counts say, except for counts beyond all memory.
         let worked = check(unsafe { rnnpack_layer_new(&desc, &mut layer) });
@@ -130,7 +166,7 @@ impl Handles {
         }
         let mut onnx = null_mut();
         // SAFETY: the bytes exist.
-        let worked = check(unsafe { rnnpack_onnx_open(bytes.as_ptr().cast(), bytes.len(), &mut onnx) });
+        let worked = check(unsafe { rnnpack_onnx_parse(bytes.as_ptr().cast(), bytes.len(), &mut onnx) });
         assert_eq!(worked, !onnx.is_null());
         if worked {
             self.files.push(onnx);
@@ -159,7 +195,7 @@ impl Handles {
         if known {
             let mut layer = null_mut();
             // SAFETY: as above; the name lives as long as `onnx`.
-            let worked = check(unsafe { rnnpack_onnx_layer(onnx, info.name, &mut layer) });
+            let worked = check(unsafe { rnnpack_onnx_layer(onnx, info.name, null(), &mut layer) });
             assert_eq!(worked, info.refusal.is_null());
             self.keep(worked, layer);
         }
@@ -180,20 +216,26 @@ impl Handles {
     fn use_state(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let ((_, info), (state, batch), (other, _)) =
             (self.any_layer(u)?, self.any_state(u)?, self.any_state(u)?);
-        let count = info.directions.wrapping_mul(batch).wrapping_mul(info.hidden);
-        let (mut h, mut c) =
-            (u.numbers(count, 3)?, u.numbers(if info.op == RNNPACK_LSTM { count } else { 0 }, 3)?);
+        let (one_row, row) = (u.flag()? == 1, u.int_in_range(0..=batch)?);
+        let rows = if one_row { 1 } else { batch };
+        let count = |per_row: usize| rows.wrapping_mul(per_row);
+        let (mut h, mut c) = (u.numbers(count(info.h_per_row), 3)?, u.numbers(count(info.c_per_row), 3)?);
         let (before, (at_h, h_count), (at_c, c_count)) = ([h.bits(), c.bits()], h.lend(), c.lend());
         // SAFETY: the handles are valid or NULL. The buffers have as many elements as their counts say, except for
         // counts beyond all memory.
         unsafe {
-            match u.int_in_range(0..=3)? {
-                0 => drop(check(rnnpack_state_reset(state))),
-                1 => drop(check(rnnpack_state_copy(state, other))),
-                2 => drop(check(rnnpack_state_write(state, at_h, h_count, at_c, c_count))),
+            let (to_h, to_c) = (at_h.cast_mut(), at_c.cast_mut());
+            match (u.int_in_range(0..=3)?, one_row) {
+                (0, false) => drop(check(rnnpack_state_reset(state))),
+                (0, true) => drop(check(rnnpack_state_reset_row(state, row))),
+                (1, _) => drop(check(rnnpack_state_copy(state, other))),
+                (2, false) => drop(check(rnnpack_state_write(state, at_h, h_count, at_c, c_count))),
+                (2, true) => drop(check(rnnpack_state_write_row(state, row, at_h, h_count, at_c, c_count))),
                 _ => {
-                    let worked =
-                        check(rnnpack_state_read(state, at_h.cast_mut(), h_count, at_c.cast_mut(), c_count));
+                    let worked = check(match one_row {
+                        false => rnnpack_state_read(state, to_h, h_count, to_c, c_count),
+                        true => rnnpack_state_read_row(state, row, to_h, h_count, to_c, c_count),
+                    });
                     assert!(worked || before == [h.bits(), c.bits()], "a refused read wrote");
                 }
             }
@@ -203,17 +245,20 @@ impl Handles {
 
     fn step(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let ((layer, info), (state, batch)) = (self.any_layer(u)?, self.any_state(u)?);
+        let scratch = self.any_scratch(u)?;
         let mut x = u.numbers(batch.wrapping_mul(info.input), 1)?;
         let mut y = u.numbers(batch.wrapping_mul(info.directions.wrapping_mul(info.hidden)), 3)?;
         let (before, (at_x, x_count), (at_y, y_count)) = (y.bits(), x.lend(), y.lend());
         // SAFETY: as in `use_state`.
-        let worked = check(unsafe { rnnpack_step(layer, state, at_x, x_count, at_y.cast_mut(), y_count) });
+        let worked =
+            check(unsafe { rnnpack_step(layer, state, scratch, at_x, x_count, at_y.cast_mut(), y_count) });
         assert!(worked || before == y.bits(), "a refused step wrote");
         Ok(())
     }
 
     fn forward(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let ((layer, info), (state, batch)) = (self.any_layer(u)?, self.any_state(u)?);
+        let scratch = self.any_scratch(u)?;
         let mut desc = structure(u, |desc: &mut ForwardDesc| &mut desc.size)?;
         desc.batch = if u.rarely()? { u.extent(9)? } else { batch };
         let strided = u.ratio(1, 3)?;
@@ -222,7 +267,7 @@ impl Handles {
         (desc.layout, desc.threads) = (u.constant(2)?, u.constant(2)?);
         let row_y = info.directions.wrapping_mul(info.hidden);
         let of = |row: usize| desc.time.wrapping_mul(desc.batch).wrapping_mul(row);
-        let count = desc.batch.wrapping_mul(row_y);
+        let counts = [info.h_per_row, info.c_per_row].map(|per_row| desc.batch.wrapping_mul(per_row));
         let gap = if strided { u.int_in_range(0..=3)? } else { 0 };
         let mut x = u.numbers(of(info.input.wrapping_add(gap)), 1)?;
         let mut y = u.numbers(of(row_y.wrapping_add(gap)), 3)?;
@@ -234,23 +279,28 @@ impl Handles {
             desc.y_direction_stride = u.stride(info.hidden)?;
         }
         let mut lens = u.lens(desc.batch, desc.time)?;
-        let mut initial = [u.numbers(count, 2)?, u.numbers(count, 2)?];
-        let mut last = [u.numbers(count, 2)?, u.numbers(count, 2)?];
+        let mut initial = [u.numbers(counts[0], 2)?, u.numbers(counts[1], 2)?];
+        let mut last = [u.numbers(counts[0], 2)?, u.numbers(counts[1], 2)?];
         let before = [y.bits(), last[0].bits(), last[1].bits()];
         (desc.x, desc.x_count) = x.lend();
         let (at_y, y_count) = y.lend();
         (desc.y, desc.y_count) = (at_y.cast_mut(), y_count);
         (desc.lens, desc.lens_count) = lens.lend();
-        // One count holds for all four buffers.
-        let counts = initial.iter().chain(&last).filter_map(Buffer::given);
-        desc.state_count = counts.min().unwrap_or(count);
+        // One count holds for both buffers.
+        let least = |at: usize| [&initial[at], &last[at]].into_iter().filter_map(Buffer::given).min();
+        [desc.h_count, desc.c_count] = [0, 1].map(|at| least(at).unwrap_or(counts[at]));
         [desc.initial_h, desc.initial_c] = initial.each_mut().map(|part| part.lend().0);
         [desc.final_h, desc.final_c] = last.each_mut().map(|part| part.lend().0.cast_mut());
-        if info.op != RNNPACK_LSTM && !u.rarely()? {
+        if info.c_per_row == 0 && !u.rarely()? {
             (desc.initial_c, desc.final_c) = (null(), null_mut());
         }
+        let stop = u.flag()?;
+        desc.stop = if u.ratio(1, 4)? { &stop } else { null() };
         // SAFETY: as in `use_state`.
-        let worked = check(unsafe { rnnpack_forward(layer, state, &desc) });
+        let status = unsafe { rnnpack_forward(layer, state, scratch, &desc) };
+        assert!(status != RNNPACK_STOPPED || !desc.stop.is_null() && stop != 0);
+        // A stopped call may have written y.
+        let worked = check(status) || status == RNNPACK_STOPPED;
         assert!(worked || before == [y.bits(), last[0].bits(), last[1].bits()], "a refused call wrote");
         Ok(())
     }
@@ -259,7 +309,7 @@ impl Handles {
         let at = |u: &mut Unstructured<'_>, len: usize| u.int_in_range(0..=len - 1);
         // SAFETY: the handles are valid and are not used again. NULL is allowed.
         unsafe {
-            match u.int_in_range(0..=3)? {
+            match u.int_in_range(0..=4)? {
                 0 if !self.layers.is_empty() => {
                     let at = at(u, self.layers.len())?;
                     assert!(check(rnnpack_layer_free(self.layers.swap_remove(at).0)));
@@ -268,7 +318,11 @@ impl Handles {
                     let at = at(u, self.states.len())?;
                     assert!(check(rnnpack_state_free(self.states.swap_remove(at).0)));
                 }
-                2 if !self.files.is_empty() => {
+                2 if !self.scratches.is_empty() => {
+                    let at = at(u, self.scratches.len())?;
+                    assert!(check(rnnpack_scratch_free(self.scratches.swap_remove(at))));
+                }
+                3 if !self.files.is_empty() => {
                     let at = at(u, self.files.len())?;
                     assert!(check(rnnpack_onnx_free(self.files.swap_remove(at))));
                 }
@@ -281,7 +335,8 @@ impl Handles {
     /// Makes calls until the bytes are used up.
     fn calls(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         for _ in 0..40 {
-            match u.int_in_range(0..=15)? {
+            match u.int_in_range(0..=16)? {
+                16 => self.new_stack(u)?,
                 0..=1 => self.new_layer(u)?,
                 2..=3 => self.new_state(u)?,
                 4..=5 => self.use_state(u)?,
@@ -304,6 +359,7 @@ impl Drop for Handles {
         unsafe {
             self.layers.iter().for_each(|layer| assert!(check(rnnpack_layer_free(layer.0))));
             self.states.iter().for_each(|state| assert!(check(rnnpack_state_free(state.0))));
+            self.scratches.iter().for_each(|&scratch| assert!(check(rnnpack_scratch_free(scratch))));
             self.files.iter().for_each(|&file| assert!(check(rnnpack_onnx_free(file))));
         }
     }

@@ -26,11 +26,19 @@ fn lend<T>(bytes: &[u8], use_them: impl FnOnce(&'static [u8]) -> T) -> T {
 /// The words of the refusal, or `None` if the bytes are accepted. Then the layer is checked.
 fn load(bytes: &[u8]) -> Option<String> {
     lend(bytes, |bytes| {
+        // A copy is taken or refused as the bytes in place are, wherever they start.
+        let shifted = [&[0xff], bytes].concat();
+        let copy = Layer::from_bytes(&shifted[1..]);
         let layer = match Layer::from_static(bytes) {
             Ok(layer) => layer,
-            Err(e) => return Some(e.to_string()),
+            Err(e) => {
+                assert_eq!(copy.err().map(|copy| copy.to_string()), Some(e.to_string()));
+                return Some(e.to_string());
+            }
         };
         assert_eq!(layer.to_bytes().unwrap(), bytes);
+        assert_eq!(copy.unwrap().to_bytes().unwrap(), bytes);
+        assert_eq!(layer.bytes_size().unwrap(), bytes.len());
         assert!(layer.packed_bytes() < bytes.len());
         let shape = layer.shape();
         let mut state = layer.new_state(2).unwrap();

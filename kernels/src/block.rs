@@ -1,7 +1,8 @@
 //! A block: rows of a call that go through all their steps together, with their states in the scratch.
 
 use crate::epilogue::PassShape;
-use crate::operands::{Operands, Share};
+use crate::isa::Isa;
+use crate::operands::Operands;
 use crate::pack::{PackedWeights, PassPanels};
 use crate::product::F32;
 use crate::rows::{Factors, Rows};
@@ -30,41 +31,48 @@ pub(crate) struct Block<'a> {
 impl Block<'_> {
     /// Stores the addresses of the rows of x of these steps, and returns their number.
     pub(crate) fn locate_inputs(&mut self, steps: Range<usize>) -> usize {
+        let Rows { addresses, ragged, x_time, reverse, .. } = self.rows;
         let mut pairs = 0;
         for step in steps {
-            for i in 0..self.rows.ragged.running(step) {
-                self.x[pairs] = Factors(self.rows.x(step, i));
-                pairs += 1;
+            let running = ragged.running(step);
+            let places = &mut self.x[pairs..][..running];
+            for (i, (to, row)) in places.iter_mut().zip(&addresses[..running]).enumerate() {
+                *to = Factors(row.x.wrapping_add(ragged.time(reverse, step, i) * x_time));
             }
+            pairs += running;
         }
         pairs
     }
 
-    /// The operands of pass `index` at `step`.
-    pub(crate) fn operands(&mut self, step: usize, index: usize) -> Operands<'_, f32, f32> {
+    /// The memory of the block, for [`Block::operands`].
+    pub(crate) fn memory(&mut self) -> *mut f32 {
+        self.floats.as_mut_ptr()
+    }
+
+    /// The operands of pass `index`, for the located rows of x.
+    #[inline(always)]
+    pub(crate) fn operands(&self, memory: *mut f32, index: usize) -> Operands<'_, f32, f32> {
         let (layout, panels) = (self.layout, self.packed.panels());
-        let pass: &PassPanels<F32> = &panels.passes()[index];
-        let floats = self.floats.as_mut_ptr();
-        let earlier: usize = panels.passes()[..index].iter().map(|pass| layout.pairs * pass.bias.len()).sum();
-        // Steps alternate between two buffers of h.
-        let h = floats.wrapping_add(step % 2 * layout.h);
-        let states = [0, 1].map(|index| floats.wrapping_add(layout.state(index)));
-        let (factors, factor_row) = if index == 0 { (h, layout.h_row) } else { (states[1], layout.row) };
         let sizes = panels.description().sizes;
+        let pass: &PassPanels<F32> = &panels.passes()[index];
+        let earlier = if index == 0 { 0 } else { layout.pairs * panels.passes()[0].bias.len() };
+        // Steps alternate between two buffers of h.
+        let h = [memory, memory.wrapping_add(layout.h)];
+        let states = [0, 1].map(|index| memory.wrapping_add(layout.state(index)));
+        let (factors, factor_row) = if index == 0 { (h, layout.h_row) } else { ([states[1]; 2], layout.row) };
         Operands {
             w: pass.w.as_ptr(),
             r: pass.r.as_ptr(),
             bias: pass.bias.as_ptr(),
             constants: panels.constants().as_ptr(),
             x: self.x,
-            factors,
+            factors: factors.map(<*mut f32>::cast_const),
             factor_row,
             h,
-            h_next: floats.wrapping_add((step + 1) % 2 * layout.h),
             h_row: layout.h_row,
             states,
             row: layout.row,
-            gates: floats.wrapping_add(layout.gates() + earlier),
+            gates: memory.wrapping_add(layout.gates() + earlier),
             pairs: layout.pairs,
             input: sizes.input,
             recurrent: sizes.recurrent,
@@ -73,9 +81,9 @@ impl Block<'_> {
         }
     }
 
-    /// The share of one thread that takes all panels of a pass, with the sums in the scratch.
-    pub(crate) fn whole(&mut self, panels: usize) -> Share {
-        Share { panels: 0..panels, sums: self.floats.as_mut_ptr().wrapping_add(self.layout.sums()) }
+    /// Room for the sums of a tile, for a thread that takes all panels of a pass.
+    pub(crate) fn sums(&self, memory: *mut f32) -> *mut f32 {
+        memory.wrapping_add(self.layout.sums())
     }
 
     /// Whether the weights are packed for passes of these shapes.
@@ -84,44 +92,70 @@ impl Block<'_> {
     }
 
     /// Copies the initial h (into the buffer that step 0 reads) and c to the scratch, padded with zeros.
-    pub(crate) fn load_states(&mut self) {
+    #[inline(always)]
+    pub(crate) fn load_states<S: Isa>(&mut self, s: S) {
         let (layout, sizes) = (self.layout, self.packed.sizes());
+        let floats = self.floats.as_mut_ptr();
         for (i, row) in self.rows.addresses.iter().enumerate() {
-            let h = &mut self.floats[i * layout.h_row..][..layout.h_row];
-            // SAFETY: h is valid for reading P f32 (invariant of `Rows`), and is not part of the scratch.
-            unsafe { load(h, row.h, sizes.recurrent) }
+            // SAFETY: h is valid for reading P f32 (invariant of `Rows`), and is not part of the scratch. The scratch has
+            // `layout.h_row` f32 for every row of the block.
+            unsafe { load(s, floats.add(i * layout.h_row), layout.h_row, row.h, sizes.recurrent) }
             if !row.c.is_null() {
-                let c = &mut self.floats[layout.state(0) + i * layout.row..][..layout.row];
-                // SAFETY: c is valid for reading H f32, and is not part of the scratch.
-                unsafe { load(c, row.c, sizes.hidden) }
+                let to = floats.wrapping_add(layout.state(0) + i * layout.row);
+                // SAFETY: as of h, with H f32 and `layout.row`.
+                unsafe { load(s, to, layout.row, row.c, sizes.hidden) }
             }
         }
     }
 
     /// Copies the final h and c to the caller. A row of length `len` was written `len` times, so its h is in buffer
     /// `len % 2`.
-    pub(crate) fn store_states(&mut self) {
+    #[inline(always)]
+    pub(crate) fn store_states<S: Isa>(&mut self, s: S) {
         let (layout, sizes) = (self.layout, self.packed.sizes());
+        let floats = self.floats.as_ptr();
         for (i, (row, &len)) in self.rows.addresses.iter().zip(self.rows.ragged.lens()).enumerate() {
-            let h = &self.floats[len % 2 * layout.h + i * layout.h_row..][..sizes.recurrent];
-            // SAFETY: h is valid for writing P f32 (invariant of `Rows`), and is not part of the scratch.
-            unsafe { row.h.copy_from_nonoverlapping(h.as_ptr(), h.len()) }
+            let h = floats.wrapping_add(len % 2 * layout.h + i * layout.h_row);
+            // SAFETY: h is valid for writing P f32 (invariant of `Rows`), and is not part of the scratch, which has as
+            // many for every row of the block.
+            unsafe { copy(s, row.h, h, sizes.recurrent) }
             if !row.c.is_null() {
-                let c = &self.floats[layout.state(0) + i * layout.row..][..sizes.hidden];
-                // SAFETY: c is valid for writing H f32, and is not part of the scratch.
-                unsafe { row.c.copy_from_nonoverlapping(c.as_ptr(), c.len()) }
+                let c = floats.wrapping_add(layout.state(0) + i * layout.row);
+                // SAFETY: as of h, with H f32.
+                unsafe { copy(s, row.c, c, sizes.hidden) }
             }
         }
     }
 }
 
-/// Copies `count` f32 from `from` to `to`, and fills the rest of `to` with zeros.
+/// Copies `count` f32 from `from` to `to`, and fills the rest of the `room` f32 there with zeros.
 ///
 /// # Safety
-/// `from` must be valid for reading `count` f32, and must not overlap `to`.
-unsafe fn load(to: &mut [f32], from: *const f32, count: usize) {
-    let (to, padding) = to.split_at_mut(count);
+/// `from` must be valid for reading `count` f32, `to` for writing `room` f32, and they must not overlap.
+#[inline(always)]
+unsafe fn load<S: Isa>(s: S, to: *mut f32, room: usize, from: *const f32, count: usize) {
     // SAFETY: the caller's promise.
-    unsafe { to.as_mut_ptr().copy_from_nonoverlapping(from, count) }
-    padding.fill(0.0);
+    unsafe { copy(s, to, from, count) }
+    if room > count {
+        // SAFETY: the rest of the room.
+        unsafe { to.add(count).write_bytes(0, room - count) }
+    }
+}
+
+/// Copies `count` f32. Rows are short, so that a call of the library's copy would take longer.
+///
+/// # Safety
+/// `from` must be valid for reading and `to` for writing `count` f32, and they must not overlap.
+#[inline(always)]
+unsafe fn copy<S: Isa>(s: S, to: *mut f32, from: *const f32, count: usize) {
+    let mut i = 0;
+    while i + S::LANES <= count {
+        // SAFETY: i + LANES <= count.
+        unsafe { s.store(to.wrapping_add(i), s.load(from.wrapping_add(i))) }
+        i += S::LANES;
+    }
+    if i < count {
+        // SAFETY: count - i of the elements are left.
+        unsafe { to.wrapping_add(i).copy_from_nonoverlapping(from.wrapping_add(i), count - i) }
+    }
 }

@@ -25,6 +25,46 @@ pub struct Blocking {
     pub steps: usize,
 }
 
+/// The limits of the blocking of a layer: all that does not depend on the extents of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most batch rows of a block.
+    rows: usize,
+    /// The (step, row) pairs whose gates take a quarter of L2.
+    pairs: usize,
+    /// The rows of four full tiles.
+    tiles: usize,
+}
+
+impl Limits {
+    /// The limits for a layer of hidden size `hidden`. [`Blocking::new`] explains them.
+    pub fn new(cell: &Cell, variant: Variant, caches: Caches, hidden: usize) -> Limits {
+        let f32s = caches.l2 / size_of::<f32>();
+        let lanes = variant.lanes();
+        let padded = hidden.max(1).div_ceil(lanes).saturating_mul(lanes);
+        let tiles = 4 * variant.tile_rows();
+        let states = Constants::of(cell, false).states;
+        let rows_in_l2 = f32s / 2 / padded.saturating_mul(cell.gates() + 2 + states);
+        Limits { rows: rows_in_l2.max(tiles), pairs: f32s / 4 / padded.saturating_mul(cell.gates()), tiles }
+    }
+
+    /// The extents for `time` steps of `batch` rows.
+    #[inline]
+    pub fn blocking(self, time: usize, batch: usize) -> Blocking {
+        // A division takes longer than all else here.
+        let rows = match batch {
+            0 | 1 => 1,
+            batch if batch <= self.rows => batch,
+            batch => batch.div_ceil(batch.div_ceil(self.rows)),
+        };
+        let steps = match time {
+            0 | 1 => 1,
+            time => (self.pairs / rows).max(self.tiles.div_ceil(rows)).min(time),
+        };
+        Blocking { rows, steps }
+    }
+}
+
 impl Blocking {
     /// The extents for a layer of hidden size `hidden` over `time` steps of `batch` rows.
     ///
@@ -35,18 +75,7 @@ impl Blocking {
     /// * `steps`: the gate buffer of all projected steps takes at most a quarter of L2. But `rows · steps` is at least
     ///   four full tiles: with one row, the steps are the projection's only source of rows.
     pub fn new(cell: &Cell, variant: Variant, caches: Caches, [hidden, time, batch]: [usize; 3]) -> Blocking {
-        let f32s = |bytes: usize| bytes / size_of::<f32>();
-        let lanes = variant.lanes();
-        let padded = hidden.max(1).div_ceil(lanes).saturating_mul(lanes);
-        let tile = variant.tile_rows();
-        let states = Constants::of(cell, false).states;
-
-        let rows_in_l2 = f32s(caches.l2) / 2 / padded.saturating_mul(cell.gates() + 2 + states);
-        let most = rows_in_l2.max(4 * tile);
-        let rows = batch.max(1).div_ceil(batch.max(1).div_ceil(most));
-        let steps_in_l2 = f32s(caches.l2) / 4 / padded.saturating_mul(cell.gates()).saturating_mul(rows);
-        let steps = steps_in_l2.max((4 * tile).div_ceil(rows)).min(time.max(1));
-        Blocking { rows, steps }
+        Limits::new(cell, variant, caches, hidden).blocking(time, batch)
     }
 
     /// The loop extents, limited to at least 1 and at most the extents of a call.

@@ -1,4 +1,4 @@
-//! Packed bytes: a layer that was packed ahead of time and is used in place, without a copy.
+//! Packed bytes: a layer that was packed ahead of time, and is used in place or copied.
 //!
 //! ```text
 //!        0 │ magic "rnnpack\0" │ byte order │ version │
@@ -19,7 +19,7 @@
 //! [panels](crate::PackedWeights) of f32. Each section starts on a 64-byte boundary, with zeros between sections. The
 //! header determines their sizes.
 //!
-//! Packed bytes must start on a 64-byte boundary. They are for one instruction set, and their panels have its lane
+//! Packed bytes that are used in place must start on a 64-byte boundary. They are for one instruction set, and their panels have its lane
 //! width. They do not say whether its multiply-adds are fused: the same bytes serve `portable` with and without fused
 //! multiply-adds.
 //!
@@ -31,7 +31,7 @@ mod header;
 
 pub use crate::error::BytesError;
 
-use crate::aligned::{LINE_BYTES, Section};
+use crate::aligned::{AlignedBuf, LINE_BYTES, Section};
 use crate::direction::Direction;
 use crate::environment;
 use crate::error::{BYTES_VERSION, Error};
@@ -42,8 +42,9 @@ use crate::product::{F32, Packing};
 use crate::subnormals::Subnormals;
 use crate::weights::Weights;
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 use header::{CHECKSUM, COVERED, CRC, HEADER, Shared, read_options, read_shared, verify_envelope};
-use wide::bytemuck::{Pod, try_cast_slice};
+use wide::bytemuck::{Pod, cast_slice_mut, try_cast_slice};
 
 /// The version of the format. Every change of the header, of the order of sections or of the panels raises it by one.
 pub const VERSION: u32 = BYTES_VERSION;
@@ -87,6 +88,14 @@ pub fn pack(target: Target, direction: Direction, weights: &[Weights<'_>]) -> Re
     write(target, direction, &panels.iter().collect::<Vec<_>>())
 }
 
+/// The number of bytes that [`to_bytes`] writes.
+///
+/// # Errors
+/// [`Error::Overflow`] if the number overflows.
+pub fn size(direction: Direction, packed: &[PackedWeights]) -> Result<usize, Error> {
+    length(direction, packed.iter().flat_map(|packed| packed.panels().sections()))
+}
+
 /// Returns the layer that was packed to these bytes, for the instruction set that it was packed for: its direction, and
 /// the weights of each direction. The weights are not copied.
 ///
@@ -94,17 +103,34 @@ pub fn pack(target: Target, direction: Direction, weights: &[Weights<'_>]) -> Re
 /// [`Error::Bytes`] says why the bytes are refused. [`Error::Zero`], [`Error::Option`] and [`Error::Overflow`] are for
 /// bytes that this crate did not write.
 pub fn from_static(bytes: &'static [u8]) -> Result<(Direction, Vec<PackedWeights>), Error> {
+    match bytes.as_ptr().align_offset(LINE_BYTES) {
+        0 => read::<InPlace>(bytes),
+        _ => Err(Error::Bytes(BytesError::Alignment)),
+    }
+}
+
+/// Like [`from_static`], for bytes that may start anywhere and are needed during the call alone: the weights are copied.
+/// The copy takes at most as much memory as the bytes, whatever they hold.
+///
+/// # Errors
+/// As [`from_static`]; [`Error::Memory`] if the copy does not fit into memory.
+pub fn from_bytes(bytes: &[u8]) -> Result<(Direction, Vec<PackedWeights>), Error> {
+    read::<Copied>(bytes)
+}
+
+/// Reads the bytes, with sections of weights that `M` makes.
+fn read<'a, M: Make<'a>>(bytes: &'a [u8]) -> Result<(Direction, Vec<PackedWeights>), Error> {
     verify_envelope(bytes)?;
     let (direction, shared) = read_shared(bytes)?;
     let (header, rest) = split(bytes, HEADER * (1 + direction.count()))?;
     let Some(variant) = Variant::by_name(shared.isa).filter(|variant| variant.name() == shared.isa) else {
-        return Err(Error::Bytes(BytesError::Isa { name: shared.isa }));
+        return Err(Error::Bytes(BytesError::Isa { name: shared.isa.into() }));
     };
     if shared.lanes != variant.lanes() {
         let (expected, got) = (variant.lanes(), shared.lanes as u32);
         return Err(Error::Bytes(BytesError::Lanes { expected, got }));
     }
-    let mut rest = InPlace(rest);
+    let mut rest = InBytes { rest, make: PhantomData::<M> };
     let mut packed = Vec::with_capacity(direction.count());
     for options in header[HEADER..].chunks(HEADER) {
         let described = read_options(shared, options)?;
@@ -114,7 +140,7 @@ pub fn from_static(bytes: &'static [u8]) -> Result<(Direction, Vec<PackedWeights
     let mut canonical =
         header::head(direction, shared, packed.iter().map(PackedWeights::panels), bytes.len())?;
     canonical[CHECKSUM..COVERED].copy_from_slice(&bytes[CHECKSUM..COVERED]);
-    match (canonical == header, rest.0) {
+    match (canonical == header, rest.rest) {
         (true, []) => Ok((direction, packed)),
         (false, _) => Err(Error::Bytes(BytesError::Padding)),
         _ => Err(Error::Bytes(BytesError::Size { missing: false })),
@@ -122,27 +148,72 @@ pub fn from_static(bytes: &'static [u8]) -> Result<(Direction, Vec<PackedWeights
 }
 
 /// The first `count` bytes, and the rest.
-fn split(bytes: &'static [u8], count: usize) -> Result<(&'static [u8], &'static [u8]), Error> {
+fn split(bytes: &[u8], count: usize) -> Result<(&[u8], &[u8]), Error> {
     bytes.split_at_checked(count).ok_or(Error::Bytes(BytesError::Size { missing: true }))
 }
 
-/// Sections of weights that follow each other in the bytes.
-struct InPlace(&'static [u8]);
+/// How a section of weights is made of its bytes.
+trait Make<'a> {
+    /// The section of `len` elements in `bytes`, which has as many.
+    fn make<E: Pod + Send + Sync>(
+        what: &'static str,
+        len: usize,
+        bytes: &'a [u8],
+    ) -> Result<Section<E>, Error>;
+}
 
-impl Sections for InPlace {
+/// The section is the bytes.
+struct InPlace;
+
+impl Make<'static> for InPlace {
+    fn make<E: Pod + Send + Sync>(
+        _: &'static str,
+        _: usize,
+        bytes: &'static [u8],
+    ) -> Result<Section<E>, Error> {
+        let section = try_cast_slice::<_, E>(bytes);
+        section.map(Section::from).map_err(|_| Error::Bytes(BytesError::Alignment))
+    }
+}
+
+/// The section is a copy of the bytes.
+struct Copied;
+
+impl Make<'_> for Copied {
+    fn make<E: Pod + Send + Sync>(what: &'static str, len: usize, bytes: &[u8]) -> Result<Section<E>, Error> {
+        let mut copy = AlignedBuf::<E>::zeroed(len).ok_or(Error::Memory { what, floats: len })?;
+        cast_slice_mut::<E, u8>(&mut copy).copy_from_slice(bytes);
+        Ok(copy.into())
+    }
+}
+
+/// Sections of weights that follow each other in the bytes.
+struct InBytes<'a, M> {
+    rest: &'a [u8],
+    make: PhantomData<M>,
+}
+
+impl<'a, M: Make<'a>> Sections for InBytes<'a, M> {
     /// Takes a section, and the zeros up to the next boundary.
-    fn next<E: Pod + Send + Sync>(&mut self, _: &'static str, len: usize) -> Result<Section<E>, Error> {
+    fn next<E: Pod + Send + Sync>(&mut self, what: &'static str, len: usize) -> Result<Section<E>, Error> {
         let overflow = Error::Overflow { what: "packed bytes" };
         let count = len.checked_mul(size_of::<E>()).ok_or(overflow)?;
-        let (section, after) = split(self.0, count)?;
+        let (section, after) = split(self.rest, count)?;
         let (zeros, after) = split(after, count.wrapping_neg() % LINE_BYTES)?;
-        self.0 = after;
+        self.rest = after;
         if zeros.iter().any(|&zero| zero != 0) {
             return Err(Error::Bytes(BytesError::Padding));
         }
-        let section = try_cast_slice::<_, E>(section);
-        section.map(Section::from).map_err(|_| Error::Bytes(BytesError::Alignment))
+        M::make(what, len, section)
     }
+}
+
+/// The number of bytes of a header and these sections.
+fn length<'a>(direction: Direction, mut sections: impl Iterator<Item = &'a [u8]>) -> Result<usize, Error> {
+    // The sections are in memory, so their padded sizes do not overflow. On small machines their sum may.
+    let add = |sum: usize, section: &[u8]| sum.checked_add(section.len().next_multiple_of(LINE_BYTES));
+    let length = sections.try_fold(HEADER * (1 + direction.count()), add);
+    length.ok_or(Error::Overflow { what: "packed bytes" })
 }
 
 fn write<P: Packing>(
@@ -157,10 +228,7 @@ fn write<P: Packing>(
     }
     let what = "packed bytes";
     let sections = || panels.iter().flat_map(|panels| panels.sections());
-    // The sections are in memory, so their padded sizes do not overflow. On small machines their sum may.
-    let mut padded = sections().map(|section| section.len().next_multiple_of(LINE_BYTES));
-    let length = padded.try_fold(HEADER * (1 + direction.count()), usize::checked_add);
-    let length = length.ok_or(Error::Overflow { what })?;
+    let length = length(direction, sections())?;
     let mut bytes = Vec::new();
     reserve(&mut bytes, length).ok_or(Error::Memory { what, floats: length.div_ceil(4) })?;
     bytes.extend(header::head(direction, first, panels.iter().copied(), length)?);

@@ -11,10 +11,8 @@ use crate::ragged::RaggedRows;
 use crate::rows::{RowAddresses, Rows};
 use crate::scratch::{Scratch, ScratchLayout};
 use crate::sizes::Sizes;
-use crate::steps;
 use crate::stop::Stop;
 use crate::view::{Dims, View, ViewMut};
-use alloc::vec::Vec;
 use core::ptr;
 
 /// The arguments of [`forward`]: one direction of a layer over a batch of sequences.
@@ -51,8 +49,8 @@ pub fn forward(packed: &PackedWeights, call: Call<'_>, scratch: &mut Scratch) ->
             packed,
             call,
             scratch,
-            // SAFETY: the block keeps its invariant, and `Discard` needs no room.
-            |block| unsafe { steps::run(block, Discard) },
+            // SAFETY: the block keeps its invariant and has these weights; `Discard` needs no room.
+            |block| unsafe { packed.run()(block, Discard) },
         )
     })
 }
@@ -62,7 +60,7 @@ fn each_block(
     packed: &PackedWeights,
     mut call: Call<'_>,
     scratch: &mut Scratch,
-    run: impl Fn(Block<'_>) -> Result<(), Error>,
+    run: impl Fn(&mut Block<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let sizes = packed.sizes();
     check_inputs(packed.cell(), sizes, call.x, call.lens, [call.h.len(), call.c.len()])?;
@@ -72,7 +70,7 @@ fn each_block(
     }
     let blocking = call.blocking.within(time, batch);
     let layout = ScratchLayout::new(packed, blocking)?;
-    scratch.prepare(time, batch, call.lens, layout)?;
+    scratch.prepare(time, batch, call.lens, &layout)?;
     if let (Some(y), Some(lens)) = (&mut call.y, call.lens) {
         zero_padding(y, lens);
     }
@@ -80,9 +78,94 @@ fn each_block(
     let rows = locate(&mut call, sizes, ragged.rows(), addresses);
     for first in (0..batch).step_by(blocking.rows) {
         let rows = rows.range(first..(first + blocking.rows).min(batch));
-        run(Block { packed, rows, steps: blocking.steps, stop: call.stop, x, floats, layout })?;
+        run(&mut Block { packed, rows, steps: blocking.steps, stop: call.stop, x, floats, layout })?;
     }
     Ok(())
+}
+
+/// The arguments of [`step`]: one step of a batch of rows, all dense.
+#[derive(Debug)]
+pub struct OneStep<'a> {
+    /// The number of batch rows B.
+    pub batch: usize,
+    /// Input, `[B, I]`.
+    pub x: &'a [f32],
+    /// Output, `[B, H]`, if it is wanted.
+    pub y: Option<&'a mut [f32]>,
+    /// Hidden state `[B, H]`: the state before the call, then the state after it.
+    pub h: &'a mut [f32],
+    /// Cell state `[B, H]`, before and after like `h`. It is empty if the cell has none.
+    pub c: &'a mut [f32],
+    /// The most batch rows of a block.
+    pub rows: usize,
+}
+
+/// Runs one step of one direction. It gives the bits of [`forward`] over one step, and takes less time to begin.
+///
+/// # Errors
+/// [`Error::Length`] if a buffer has a wrong length; [`Error::Overflow`] and [`Error::Memory`] if the working memory
+/// does not fit. In all these cases nothing was written.
+pub fn step(packed: &PackedWeights, call: OneStep<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+    let OneStep { batch, x, mut y, h, c, rows } = call;
+    let sizes = packed.sizes();
+    let cells = if packed.cell().has_cell_state() { sizes.hidden } else { 0 };
+    expect_rows("x", x.len(), batch, sizes.input)?;
+    expect_rows("y", y.as_ref().map_or(h.len(), |y| y.len()), batch, sizes.recurrent)?;
+    expect_rows("h", h.len(), batch, sizes.recurrent)?;
+    expect_rows("c", c.len(), batch, cells)?;
+    let blocking = Blocking { rows, steps: 1 }.within(1, batch);
+    let layout = ScratchLayout::new(packed, blocking)?;
+    scratch.prepare(1, batch, None, &layout)?;
+    let Scratch { ragged, addresses, x: inputs, floats } = scratch;
+    let y = y.as_mut().map_or(ptr::null_mut(), |y| y.as_mut_ptr());
+    let (h, c) = (h.as_mut_ptr(), c.as_mut_ptr());
+    let addresses = &mut addresses[..batch];
+    for (b, row) in addresses.iter_mut().enumerate() {
+        *row = RowAddresses {
+            x: x.as_ptr().wrapping_add(b * sizes.input),
+            y: if y.is_null() { y } else { y.wrapping_add(b * sizes.recurrent) },
+            h: h.wrapping_add(b * sizes.recurrent),
+            c: if cells > 0 { c.wrapping_add(b * cells) } else { ptr::null_mut() },
+        };
+    }
+    let ragged = ragged.rows();
+    environment::within(packed.subnormals(), || {
+        let mut first = 0;
+        while first < batch {
+            let end = batch.min(first + blocking.rows);
+            // Written in place: a copy would load bytes that were just stored in other sizes, and wait for these stores.
+            let block = &mut Block {
+                packed,
+                rows: Rows {
+                    addresses: &addresses[first..end],
+                    ragged: ragged.range(first..end),
+                    x_time: 0,
+                    y_time: 0,
+                    reverse: false,
+                },
+                steps: 1,
+                stop: None,
+                x: inputs,
+                floats,
+                layout,
+            };
+            // SAFETY: every row of the batch lies within the buffers, whose lengths were checked; the buffers are
+            // borrowed for the call, those that are written uniquely. So the block keeps its invariant, and has
+            // these weights. `Discard` needs no room.
+            unsafe { packed.run()(block, Discard) }?;
+            first = end;
+        }
+        Ok(())
+    })
+}
+
+/// Refuses a buffer that does not hold `batch` rows of `width` elements.
+fn expect_rows(what: &'static str, got: usize, batch: usize, width: usize) -> Result<(), Error> {
+    match batch.checked_mul(width) {
+        Some(expected) if expected == got => Ok(()),
+        Some(expected) => Err(Error::Length { what, expected, got }),
+        None => Err(Error::Overflow { what }),
+    }
 }
 
 /// The rows of a call, in the order of `ragged`.
@@ -90,16 +173,19 @@ fn locate<'s>(
     call: &mut Call<'_>,
     sizes: Sizes,
     ragged: RaggedRows<'s>,
-    addresses: &'s mut Vec<RowAddresses>,
+    addresses: &'s mut [RowAddresses],
 ) -> Rows<'s> {
     let (h, c) = (call.h.as_mut_ptr(), call.c.as_mut_ptr());
     let has_c = !call.c.is_empty();
-    addresses.extend(ragged.order().iter().map(|&b| RowAddresses {
-        x: call.x.first_row(b),
-        y: call.y.as_mut().map_or(ptr::null_mut(), |y| y.first_row(b)),
-        h: h.wrapping_add(b * sizes.recurrent),
-        c: if has_c { c.wrapping_add(b * sizes.hidden) } else { ptr::null_mut() },
-    }));
+    let addresses = &mut addresses[..ragged.len()];
+    for (row, &b) in addresses.iter_mut().zip(ragged.order()) {
+        *row = RowAddresses {
+            x: call.x.first_row(b),
+            y: call.y.as_mut().map_or(ptr::null_mut(), |y| y.first_row(b)),
+            h: h.wrapping_add(b * sizes.recurrent),
+            c: if has_c { c.wrapping_add(b * sizes.hidden) } else { ptr::null_mut() },
+        };
+    }
     let y_time = call.y.as_ref().map_or(0, ViewMut::time_stride);
     Rows { addresses, ragged, x_time: call.x.time_stride(), y_time, reverse: call.reverse }
 }

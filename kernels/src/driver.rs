@@ -6,7 +6,7 @@ use crate::epilogue::{Epilogue, Keep, PassShape};
 use crate::isa::Isa;
 use crate::operands::{Operands, Share, Span, Step, TILE_SUMS, width};
 use crate::product::Product;
-use crate::tile::{Prefetch, Strip, Tile, Vectors, each, strips, sums, tiles};
+use crate::tile::{Heights, Prefetch, Strip, Tile, Vectors, each, sums};
 use core::ops::Range;
 
 /// Evaluates a call of a tile function with the rows M, the panels Q and the pass's vectors N as constants. M is at
@@ -63,12 +63,14 @@ pub(crate) unsafe fn project<S: Isa, P: Product<S>>(
     panels: Range<usize>,
 ) {
     let group = panels_at_once(pairs);
+    let heights = Heights::new(pairs, P::ROWS);
     let width = width::<S, P>(shape);
     for panel in panels.clone().step_by(group) {
         let count = group.min(panels.end - panel);
         let next = (pairs > 1 && panel + 1 < panels.end).then(|| o.w_panel::<S, P>(shape, panel + 1));
-        for strip in strips(pairs, P::ROWS) {
-            let tiles = [strip.before, pairs.div_ceil(P::ROWS)];
+        for index in heights.strips() {
+            let strip = heights.strip(index);
+            let tiles = [strip.before, heights.count];
             let prefetch = Prefetch::new(next, width, tiles, P::groups(o.input));
             // SAFETY: the tiles' rows are below `pairs`, the panels below `panels`; N are the vectors of the pass.
             unsafe {
@@ -141,14 +143,14 @@ unsafe fn store_tile<S: Isa, P: Product<S>>(
     s: S,
     o: &Operands<'_, P::Weight, P::Factor>,
     shape: PassShape,
-    (span, base): (Span, usize),
+    (span, step): (Span, Step),
     prefetch: Prefetch<P::Weight>,
     to: *mut f32,
 ) {
     with_tile!(S, P, shape, span.rows, span.panels, |M, Q, N| s.vectorize(
         #[inline(always)]
         || {
-            let tile = o.recurrence::<S, P, M, Q>(shape, span, base, prefetch);
+            let tile = o.recurrence::<S, P, M, Q>(shape, span, step, prefetch);
             // SAFETY: the caller's promise.
             unsafe { store(s, sums::<S, P, M, Q, N>(s, &tile), to, TILE_SUMS / 2) }
         },
@@ -182,6 +184,7 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
             assert!(!shape.separate_recurrent_bias || shape.units == 1, "one vector of units has constants");
         };
         let (o, rows, panels) = (self.operands, self.step.rows, share.panels);
+        let heights = Heights::new(rows, P::ROWS);
         let group = panels_at_once(rows);
         let groups = panels.len().div_ceil(group);
         // Backward on odd steps: so the panels that are still in cache from the previous step come first.
@@ -191,13 +194,16 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
             let count = group.min(panels.end - panel);
             let next = (rows > 1 && i + 1 < groups)
                 .then(|| o.r_panel::<S, P>(E::SHAPE, panels.start + order(i + 1)));
-            for (tile, (row, height)) in tiles(rows, P::ROWS).enumerate() {
-                let tiles = [tile, rows.div_ceil(P::ROWS)];
+            let mut row = 0;
+            for tile in 0..heights.count {
+                let height = heights.of(tile);
+                let tiles = [tile, heights.count];
                 let prefetch = Prefetch::new(next, width::<S, P>(E::SHAPE), tiles, P::groups(o.recurrent));
                 let span = Span { row, rows: height, panel, panels: count };
                 // SAFETY: the tile's rows are rows of the step, and its panels are in the share. N are the pass's
                 // vectors.
                 unsafe { self.tile::<S, P>(s, span, prefetch, share.sums) }
+                row += height;
             }
         }
     }
@@ -214,16 +220,16 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
         prefetch: Prefetch<W>,
         to: *mut f32,
     ) {
-        let (o, base) = (self.operands, self.step.base);
+        let (o, step) = (self.operands, self.step);
         // SAFETY: the caller's promise; N are the vectors of the pass.
         unsafe {
             if E::INLINE {
                 with_tile!(S, P, E::SHAPE, span.rows, span.panels, |M, Q, N| {
-                    let tile = o.recurrence::<S, P, M, Q>(E::SHAPE, span, base, prefetch);
+                    let tile = o.recurrence::<S, P, M, Q>(E::SHAPE, span, step, prefetch);
                     self.finish_inline::<S, P, M, Q, N>(s, span, &tile)
                 })
             } else {
-                store_tile::<S, P>(s, o, E::SHAPE, (span, base), prefetch, to);
+                store_tile::<S, P>(s, o, E::SHAPE, (span, step), prefetch, to);
                 self.finish_stored(s, span, to);
             }
         }
@@ -291,7 +297,7 @@ impl<E: Epilogue, K: Keep, W: Copy, F: Copy> Recurrence<'_, E, K, W, F> {
             // SAFETY: as above. The row is running, so its y is valid for `recurrent` f32: `left` of them from this
             // unit on.
             unsafe {
-                let next = o.h_next.add(row * o.h_row + unit);
+                let next = o.h[(self.step.index + 1) % 2].add(row * o.h_row + unit);
                 s.store(next, h);
                 let Some(y) = o.y else { continue };
                 let to = y.y(self.step.index, row).wrapping_add(unit);

@@ -28,5 +28,5 @@ pub(crate) mod scalar;
 mod tests;
 mod variant;
 
-pub(crate) use ops::{Isa, Kernel};
+pub(crate) use ops::{Choice, Isa, Kernel};
 pub use variant::{Target, Variant};

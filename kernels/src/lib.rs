@@ -84,7 +84,7 @@ mod view;
 mod weights;
 
 pub use activation::Activation;
-pub use call::{Call, forward};
+pub use call::{Call, OneStep, forward, step};
 pub use cell::{Cell, GruCell, LstmCell, RnnCell};
 pub use checks::{check_inputs, check_output, zero_padding};
 pub use direction::Direction;

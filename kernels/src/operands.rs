@@ -18,24 +18,24 @@ pub(crate) const TILE_SUMS: usize = 2 * 6 * 4 * 16;
 /// - `w`, `r` and `bias` hold `panels` panels of the pass, packed for the running ISA and the product.
 /// - `constants` holds three rows of `row` f32.
 /// - `x` holds addresses of rows of `input` factors.
-/// - `factors` holds a row of `recurrent` factors for every row of the block. Rows are `factor_row` factors apart.
-///   `factors` is not written while the pass runs.
-/// - `h` and `h_next` hold whole panels of f32 for every row of the block. Rows are `h_row` f32 apart.
+/// - `factors` of a step hold a row of `recurrent` factors for every row of the block. Rows are `factor_row` factors
+///   apart. They are not written while the pass runs.
+/// - Both buffers of `h` hold whole panels of f32 for every row of the block. Rows are `h_row` f32 apart.
 /// - As many of `states` as the cell has hold whole panels of f32 for every row of the block. Rows are `row` f32 apart.
 /// - `gates` has room for `pairs` (step, row) pairs in each panel.
 /// - `y` is for the rows of the block, of `recurrent` f32 each; see [`Rows`].
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Operands<'a, W, F> {
     pub(crate) w: *const W,
     pub(crate) r: *const W,
     pub(crate) bias: *const f32,
     pub(crate) constants: *const f32,
     pub(crate) x: &'a [Factors<F>],
-    /// The factors that are multiplied with R: h, or r ⊙ h.
-    pub(crate) factors: *const F,
+    /// The factors that are multiplied with R, at even steps and at odd ones: h, or r ⊙ h.
+    pub(crate) factors: [*const F; 2],
     pub(crate) factor_row: usize,
-    pub(crate) h: *const f32,
-    pub(crate) h_next: *mut f32,
+    /// The two buffers of h. An even step reads the first and writes the second, an odd step the other way round.
+    pub(crate) h: [*mut f32; 2],
     pub(crate) h_row: usize,
     pub(crate) states: [*mut f32; 2],
     pub(crate) row: usize,
@@ -142,11 +142,12 @@ impl<W, F> Operands<'_, W, F> {
         &self,
         shape: PassShape,
         span: Span,
-        base: usize,
+        step: Step,
         prefetch: Prefetch<W>,
     ) -> Tile<W, F, M, Q> {
         let row = shape.vectors() * S::LANES;
-        let parked = |q| self.parked::<S>(shape, span.panel + q, base + span.row).cast_const();
+        let factors = self.factors[step.index % 2];
+        let parked = |q| self.parked::<S>(shape, span.panel + q, step.base + span.row).cast_const();
         let last = |q| match shape.separate_recurrent_bias {
             true => self.constants.wrapping_add((span.panel + q) * S::LANES),
             false => parked(q).wrapping_add(row - S::LANES),
@@ -155,7 +156,7 @@ impl<W, F> Operands<'_, W, F> {
             starts: each(null(), parked),
             lasts: each(null(), last),
             rows: [row, if shape.separate_recurrent_bias { 0 } else { row }],
-            a: each(null(), |m| self.factors.wrapping_add((span.row + m) * self.factor_row)),
+            a: each(null(), |m| factors.wrapping_add((span.row + m) * self.factor_row)),
             w: each(null(), |q| self.r_panel::<S, P>(shape, span.panel + q)),
             depth: P::groups(self.recurrent),
             prefetch,
@@ -175,7 +176,7 @@ impl<W, F> Operands<'_, W, F> {
         let state = row * self.row + unit;
         let parked = self.parked::<S>(E::SHAPE, panel, step.base + row);
         Lanes {
-            h: self.h.wrapping_add(row * self.h_row + unit),
+            h: self.h[step.index % 2].wrapping_add(row * self.h_row + unit),
             states: [self.states[0].wrapping_add(state), self.states[1].wrapping_add(state)],
             projected: parked.wrapping_add((E::SHAPE.vectors() - units + vector) * S::LANES),
             constants: self.constants.wrapping_add(unit),

@@ -23,12 +23,13 @@ pub(crate) use panels::{Description, PassPanels, Sections, WeightPanels};
 
 use crate::cell::Cell;
 use crate::environment;
-use crate::epilogue::PassShape;
+use crate::epilogue::{Discard, PassShape};
 use crate::error::Error;
 use crate::isa::Variant;
 use crate::passes::Constants;
 use crate::product::F32;
 use crate::sizes::Sizes;
+use crate::steps::{Run, run_for};
 use crate::subnormals::Subnormals;
 use crate::weights::Weights;
 use core::fmt;
@@ -42,9 +43,10 @@ pub fn weight_vectors(cell: &Cell, variant: Variant, hidden: usize) -> usize {
 /// The weights of one direction, packed for one variant.
 ///
 /// # Invariant
-/// `panels` are packed for the lanes of `variant`.
+/// `panels` are packed for the lanes of `variant`. `run` is for `variant` and the cell of `panels`.
 pub struct PackedWeights {
     variant: Variant,
+    run: Run<Discard>,
     panels: WeightPanels<F32>,
 }
 
@@ -55,12 +57,18 @@ impl PackedWeights {
     /// [`Error::Overflow`] and [`Error::Memory`] if the packed weights do not fit into memory.
     pub fn new(variant: Variant, weights: &Weights<'_>) -> Result<PackedWeights, Error> {
         let panels = environment::within(Subnormals::Keep, || WeightPanels::new(variant.lanes(), weights))?;
-        Ok(PackedWeights { variant, panels })
+        Ok(PackedWeights::from_panels(variant, panels))
     }
 
     /// Takes panels, which must be packed for the lanes of `variant`.
     pub(crate) fn from_panels(variant: Variant, panels: WeightPanels<F32>) -> PackedWeights {
-        PackedWeights { variant, panels }
+        let Description { cell, peepholes, .. } = panels.description();
+        PackedWeights { variant, run: run_for(variant, cell, *peepholes), panels }
+    }
+
+    /// The function that runs a block of these weights.
+    pub(crate) fn run(&self) -> Run<Discard> {
+        self.run
     }
 
     /// The variant that the weights are packed for.

@@ -5,7 +5,7 @@
 //! constants of these types.
 
 use crate::activation::Activation;
-use crate::cell::{Candidate, Cell, CoupledLstm, Gates, Gru, GruCell, Lstm, LstmCell, Rnn, RnnCell};
+use crate::cell::{Candidate, Cell, CoupledLstm, Gates, Gru, GruCell, Lstm, LstmCell, Rnn};
 use crate::epilogue::{Any, Epilogue, PassShape, Standard};
 
 /// The passes of a step, in their order.
@@ -15,6 +15,9 @@ pub(crate) trait Passes: Copy {
     /// The number of state buffers in addition to the two of h: an LSTM's c; a GRU's z and r ⊙ h between its passes.
     /// The first pass multiplies h with R. The second pass multiplies the second of these buffers with R.
     const STATES: usize;
+
+    /// The passes of a cell that has this type of passes.
+    fn of(cell: &Cell, peepholes: bool) -> Self;
 
     /// Hands each pass to the visitor.
     fn each<V: PassVisitor>(self, visitor: &mut V);
@@ -31,6 +34,11 @@ impl<A: Epilogue> Passes for (A,) {
     const STATES: usize = A::STATES;
 
     #[inline(always)]
+    fn of(cell: &Cell, peepholes: bool) -> Self {
+        (A::of(cell, peepholes),)
+    }
+
+    #[inline(always)]
     fn each<V: PassVisitor>(self, visitor: &mut V) {
         visitor.pass(0, self.0);
     }
@@ -39,6 +47,11 @@ impl<A: Epilogue> Passes for (A,) {
 impl<A: Epilogue, B: Epilogue> Passes for (A, B) {
     const SHAPES: &'static [PassShape] = &[A::SHAPE, B::SHAPE];
     const STATES: usize = if A::STATES > B::STATES { A::STATES } else { B::STATES };
+
+    #[inline(always)]
+    fn of(cell: &Cell, peepholes: bool) -> Self {
+        (A::of(cell, peepholes), B::of(cell, peepholes))
+    }
 
     #[inline(always)]
     fn each<V: PassVisitor>(self, visitor: &mut V) {
@@ -51,37 +64,26 @@ impl<A: Epilogue, B: Epilogue> Passes for (A, B) {
 pub(crate) trait Visitor {
     /// The visitor's result.
     type Output;
-    /// Takes the passes.
-    fn visit<P: Passes>(self, passes: P) -> Self::Output;
+    /// Takes the type of the passes.
+    fn visit<P: Passes>(self) -> Self::Output;
 }
 
-/// Hands the passes of a cell to the visitor. The default activations have specialized epilogues.
+/// Hands the type of a cell's passes to the visitor. The default activations have specialized epilogues.
 pub(crate) fn visit<V: Visitor>(cell: &Cell, peepholes: bool, visitor: V) -> V::Output {
-    let any = any(cell);
     let standard = is_standard(cell) && !peepholes;
     match cell {
-        Cell::Lstm(LstmCell { input_forget: true, .. }) => {
-            visitor.visit((CoupledLstm(Lstm { activations: any, peepholes }),))
+        Cell::Lstm(LstmCell { input_forget: true, .. }) => visitor.visit::<(CoupledLstm<Any>,)>(),
+        Cell::Lstm(_) if standard => visitor.visit::<(Lstm<Standard>,)>(),
+        Cell::Lstm(_) => visitor.visit::<(Lstm<Any>,)>(),
+        Cell::Gru(GruCell { linear_before_reset: true, .. }) if standard => {
+            visitor.visit::<(Gru<Standard>,)>()
         }
-        Cell::Lstm(_) if standard => visitor.visit((Lstm { activations: Standard, peepholes: false },)),
-        Cell::Lstm(_) => visitor.visit((Lstm { activations: any, peepholes },)),
-        Cell::Gru(GruCell { linear_before_reset: true, .. }) if standard => visitor.visit((Gru(Standard),)),
-        Cell::Gru(GruCell { linear_before_reset: true, .. }) => visitor.visit((Gru(any),)),
-        Cell::Gru(_) if standard => visitor.visit((Gates(Standard), Candidate(Standard))),
-        Cell::Gru(_) => visitor.visit((Gates(any), Candidate(any))),
-        Cell::Rnn(_) if standard => visitor.visit((Rnn(Standard),)),
-        Cell::Rnn(_) => visitor.visit((Rnn(any),)),
+        Cell::Gru(GruCell { linear_before_reset: true, .. }) => visitor.visit::<(Gru<Any>,)>(),
+        Cell::Gru(_) if standard => visitor.visit::<(Gates<Standard>, Candidate<Standard>)>(),
+        Cell::Gru(_) => visitor.visit::<(Gates<Any>, Candidate<Any>)>(),
+        Cell::Rnn(_) if standard => visitor.visit::<(Rnn<Standard>,)>(),
+        Cell::Rnn(_) => visitor.visit::<(Rnn<Any>,)>(),
     }
-}
-
-/// The activations of a cell, in the form that its epilogues take.
-fn any(cell: &Cell) -> Any {
-    let [gate, candidate, output] = match *cell {
-        Cell::Lstm(LstmCell { activations, .. }) => activations,
-        Cell::Gru(GruCell { activations: [f, g], .. }) => [f, g, g],
-        Cell::Rnn(RnnCell { activation, .. }) => [activation; 3],
-    };
-    Any { clip: cell.clip(), gate, candidate, output }
 }
 
 /// Whether the activations are ONNX's defaults and nothing is clipped, so that [`Standard`] computes them.
@@ -111,7 +113,7 @@ impl Constants {
         impl Visitor for Look {
             type Output = Constants;
 
-            fn visit<P: Passes>(self, _: P) -> Constants {
+            fn visit<P: Passes>(self) -> Constants {
                 Constants { shapes: P::SHAPES, states: P::STATES }
             }
         }
@@ -130,6 +132,7 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell::RnnCell;
 
     #[test]
     fn peepholes_and_activations_change_neither_panels_nor_states() {

@@ -24,6 +24,8 @@ use core::ops::Range;
 pub struct Ragged {
     order: Vec<usize>,
     lens: Vec<usize>,
+    /// The length of all rows, if the rows were sorted without lengths.
+    uniform: Option<usize>,
 }
 
 /// Consecutive rows of a [`Ragged`].
@@ -54,6 +56,10 @@ impl Ragged {
     /// # Errors
     /// [`Error::Memory`] if there is no memory for the rows.
     pub fn sort(&mut self, time: usize, batch: usize, lens: Option<&[i32]>) -> Result<(), Error> {
+        if self.is_uniform(time, batch, lens) {
+            return Ok(());
+        }
+        self.uniform = None;
         let memory = || Error::Memory { what: "scratch", floats: batch };
         for list in [&mut self.order, &mut self.lens] {
             list.clear();
@@ -62,12 +68,19 @@ impl Ragged {
         self.order.extend(0..batch);
         let Some(lens) = lens else {
             self.lens.resize(batch, time);
+            self.uniform = Some(time);
             return Ok(());
         };
         let len = |row: usize| lens.get(row).map_or(time, |&len| usize::try_from(len).unwrap_or(0).min(time));
         self.order.sort_unstable_by_key(|&row| (Reverse(len(row)), row));
         self.lens.extend(self.order.iter().map(|&row| len(row)));
         Ok(())
+    }
+
+    /// Whether these rows are sorted already, since the rows before were the same and had no lengths either.
+    #[inline]
+    pub(crate) fn is_uniform(&self, time: usize, batch: usize, lens: Option<&[i32]>) -> bool {
+        lens.is_none() && self.uniform == Some(time) && self.order.len() == batch
     }
 
     /// All rows.
@@ -81,6 +94,7 @@ impl<'a> RaggedRows<'a> {
     ///
     /// # Panics
     /// If the range is not within `0..len()`.
+    #[inline(always)]
     pub fn range(self, range: Range<usize>) -> RaggedRows<'a> {
         RaggedRows { order: &self.order[range.clone()], lens: &self.lens[range] }
     }
@@ -113,7 +127,11 @@ impl<'a> RaggedRows<'a> {
     /// The number of rows that are longer than `step`. They are the first rows.
     #[inline(always)]
     pub fn running(self, step: usize) -> usize {
-        self.lens.partition_point(|&len| len > step)
+        match self.lens.last() {
+            // All of them, without a search: the usual case.
+            Some(&shortest) if shortest > step => self.lens.len(),
+            _ => self.lens.partition_point(|&len| len > step),
+        }
     }
 
     /// The time step that row `i` reads at `step`. The row must be running at `step`. Forward, it is `step` itself. In

@@ -2,6 +2,7 @@
 
 use crate::ragged::RaggedRows;
 use core::ops::Range;
+use core::ptr;
 
 /// The addresses of one row of the batch.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,12 @@ pub(crate) struct RowAddresses {
     pub(crate) h: *mut f32,
     /// Its cell state; null if the cell has none.
     pub(crate) c: *mut f32,
+}
+
+impl RowAddresses {
+    /// No row.
+    pub(crate) const NULL: RowAddresses =
+        RowAddresses { x: ptr::null(), y: ptr::null_mut(), h: ptr::null_mut(), c: ptr::null_mut() };
 }
 
 // SAFETY: addresses are plain data until they are used. A list of them is used only in the call that wrote it (see
@@ -65,12 +72,6 @@ impl<'a> Rows<'a> {
     /// Whether y is wanted.
     pub(crate) fn have_y(self) -> bool {
         self.addresses.first().is_some_and(|row| !row.y.is_null())
-    }
-
-    /// The address of the x that row `i` reads at `step`. The row must be running at `step`.
-    #[inline(always)]
-    pub(crate) fn x(self, step: usize, i: usize) -> *const f32 {
-        self.addresses[i].x.wrapping_add(self.ragged.time(self.reverse, step, i) * self.x_time)
     }
 
     /// The address of the y that row `i` writes at `step`. The row must be running at `step`.

@@ -14,114 +14,142 @@
 //! the gate buffer changes no bit. So neither the blocking nor the other rows of the batch change the result of a row.
 
 use crate::block::Block;
+use crate::cell::Cell;
 use crate::driver::{Recurrence, project};
 use crate::epilogue::{Epilogue, Keep};
 use crate::error::Error;
-use crate::isa::{Isa, Kernel};
-use crate::operands::Step;
+use crate::isa::{Choice, Isa, Variant};
+use crate::operands::{Operands, Share, Step};
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
 use crate::product::F32;
 use crate::stop::Stop;
+use core::marker::PhantomData;
 
-/// Runs a block through all its steps, with the passes of its cell. `keep` takes the activated gates.
+/// A function that runs a block through all its steps, with the passes of one cell on one instruction set. `K` takes the
+/// activated gates.
 ///
 /// # Errors
 /// [`Error::Stopped`] if the caller stops the call. The states of the rows are then as before.
 ///
 /// # Safety
-/// The block must keep its invariant. `keep` must have room for every row of the block at every step of its sequence.
-pub(crate) unsafe fn run<K: Keep>(block: Block<'_>, keep: K) -> Result<(), Error> {
+/// The block must keep its invariant, and its weights must be those that the function was chosen for. `K` must have room
+/// for every row of the block at every step of its sequence.
+pub(crate) type Run<K> = unsafe fn(&mut Block<'_>, K) -> Result<(), Error>;
+
+/// The function for a cell on a variant. It is chosen once for packed weights, since the choice takes as long as the step of
+/// a small layer.
+pub(crate) fn run_for<K: Keep>(variant: Variant, cell: &Cell, peepholes: bool) -> Run<K> {
+    visit(cell, peepholes, OfPasses { variant, keep: PhantomData })
+}
+
+struct OfPasses<K> {
+    variant: Variant,
+    keep: PhantomData<K>,
+}
+
+impl<K: Keep> Visitor for OfPasses<K> {
+    type Output = Run<K>;
+
+    fn visit<P: Passes>(self) -> Run<K> {
+        self.variant.choose(OfIsa::<P, K>(PhantomData))
+    }
+}
+
+struct OfIsa<P, K>(PhantomData<(P, K)>);
+
+impl<P: Passes, K: Keep> Choice for OfIsa<P, K> {
+    type Output = Run<K>;
+
+    fn choose<S: Isa>(self) -> Run<K> {
+        run::<S, P, K>
+    }
+}
+
+/// See [`Run`].
+///
+/// # Safety
+/// As there.
+unsafe fn run<S: Isa, P: Passes, K: Keep>(block: &mut Block<'_>, keep: K) -> Result<(), Error> {
+    let s = S::detect().expect("weights are packed only for what was detected");
     let packed = block.packed;
-    visit(packed.cell(), packed.has_peepholes(), Dispatch { block, keep })
+    assert_eq!(S::LANES, packed.variant().lanes(), "weights of another variant");
+    debug_assert!(block.is_packed_for(P::SHAPES), "weights of other passes");
+    let passes = P::of(packed.cell(), packed.has_peepholes());
+    s.vectorize(
+        #[inline(always)]
+        || steps(s, block, passes, keep),
+    )
 }
 
-struct Dispatch<'a, K> {
-    block: Block<'a>,
-    keep: K,
-}
-
-impl<K: Keep> Visitor for Dispatch<'_, K> {
-    type Output = Result<(), Error>;
-
-    fn visit<P: Passes>(self, passes: P) -> Result<(), Error> {
-        let Dispatch { block, keep } = self;
-        block.packed.variant().dispatch(Steps { block, passes, keep })
-    }
-}
-
-/// A block, and the passes of its cell.
-struct Steps<'a, P, K> {
-    block: Block<'a>,
-    passes: P,
-    keep: K,
-}
-
-impl<P: Passes, K: Keep> Kernel for Steps<'_, P, K> {
-    type Output = Result<(), Error>;
-
-    #[inline(always)]
-    fn run<S: Isa>(self, s: S) -> Result<(), Error> {
-        let Steps { mut block, passes, keep } = self;
-        assert_eq!(S::LANES, block.packed.variant().lanes(), "dispatched to another variant than packed for");
-        debug_assert!(block.is_packed_for(P::SHAPES), "packed for other passes");
-        block.load_states();
-        let steps = block.rows.ragged.steps();
-        let mut first = 0;
-        while first < steps {
-            if block.stop.is_some_and(Stop::is_wanted) {
-                return Err(Error::Stopped);
-            }
-            let end = steps.min(first + block.steps);
-            let pairs = block.locate_inputs(first..end);
-            passes.each(&mut Project { s, block: &mut block, step: first, pairs });
-            let mut base = 0;
-            for index in first..end {
-                let step = Step { index, rows: block.rows.ragged.running(index), base };
-                passes.each(&mut Recur { s, block: &mut block, step, keep });
-                base += step.rows;
-            }
-            first = end;
+/// The loops of [`Run`].
+#[inline(always)]
+fn steps<S: Isa, P: Passes, K: Keep>(s: S, block: &mut Block<'_>, passes: P, keep: K) -> Result<(), Error> {
+    block.load_states(s);
+    let ragged = block.rows.ragged;
+    let mut first = 0;
+    while first < ragged.steps() {
+        if block.stop.is_some_and(Stop::is_wanted) {
+            return Err(Error::Stopped);
         }
-        block.store_states();
-        Ok(())
+        let end = ragged.steps().min(first + block.steps);
+        let pairs = block.locate_inputs(first..end);
+        let memory = block.memory();
+        let (first_pass, second_pass);
+        first_pass = block.operands(memory, 0);
+        // Most cells have one pass. Nothing is copied for a second one.
+        let operands = if P::SHAPES.len() > 1 {
+            second_pass = block.operands(memory, 1);
+            [&first_pass, &second_pass]
+        } else {
+            [&first_pass; 2]
+        };
+        let sums = block.sums(memory);
+        passes.each(&mut Project { s, operands, pairs });
+        let mut base = 0;
+        for index in first..end {
+            let step = Step { index, rows: ragged.running(index), base };
+            passes.each(&mut Recur { s, operands, sums, step, keep });
+            base += step.rows;
+        }
+        first = end;
     }
+    block.store_states(s);
+    Ok(())
 }
 
 /// Projects the located rows of x.
-struct Project<'a, 'b, S> {
+struct Project<'a, S> {
     s: S,
-    block: &'a mut Block<'b>,
-    step: usize,
+    operands: [&'a Operands<'a, f32, f32>; 2],
     pairs: usize,
 }
 
-impl<S: Isa> PassVisitor for Project<'_, '_, S> {
+impl<S: Isa> PassVisitor for Project<'_, S> {
     #[inline(always)]
     fn pass<E: Epilogue>(&mut self, index: usize, _: E) {
-        let operands = self.block.operands(self.step, index);
-        let panels = 0..operands.panels;
+        let operands = self.operands[index];
         // SAFETY: `pairs` rows of x were located, and the gate buffer has room for as many.
-        unsafe { project::<S, F32>(self.s, &operands, E::SHAPE, self.pairs, panels) }
+        unsafe { project::<S, F32>(self.s, operands, E::SHAPE, self.pairs, 0..operands.panels) }
     }
 }
 
 /// Computes a step.
-struct Recur<'a, 'b, S, K> {
+struct Recur<'a, S, K> {
     s: S,
-    block: &'a mut Block<'b>,
+    operands: [&'a Operands<'a, f32, f32>; 2],
+    sums: *mut f32,
     step: Step,
     keep: K,
 }
 
-impl<S: Isa, K: Keep> PassVisitor for Recur<'_, '_, S, K> {
+impl<S: Isa, K: Keep> PassVisitor for Recur<'_, S, K> {
     #[inline(always)]
     fn pass<E: Epilogue>(&mut self, index: usize, epilogue: E) {
-        let (step, keep) = (self.step, self.keep);
-        let panels = self.block.packed.panels().passes()[index].panels;
-        let share = self.block.whole(panels);
-        let operands = &self.block.operands(step.index, index);
+        let (step, keep, operands) = (self.step, self.keep, self.operands[index]);
+        let share = Share { panels: 0..operands.panels, sums: self.sums };
         // SAFETY: the running rows of this step are the pairs from its base on, as `locate_inputs` counted them. The
-        // share is the whole pass. `keep` has room, as the caller of `run` promised.
+        // share is the whole pass, with room for its sums in the scratch. `keep` has room, as the caller of `run`
+        // promised.
         unsafe { Recurrence { epilogue, keep, operands, step }.run::<S, F32>(self.s, share) }
     }
 }

@@ -12,6 +12,7 @@
 
 use crate::isa::Isa;
 use crate::product::Product;
+use core::ops::Range;
 
 /// The vectors of a tile, `[row][panel][vector]`.
 pub(crate) type Vectors<V, const M: usize, const Q: usize, const N: usize> = [[[V; N]; Q]; M];
@@ -211,22 +212,48 @@ pub(crate) struct Strip {
     pub(crate) before: usize,
 }
 
-/// Splits `rows` evenly into tiles of at most `max` rows. This makes at most two strips: 7 rows with `max` = 6 are 4 +
-/// 3.
-#[inline(always)]
-pub(crate) fn strips(rows: usize, max: usize) -> impl Iterator<Item = Strip> {
-    let count = rows.div_ceil(max);
-    let (size, larger) = (rows / count.max(1), rows % count.max(1));
-    let large = Strip { rows: size + 1, tiles: larger, first: 0, before: 0 };
-    let small = Strip { rows: size, tiles: count - larger, first: larger * (size + 1), before: larger };
-    [large, small].into_iter().filter(|strip| strip.tiles > 0)
+/// The heights of the tiles of some rows, as equal as can be: 7 rows in tiles of at most 6 are 4 + 3.
+#[derive(Clone, Copy)]
+pub(crate) struct Heights {
+    /// The number of tiles.
+    pub(crate) count: usize,
+    /// The height of the smaller tiles.
+    size: usize,
+    /// The number of tiles that are one row higher. They come first.
+    larger: usize,
 }
 
-/// The tiles of all strips: (first row, rows).
-#[inline(always)]
-pub(crate) fn tiles(rows: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
-    strips(rows, max)
-        .flat_map(|strip| (0..strip.tiles).map(move |tile| (strip.first + tile * strip.rows, strip.rows)))
+impl Heights {
+    /// Splits `rows` into tiles of at most `max` rows.
+    #[inline(always)]
+    pub(crate) fn new(rows: usize, max: usize) -> Heights {
+        let count = rows.div_ceil(max);
+        // A division takes as long as the tile of a small layer.
+        let (size, larger) = if count <= 1 { (rows, 0) } else { (rows / count, rows % count) };
+        Heights { count, size, larger }
+    }
+
+    /// The height of a tile.
+    #[inline(always)]
+    pub(crate) fn of(self, tile: usize) -> usize {
+        self.size + usize::from(tile < self.larger)
+    }
+
+    /// Strip 0 has the larger tiles, strip 1 the smaller ones.
+    #[inline(always)]
+    pub(crate) fn strip(self, index: usize) -> Strip {
+        let Heights { count, size, larger } = self;
+        match index {
+            0 => Strip { rows: size + 1, tiles: larger, first: 0, before: 0 },
+            _ => Strip { rows: size, tiles: count - larger, first: larger * (size + 1), before: larger },
+        }
+    }
+
+    /// The strips that have tiles.
+    #[inline(always)]
+    pub(crate) fn strips(self) -> Range<usize> {
+        usize::from(self.larger == 0)..1 + usize::from(self.count > self.larger)
+    }
 }
 
 #[cfg(test)]
@@ -237,17 +264,19 @@ mod tests {
     fn rows_are_split_evenly_and_completely() {
         for max in 1..=6 {
             for rows in 0..50 {
+                let heights = Heights::new(rows, max);
                 let mut sizes = vec![];
                 let mut next = 0;
-                for strip in strips(rows, max) {
-                    let before: Vec<_> = tiles(rows, max).take(strip.before).collect();
-                    assert_eq!(strip.first, before.iter().map(|&(_, size)| size).sum());
+                for strip in heights.strips().map(|index| heights.strip(index)) {
+                    assert!(strip.tiles > 0);
+                    assert_eq!((strip.first, strip.before), (next, sizes.len()));
+                    for _ in 0..strip.tiles {
+                        assert_eq!(heights.of(sizes.len()), strip.rows);
+                        sizes.push(strip.rows);
+                        next += strip.rows;
+                    }
                 }
-                for (first, size) in tiles(rows, max) {
-                    assert_eq!(first, next);
-                    next += size;
-                    sizes.push(size);
-                }
+                assert_eq!(sizes.len(), heights.count);
                 assert_eq!(next, rows);
                 assert!(sizes.iter().all(|&s| (1..=max).contains(&s)));
                 let spread = sizes.iter().max().unwrap_or(&0) - sizes.iter().min().unwrap_or(&0);

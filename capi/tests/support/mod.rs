@@ -39,7 +39,7 @@ macro_rules! structures {
         }
     )* };
 }
-structures!(LayerDesc, LayerInfo, NodeInfo, ForwardDesc);
+structures!(PackDesc, LayerDesc, LayerInfo, NodeInfo, ForwardDesc);
 
 pub(crate) fn message() -> String {
     // SAFETY: the message is a text that lasts until this thread's next failed call.
@@ -188,7 +188,8 @@ macro_rules! owned {
 
         // SAFETY: the header allows handles of this type to move between threads.
         unsafe impl Send for $name {}
-        // SAFETY: the header allows several threads to use a handle. A state permits only one call at a time itself.
+        // SAFETY: the header allows several threads to use a handle. States and scratches permit only one call at a time
+        // themselves.
         unsafe impl Sync for $name {}
 
         impl Drop for $name {
@@ -200,6 +201,7 @@ macro_rules! owned {
 }
 owned!(OwnedLayer, LayerHandle, rnnpack_layer_free);
 owned!(OwnedState, StateHandle, rnnpack_state_free);
+owned!(OwnedScratch, ScratchHandle, rnnpack_scratch_free);
 owned!(OwnedOnnx, OnnxHandle, rnnpack_onnx_free);
 
 pub(crate) fn layer(desc: &LayerDesc) -> OwnedLayer {
@@ -214,9 +216,41 @@ pub(crate) fn state(layer: &OwnedLayer, batch: usize) -> OwnedState {
     OwnedState(state)
 }
 
+pub(crate) fn scratch() -> OwnedScratch {
+    let mut scratch = null_mut();
+    ok(c!(rnnpack_scratch_new(&mut scratch)));
+    OwnedScratch(scratch)
+}
+
+pub(crate) fn info(layer: &OwnedLayer) -> LayerInfo {
+    let mut info: LayerInfo = zeroed();
+    ok(c!(rnnpack_layer_get_info(layer.get(), &mut info)));
+    info
+}
+
+/// Memory on a 64-byte boundary.
+#[repr(align(64))]
+pub(crate) struct Aligned(pub(crate) [u8; 1 << 16]);
+
+/// The packed bytes of a small layer, at the start.
+pub(crate) fn packed(layer: &OwnedLayer) -> Aligned {
+    let (mut bytes, count) = (Aligned([0; 1 << 16]), info(layer).bytes_count);
+    assert!(count > 0 && count < bytes.0.len());
+    ok(c!(rnnpack_layer_to_bytes(layer.get(), bytes.0.as_mut_ptr().cast(), count)));
+    bytes
+}
+
+/// A stack of layers.
+pub(crate) fn stack(layers: &[&OwnedLayer]) -> OwnedLayer {
+    let layers: Vec<_> = layers.iter().map(|layer| layer.get().cast_const()).collect();
+    let mut stack = null_mut();
+    ok(c!(rnnpack_stack_new(layers.as_ptr(), layers.len(), &mut stack)));
+    OwnedLayer(stack)
+}
+
 pub(crate) fn onnx(bytes: &[u8]) -> OwnedOnnx {
     let mut onnx = null_mut();
-    ok(c!(rnnpack_onnx_open(bytes.as_ptr().cast(), bytes.len(), &mut onnx)));
+    ok(c!(rnnpack_onnx_parse(bytes.as_ptr().cast(), bytes.len(), &mut onnx)));
     OwnedOnnx(onnx)
 }
 

@@ -1,7 +1,6 @@
 //! The header of packed bytes: the description of the layer, and the checks that come before it is read.
 
 use crate::activation::Activation;
-use crate::aligned::LINE_BYTES;
 use crate::cell::{Cell, GruCell, LstmCell, RnnCell};
 use crate::direction::Direction;
 use crate::error::{BYTES_VERSION, BytesError, Error};
@@ -56,9 +55,6 @@ impl<'a> Shared<'a> {
 
 /// Checks everything that must hold before the contents are read.
 pub(super) fn verify_envelope(bytes: &[u8]) -> Result<(), Error> {
-    if bytes.as_ptr().align_offset(LINE_BYTES) != 0 {
-        return refuse(BytesError::Alignment);
-    }
     if bytes.len() < HEADER {
         return refuse(BytesError::Length { expected: HEADER as u64, got: bytes.len() });
     }
@@ -94,7 +90,7 @@ fn float(bytes: &[u8], at: usize) -> f32 {
 }
 
 /// The directions of the layer, and what they share.
-pub(super) fn read_shared(bytes: &'static [u8]) -> Result<(Direction, Shared<'static>), Error> {
+pub(super) fn read_shared(bytes: &[u8]) -> Result<(Direction, Shared<'_>), Error> {
     let direction = match word(bytes, 48) {
         0 => Direction::Forward,
         1 => Direction::Reverse,

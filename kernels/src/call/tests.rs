@@ -1,7 +1,9 @@
-//! Tests of calls with rows at any addresses, with passes split into ranges of panels, and with kept gates.
+//! Tests of calls with rows at any addresses, with passes split into ranges of panels, with kept gates, and of
+//! one step.
 
 mod addresses;
 mod gates;
+mod one_step;
 mod ranges;
 
 use super::Call;

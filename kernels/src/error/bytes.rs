@@ -2,6 +2,7 @@
 
 use crate::aligned::LINE_BYTES;
 use crate::isa::Variant;
+use alloc::string::String;
 use core::fmt;
 
 /// The version of the format of packed bytes.
@@ -11,7 +12,7 @@ pub(crate) const BYTES_VERSION: u32 = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BytesError {
-    /// They do not start on a 64-byte boundary; see [`Aligned`](crate::bytes::Aligned).
+    /// They are to be used in place, and do not start on a 64-byte boundary; see [`Aligned`](crate::bytes::Aligned).
     Alignment,
     /// Their number differs from what the header says, or is too small for a header.
     Length {
@@ -39,7 +40,7 @@ pub enum BytesError {
     /// They are packed for an instruction set that this machine or this build lacks.
     Isa {
         /// Its name.
-        name: &'static str,
+        name: String,
     },
     /// They are packed for a lane width that differs from that of their instruction set here.
     Lanes {

@@ -68,6 +68,14 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     }
 }
 
+/// A choice that depends on an instruction set, and needs none of its instructions: of a function, for one.
+pub(crate) trait Choice {
+    /// What is chosen.
+    type Output;
+    /// The choice for an instruction set.
+    fn choose<S: Isa>(self) -> Self::Output;
+}
+
 /// A computation that is written once, for any [`Isa`]. [`Variant::dispatch`] picks the instance.
 pub(crate) trait Kernel {
     /// What the computation returns.

@@ -1,6 +1,6 @@
 //! The only list of instruction sets. Detection, the override variable, dispatch, tests and benches read it.
 
-use super::ops::{Isa, Kernel};
+use super::ops::{Choice, Isa, Kernel};
 use core::fmt;
 
 macro_rules! variants {
@@ -39,6 +39,11 @@ macro_rules! variants {
             /// Whether a multiply-add is fused, with one rounding. All fused variants return equal bits.
             pub fn is_fused(self) -> bool {
                 match self.0 { $( $(#[$attr])* Id::$id => <$token>::FUSED, )* }
+            }
+
+            /// The choice for this variant.
+            pub(crate) fn choose<C: Choice>(self, choice: C) -> C::Output {
+                match self.0 { $( $(#[$attr])* Id::$id => choice.choose::<$token>(), )* }
             }
 
             #[inline(never)]

@@ -40,11 +40,13 @@ impl Description {
 /// The weights of one direction, packed for a product and a number of lanes.
 ///
 /// # Invariant
-/// `passes` and `states` are those of the cell, `row` covers the panels of each pass, and `constants` holds three rows.
+/// `passes` and `states` are those of the cell, `row` covers the panels of each pass, `gates` is the sum of the lengths of
+/// their biases, and `constants` holds three rows.
 pub(crate) struct WeightPanels<P: Packing> {
     description: Description,
     states: usize,
     row: usize,
+    gates: usize,
     passes: Vec<PassPanels<P>>,
     constants: Section,
 }
@@ -125,7 +127,10 @@ impl<P: Packing> WeightPanels<P> {
         let row = passes.iter().map(padded).max().unwrap_or(0);
         let what = "packed constants";
         let constants = sections.next(what, row.checked_mul(3).ok_or(Error::Overflow { what })?)?;
-        Ok(WeightPanels { description, states, row, passes, constants })
+        // The gates of one pair have as many elements as the bias of the pass. These are in memory, so the sum does not
+        // overflow.
+        let gates = passes.iter().map(|pass| pass.bias.len()).sum();
+        Ok(WeightPanels { description, states, row, gates, passes, constants })
     }
 
     /// The bytes of all sections: W, R and the bias of each pass, then the constants.
@@ -145,6 +150,11 @@ impl<P: Packing> WeightPanels<P> {
     /// The number of f32 of a row of c, padded to whole panels of every pass.
     pub(crate) fn row(&self) -> usize {
         self.row
+    }
+
+    /// The number of f32 of the gates of one (step, row) pair, in all passes.
+    pub(crate) fn gates(&self) -> usize {
+        self.gates
     }
 
     /// The number of f32 of a row of h, padded in the same way.

@@ -9,7 +9,6 @@ use crate::isa::Variant;
 use crate::pack::PackedWeights;
 use crate::rows::{RowAddresses, Rows};
 use crate::scratch::{Scratch, ScratchLayout};
-use crate::steps;
 use std::ptr;
 
 /// The buffers of one stream: x and y `[T, width]`, h and c.
@@ -48,13 +47,15 @@ fn rows_in_memory_of_their_own_give_the_bits_of_rows_of_a_tensor() {
 
         let layout = ScratchLayout::new(&packed, Blocking { rows: case.batch, steps: 2 }).unwrap();
         let mut scratch = Scratch::new();
-        scratch.prepare(case.time, case.batch, None, layout).unwrap();
+        scratch.prepare(case.time, case.batch, None, &layout).unwrap();
         let Scratch { floats, ragged, addresses, x } = &mut scratch;
-        addresses.extend(streams.iter_mut().map(Stream::addresses));
+        for (row, stream) in addresses.iter_mut().zip(&mut streams) {
+            *row = stream.addresses();
+        }
         let rows = Rows { addresses, ragged: ragged.rows(), x_time: input, y_time: hidden, reverse: false };
-        let block = Block { packed: &packed, rows, steps: 2, stop: None, x, floats, layout };
+        let mut block = Block { packed: &packed, rows, steps: 2, stop: None, x, floats, layout };
         // SAFETY: every stream has buffers of the sizes of the weights, for all steps; the scratch has this layout.
-        unsafe { steps::run(block, Discard) }.unwrap();
+        unsafe { packed.run()(&mut block, Discard) }.unwrap();
 
         forward(&packed, case.call(3), &mut Scratch::new()).unwrap();
         let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();

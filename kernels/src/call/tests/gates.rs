@@ -10,7 +10,7 @@ use crate::isa::{Isa, Variant};
 use crate::pack::PackedWeights;
 use crate::reference::{self, Real};
 use crate::scratch::Scratch;
-use crate::steps;
+use crate::steps::run_for;
 use std::cell::{Cell as Shared, RefCell};
 
 thread_local! {
@@ -121,7 +121,9 @@ fn the_gates_that_are_kept_are_those_of_the_reference() {
         let keep = Sink { to: kept.as_mut_ptr(), batch, width };
         // SAFETY: the block keeps its invariant. The sink is alive and has room for all steps and rows of the only
         // block.
-        let run = |block: Block<'_>| unsafe { steps::run(block, keep) };
+        let run = |block: &mut Block<'_>| unsafe {
+            run_for::<Sink>(variant, packed.cell(), packed.has_peepholes())(block, keep)
+        };
         each_block(&packed, case.call(2), &mut Scratch::new(), run).unwrap();
 
         assert!(case.y.iter().zip(&y).all(|(got, y)| got.to_bits() == y.0.to_bits()), "{variant}, {cell:?}");

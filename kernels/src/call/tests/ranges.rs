@@ -6,69 +6,73 @@ use crate::block::Block;
 use crate::driver::{Recurrence, project};
 use crate::epilogue::{Discard, Epilogue};
 use crate::isa::{Isa, Kernel, Variant};
-use crate::operands::{Share, Step, TILE_SUMS};
+use crate::operands::{Operands, Share, Step, TILE_SUMS};
 use crate::pack::PackedWeights;
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
 use crate::product::F32;
 use crate::scratch::Scratch;
 
 /// Runs a block with every pass in two ranges, which meet at `split` sixths of the panels. The second range runs first.
-struct InTwo<'a> {
-    block: Block<'a>,
+struct InTwo<'a, 'b> {
+    block: &'a mut Block<'b>,
     split: usize,
 }
 
-impl Visitor for InTwo<'_> {
+impl Visitor for InTwo<'_, '_> {
     type Output = ();
 
-    fn visit<P: Passes>(self, passes: P) {
+    fn visit<P: Passes>(self) {
         let InTwo { block, split } = self;
+        let passes = P::of(block.packed.cell(), block.packed.has_peepholes());
         block.packed.variant().dispatch(Run { block, split, passes })
     }
 }
 
-struct Run<'a, P> {
-    block: Block<'a>,
+struct Run<'a, 'b, P> {
+    block: &'a mut Block<'b>,
     split: usize,
     passes: P,
 }
 
-impl<P: Passes> Kernel for Run<'_, P> {
+impl<P: Passes> Kernel for Run<'_, '_, P> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa>(self, s: S) {
-        let Run { mut block, split, passes } = self;
+        let Run { block, split, passes } = self;
         let steps = block.rows.ragged.steps();
         assert!(steps <= block.steps, "one chunk");
-        block.load_states();
+        block.load_states(s);
         let (pairs, rows) = (block.locate_inputs(0..steps), block.rows.ragged.len());
         let mut sums = [vec![0.0; TILE_SUMS], vec![0.0; TILE_SUMS]];
-        let mut pass = Pass { s, block: &mut block, split, sums: &mut sums, pairs: Some(pairs), step: None };
+        let memory = block.memory();
+        let (first, last) = (block.operands(memory, 0), block.operands(memory, P::SHAPES.len() - 1));
+        let operands = [&first, &last];
+        let mut pass = Pass { s, operands, split, sums: &mut sums, pairs: Some(pairs), step: None };
         passes.each(&mut pass);
         pass.pairs = None;
         for index in 0..steps {
             pass.step = Some(Step { index, rows, base: index * rows });
             passes.each(&mut pass);
         }
-        block.store_states();
+        block.store_states(s);
     }
 }
 
 /// A pass in two ranges: the projection of some pairs, or a step.
-struct Pass<'a, 'b, S> {
+struct Pass<'a, S> {
     s: S,
-    block: &'a mut Block<'b>,
+    operands: [&'a Operands<'a, f32, f32>; 2],
     split: usize,
     sums: &'a mut [Vec<f32>; 2],
     pairs: Option<usize>,
     step: Option<Step>,
 }
 
-impl<S: Isa> PassVisitor for Pass<'_, '_, S> {
+impl<S: Isa> PassVisitor for Pass<'_, S> {
     #[inline(always)]
     fn pass<E: Epilogue>(&mut self, index: usize, epilogue: E) {
-        let operands = &self.block.operands(self.step.map_or(0, |step| step.index), index);
+        let operands = self.operands[index];
         let middle = operands.panels * self.split / 6;
         for (panels, sums) in [middle..operands.panels, 0..middle].into_iter().zip(self.sums.iter_mut()) {
             if let Some(pairs) = self.pairs {
@@ -95,7 +99,7 @@ fn a_step_in_two_ranges_of_panels_gives_the_bits_of_one_range() {
             forward(&packed, whole.call(3), &mut Scratch::new()).unwrap();
             for split in 0..=6 {
                 let mut parts = case.clone();
-                let run = |block: Block<'_>| {
+                let run = |block: &mut Block<'_>| {
                     visit(packed.cell(), packed.has_peepholes(), InTwo { block, split });
                     Ok(())
                 };
