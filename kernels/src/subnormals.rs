@@ -39,6 +39,18 @@ pub enum Subnormals {
 }
 
 impl Subnormals {
+    /// All choices, in the order of their declaration.
+    pub const ALL: [Subnormals; 3] = [Subnormals::Keep, Subnormals::FlushWeights, Subnormals::Flush];
+
+    /// The name of the choice, as commands and logs show it: `keep`, `flush-weights` or `flush`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Subnormals::Keep => "keep",
+            Subnormals::FlushWeights => "flush-weights",
+            Subnormals::Flush => "flush",
+        }
+    }
+
     /// Whether this machine has what the choice needs.
     pub const fn is_available(self) -> bool {
         !matches!(self, Subnormals::Flush) || crate::environment::CAN_FLUSH
@@ -120,6 +132,15 @@ const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_choice_is_listed_at_its_place_with_a_name_of_its_own() {
+        for (place, choice) in Subnormals::ALL.into_iter().enumerate() {
+            assert_eq!(choice as usize, place);
+            let named = Subnormals::ALL.into_iter().find(|other| other.name() == choice.name());
+            assert_eq!(named, Some(choice));
+        }
+    }
 
     #[test]
     fn flushing_keeps_normal_numbers_and_signs() {
