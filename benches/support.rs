@@ -64,9 +64,23 @@ impl Prepared {
 /// # Panics
 /// If the output is wrong.
 pub(crate) fn check(variant: Variant, case: &Case, contents: &Contents, output: &Output<f32>) {
+    for (alone, of_row, output) in rows(case, contents, output) {
+        if variant.is_fused() {
+            output.difference(&rnnpack_dev::expected(&alone, &of_row)).unwrap();
+        } else {
+            output.within(&rnnpack_dev::expected::<Bounded<false>>(&alone, &of_row)).unwrap();
+        }
+    }
+}
+
+/// The first and the last batch row, as calls of their own with their outputs.
+pub(crate) fn rows(
+    case: &Case,
+    contents: &Contents,
+    output: &Output<f32>,
+) -> [(Case, Contents, Output<f32>); 2] {
     let state_dims = Dims { time: 1, ..case.y_dims() };
-    for b in [0, case.batch - 1] {
-        let alone = Case { batch: 1, ..case.clone() };
+    [0, case.batch - 1].map(|b| {
         let of_row = Contents {
             x: row(&contents.x, case.x_dims(), b),
             h: row(&contents.h, state_dims, b),
@@ -74,13 +88,8 @@ pub(crate) fn check(variant: Variant, case: &Case, contents: &Contents, output: 
             ..contents.clone()
         };
         let (h, c) = (row(&output.h, state_dims, b), row(&output.c, state_dims, b));
-        let output = Output { y: row(&output.y, case.y_dims(), b), h, c };
-        if variant.is_fused() {
-            output.difference(&rnnpack_dev::expected(&alone, &of_row)).unwrap();
-        } else {
-            output.within(&rnnpack_dev::expected::<Bounded<false>>(&alone, &of_row)).unwrap();
-        }
-    }
+        (Case { batch: 1, ..case.clone() }, of_row, Output { y: row(&output.y, case.y_dims(), b), h, c })
+    })
 }
 
 /// Row `b` of a dense time-major tensor.

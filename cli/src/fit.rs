@@ -3,12 +3,12 @@
 use crate::advice::advise;
 use crate::compare::finite_elements;
 use crate::inputs::{Feeds, GeneratedArgs, Generator, GivenArgs};
-use crate::model::{Loaded, load};
+use crate::model::{Computed, Loaded, load};
 use crate::report::count;
 use crate::tensors::Tensors;
 use anyhow::{Error, Result, anyhow};
 use rnnpack_onnx::{Error as OnnxError, ShownNames};
-use rnnpack_tract::{Error as ModelError, Kernels};
+use rnnpack_tract::Error as ModelError;
 use std::time::{Duration, Instant};
 
 /// The most attempts, and how long they may take together. After an attempt that ran, a few more look for a better one.
@@ -23,14 +23,19 @@ pub(crate) type Run = (Feeds, Loaded, Vec<Tensors>);
 ///
 /// # Errors
 /// If no attempt runs, the error of the first one, with what was generated for it.
-pub(crate) fn generated(model: &[u8], args: &GivenArgs, how: &GeneratedArgs, threads: usize) -> Result<Run> {
+pub(crate) fn generated(
+    model: &[u8],
+    args: &GivenArgs,
+    how: &GeneratedArgs,
+    computed: Computed,
+) -> Result<Run> {
     let generator = Generator::new(model, args, how)?;
     let started = Instant::now();
     let (mut tried, mut failed, mut poor) = (0, None, None);
     for mut attempt in generator.attempts()?.take(MOST.0) {
         loop {
             tried += 1;
-            match run(model, generator.feeds(&attempt)?, threads) {
+            match run(model, generator.feeds(&attempt)?, computed) {
                 Ok(run) if is_worth(&run.2) || run.0.generated.is_empty() => return Ok(run),
                 Ok(run) => poor = poor.or(Some(run)),
                 Err((feeds, error)) if failed.is_none() => {
@@ -63,8 +68,8 @@ pub(crate) fn generated(model: &[u8], args: &GivenArgs, how: &GeneratedArgs, thr
     }
 }
 
-fn run(model: &[u8], feeds: Feeds, threads: usize) -> Result<Run, (Feeds, Error)> {
-    let loaded = match load(model, &feeds, Kernels::Rnnpack, threads) {
+fn run(model: &[u8], feeds: Feeds, computed: Computed) -> Result<Run, (Feeds, Error)> {
+    let loaded = match load(model, &feeds, computed) {
         Ok(loaded) => loaded,
         Err(error) => return Err((feeds, error)),
     };

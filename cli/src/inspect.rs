@@ -20,7 +20,8 @@ including those inside If, Loop and Scan. For each node it shows the element typ
 inputs and H hidden units, if the file says them; the bytes of its weights in the file and packed, of the \
 state of one stream, and of the scratch memory for one step of it; and the instruction set and tile that it \
 runs with on this machine. Layers of f64 run on the products of matrixmultiply, whose scratch memory is not \
-counted. The lines below the table show each node's activations and the options that are not the defaults.
+counted. The lines below the table show each node's activations, the options that are not the defaults, and how many \
+weights are subnormal, if any.
 
 A node whose weights are in the file is packed at load. Other weights are packed when the node runs: those \
 that are inputs, and those that the graph computes, such as the weights of a quantized model in the QDQ \
@@ -210,6 +211,7 @@ impl Line {
             "inputs": node.inputs,
             "outputs": node.outputs,
             "weight_bytes": node.weight_bytes,
+            "subnormal_weights": packed.map(|_| node.subnormal_weights),
             "packed_bytes": packed.map(|p| p.bytes),
             "state_bytes": packed.map(|p| p.state_bytes),
             "scratch_bytes": packed.and_then(|p| p.scratch_bytes),
@@ -309,6 +311,10 @@ impl Line {
             }
         }
         match &self.packing {
+            Packing::AtLoad(_) if node.subnormal_weights > 0 => {
+                let weights = report::count(node.subnormal_weights, "subnormal weight");
+                out += &format!("   {weights}: they are slow; --subnormals flush-weights makes them zero\n");
+            }
             Packing::AtLoad(_) => {}
             Packing::WhenRun(reason) => out += &format!("   packed when the node runs: {reason}\n"),
             Packing::Refused(reason) => out += &format!("   refused: {reason}\n"),

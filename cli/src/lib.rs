@@ -24,6 +24,7 @@ pub mod perf;
 pub mod report;
 mod run;
 mod seconds;
+mod subnormals;
 mod tensors;
 mod terminal;
 pub mod timing;

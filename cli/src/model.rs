@@ -3,6 +3,7 @@
 use crate::inputs::Feeds;
 use crate::tensors::Tensors;
 use anyhow::{Context, Result, anyhow};
+use rnnpack::Subnormals;
 use rnnpack_onnx::{DType, Error as OnnxError, Tensor};
 use rnnpack_tract::{Error, Kernels, Loader, Model};
 use std::collections::HashSet;
@@ -26,6 +27,26 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     })
 }
 
+/// What computes the recurrent layers of a model.
+#[derive(Clone, Copy)]
+pub(crate) struct Computed {
+    pub(crate) kernels: Kernels,
+    pub(crate) threads: usize,
+    pub(crate) subnormals: Subnormals,
+}
+
+impl Computed {
+    /// rnnpack.
+    pub(crate) fn ours(threads: usize, subnormals: Subnormals) -> Computed {
+        Computed { kernels: Kernels::Rnnpack, threads, subnormals }
+    }
+
+    /// Another side, which computes exactly and on one thread.
+    pub(crate) fn by(kernels: Kernels) -> Computed {
+        Computed { kernels, threads: 1, subnormals: Subnormals::Keep }
+    }
+}
+
 /// Loads a model for these inputs.
 ///
 /// Inputs that are weights become constants. If an input has the same shape in every call, the shape is fixed. If the
@@ -34,10 +55,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// If no attempt succeeds, the error of the first one with fixed shapes and, if there are any, constant scalars.
-pub(crate) fn load(bytes: &[u8], feeds: &Feeds, kernels: Kernels, threads: usize) -> Result<Loaded> {
+pub(crate) fn load(bytes: &[u8], feeds: &Feeds, computed: Computed) -> Result<Loaded> {
     let weights: HashSet<&String> = feeds.weights.iter().collect();
     let attempt = |shapes: bool, scalars: bool| {
-        let mut loader = Loader::new().kernels(kernels).threads(threads);
+        let Computed { kernels, threads, subnormals } = computed;
+        let mut loader = Loader::new().kernels(kernels).threads(threads).subnormals(subnormals);
         let mut bound: Vec<String> = Vec::new();
         for (name, tensor) in &feeds.bound {
             loader = loader.bind(name, tensor.clone());

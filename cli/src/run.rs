@@ -2,14 +2,14 @@
 
 use crate::advice::advise;
 use crate::inputs::{Feeds, GivenArgs};
-use crate::model::{load, thread_count};
+use crate::model::{Computed, load, thread_count};
 use crate::outcome::Outcome;
 use crate::output::Prepared;
 use crate::report::{self, Table};
+use crate::subnormals::SubnormalsArg;
 use crate::tensors::write_npy;
 use anyhow::{Context, Result, bail};
 use rnnpack_onnx::{Shown, Tensor};
-use rnnpack_tract::Kernels;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,8 @@ pub(crate) struct Args {
     /// Threads over which recurrent layers divide batch rows
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = thread_count())]
     threads: u16,
+    #[command(flatten)]
+    flushed: SubnormalsArg,
 }
 
 pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
@@ -47,8 +49,8 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
     let threads = usize::from(args.threads);
     let outputs = crate::model::with_threads(threads, || -> Result<_> {
         let feeds = Feeds::given(&bytes, &args.given)?;
-        let outputs =
-            load(&bytes, &feeds, Kernels::Rnnpack, threads).and_then(|model| model.run(&feeds, &[]));
+        let computed = Computed::ours(threads, args.flushed.subnormals);
+        let outputs = load(&bytes, &feeds, computed).and_then(|model| model.run(&feeds, &[]));
         let outputs = outputs.map_err(|e| advise(&bytes, &feeds, e))?;
         Ok(outputs.into_iter().next().unwrap_or_default())
     })?

@@ -8,10 +8,11 @@ use crate::compare::{Difference, compare};
 use crate::fit;
 use crate::half::{STEPS, coarsest_step};
 use crate::inputs::{Feeds, GeneratedArgs, GivenArgs, Recorded};
-use crate::model::{Loaded, load};
+use crate::model::{Computed, Loaded, load};
 use crate::operators;
 use crate::outcome::Outcome;
 use crate::report::{emit, error, progress};
+use crate::subnormals::SubnormalsArg;
 use crate::tensors::Tensors;
 use anyhow::{Context, Result, bail};
 use report::Report;
@@ -38,6 +39,8 @@ thousand terms in another order differs by about 1e-6 of the sum, activations of
 much, and long streams and the layers around can amplify both tenfold. A wrong gate, direction, state or \
 length changes outputs by 1e-2 or more. Integers and booleans must be equal. NaN and infinities must stand in \
 the same places, and an output with no finite element does not pass.
+
+With --subnormals, rnnpack flushes, and the others compute exactly: what flushing changes must pass too.
 
 If the model computes in half precision, every operator rounds. Then outputs may differ by 2 steps of that \
 type from f64 and by 8 steps from the others; a step is 1e-3 (f16) or 8e-3 (bf16) of the largest magnitude. \
@@ -77,6 +80,8 @@ pub(crate) struct Args {
     /// Largest difference that passes, relative to the largest magnitude of the output
     #[arg(long, default_value_t = 1e-4, value_parser = parse_bound)]
     bound: f64,
+    #[command(flatten)]
+    flushed: SubnormalsArg,
 }
 
 fn parse_bound(s: &str) -> Result<f64> {
@@ -106,18 +111,19 @@ pub(crate) fn verify(args: &Args, json: bool) -> Result<Outcome> {
 
 /// Our own run: the inputs, the loaded model and its outputs.
 fn ours(args: &Args, bytes: &[u8], recorded: Option<&Recorded>) -> Result<(Feeds, Loaded, Vec<Tensors>)> {
+    let computed = Computed::ours(1, args.flushed.subnormals);
     match recorded {
         Some(recorded) => {
             let feeds = Feeds::recorded(bytes, &args.given, recorded)?;
             let run = || -> Result<_> {
-                let loaded = load(bytes, &feeds, Kernels::Rnnpack, 1)?;
+                let loaded = load(bytes, &feeds, computed)?;
                 let outputs = loaded.run(&feeds, &recorded.carried())?;
                 Ok((loaded, outputs))
             };
             let (loaded, outputs) = run().map_err(|e| advise(bytes, &feeds, e))?;
             Ok((feeds, loaded, outputs))
         }
-        None => fit::generated(bytes, &args.given, &args.generated, 1),
+        None => fit::generated(bytes, &args.given, &args.generated, computed),
     }
 }
 
@@ -133,7 +139,7 @@ fn judge(args: &Args, model: String, bytes: &[u8], recorded: Option<&Recorded>) 
     for (with, kernels, steps) in [("f64", Kernels::Reference64, 2.0), ("tract", Kernels::Tract, STEPS)] {
         bar.inc(1);
         bar.set_message(with);
-        let run = || load(bytes, &feeds, kernels, 1)?.run(&feeds, &carried);
+        let run = || load(bytes, &feeds, Computed::by(kernels))?.run(&feeds, &carried);
         let result = match nodes {
             [] => Err("without a recurrent node both are tract".to_owned()),
             _ => run()

@@ -75,7 +75,8 @@ fn pack_writes_the_bytes_of_a_node_for_an_instruction_set() {
         let bytes = fs::read(&file).unwrap();
         assert_eq!(bytes, nodes[0].weights().unwrap().to_bytes(target).unwrap());
         let expected = serde_json::json!({
-            "node": "layer", "isa": isa, "lanes": target.lanes(), "bytes": bytes.len()
+            "node": "layer", "isa": isa, "lanes": target.lanes(), "bytes": bytes.len(),
+            "subnormals": "keep", "subnormal_weights": 0, "flushed_weights": 0
         });
         assert_eq!(said.json(0), expected);
     }

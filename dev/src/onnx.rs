@@ -1,6 +1,7 @@
 //! Shared parts of the ONNX tests: an encoder for small models, recorded answers, and a source of numbers.
 
 pub mod conformance;
+pub mod faint;
 pub mod function;
 pub mod hostile;
 pub mod native;
@@ -9,6 +10,7 @@ pub mod recorded;
 pub mod stored;
 
 pub use crate::numbers::Numbers;
+pub use faint::Faint;
 pub use function::{Function, attr_ref, call};
 pub use stored::{external, sparse};
 

@@ -36,7 +36,8 @@ use crate::direction::Direction;
 use crate::error::{BYTES_VERSION, Error};
 use crate::isa::{Target, Variant};
 use crate::memory::reserve;
-use crate::pack::{PackedWeights, Panels, Sections, WeightPanels};
+use crate::pack::{Panels, Sections, WeightPanels};
+use crate::packed::PackedWeights;
 use crate::product::{Bf16, F16, F32};
 use crate::weight_type::WeightType;
 use crate::weights::Weights;
@@ -133,9 +134,9 @@ fn read<'a, M: Make<'a>>(bytes: &'a [u8]) -> Result<(Direction, Vec<PackedWeight
     for options in header[HEADER..].chunks(HEADER) {
         let described = read_options(shared, options)?;
         let panels = match shared.weights {
-            WeightType::F32 => WeightPanels::<F32>::over(&mut rest, described, shared.lanes)?.into(),
-            WeightType::Bf16 => WeightPanels::<Bf16>::over(&mut rest, described, shared.lanes)?.into(),
-            WeightType::F16 => WeightPanels::<F16>::over(&mut rest, described, shared.lanes)?.into(),
+            WeightType::F32 => WeightPanels::<F32>::over(&mut rest, described)?.into(),
+            WeightType::Bf16 => WeightPanels::<Bf16>::over(&mut rest, described)?.into(),
+            WeightType::F16 => WeightPanels::<F16>::over(&mut rest, described)?.into(),
         };
         packed.push(PackedWeights::from_panels(variant, panels));
     }

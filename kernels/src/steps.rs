@@ -20,7 +20,7 @@ use crate::epilogue::{Epilogue, Keep};
 use crate::error::Error;
 use crate::isa::{Choice, Isa, Variant};
 use crate::operands::{Operands, Share, Step};
-use crate::pack::WeightPanels;
+use crate::pack::{Description, Stored, WeightPanels};
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
 use crate::product::{Bf16, F16, F32, Packing, Product};
 use crate::stop::Stop;
@@ -84,16 +84,16 @@ impl<P: Passes, K: Keep> Choice for OfIsa<P, K> {
 ///
 /// # Safety
 /// As there.
-unsafe fn run<S: Isa, P: Passes, W: Product<S, Factor = f32>, K: Keep>(
+unsafe fn run<S: Isa, P: Passes, W: Product<S, Factor = f32> + Stored, K: Keep>(
     block: &mut Block<'_>,
     keep: K,
 ) -> Result<(), Error> {
     let s = S::detect().expect("weights are packed only for what was detected");
-    let packed = block.packed;
-    assert_eq!(S::LANES, packed.variant().lanes(), "weights of another variant");
-    let panels = W::of(packed.panels()).expect("weights of another type");
+    let &Description { cell, peepholes, lanes, .. } = block.panels.description();
+    assert_eq!(S::LANES, lanes, "weights of another variant");
+    let panels = W::of(block.panels).expect("weights of another type");
     debug_assert!(block.is_packed_for(P::SHAPES), "weights of other passes");
-    let passes = P::of(packed.cell(), packed.has_peepholes());
+    let passes = P::of(&cell, peepholes);
     s.vectorize(
         #[inline(always)]
         || steps(s, block, panels, passes, keep),

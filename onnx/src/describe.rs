@@ -111,6 +111,7 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
         inputs: present(&node.input, reader.op.inputs()),
         outputs: present(&node.output, reader.op.outputs()),
         weight_bytes: constants.known().into_iter().flatten().map(Weight::stored_bytes).sum(),
+        subnormal_weights: constants.known().into_iter().flatten().map(Weight::subnormal).sum(),
         refusal: verdict.weights.as_ref().err().cloned(),
         awaits_weights: verdict.awaits_weights,
     };

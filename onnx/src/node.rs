@@ -6,7 +6,7 @@ use crate::extent::Extent;
 use crate::operator::RecurrentOp;
 use crate::tensor::{DType, Element};
 use crate::weights::NodeWeights;
-use rnnpack::{Cell, Direction, Layer, LayerF64, LayerWeights, Layout};
+use rnnpack::{Cell, Direction, Layer, LayerF64, LayerWeights, Layout, Subnormals};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -49,6 +49,10 @@ pub struct NodeDescription {
     pub outputs: Vec<&'static str>,
     /// Bytes of `W`, `R`, `B` and `P` together, as they are stored. Inputs that are not constants count as 0.
     pub weight_bytes: usize,
+    /// How many elements of `W`, `R`, `B` and `P` are subnormal in the type in which the layer computes: f64 for a node
+    /// of f64, else f32. They can make a layer many times slower; see [`RecurrentNode::with_subnormals`]. Inputs that
+    /// are not constants count as 0.
+    pub subnormal_weights: usize,
     pub(crate) refusal: Option<Error>,
     pub(crate) awaits_weights: bool,
 }
@@ -88,10 +92,32 @@ impl RecurrentNode {
         self.description
     }
 
+    /// Sets what the layer does with subnormal numbers. The default, [`Subnormals::Keep`], computes exactly. Everything
+    /// that is built from the node afterwards obeys it; a choice that this machine or the cell cannot keep is refused
+    /// then.
+    ///
+    /// ```no_run
+    /// use rnnpack::Subnormals;
+    /// use rnnpack_onnx::File;
+    ///
+    /// # fn main() -> Result<(), rnnpack_onnx::Error> {
+    /// let file = File::open("model.onnx")?;
+    /// let node = file.node("lstm")?;
+    /// println!("{} subnormal weights", node.subnormal_weights);
+    /// let layer = node.clone().with_subnormals(Subnormals::FlushWeights).pack()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_subnormals(self, subnormals: Subnormals) -> RecurrentNode {
+        RecurrentNode { weights: self.weights.map(|weights| weights.with_subnormals(subnormals)), ..self }
+    }
+
     /// The layer's weights, for a node of f32, f16 or bf16. Half precision is widened to f32, which is exact.
     ///
     /// # Errors
-    /// The error of [`NodeDescription::refusal`], and [`Error::Input`] for a node of f64.
+    /// The error of [`NodeDescription::refusal`], [`Error::Input`] for a node of f64, and [`Error::Layer`] if the choice
+    /// of [`RecurrentNode::with_subnormals`] cannot be kept.
     pub fn weights(&self) -> Result<LayerWeights<'_>, Error> {
         self.weights_of(false)
     }
@@ -99,7 +125,8 @@ impl RecurrentNode {
     /// The layer's weights, for a node of f64.
     ///
     /// # Errors
-    /// The error of [`NodeDescription::refusal`], and [`Error::Input`] for a node of another element type.
+    /// The error of [`NodeDescription::refusal`], [`Error::Input`] for a node of another element type, and
+    /// [`Error::Layer`] if the choice of [`RecurrentNode::with_subnormals`] cannot be kept.
     pub fn weights_f64(&self) -> Result<LayerWeights<'_, f64>, Error> {
         self.weights_of(true)
     }

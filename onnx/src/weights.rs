@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::operator::RecurrentOp;
 use crate::spec::NodeSpec;
 use crate::tensor::{DType, Element, Tensor, TensorData};
-use rnnpack::{Cell, GateOrder, LayerTensors, LayerWeights, Shape};
+use rnnpack::{Cell, GateOrder, LayerTensors, LayerWeights, Shape, Subnormals};
 use std::sync::Arc;
 
 /// The inputs that are weights, each with its index among the inputs of a node.
@@ -20,6 +20,8 @@ pub(crate) struct Weight {
     values: Arc<Tensor>,
     /// The index and the value of the first NaN or infinity.
     not_finite: Option<(usize, f64)>,
+    /// How many of the values are subnormal.
+    subnormal: usize,
 }
 
 impl Weight {
@@ -29,12 +31,12 @@ impl Weight {
             DType::F16 | DType::BF16 => tensor.to_f32().map_or(tensor, Arc::new),
             _ => tensor,
         };
-        let not_finite = match values.data() {
-            TensorData::F32(v) => first_not_finite(v.iter().map(|&x| x.into())),
-            TensorData::F64(v) => first_not_finite(v.iter().copied()),
-            _ => None,
+        let (not_finite, subnormal) = match values.data() {
+            TensorData::F32(v) => (first_not_finite(v.iter().map(|&x| x.into())), subnormal(v)),
+            TensorData::F64(v) => (first_not_finite(v.iter().copied()), subnormal(v)),
+            _ => (None, 0),
         };
-        Weight { stored, values, not_finite }
+        Weight { stored, values, not_finite, subnormal }
     }
 
     /// The bytes of the widened copy, 0 if there is none. They come on top of the tensor that this was built from.
@@ -45,6 +47,11 @@ impl Weight {
     /// The bytes of the elements, as the model stores them.
     pub(crate) fn stored_bytes(&self) -> usize {
         self.values.data().len() * self.stored.size()
+    }
+
+    /// How many elements are subnormal in the type in which the layer computes.
+    pub(crate) fn subnormal(&self) -> usize {
+        self.subnormal
     }
 
     pub(crate) fn dims(&self) -> &[usize] {
@@ -60,6 +67,10 @@ fn first_not_finite(values: impl Iterator<Item = f64>) -> Option<(usize, f64)> {
     values.enumerate().find(|(_, x)| !x.is_finite())
 }
 
+fn subnormal<F: rnnpack::Element>(values: &[F]) -> usize {
+    values.iter().filter(|x| x.is_subnormal()).count()
+}
+
 /// The checked weights of a node, from which a layer can be built.
 #[derive(Debug, Clone)]
 pub struct NodeWeights {
@@ -67,6 +78,7 @@ pub struct NodeWeights {
     shape: Shape,
     dtype: DType,
     tensors: [Option<Arc<Tensor>>; 4],
+    subnormals: Subnormals,
 }
 
 impl NodeWeights {
@@ -88,7 +100,14 @@ impl NodeWeights {
             }
         }
         let tensors = weights.map(|w| w.map(|w| w.values.clone()));
-        Ok(NodeWeights { cells: spec.cells.clone(), shape, dtype, tensors })
+        Ok(NodeWeights { cells: spec.cells.clone(), shape, dtype, tensors, subnormals: Subnormals::Keep })
+    }
+
+    /// Sets what the layer does with subnormal numbers. The default, [`Subnormals::Keep`], computes exactly.
+    /// [`NodeWeights::view`] refuses a choice that this machine or the cell cannot keep.
+    #[must_use]
+    pub fn with_subnormals(self, subnormals: Subnormals) -> NodeWeights {
+        NodeWeights { subnormals, ..self }
     }
 
     /// The cell of each direction.
@@ -114,12 +133,13 @@ impl NodeWeights {
     /// The layer's weights. `F` must be f64 if [`NodeWeights::is_f64`], else f32.
     ///
     /// # Errors
-    /// With the wrong `F`, the errors of [`LayerWeights::new`].
+    /// With the wrong `F`, the errors of [`LayerWeights::new`]; the errors of [`LayerWeights::with_subnormals`].
     pub fn view<F: Element + rnnpack::Element>(&self) -> Result<LayerWeights<'_, F>, rnnpack::Error> {
         let [w, r, b, p] =
             self.tensors.each_ref().map(|t| t.as_ref().map(|t| t.as_slice().unwrap_or_default()));
         let tensors = LayerTensors { w: w.unwrap_or_default(), r: r.unwrap_or_default(), b, p };
-        LayerWeights::per_direction(&self.cells, self.shape, GateOrder::Onnx, tensors)
+        LayerWeights::per_direction(&self.cells, self.shape, GateOrder::Onnx, tensors)?
+            .with_subnormals(self.subnormals)
     }
 }
 

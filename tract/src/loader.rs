@@ -5,13 +5,14 @@ use crate::convert;
 use crate::error::{Error, value_error};
 use crate::loaded::Loaded;
 use crate::model::Model;
-use crate::register::register;
+use crate::register::register_with;
 use crate::settings::{Kernels, Settings};
 use crate::unused::remove_unused;
 use crate::value::ValueSpec;
 use crate::{
     bf16, comparison, fits, guard, if_op, loop_op, messages, operators, outputs, own_operator, prepare,
 };
+use rnnpack::{KernelError, Subnormals};
 use rnnpack_onnx::{
     DType, Error as OnnxError, Extent, NodeDescription, RecurrentNode, ShownNames, Tensor, nodes_of, proto,
 };
@@ -38,6 +39,7 @@ pub struct Loader {
     shapes: Vec<(String, Vec<usize>)>,
     kernels: Kernels,
     threads: usize,
+    subnormals: Subnormals,
 }
 
 impl Loader {
@@ -75,6 +77,18 @@ impl Loader {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Sets what all recurrent nodes do with subnormal numbers. The default, [`Subnormals::Keep`], computes exactly. With
+    /// [`Subnormals::Flush`], the layers flush and the other operators of the model do not. The choice is about the
+    /// type in which a layer computes: f64 for a node of f64, else f32.
+    ///
+    /// Loading refuses a recurrent node for which the choice cannot be kept: on a machine that cannot flush, and with
+    /// other [`Kernels`] than rnnpack's, which do not flush.
+    #[must_use]
+    pub fn subnormals(mut self, subnormals: Subnormals) -> Self {
+        self.subnormals = subnormals;
         self
     }
 
@@ -147,6 +161,13 @@ impl Loader {
         if self.kernels == Kernels::Tract {
             own_operator::check_right(node)?;
         }
+        if self.subnormals != Subnormals::Keep && self.kernels != Kernels::Rnnpack {
+            let reason = "only rnnpack's kernels flush subnormal numbers".to_string();
+            return Err(OnnxError::Node { node: node.name.clone(), op: node.op.to_string(), reason });
+        }
+        if !self.subnormals.is_available() {
+            return Err(OnnxError::of_layer(&node.name, KernelError::CannotFlush.into()));
+        }
         node.refusal().filter(|_| !node.awaits_weights()).map_or(Ok(()), |e| Err(e.clone()))
     }
 
@@ -193,7 +214,7 @@ impl Loader {
         onnx.op_register.insert("Loop", loop_op::build_loop);
         onnx.op_register.insert("Scan", loop_op::build_scan);
         if self.kernels != Kernels::Tract {
-            register(&mut onnx);
+            register_with(&mut onnx, self.subnormals);
         }
         onnx
     }

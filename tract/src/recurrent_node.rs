@@ -5,6 +5,7 @@ use crate::messages;
 use crate::recurrent_op::Recurrent;
 use crate::recurrent_spec::{InputSlots, Spec};
 use crate::settings::Settings;
+use rnnpack::Subnormals;
 use rnnpack_onnx::{NodeSpec, RecurrentOp};
 use std::sync::Arc;
 use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
@@ -18,8 +19,13 @@ struct Parsed {
     inputs: InputSlots,
 }
 
-/// Builds the operator of an LSTM, a GRU or an RNN node.
-pub(crate) fn build(
+/// A builder of operators, as tract registers it.
+pub(crate) type Builder =
+    fn(&ParsingContext<'_>, &pb::NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
+
+/// Builds the operator of an LSTM, a GRU or an RNN node. `SUBNORMALS` is the index in [`Subnormals::ALL`] of what its
+/// layer does with subnormal numbers.
+pub(crate) fn build<const SUBNORMALS: usize>(
     ctx: &ParsingContext<'_>,
     pb: &pb::NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
@@ -36,7 +42,8 @@ pub(crate) fn build(
     let mut inputs = optional_inputs(pb);
     let mut outputs = optional_outputs(pb);
     let outputs = std::array::from_fn(|_| outputs.next().flatten());
-    let spec = Spec { node, bf16, outputs, computed };
+    let subnormals = Subnormals::ALL[SUBNORMALS];
+    let spec = Spec { node, bf16, outputs, computed, subnormals };
     let inputs = std::array::from_fn(|_| inputs.next().flatten());
     Ok((expand(Parsed { spec: Arc::new(spec), inputs }), vec![]))
 }

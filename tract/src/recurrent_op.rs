@@ -113,6 +113,7 @@ impl Recurrent {
             *weight = Some(Arc::new(convert::from_tract(tensor, dtype)?));
         }
         let weights = NodeWeights::new(&self.spec.node, weights).map_err(TractError::new)?;
+        let weights = weights.with_subnormals(self.spec.subnormals);
         NodeLayer::new(weights, self.spec.computed.kernels).map_err(|e| self.fail(e))
     }
 

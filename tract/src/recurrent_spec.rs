@@ -2,7 +2,7 @@
 
 use crate::convert;
 use crate::settings::Settings;
-use rnnpack::Layout;
+use rnnpack::{Layout, Subnormals};
 use rnnpack_onnx::{DType, NodeSpec, RecurrentOp};
 use tract_onnx::tract_hir::internal::*;
 
@@ -19,6 +19,7 @@ pub(crate) struct Spec {
     /// For each of `Y, Y_h, Y_c`, its index among the outputs.
     pub(crate) outputs: [Option<usize>; 3],
     pub(crate) computed: Settings,
+    pub(crate) subnormals: Subnormals,
 }
 
 impl Spec {

@@ -1,6 +1,7 @@
 //! Registers the recurrent operators in a program's own tract.
 
-use crate::recurrent_node;
+use crate::recurrent_node::{Builder, build};
+use rnnpack::Subnormals;
 use rnnpack_onnx::RecurrentOp;
 
 /// For programs that use tract directly. In models that `onnx` loads after this call, the `LSTM`, `GRU` and `RNN` nodes
@@ -23,7 +24,15 @@ use rnnpack_onnx::RecurrentOp;
 /// # }
 /// ```
 pub fn register(onnx: &mut tract_onnx::Onnx) {
+    register_with(onnx, Subnormals::Keep);
+}
+
+/// [`register`], with a choice of what all these layers do with subnormal numbers. A node for which the choice cannot be
+/// kept is refused.
+pub fn register_with(onnx: &mut tract_onnx::Onnx, subnormals: Subnormals) {
+    /// A builder for each of [`Subnormals::ALL`]. Builders are plain functions, so they cannot capture the choice.
+    const BUILDERS: [Builder; Subnormals::ALL.len()] = [build::<0>, build::<1>, build::<2>];
     for op in [RecurrentOp::Lstm, RecurrentOp::Gru, RecurrentOp::Rnn] {
-        onnx.op_register.insert(op.name(), recurrent_node::build);
+        onnx.op_register.insert(op.name(), BUILDERS[subnormals as usize]);
     }
 }

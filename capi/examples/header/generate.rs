@@ -4,8 +4,9 @@ use cbindgen::{Builder, Config, DocumentationStyle, Language, Style};
 use std::path::Path;
 
 /// The sources, in the order in which a reader meets their parts.
-const SOURCES: [&str; 11] =
-    ["status", "isa", "pack", "layer", "stack", "bytes", "onnx", "state", "rows", "scratch", "forward"];
+const SOURCES: [&str; 12] = [
+    "status", "isa", "pack", "layer", "stack", "bytes", "onnx", "state", "rows", "scratch", "forward", "step",
+];
 
 /// The C names of the types.
 const TYPES: [(&str, &str); 10] = [

@@ -5,6 +5,7 @@ use super::layer_data::LayerShape;
 use crate::inputs::{GeneratedArgs, GivenArgs};
 use crate::model::thread_count;
 use crate::seconds::parse_seconds;
+use crate::subnormals::SubnormalsArg;
 use anyhow::{Result, bail};
 use clap::ArgGroup;
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ pub(crate) struct Args {
     /// Leave tract out
     #[arg(long)]
     pub(crate) no_tract: bool,
+    #[command(flatten)]
+    pub(crate) flushed: SubnormalsArg,
     #[command(flatten)]
     pub(crate) given: GivenArgs,
     #[command(flatten)]

@@ -19,7 +19,7 @@ pub(crate) fn bench(args: &Args, shape: LayerShape, json: bool) -> Result<Outcom
         None => Planner::from_env()?,
     };
     let data = LayerData::random(shape, args.layer.spec()?, args.generated.seed)?;
-    let weights = data.weights()?;
+    let weights = data.weights()?.with_subnormals(args.flushed.subnormals)?;
     let layer = Layer::with_plan(&weights, planner.plan(weights.cell(), weights.shape()))?;
     with_threads(args.threads.into(), || compete(args, &data, &weights, &layer, json))?
 }

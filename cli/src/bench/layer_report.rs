@@ -7,7 +7,7 @@ use crate::limits::Limits;
 use crate::median::median;
 use crate::report::{self, Table, count, micros};
 use crate::timing::Times;
-use rnnpack::{Layer, Shape};
+use rnnpack::{Layer, Shape, Subnormals};
 use serde_json::{Value, json};
 
 pub(crate) struct Report<'a> {
@@ -55,9 +55,13 @@ impl Report<'_> {
         let Shape { input, hidden, direction } = self.data.shape;
         let LayerData { time, batch, cell, .. } = self.data;
         let (op, plan, threads) = (cell.op(), self.layer.plan(), count(self.threads.into(), "thread"));
+        let subnormals = match self.layer.subnormals() {
+            Subnormals::Keep => String::new(),
+            other => format!("; subnormals: {}", other.name()),
+        };
         let peepholes = if self.data.p.is_some() { "; peepholes" } else { "" };
         let shape = format!(
-            "{op} T={time} B={batch} I={input} H={hidden} {direction}, {plan}, {threads}\n{}{peepholes}\n",
+            "{op} T={time} B={batch} I={input} H={hidden} {direction}, {plan}, {threads}\n{}{peepholes}{subnormals}\n",
             cell::text(cell),
         );
         let agreement = self.agreement.text();
@@ -122,6 +126,7 @@ impl Report<'_> {
             "direction": direction.to_string(),
             "isa": self.layer.plan().variant.name(),
             "threads": self.threads,
+            "subnormals": self.layer.subnormals().name(),
             "flops": self.data.flops(),
             "packed_bytes": self.layer.packed_bytes(),
             "agreement": self.agreement.json(),

@@ -5,7 +5,7 @@ use super::args::Args;
 use crate::compare::{Difference, Finding, compare};
 use crate::fit;
 use crate::half::{STEPS, coarsest_step};
-use crate::model::{Loaded, load, with_threads};
+use crate::model::{Computed, Loaded, load, with_threads};
 use crate::outcome::Outcome;
 use crate::report::{self, Table, difference, micros};
 use crate::tensors::Tensors;
@@ -48,19 +48,20 @@ struct Report {
 
 fn compete(args: &Args, bytes: &[u8]) -> Result<Report> {
     let threads = usize::from(args.threads);
-    let (feeds, loaded, first) = fit::generated(bytes, &args.given, &args.generated, threads)?;
-    let other = |name, kernels| {
-        let loaded = load(bytes, &feeds, kernels, 1)?;
+    let ours = |threads| Computed::ours(threads, args.flushed.subnormals);
+    let (feeds, loaded, first) = fit::generated(bytes, &args.given, &args.generated, ours(threads))?;
+    let other = |name, computed| {
+        let loaded = load(bytes, &feeds, computed)?;
         let first = loaded.run(&feeds, &[])?;
         Contender::new(name, loaded, first)
     };
     let mut all = vec![Contender::new(OURS, loaded, first)?];
     if threads > 1 {
-        all.push(other(ONE_THREAD, Kernels::Rnnpack)?);
+        all.push(other(ONE_THREAD, ours(1))?);
     }
     let mut tract_left_out = None;
     if !args.no_tract {
-        match other(TRACT, Kernels::Tract) {
+        match other(TRACT, Computed::by(Kernels::Tract)) {
             Ok(tract) => all.push(tract),
             Err(e) => tract_left_out = Some(report::error(&e)),
         }
@@ -68,7 +69,7 @@ fn compete(args: &Args, bytes: &[u8]) -> Result<Report> {
     let step = coarsest_step(&rnnpack_onnx::decode(bytes)?);
     let mut compared: Vec<Compared> = all[1..].iter().map(|c| c.compared(&all[0], step)).collect();
     if compared.last().is_some_and(|c| c.name == TRACT && !c.agrees()) {
-        let reference = other("f64", Kernels::Reference64)?.compared(&all[0], step);
+        let reference = other("f64", Computed::by(Kernels::Reference64))?.compared(&all[0], step);
         tract_left_out = excuse(&mut compared, &reference, step > 0.0);
         all.truncate(1 + compared.len());
     }

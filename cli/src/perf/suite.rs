@@ -4,10 +4,11 @@ use crate::bench::LayerSpec;
 use crate::bench::layer_data::{LayerData, LayerShape};
 use crate::fit;
 use crate::inputs::{GeneratedArgs, GivenArgs};
+use crate::model::Computed;
 use anyhow::{Context, Result, bail};
 use rnnpack::{
     Activation, Cell, Direction, GateOrder, Layer, LayerF64, LayerTensors, LayerWeights, Network, Sequence,
-    Stream, Threads,
+    Stream, Subnormals, Threads,
 };
 use std::path::{Path, PathBuf};
 
@@ -267,7 +268,7 @@ fn model(file: &str, dims: &[&str], sr: Option<i64>) -> Result<Prepared> {
     let bind = sr.iter().map(|rate| format!("sr={rate}")).collect();
     let given = GivenArgs::new(Vec::new(), bind);
     let how = GeneratedArgs { dim: dims.iter().map(|&d| d.to_owned()).collect(), seed: SEED };
-    let (feeds, loaded, _) = fit::generated(&bytes, &given, &how, 1)?;
+    let (feeds, loaded, _) = fit::generated(&bytes, &given, &how, Computed::ours(1, Subnormals::Keep))?;
     let mut stream = loaded.model.stream(&[])?;
     let call = move || {
         stream.run(&loaded.inputs(&feeds.steps[0], &[]))?;

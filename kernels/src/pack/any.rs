@@ -4,18 +4,46 @@ use super::panels::{Description, PassPanels, WeightPanels};
 use crate::environment;
 use crate::epilogue::PassShape;
 use crate::error::Error;
-use crate::product::{Bf16, F16, F32};
+use crate::product::{Bf16, F16, F32, Packing};
 use crate::subnormals::Subnormals;
 use crate::weight_type::WeightType;
 use crate::weights::Weights;
 use alloc::boxed::Box;
 
 /// Packed panels, by the type of their weights.
+#[derive(Debug)]
 pub(crate) enum Panels {
     F32(WeightPanels<F32>),
     Bf16(WeightPanels<Bf16>),
     F16(WeightPanels<F16>),
 }
+
+/// A product whose weights are packed.
+pub(crate) trait Stored: Packing {
+    /// The panels, if they are of this type.
+    fn of(panels: &Panels) -> Option<&WeightPanels<Self>>;
+}
+
+macro_rules! stored {
+    ($($product:ident),*) => { $(
+        impl Stored for $product {
+            fn of(panels: &Panels) -> Option<&WeightPanels<$product>> {
+                match panels {
+                    Panels::$product(panels) => Some(panels),
+                    _ => None,
+                }
+            }
+        }
+
+        impl From<WeightPanels<$product>> for Panels {
+            fn from(panels: WeightPanels<$product>) -> Panels {
+                Panels::$product(panels)
+            }
+        }
+    )* };
+}
+
+stored!(F32, Bf16, F16);
 
 /// Evaluates an expression over the panels, whatever their type is.
 macro_rules! each {
@@ -32,8 +60,9 @@ impl Panels {
     /// Packs the weights for `lanes`, in the type that the weights name.
     ///
     /// # Errors
-    /// As [`PackedWeights::new`](super::PackedWeights::new).
+    /// As [`WeightPanels::new`].
     pub(crate) fn new(lanes: usize, weights: &Weights<'_>) -> Result<Panels, Error> {
+        // A sum of two biases is rounded.
         environment::within(Subnormals::Keep, || {
             Ok(match weights.weight_type() {
                 WeightType::F32 => WeightPanels::<F32>::new(lanes, weights)?.into(),

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::activation::Activation;
+use crate::packed::PackedWeights;
 use crate::product::{F32, Packing};
+use crate::weights::Weights;
 use crate::weights::{GateOrder, Tensors};
 
 fn of_f32(packed: &PackedWeights) -> &WeightPanels<F32> {
@@ -54,10 +56,6 @@ struct Pairs;
 impl Packing for Pairs {
     type Weight = u8;
     const GROUP: usize = 2;
-
-    fn of(_: &Panels) -> Option<&WeightPanels<Pairs>> {
-        None // they are packed here alone
-    }
 
     fn weight(x: f32) -> u8 {
         x as u8

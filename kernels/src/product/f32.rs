@@ -2,7 +2,6 @@
 
 use super::ops::{Packing, Product};
 use crate::isa::Isa;
-use crate::pack::{Panels, WeightPanels};
 
 /// The product of f32.
 #[derive(Clone, Copy, Debug)]
@@ -20,21 +19,8 @@ impl Packing for F32 {
     type Weight = f32;
     const GROUP: usize = 1;
 
-    fn of(panels: &Panels) -> Option<&WeightPanels<F32>> {
-        match panels {
-            Panels::F32(panels) => Some(panels),
-            _ => None,
-        }
-    }
-
     fn weight(x: f32) -> f32 {
         x
-    }
-}
-
-impl From<WeightPanels<F32>> for Panels {
-    fn from(panels: WeightPanels<F32>) -> Panels {
-        Panels::F32(panels)
     }
 }
 

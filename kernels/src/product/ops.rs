@@ -1,7 +1,6 @@
 //! The two traits of a product: how its weights are packed, and what it does in registers.
 
 use crate::isa::Isa;
-use crate::pack::{Panels, WeightPanels};
 use core::fmt::Debug;
 use wide::bytemuck::Pod;
 
@@ -14,9 +13,6 @@ pub(crate) trait Packing: Copy + 'static {
     type Weight: Pod + Debug + Send + Sync;
     /// The number of consecutive k that one multiply-accumulate takes.
     const GROUP: usize;
-
-    /// The panels, if they are of this type.
-    fn of(panels: &Panels) -> Option<&WeightPanels<Self>>;
 
     /// Converts `x` to the nearest weight.
     fn weight(x: f32) -> Self::Weight;

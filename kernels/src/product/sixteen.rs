@@ -3,7 +3,6 @@
 use super::f32::F32;
 use super::ops::{Packing, Product};
 use crate::isa::Isa;
-use crate::pack::{Panels, WeightPanels};
 use crate::weight_type::{f32_to_bf16, f32_to_f16};
 
 /// The product of bf16 weights.
@@ -24,19 +23,6 @@ macro_rules! sixteen {
 
             fn weight(x: f32) -> u16 {
                 $convert(x)
-            }
-
-            fn of(panels: &Panels) -> Option<&WeightPanels<$product>> {
-                match panels {
-                    Panels::$product(panels) => Some(panels),
-                    _ => None,
-                }
-            }
-        }
-
-        impl From<WeightPanels<$product>> for Panels {
-            fn from(panels: WeightPanels<$product>) -> Panels {
-                Panels::$product(panels)
             }
         }
 

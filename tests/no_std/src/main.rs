@@ -17,7 +17,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use rnnpack_kernels::blocking::Blocking;
 use rnnpack_kernels::bytes::{Aligned, from_static};
-use rnnpack_kernels::{Call, Dims, PackedWeights, Scratch, View, forward};
+use rnnpack_kernels::{Activation, Call, Dims, PackedWeights, Scratch, View, forward};
 
 /// The packed layer, in the read-only part of the program.
 static LAYER: &Aligned<[u8]> = &Aligned(*include_bytes!(env!("RNNPACK_PACKED_LAYER")));
@@ -80,7 +80,8 @@ impl Write for Out {
     }
 }
 
-/// Runs each direction of the layer on its own, one call for each step, and prints the bits of the last hidden state.
+/// Runs each direction of the layer on its own, one call for each step, and prints the bits of the last hidden state. Then
+/// it prints the bits of an activation.
 fn run() -> Result<(), rnnpack_kernels::Error> {
     let (_, directions) = from_static(&LAYER.0)?;
     let mut scratch = Scratch::new();
@@ -88,6 +89,10 @@ fn run() -> Result<(), rnnpack_kernels::Error> {
         for h in last_hidden_state(packed, &mut scratch)? {
             let _ = writeln!(Out, "{:08x}", h.to_bits());
         }
+    }
+    // On one lane, whose multiply-adds are those of the crate `libm` here.
+    for i in 0..STEPS {
+        let _ = writeln!(Out, "{:08x}", Activation::Sigmoid.eval(i as f32 / 7.0).to_bits());
     }
     Ok(())
 }

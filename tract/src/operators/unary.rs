@@ -1,7 +1,7 @@
 //! Functions of single elements that tract computes wrongly for NaN, for large arguments or in half precision.
 
 use half::f16;
-use rnnpack::{Activation, Variant};
+use rnnpack::{Activation, Planner, Variant};
 use rnnpack_onnx::Error as OnnxError;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
@@ -10,11 +10,11 @@ use tract_onnx::tract_core::ops::element_wise::ElementWiseMiniOp;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::element_wise::ElementWiseOp;
 
-/// A function, with its parameters. The names are ONNX's.
+/// A function, with its parameters, or with the instruction set on which our kernels compute it. The names are ONNX's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Unary {
-    Sigmoid,
-    Tanh,
+    Sigmoid(Variant),
+    Tanh(Variant),
     Relu,
     Softplus,
     HardSigmoid { alpha: f32, beta: f32 },
@@ -32,9 +32,14 @@ pub(super) fn register(onnx: &mut Onnx) {
 fn build(_: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let parameter =
         |name: &str, default: f32| Ok::<f32, TractError>(node.get_attr_opt(name)?.unwrap_or(default));
+    // Of the instruction sets that the planner may take, as for the layers.
+    let widest = || match Planner::from_env() {
+        Ok(planner) => Ok(planner.widest()),
+        Err(e) => Err(TractError::new(OnnxError::of_layer(&node.name, e))),
+    };
     let function = match node.op_type.as_str() {
-        "Sigmoid" => Unary::Sigmoid,
-        "Tanh" => Unary::Tanh,
+        "Sigmoid" => Unary::Sigmoid(widest()?),
+        "Tanh" => Unary::Tanh(widest()?),
         "Relu" => Unary::Relu,
         "Softplus" => Unary::Softplus,
         "HardSigmoid" => {
@@ -62,8 +67,8 @@ fn build(_: &ParsingContext<'_>, node: &NodeProto) -> TractResult<(Box<dyn Infer
 impl Unary {
     fn of_f64(self, x: f64) -> f64 {
         match self {
-            Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-            Unary::Tanh => x.tanh(),
+            Unary::Sigmoid(_) => 1.0 / (1.0 + (-x).exp()),
+            Unary::Tanh(_) => x.tanh(),
             // Neither `max` nor `clamp` may drop a NaN.
             Unary::Relu => {
                 if x < 0.0 {
@@ -93,22 +98,11 @@ impl Unary {
         }
     }
 
-    /// The kernel that computes it in f32.
-    fn kernel(self) -> Option<Activation> {
-        match self {
-            Unary::Sigmoid => Some(Activation::Sigmoid),
-            Unary::Tanh => Some(Activation::Tanh),
-            _ => None,
-        }
-    }
-
     fn of_f32(self, values: &mut [f32]) {
-        match (self, self.kernel()) {
-            (_, Some(kernel)) => match Variant::available().next() {
-                Some(variant) => kernel.eval_slice(variant, values),
-                None => values.iter_mut().for_each(|x| *x = kernel.eval(*x)),
-            },
-            (Unary::Relu, _) => values.iter_mut().for_each(|x| {
+        match self {
+            Unary::Sigmoid(variant) => Activation::Sigmoid.eval_slice(variant, values),
+            Unary::Tanh(variant) => Activation::Tanh.eval_slice(variant, values),
+            Unary::Relu => values.iter_mut().for_each(|x| {
                 if *x < 0.0 {
                     *x = 0.0
                 }
@@ -122,7 +116,7 @@ impl Eq for Unary {}
 
 impl ElementWiseMiniOp for Unary {
     fn name(&self) -> String {
-        format!("{self:?}").split([' ', '{']).next().unwrap_or_default().to_string()
+        format!("{self:?}").split([' ', '(']).next().unwrap_or_default().to_string()
     }
 
     fn eval_in_place(&self, t: &mut Tensor, _: Option<DatumType>) -> TractResult<()> {

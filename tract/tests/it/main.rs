@@ -13,3 +13,4 @@ mod onnx_oracle;
 mod onnx_refusals;
 mod onnx_tract;
 mod operators;
+mod subnormals;

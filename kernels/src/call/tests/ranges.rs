@@ -7,13 +7,15 @@ use crate::driver::{Recurrence, project};
 use crate::epilogue::{Discard, Epilogue};
 use crate::isa::{Isa, Kernel, Variant};
 use crate::operands::{Operands, Share, Step, TILE_SUMS};
-use crate::pack::PackedWeights;
+use crate::pack::Stored;
+use crate::packed::PackedWeights;
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
-use crate::product::{F32, Packing};
+use crate::product::F32;
 use crate::scratch::Scratch;
 
 /// Runs a block with every pass in two ranges, which meet at `split` sixths of the panels. The second range runs first.
 struct InTwo<'a, 'b> {
+    variant: Variant,
     block: &'a mut Block<'b>,
     split: usize,
 }
@@ -22,9 +24,9 @@ impl Visitor for InTwo<'_, '_> {
     type Output = ();
 
     fn visit<P: Passes>(self) {
-        let InTwo { block, split } = self;
-        let passes = P::of(block.packed.cell(), block.packed.has_peepholes());
-        block.packed.variant().dispatch(Run { block, split, passes })
+        let InTwo { block, split, variant } = self;
+        let passes = P::of(&block.panels.description().cell, block.panels.description().peepholes);
+        variant.dispatch(Run { block, split, passes })
     }
 }
 
@@ -45,7 +47,7 @@ impl<P: Passes> Kernel for Run<'_, '_, P> {
         block.load_states(s);
         let (pairs, rows) = (block.locate_inputs(0..steps), block.rows.ragged.len());
         let mut sums = [vec![0.0; TILE_SUMS], vec![0.0; TILE_SUMS]];
-        let (memory, panels) = (block.memory(), F32::of(block.packed.panels()).unwrap());
+        let (memory, panels) = (block.memory(), F32::of(block.panels).unwrap());
         let (first, last) =
             (block.operands(panels, memory, 0), block.operands(panels, memory, P::SHAPES.len() - 1));
         let operands = [&first, &last];
@@ -101,7 +103,7 @@ fn a_step_in_two_ranges_of_panels_gives_the_bits_of_one_range() {
             for split in 0..=6 {
                 let mut parts = case.clone();
                 let run = |block: &mut Block<'_>| {
-                    visit(packed.cell(), packed.has_peepholes(), InTwo { block, split });
+                    visit(packed.cell(), packed.has_peepholes(), InTwo { block, split, variant });
                     Ok(())
                 };
                 each_block(&packed, parts.call(3), &mut Scratch::new(), run).unwrap();
