@@ -31,7 +31,7 @@ fn promised_by_the_system() -> BTreeSet<String> {
     });
     let line = info.lines().find(|line| line.starts_with("flags")).expect("a line of flags");
     let flags: BTreeSet<&str> = line.split_whitespace().collect();
-    let needs = [("avx512", &["avx512f"][..]), ("avx2", &["avx2", "fma"]), ("portable", &[])];
+    let needs = [("avx512", &["avx512f"][..]), ("avx2", &["avx2", "fma", "f16c"]), ("portable", &[])];
     let has = |(_, needed): &(_, &[&str])| needed.iter().all(|flag| flags.contains(flag));
     needs.into_iter().filter(has).map(|(name, _)| name.to_owned()).collect()
 }
