@@ -48,18 +48,30 @@ pub(crate) fn fork(
 #[cfg(feature = "rayon")]
 fn pool_threads() -> usize {
     use std::process::id;
-    use std::sync::OnceLock;
-    /// The process that has the threads of the global pool.
-    static GLOBAL: OnceLock<Option<u32>> = OnceLock::new();
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    const UNKNOWN: u32 = 0;
+    const NONE: u32 = u32::MAX;
+    /// The process that has begun to start the global pool, and the process that has its threads. These are no locks: a lock
+    /// that another thread holds when the process is forked is never given back in the child.
+    static STARTER: AtomicU32 = AtomicU32::new(UNKNOWN);
+    static OWNER: AtomicU32 = AtomicU32::new(UNKNOWN);
     thread_local! {
         /// The process in which this worker made its first call.
         static WORKER: u32 = id();
     }
-    let owner = match rayon::current_thread_index() {
-        Some(_) => Some(WORKER.with(|&id| id)),
-        None => *GLOBAL.get_or_init(|| global_pool_works().then(id)),
-    };
-    if owner == Some(id()) { rayon::current_num_threads() } else { 1 }
+    let own = id();
+    if rayon::current_thread_index().is_some() {
+        return if WORKER.with(|&worker| worker == own) { rayon::current_num_threads() } else { 1 };
+    }
+    if OWNER.load(Relaxed) == UNKNOWN {
+        // rayon's own lock is left too, if a fork comes while another thread starts the pool.
+        if STARTER.compare_exchange(UNKNOWN, own, Relaxed, Relaxed).is_err_and(|starter| starter != own) {
+            return 1;
+        }
+        // Two threads may come here at once. The second waits in rayon, and finds the pool.
+        OWNER.store(if global_pool_works() { own } else { NONE }, Relaxed);
+    }
+    if OWNER.load(Relaxed) == own { rayon::current_num_threads() } else { 1 }
 }
 
 /// Starts rayon's global pool, unless the program has done so, and returns whether it has threads.

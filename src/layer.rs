@@ -139,7 +139,8 @@ impl Layer {
 
     /// The number of weights that were subnormal and became zero when they were packed.
     pub fn flushed_weights(&self) -> u64 {
-        self.shared.packed.iter().map(PackedWeights::flushed_weights).sum()
+        // Packed bytes may say any numbers.
+        self.shared.packed.iter().map(PackedWeights::flushed_weights).fold(0, u64::saturating_add)
     }
 
     /// Bytes of the packed weights.
@@ -154,7 +155,7 @@ impl Layer {
     /// [`Error::Kernel`] if the number of bytes overflows.
     pub fn scratch_bytes(&self, time: usize, batch: usize) -> Result<usize, Error> {
         let blocking = self.shared.limits.blocking(time, batch);
-        let of = |packed| rnnpack_kernels::Scratch::bytes(packed, blocking, time, batch);
+        let of = |packed: &PackedWeights| packed.scratch_bytes(blocking, time, batch);
         // The directions run one after the other in the same memory. Their cells differ only in their options.
         self.shared.packed.iter().try_fold(0, |most, packed| Ok(of(packed)?.max(most)))
     }

@@ -14,6 +14,9 @@
  * - While a call runs nobody writes what it reads (but for stop), and nobody uses what it writes. A call that a signal handler
  *   interrupts runs on.
  *
+ * After fork all handles work in the child, but for states and scratches that another thread used at that moment: see
+ * RNNPACK_FORKED.
+ *
  * NULL, misaligned pointers, wrong sizes, counts and constants are no breach of it: they get a status.
  *
  * Sizes, counts and strides are in elements unless bytes are said. Numbers are IEEE-754 single precision.
@@ -668,8 +671,8 @@ rnnpack_status rnnpack_scratch_free(struct rnnpack_scratch *scratch);
  * final_h and final_c are not written, and y holds any numbers.
  * Threads: any number at once on one layer; one at a time on one state and on one scratch, else RNNPACK_BUSY.
  * Real time: with RNNPACK_THREADS_NONE a call neither allocates, locks, enters the system nor waits, after one of any thread that
- * worked with the same layer and scratch, at least as many time steps and rows, and a stop if this has one. A call that fails
- * does not either.
+ * worked with the same layer and scratch, at least as many time steps and rows, and a stop if this has one. A call that is
+ * refused does not either, warmed up or not.
  */
 rnnpack_status rnnpack_forward(const struct rnnpack_layer *layer,
                                struct rnnpack_state *state,

@@ -26,6 +26,7 @@ mod scratch;
 mod stack;
 mod state;
 mod status;
+mod step;
 
 pub use bytes::*;
 pub use forward::*;
@@ -38,3 +39,4 @@ pub use scratch::*;
 pub use stack::*;
 pub use state::*;
 pub use status::*;
+pub use step::*;

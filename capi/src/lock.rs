@@ -4,10 +4,10 @@
 //! generation than its parent, so it sees that the holder is a thread that it does not have. Taking and giving back a
 //! lock is one atomic operation each, without a call of the system.
 
-use crate::{Failure, RNNPACK_BUSY, RNNPACK_FORKED, RNNPACK_MEMORY};
+use crate::{Failure, RNNPACK_BUSY, RNNPACK_FORKED};
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The word of a lock that no call holds. No process has this generation.
 const FREE: usize = 0;
@@ -18,6 +18,8 @@ static GENERATION: AtomicUsize = AtomicUsize::new(1);
 /// Makes sure that [`GENERATION`] rises in a child process.
 #[cfg(unix)]
 fn watch_forks() -> Result<(), Failure> {
+    use crate::RNNPACK_MEMORY;
+    use std::sync::atomic::AtomicBool;
     static WATCHED: AtomicBool = AtomicBool::new(false);
     unsafe extern "C" fn in_child() {
         GENERATION.fetch_add(1, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use crate::epilogue::PassShape;
 use crate::isa::Isa;
 use crate::operands::Operands;
-use crate::pack::{PackedWeights, PassPanels};
+use crate::pack::{PassPanels, WeightPanels};
 use crate::product::F32;
 use crate::rows::{Factors, Rows};
 use crate::scratch::ScratchLayout;
@@ -18,7 +18,7 @@ use core::ops::Range;
 /// sizes of `layout`.
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
-    pub(crate) packed: &'a PackedWeights,
+    pub(crate) panels: &'a WeightPanels<F32>,
     pub(crate) rows: Rows<'a>,
     /// The number of steps whose input is projected together.
     pub(crate) steps: usize,
@@ -52,7 +52,7 @@ impl Block<'_> {
     /// The operands of pass `index`, for the located rows of x.
     #[inline(always)]
     pub(crate) fn operands(&self, memory: *mut f32, index: usize) -> Operands<'_, f32, f32> {
-        let (layout, panels) = (self.layout, self.packed.panels());
+        let (layout, panels) = (self.layout, self.panels);
         let sizes = panels.description().sizes;
         let pass: &PassPanels<F32> = &panels.passes()[index];
         let earlier = if index == 0 { 0 } else { layout.pairs * panels.passes()[0].bias.len() };
@@ -88,13 +88,13 @@ impl Block<'_> {
 
     /// Whether the weights are packed for passes of these shapes.
     pub(crate) fn is_packed_for(&self, shapes: &[PassShape]) -> bool {
-        self.packed.panels().passes().iter().map(|pass| &pass.shape).eq(shapes)
+        self.panels.passes().iter().map(|pass| &pass.shape).eq(shapes)
     }
 
     /// Copies the initial h (into the buffer that step 0 reads) and c to the scratch, padded with zeros.
     #[inline(always)]
     pub(crate) fn load_states<S: Isa>(&mut self, s: S) {
-        let (layout, sizes) = (self.layout, self.packed.sizes());
+        let (layout, sizes) = (self.layout, self.panels.description().sizes);
         let floats = self.floats.as_mut_ptr();
         for (i, row) in self.rows.addresses.iter().enumerate() {
             // SAFETY: h is valid for reading P f32 (invariant of `Rows`), and is not part of the scratch. The scratch has
@@ -112,7 +112,7 @@ impl Block<'_> {
     /// `len % 2`.
     #[inline(always)]
     pub(crate) fn store_states<S: Isa>(&mut self, s: S) {
-        let (layout, sizes) = (self.layout, self.packed.sizes());
+        let (layout, sizes) = (self.layout, self.panels.description().sizes);
         let floats = self.floats.as_ptr();
         for (i, (row, &len)) in self.rows.addresses.iter().zip(self.rows.ragged.lens()).enumerate() {
             let h = floats.wrapping_add(len % 2 * layout.h + i * layout.h_row);

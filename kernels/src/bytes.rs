@@ -37,7 +37,8 @@ use crate::environment;
 use crate::error::{BYTES_VERSION, Error};
 use crate::isa::{Target, Variant};
 use crate::memory::reserve;
-use crate::pack::{PackedWeights, Sections, WeightPanels};
+use crate::pack::{Sections, WeightPanels};
+use crate::packed::PackedWeights;
 use crate::product::{F32, Packing};
 use crate::subnormals::Subnormals;
 use crate::weights::Weights;
@@ -134,7 +135,7 @@ fn read<'a, M: Make<'a>>(bytes: &'a [u8]) -> Result<(Direction, Vec<PackedWeight
     let mut packed = Vec::with_capacity(direction.count());
     for options in header[HEADER..].chunks(HEADER) {
         let described = read_options(shared, options)?;
-        let panels = WeightPanels::over(&mut rest, described, shared.lanes)?;
+        let panels = WeightPanels::over(&mut rest, described)?;
         packed.push(PackedWeights::from_panels(variant, panels));
     }
     let mut canonical =

@@ -6,7 +6,7 @@ use crate::checks::{check_inputs, check_output, zero_padding};
 use crate::environment;
 use crate::epilogue::Discard;
 use crate::error::Error;
-use crate::pack::PackedWeights;
+use crate::packed::PackedWeights;
 use crate::ragged::RaggedRows;
 use crate::rows::{RowAddresses, Rows};
 use crate::scratch::{Scratch, ScratchLayout};
@@ -37,7 +37,7 @@ pub struct Call<'a> {
 }
 
 /// Runs one direction of a layer on packed weights. It computes in the floating-point environment that
-/// [`environment`](crate::environment) defines, whatever the thread's own is.
+/// [`environment`] defines, whatever the thread's own is.
 ///
 /// # Errors
 /// [`Error::Extent`], [`Error::Length`] and [`Error::SequenceLength`] if the parts of the call disagree;
@@ -69,7 +69,7 @@ fn each_block(
         check_output(y, Dims { time, directions: 1, batch, width: sizes.recurrent })?;
     }
     let blocking = call.blocking.within(time, batch);
-    let layout = ScratchLayout::new(packed, blocking)?;
+    let layout = ScratchLayout::new(packed.panels(), blocking)?;
     scratch.prepare(time, batch, call.lens, &layout)?;
     if let (Some(y), Some(lens)) = (&mut call.y, call.lens) {
         zero_padding(y, lens);
@@ -78,7 +78,15 @@ fn each_block(
     let rows = locate(&mut call, sizes, ragged.rows(), addresses);
     for first in (0..batch).step_by(blocking.rows) {
         let rows = rows.range(first..(first + blocking.rows).min(batch));
-        run(&mut Block { packed, rows, steps: blocking.steps, stop: call.stop, x, floats, layout })?;
+        run(&mut Block {
+            panels: packed.panels(),
+            rows,
+            steps: blocking.steps,
+            stop: call.stop,
+            x,
+            floats,
+            layout,
+        })?;
     }
     Ok(())
 }
@@ -114,7 +122,7 @@ pub fn step(packed: &PackedWeights, call: OneStep<'_>, scratch: &mut Scratch) ->
     expect_rows("h", h.len(), batch, sizes.recurrent)?;
     expect_rows("c", c.len(), batch, cells)?;
     let blocking = Blocking { rows, steps: 1 }.within(1, batch);
-    let layout = ScratchLayout::new(packed, blocking)?;
+    let layout = ScratchLayout::new(packed.panels(), blocking)?;
     scratch.prepare(1, batch, None, &layout)?;
     let Scratch { ragged, addresses, x: inputs, floats } = scratch;
     let y = y.as_mut().map_or(ptr::null_mut(), |y| y.as_mut_ptr());
@@ -135,7 +143,7 @@ pub fn step(packed: &PackedWeights, call: OneStep<'_>, scratch: &mut Scratch) ->
             let end = batch.min(first + blocking.rows);
             // Written in place: a copy would load bytes that were just stored in other sizes, and wait for these stores.
             let block = &mut Block {
-                packed,
+                panels: packed.panels(),
                 rows: Rows {
                     addresses: &addresses[first..end],
                     ragged: ragged.range(first..end),

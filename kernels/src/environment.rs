@@ -4,6 +4,22 @@
 //! flushed where the layer says so. The thread's own environment is back when the call returns, also after a panic. A
 //! call may set the status flags of the thread's environment, or leave them.
 //!
+//! # The rule of flushing
+//! The rule of [`Subnormals::Flush`] holds for every operation by itself. A subnormal operand counts as zero, with its
+//! sign. A result that is *tiny* becomes zero, with its sign. Let `r` be the exact result before rounding.
+//!
+//! - On x86, `r` is tiny if it would round to a number below `2^-126` in a format whose exponents have no lower limit:
+//!   `|r| < 2^-126 - 2^-151`. (At this limit a tie rounds to the even number, `2^-126`.)
+//! - On AArch64, `r` is tiny if it is below `2^-126` before it is rounded: `|r| < 2^-126`.
+//!
+//! Sources: Intel's Software Developer's Manual, volume 1, sections 10.2.3.3, 10.2.3.4 and 11.5.2.3; Arm's Architecture
+//! Reference Manual, `FPCR.FZ` and the pseudocode of `FPRound`. The two rules differ for the few `r` in between: x86
+//! returns `2^-126` for them.
+//!
+//! Moving data is no operation: a copied subnormal stays. The smaller or larger of two numbers is one of them; if that is
+//! subnormal, it may be copied or flushed. No layer has such numbers, since its sums are results and its options are
+//! checked.
+//!
 //! # Why this is sound
 //! Rust code assumes the default environment, which is also the one that a call runs in, except for
 //! [`Subnormals::Flush`]. All numbers that a call computes with are read from memory after the environment was set, and
@@ -14,7 +30,14 @@
 use crate::subnormals::Subnormals;
 
 /// Whether this machine can flush subnormals.
-pub(crate) const CAN_FLUSH: bool = control::CAN_FLUSH;
+const CAN_FLUSH: bool = control::CAN_FLUSH;
+
+impl Subnormals {
+    /// Whether this machine has what the choice needs.
+    pub const fn is_available(self) -> bool {
+        !matches!(self, Subnormals::Flush) || CAN_FLUSH
+    }
+}
 
 /// Calls `f` in the environment of a call with this treatment of subnormals. Without a way to flush here, it keeps them;
 /// packing has refused the layer then.

@@ -7,7 +7,6 @@ mod activations;
 
 pub(crate) use activations::{Activations, Any, Standard};
 
-use crate::cell::Cell;
 use crate::isa::Isa;
 
 /// How a pass lays out its panels.
@@ -44,9 +43,6 @@ pub(crate) trait Epilogue: Copy {
     /// once, and the sums of a tile go through the level 1 cache to it: 1 to 3% slower at H = 256, and 20 times less
     /// code.
     const INLINE: bool;
-
-    /// The epilogue of a cell that has this type of epilogue.
-    fn of(cell: &Cell, peepholes: bool) -> Self;
 
     /// Computes the pass from the sums of its gates, in the order of the shape; the rest of `sums` is padding. The last
     /// pass of a step returns the new hidden state, other passes `None`. Hands every activated gate to `keep`.

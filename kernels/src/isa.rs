@@ -26,6 +26,7 @@ mod portable;
 pub(crate) mod scalar;
 #[cfg(test)]
 mod tests;
+mod tininess;
 mod variant;
 
 pub(crate) use ops::{Choice, Isa, Kernel};

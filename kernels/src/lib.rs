@@ -67,6 +67,7 @@ mod math;
 pub mod memory;
 mod operands;
 mod pack;
+mod packed;
 mod passes;
 #[cfg(feature = "std")]
 pub mod probe;
@@ -91,7 +92,8 @@ pub use direction::Direction;
 pub use element::Element;
 pub use error::Error;
 pub use isa::{Target, Variant};
-pub use pack::{PackedWeights, weight_vectors};
+pub use pack::weight_vectors;
+pub use packed::PackedWeights;
 pub use ragged::{Ragged, RaggedRows};
 pub use scratch::Scratch;
 pub use sizes::Sizes;

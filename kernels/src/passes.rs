@@ -5,8 +5,8 @@
 //! constants of these types.
 
 use crate::activation::Activation;
-use crate::cell::{Candidate, Cell, CoupledLstm, Gates, Gru, GruCell, Lstm, LstmCell, Rnn};
-use crate::epilogue::{Any, Epilogue, PassShape, Standard};
+use crate::cell::{Candidate, Cell, CoupledLstm, Gates, Gru, GruCell, Lstm, LstmCell, Rnn, RnnCell};
+use crate::epilogue::{Activations, Any, Epilogue, PassShape, Standard};
 
 /// The passes of a step, in their order.
 pub(crate) trait Passes: Copy {
@@ -29,7 +29,7 @@ pub(crate) trait PassVisitor {
     fn pass<E: Epilogue>(&mut self, index: usize, epilogue: E);
 }
 
-impl<A: Epilogue> Passes for (A,) {
+impl<A: Epilogue + OfCell> Passes for (A,) {
     const SHAPES: &'static [PassShape] = &[A::SHAPE];
     const STATES: usize = A::STATES;
 
@@ -44,7 +44,7 @@ impl<A: Epilogue> Passes for (A,) {
     }
 }
 
-impl<A: Epilogue, B: Epilogue> Passes for (A, B) {
+impl<A: Epilogue + OfCell, B: Epilogue + OfCell> Passes for (A, B) {
     const SHAPES: &'static [PassShape] = &[A::SHAPE, B::SHAPE];
     const STATES: usize = if A::STATES > B::STATES { A::STATES } else { B::STATES };
 
@@ -59,6 +59,53 @@ impl<A: Epilogue, B: Epilogue> Passes for (A, B) {
         visitor.pass(1, self.1);
     }
 }
+
+/// An epilogue, or its activations, made for a cell that has this type of them.
+pub(crate) trait OfCell {
+    /// The value for the cell.
+    fn of(cell: &Cell, peepholes: bool) -> Self;
+}
+
+impl OfCell for Standard {
+    #[inline(always)]
+    fn of(_: &Cell, _: bool) -> Standard {
+        Standard
+    }
+}
+
+impl OfCell for Any {
+    #[inline(always)]
+    fn of(cell: &Cell, _: bool) -> Any {
+        let [gate, candidate, output] = match *cell {
+            Cell::Lstm(LstmCell { activations, .. }) => activations,
+            Cell::Gru(GruCell { activations: [f, g], .. }) => [f, g, g],
+            Cell::Rnn(RnnCell { activation, .. }) => [activation; 3],
+        };
+        Any { clip: cell.clip(), gate, candidate, output }
+    }
+}
+
+impl<A: Activations + OfCell> OfCell for Lstm<A> {
+    #[inline(always)]
+    fn of(cell: &Cell, peepholes: bool) -> Self {
+        // The inlined epilogue is the one without options. So it does not contain the peepholes' code.
+        Lstm { activations: A::of(cell, peepholes), peepholes: peepholes && !A::INLINE }
+    }
+}
+
+/// Implements [`OfCell`] for epilogues that only wrap what another type makes.
+macro_rules! wrap {
+    ($($name:ident($inner:ty)),*) => { $(
+        impl<A: Activations + OfCell> OfCell for $name<A> {
+            #[inline(always)]
+            fn of(cell: &Cell, peepholes: bool) -> Self {
+                $name(<$inner>::of(cell, peepholes))
+            }
+        }
+    )* };
+}
+
+wrap!(CoupledLstm(Lstm<A>), Gru(A), Gates(A), Candidate(A), Rnn(A));
 
 /// A visitor of the passes of a cell.
 pub(crate) trait Visitor {
@@ -132,7 +179,6 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell::RnnCell;
 
     #[test]
     fn peepholes_and_activations_change_neither_panels_nor_states() {

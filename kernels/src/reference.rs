@@ -64,7 +64,7 @@ impl Real for f32 {
     }
 }
 
-/// An f32 whose operations flush subnormals by the rule of [`Subnormals::Flush`](crate::Subnormals::Flush), in plain
+/// An f32 whose operations flush subnormals by the rule of [`Subnormals::Flush`], in plain
 /// arithmetic.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Flushed(pub f32);

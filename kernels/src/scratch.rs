@@ -5,7 +5,8 @@ use crate::blocking::Blocking;
 use crate::error::Error;
 use crate::memory::reserve;
 use crate::operands::TILE_SUMS;
-use crate::pack::PackedWeights;
+use crate::pack::WeightPanels;
+use crate::product::F32;
 use crate::ragged::Ragged;
 use crate::rows::{Factors, RowAddresses};
 use alloc::vec::Vec;
@@ -51,8 +52,7 @@ impl ScratchLayout {
     /// # Errors
     /// [`Error::Overflow`] if the size overflows.
     #[inline(always)]
-    pub(crate) fn new(packed: &PackedWeights, blocking: Blocking) -> Result<ScratchLayout, Error> {
-        let panels = packed.panels();
+    pub(crate) fn new(panels: &WeightPanels<F32>, blocking: Blocking) -> Result<ScratchLayout, Error> {
         let (h_row, row, states) = (panels.h_row(), panels.row(), panels.states());
         let sizes = || {
             let pairs = blocking.rows.checked_mul(blocking.steps)?;
@@ -87,17 +87,14 @@ impl Scratch {
         Scratch::default()
     }
 
-    /// The number of bytes that an empty scratch allocates in a call of `time` steps and `batch` rows.
-    ///
-    /// # Errors
-    /// [`Error::Overflow`] if the number overflows.
-    pub fn bytes(
-        packed: &PackedWeights,
+    /// See [`PackedWeights::scratch_bytes`](crate::PackedWeights::scratch_bytes).
+    pub(crate) fn bytes(
+        panels: &WeightPanels<F32>,
         blocking: Blocking,
         time: usize,
         batch: usize,
     ) -> Result<usize, Error> {
-        let layout = ScratchLayout::new(packed, blocking.within(time, batch))?;
+        let layout = ScratchLayout::new(panels, blocking.within(time, batch))?;
         let sizes = [
             AlignedBuf::<f32>::bytes(layout.total),
             Ragged::bytes(batch),

@@ -20,6 +20,7 @@ use crate::epilogue::{Epilogue, Keep};
 use crate::error::Error;
 use crate::isa::{Choice, Isa, Variant};
 use crate::operands::{Operands, Share, Step};
+use crate::pack::Description;
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
 use crate::product::F32;
 use crate::stop::Stop;
@@ -71,10 +72,10 @@ impl<P: Passes, K: Keep> Choice for OfIsa<P, K> {
 /// As there.
 unsafe fn run<S: Isa, P: Passes, K: Keep>(block: &mut Block<'_>, keep: K) -> Result<(), Error> {
     let s = S::detect().expect("weights are packed only for what was detected");
-    let packed = block.packed;
-    assert_eq!(S::LANES, packed.variant().lanes(), "weights of another variant");
+    let &Description { cell, peepholes, lanes, .. } = block.panels.description();
+    assert_eq!(S::LANES, lanes, "weights of another variant");
     debug_assert!(block.is_packed_for(P::SHAPES), "weights of other passes");
-    let passes = P::of(packed.cell(), packed.has_peepholes());
+    let passes = P::of(&cell, peepholes);
     s.vectorize(
         #[inline(always)]
         || steps(s, block, passes, keep),

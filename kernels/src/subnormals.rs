@@ -1,23 +1,4 @@
-//! What a layer does with subnormal numbers, and the rule of flushing in plain arithmetic.
-//!
-//! The rule of [`Subnormals::Flush`] holds for every operation by itself. A subnormal operand counts as zero, with its
-//! sign. A result that is *tiny* becomes zero, with its sign. Let `r` be the exact result before rounding.
-//!
-//! - On x86, `r` is tiny if it would round to a number below `2^-126` in a format whose exponents have no lower limit:
-//!   `|r| < 2^-126 - 2^-151`. (At this limit a tie rounds to the even number, `2^-126`.)
-//! - On AArch64, `r` is tiny if it is below `2^-126` before it is rounded: `|r| < 2^-126`.
-//!
-//! Sources: Intel's Software Developer's Manual, volume 1, sections 10.2.3.3, 10.2.3.4 and 11.5.2.3; Arm's Architecture
-//! Reference Manual, `FPCR.FZ` and the pseudocode of `FPRound`. The two rules differ for the few `r` in between: x86
-//! returns `2^-126` for them.
-//!
-//! Moving data is no operation: a copied subnormal stays. The smaller or larger of two numbers is one of them; if that is
-//! subnormal, it may be copied or flushed. No layer has such numbers, since its sums are results and its options are
-//! checked.
-
-use crate::cell::Cell;
-use crate::element::Element;
-use crate::error::Error;
+//! The choice what a layer does with subnormal numbers.
 
 /// What a layer does with subnormal numbers: those below `2^-126`, the smallest normal f32, which are not zero.
 ///
@@ -51,83 +32,11 @@ impl Subnormals {
         }
     }
 
-    /// Whether this machine has what the choice needs.
-    pub const fn is_available(self) -> bool {
-        !matches!(self, Subnormals::Flush) || crate::environment::CAN_FLUSH
-    }
-
-    /// Refuses a choice that this machine, or this cell, cannot keep.
-    pub(crate) fn check(self, cell: &Cell) -> Result<(), Error> {
-        match self {
-            Subnormals::Keep | Subnormals::FlushWeights => Ok(()),
-            Subnormals::Flush if !self.is_available() => Err(Error::CannotFlush),
-            Subnormals::Flush => cell
-                .options()
-                .find(|(_, value)| value.is_subnormal())
-                .map_or(Ok(()), |(what, value)| Err(Error::Option { what, value })),
-        }
-    }
-
     /// Whether subnormal weights are zero.
     pub(crate) fn flushes_weights(self) -> bool {
         self != Subnormals::Keep
     }
 }
-
-/// `x`, or zero with its sign if `x` is subnormal.
-#[inline]
-pub(crate) fn flush(x: f32) -> f32 {
-    x.flushed()
-}
-
-/// When a result counts as tiny.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tininess {
-    /// Before it is rounded, as on AArch64.
-    BeforeRounding,
-    /// After it is rounded as if exponents had no lower limit, as on x86.
-    AfterRounding,
-}
-
-impl Tininess {
-    /// The rule of this machine.
-    pub(crate) const HERE: Tininess =
-        if cfg!(target_arch = "aarch64") { Tininess::BeforeRounding } else { Tininess::AfterRounding };
-
-    /// The smallest magnitude of an exact result that is not tiny.
-    fn limit(self) -> f64 {
-        match self {
-            Tininess::BeforeRounding => SMALLEST,
-            Tininess::AfterRounding => SMALLEST - SMALLEST * (f32::EPSILON / 4.0) as f64,
-        }
-    }
-
-    /// `a · b + c`, rounded once; a sum or a product if `b` is 1 or `c` is -0. The operands must not be subnormal.
-    pub(crate) fn mul_add(self, rounded: f32, [a, b, c]: [f32; 3]) -> f32 {
-        // The product is exact. So is the sum of `high` and `low`: the error of a rounded sum, after Knuth.
-        let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
-        let high = product + c;
-        let rest = high - product;
-        let low = (product - (high - rest)) + (c - rest);
-        let (magnitude, beyond) = if high < 0.0 { (-high, -low) } else { (high, low) };
-        let limit = self.limit();
-        if magnitude < limit || magnitude == limit && beyond < 0.0 { 0f32.copysign(rounded) } else { rounded }
-    }
-
-    /// `x`, rounded to f32.
-    pub(crate) fn narrow(self, x: f64) -> f32 {
-        if x.abs() < self.limit() { 0f32.copysign(x as f32) } else { x as f32 }
-    }
-
-    /// `a / b`, rounded. The operands must not be subnormal.
-    pub(crate) fn div(self, rounded: f32, a: f32, b: f32) -> f32 {
-        // The product has at most 25 + 24 bits, so it is exact.
-        if f64::from(a).abs() < self.limit() * f64::from(b).abs() { 0f32.copysign(rounded) } else { rounded }
-    }
-}
-
-/// The smallest normal f32, 2^-126.
-const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
 #[cfg(test)]
 mod tests {
@@ -140,54 +49,5 @@ mod tests {
             let named = Subnormals::ALL.into_iter().find(|other| other.name() == choice.name());
             assert_eq!(named, Some(choice));
         }
-    }
-
-    #[test]
-    fn flushing_keeps_normal_numbers_and_signs() {
-        let smallest = f32::MIN_POSITIVE;
-        for x in [0.0, -0.0, smallest, -smallest, 1.0, f32::INFINITY] {
-            assert_eq!(flush(x).to_bits(), x.to_bits());
-        }
-        let largest = f32::from_bits(0x7f_ffff);
-        for (x, zero) in [(1e-45, 0f32), (largest, 0.0), (-1e-45, -0.0), (-largest, -0.0)] {
-            assert_eq!(flush(x).to_bits(), zero.to_bits(), "{x:e}");
-        }
-        assert!(flush(f32::NAN).is_nan());
-    }
-
-    #[test]
-    fn the_two_rules_differ_between_their_limits_alone() {
-        let result = |rule: Tininess, a: f32, b: f32, c: f32| rule.mul_add(a.mul_add(b, c), [a, b, c]);
-        let smallest = f32::MIN_POSITIVE;
-        // (1 + ε)(1 - ε) · 2^-126 = (1 - ε²) · 2^-126 lies between the limits.
-        let (above, below) = (1.0 + f32::EPSILON, (1.0 - f32::EPSILON) * smallest * 4.0);
-        assert_eq!(result(Tininess::AfterRounding, above / 4.0, below, 0.0), smallest);
-        assert_eq!(result(Tininess::BeforeRounding, above / 4.0, below, 0.0), 0.0);
-        for rule in [Tininess::AfterRounding, Tininess::BeforeRounding] {
-            // 2^-126 · (1 - ε/2) is representable only without a lower limit of exponents. It is tiny in both.
-            let tiny = result(rule, 1.0 - f32::EPSILON / 2.0, -smallest, 0.0);
-            assert!(tiny == 0.0 && tiny.is_sign_negative(), "{rule:?}");
-            assert_eq!(result(rule, 1.0, smallest, 0.0), smallest, "{rule:?}");
-            assert_eq!(result(rule, 3.0, smallest, -smallest), 2.0 * smallest, "{rule:?}");
-            assert_eq!(result(rule, 1.5, smallest, -smallest), 0.0, "{rule:?}");
-            assert!(result(rule, f32::INFINITY, 0.0, 1.0).is_nan(), "{rule:?}");
-        }
-    }
-
-    #[test]
-    fn a_tie_at_the_limit_rounds_to_the_smallest_normal_number() {
-        // (2 - ε/2 …) cannot be written in one product of f32. The quotient 2^-126 / (1 + ε) is just below the limit.
-        let (a, b) = (f32::MIN_POSITIVE, 1.0 + f32::EPSILON);
-        assert_eq!(Tininess::AfterRounding.div(a / b, a, b), 0.0);
-        assert_eq!(Tininess::AfterRounding.div(a, a, 1.0), a);
-        // 2^-126 - 2^-151 as an exact sum of a product and a number: the limit itself.
-        let (x, y) = (2f32.powi(-75), -(2f32.powi(-76)));
-        let rounded = x.mul_add(y, f32::MIN_POSITIVE);
-        assert_eq!(Tininess::AfterRounding.mul_add(rounded, [x, y, f32::MIN_POSITIVE]), f32::MIN_POSITIVE);
-        assert_eq!(Tininess::BeforeRounding.mul_add(rounded, [x, y, f32::MIN_POSITIVE]), 0.0);
-        // Twice as far below, it is tiny in both.
-        let y = 2.0 * y;
-        let rounded = x.mul_add(y, f32::MIN_POSITIVE);
-        assert_eq!(Tininess::AfterRounding.mul_add(rounded, [x, y, f32::MIN_POSITIVE]), 0.0);
     }
 }

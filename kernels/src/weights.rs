@@ -92,7 +92,7 @@ impl<'a, F: Element> Weights<'a, F> {
     /// [`Error::CannotFlush`] if this machine cannot flush them in a call; [`Error::Option`] if it shall, and an option of
     /// the cell is subnormal.
     pub fn with_subnormals(self, subnormals: Subnormals) -> Result<Weights<'a, F>, Error> {
-        subnormals.check(&self.cell)?;
+        check_subnormals(subnormals, &self.cell)?;
         Ok(Weights { subnormals, ..self })
     }
 
@@ -183,6 +183,15 @@ impl<'a, F: Element> Weights<'a, F> {
         assert!(gate < self.cell.gates() && unit < self.sizes.hidden, "gate or unit out of range");
         self.positions[gate] * self.sizes.hidden + unit
     }
+}
+
+/// Refuses a choice that this machine, or this cell, cannot keep.
+pub(crate) fn check_subnormals(subnormals: Subnormals, cell: &Cell) -> Result<(), Error> {
+    if !subnormals.is_available() {
+        return Err(Error::CannotFlush);
+    }
+    let option = cell.options().find(|(_, value)| subnormals == Subnormals::Flush && value.is_subnormal());
+    option.map_or(Ok(()), |(what, value)| Err(Error::Option { what, value }))
 }
 
 /// Checks that a tensor has the expected number of elements and that all are finite.

@@ -4,8 +4,9 @@ use cbindgen::{Builder, Config, DocumentationStyle, Language, Style};
 use std::path::Path;
 
 /// The sources, in the order in which a reader meets their parts.
-const SOURCES: [&str; 11] =
-    ["status", "isa", "pack", "layer", "stack", "bytes", "onnx", "state", "rows", "scratch", "forward"];
+const SOURCES: [&str; 12] = [
+    "status", "isa", "pack", "layer", "stack", "bytes", "onnx", "state", "rows", "scratch", "forward", "step",
+];
 
 /// The C names of the types.
 const TYPES: [(&str, &str); 10] = [
@@ -37,6 +38,9 @@ const FRONT: &str = "\
  *   A buffer has at least as many elements as its count says, a text ends with a NUL.
  * - While a call runs nobody writes what it reads (but for stop), and nobody uses what it writes. A call that a signal handler
  *   interrupts runs on.
+ *
+ * After fork all handles work in the child, but for states and scratches that another thread used at that moment: see
+ * RNNPACK_FORKED.
  *
  * NULL, misaligned pointers, wrong sizes, counts and constants are no breach of it: they get a status.
  *

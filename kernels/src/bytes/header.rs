@@ -9,6 +9,7 @@ use crate::pack::{Description, WeightPanels};
 use crate::product::Packing;
 use crate::sizes::Sizes;
 use crate::subnormals::Subnormals;
+use crate::weights::check_subnormals;
 use alloc::vec::Vec;
 
 const MAGIC: [u8; 8] = *b"rnnpack\0";
@@ -141,9 +142,9 @@ pub(super) fn read_options(shared: Shared<'_>, options: &[u8]) -> Result<Descrip
         FLUSHES => Subnormals::Flush,
         _ => return refuse(BytesError::Header { what: "flag of subnormals" }),
     };
-    subnormals.check(&cell)?;
+    check_subnormals(subnormals, &cell)?;
     let flushed = u64::from_ne_bytes(array(options, FLUSHED));
-    Ok(Description { cell, peepholes, sizes: shared.sizes, subnormals, flushed })
+    Ok(Description { cell, peepholes, sizes: shared.sizes, lanes: shared.lanes, subnormals, flushed })
 }
 
 /// The header and the options of every direction. The checksum is left 0.

@@ -1,6 +1,5 @@
 //! The GRU's epilogues.
 
-use super::Cell;
 use crate::epilogue::{Activations, Epilogue, Keep, Lanes, PassShape};
 use crate::isa::Isa;
 
@@ -24,11 +23,6 @@ impl<A: Activations> Epilogue for Gru<A> {
         PassShape { gates: &[UPDATE, RESET, HIDDEN], units: 1, separate_recurrent_bias: true };
     const STATES: usize = 0;
     const INLINE: bool = A::INLINE;
-
-    #[inline(always)]
-    fn of(cell: &Cell, _: bool) -> Self {
-        Gru(A::of(cell))
-    }
 
     /// `ht = g(r · (Rh·h + Rbh) + (Wh·x + Wbh))`
     #[inline(always)]
@@ -64,11 +58,6 @@ impl<A: Activations> Epilogue for Gates<A> {
     const INLINE: bool = A::INLINE;
 
     #[inline(always)]
-    fn of(cell: &Cell, _: bool) -> Self {
-        Gates(A::of(cell))
-    }
-
-    #[inline(always)]
     unsafe fn finish<S: Isa, K: Keep>(
         self,
         s: S,
@@ -96,11 +85,6 @@ impl<A: Activations> Epilogue for Candidate<A> {
     const SHAPE: PassShape = PassShape { gates: &[HIDDEN], units: 4, separate_recurrent_bias: false };
     const STATES: usize = 2;
     const INLINE: bool = A::INLINE;
-
-    #[inline(always)]
-    fn of(cell: &Cell, _: bool) -> Self {
-        Candidate(A::of(cell))
-    }
 
     #[inline(always)]
     unsafe fn finish<S: Isa, K: Keep>(

@@ -1,6 +1,5 @@
 //! The LSTM's epilogues.
 
-use super::Cell;
 use crate::epilogue::{Activations, Epilogue, Keep, Lanes, PassShape};
 use crate::isa::Isa;
 
@@ -22,12 +21,6 @@ impl<A: Activations> Epilogue for Lstm<A> {
         PassShape { gates: &[INPUT, OUTPUT, FORGET, CELL], units: 1, separate_recurrent_bias: false };
     const STATES: usize = 1;
     const INLINE: bool = A::INLINE;
-
-    #[inline(always)]
-    fn of(cell: &Cell, peepholes: bool) -> Self {
-        // The inlined epilogue is the one without options. So it does not contain the peepholes' code.
-        Lstm { activations: A::of(cell), peepholes: peepholes && !A::INLINE }
-    }
 
     /// ```text
     /// C = f(f + Pf·C₋₁) · C₋₁ + f(i + Pi·C₋₁) · g(c)     one product rounded, then one fused multiply-add
@@ -100,11 +93,6 @@ impl<A: Activations> Epilogue for CoupledLstm<A> {
         PassShape { gates: &[INPUT, OUTPUT, CELL], units: 1, separate_recurrent_bias: false };
     const STATES: usize = 1;
     const INLINE: bool = A::INLINE;
-
-    #[inline(always)]
-    fn of(cell: &Cell, peepholes: bool) -> Self {
-        CoupledLstm(Lstm::of(cell, peepholes))
-    }
 
     #[inline(always)]
     unsafe fn finish<S: Isa, K: Keep>(

@@ -1,6 +1,5 @@
 //! The RNN's epilogue.
 
-use super::Cell;
 use crate::epilogue::{Activations, Epilogue, Keep, Lanes, PassShape};
 use crate::isa::Isa;
 
@@ -12,11 +11,6 @@ impl<A: Activations> Epilogue for Rnn<A> {
     const SHAPE: PassShape = PassShape { gates: &[0], units: 4, separate_recurrent_bias: false };
     const STATES: usize = 0;
     const INLINE: bool = A::INLINE;
-
-    #[inline(always)]
-    fn of(cell: &Cell, _: bool) -> Self {
-        Rnn(A::of(cell))
-    }
 
     #[inline(always)]
     unsafe fn finish<S: Isa, K: Keep>(

@@ -1,7 +1,6 @@
 //! The activations of a cell, as an epilogue calls them: the default ones, or any.
 
 use crate::activation::{Activation, activation_v, sigmoid_v, tanh_v};
-use crate::cell::{Cell, GruCell, LstmCell, RnnCell};
 use crate::isa::Isa;
 
 /// The activations of a cell, with the clipping of their arguments.
@@ -9,8 +8,6 @@ pub(crate) trait Activations: Copy {
     /// See [`Epilogue::INLINE`](super::Epilogue::INLINE).
     const INLINE: bool;
 
-    /// The activations of a cell.
-    fn of(cell: &Cell) -> Self;
     /// `f` of an LSTM and a GRU.
     fn gate<S: Isa>(self, s: S, x: S::V) -> S::V;
     /// `g` of an LSTM and a GRU, `f` of an RNN.
@@ -25,11 +22,6 @@ pub(crate) struct Standard;
 
 impl Activations for Standard {
     const INLINE: bool = true;
-
-    #[inline(always)]
-    fn of(_: &Cell) -> Standard {
-        Standard
-    }
 
     #[inline(always)]
     fn gate<S: Isa>(self, s: S, x: S::V) -> S::V {
@@ -69,16 +61,6 @@ impl Any {
 
 impl Activations for Any {
     const INLINE: bool = false;
-
-    #[inline(always)]
-    fn of(cell: &Cell) -> Any {
-        let [gate, candidate, output] = match *cell {
-            Cell::Lstm(LstmCell { activations, .. }) => activations,
-            Cell::Gru(GruCell { activations: [f, g], .. }) => [f, g, g],
-            Cell::Rnn(RnnCell { activation, .. }) => [activation; 3],
-        };
-        Any { clip: cell.clip(), gate, candidate, output }
-    }
 
     #[inline(always)]
     fn gate<S: Isa>(self, s: S, x: S::V) -> S::V {

@@ -4,7 +4,7 @@
 
 use super::ops::Isa;
 use super::scalar::Scalar;
-use crate::subnormals::{Tininess, flush};
+use super::tininess::{Tininess, flush};
 
 /// [`Scalar`] with subnormal operands taken for zero, and zero in place of tiny results.
 #[derive(Clone, Copy)]

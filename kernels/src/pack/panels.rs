@@ -10,27 +10,37 @@ use crate::sizes::Sizes;
 use crate::subnormals::Subnormals;
 use crate::weights::Weights;
 use alloc::vec::Vec;
+use core::fmt;
 use wide::bytemuck::{Pod, cast_slice};
 
 /// What the weights of one direction are for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Description {
     pub(crate) cell: Cell,
     /// Whether an LSTM has peepholes.
     pub(crate) peepholes: bool,
     pub(crate) sizes: Sizes,
+    /// The number of lanes of a vector.
+    pub(crate) lanes: usize,
     pub(crate) subnormals: Subnormals,
     /// The number of weights that were subnormal and became zero.
     pub(crate) flushed: u64,
 }
 
+impl<P: Packing> fmt::Debug for WeightPanels<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeightPanels").field("description", &self.description).finish_non_exhaustive()
+    }
+}
+
 impl Description {
-    fn of(weights: &Weights<'_>) -> Description {
+    fn of(lanes: usize, weights: &Weights<'_>) -> Description {
         let subnormals = weights.subnormals();
         Description {
             cell: *weights.cell(),
             peepholes: weights.peepholes(0).is_some(),
             sizes: weights.sizes(),
+            lanes,
             subnormals,
             flushed: if subnormals.flushes_weights() { weights.subnormal_weights() as u64 } else { 0 },
         }
@@ -91,11 +101,11 @@ impl<P: Packing> WeightPanels<P> {
     /// Packs the weights for `lanes`.
     ///
     /// # Errors
-    /// As [`PackedWeights::new`].
+    /// [`Error::Overflow`] and [`Error::Memory`] if the packed weights do not fit into memory.
     pub(crate) fn new(lanes: usize, weights: &Weights<'_>) -> Result<WeightPanels<P>, Error> {
-        let description = Description::of(weights);
+        let description = Description::of(lanes, weights);
         let Description { cell, peepholes, sizes, .. } = description;
-        let mut panels = WeightPanels::<P>::over(&mut Zeroed, description, lanes)?;
+        let mut panels = WeightPanels::<P>::over(&mut Zeroed, description)?;
         panels.passes.iter_mut().for_each(|pass| pass.fill(lanes, weights));
         let separate = separate_gate(Constants::of(&cell, peepholes).shapes);
         let (row, constants) = (panels.row, panels.constants.owned());
@@ -116,9 +126,8 @@ impl<P: Packing> WeightPanels<P> {
     pub(crate) fn over(
         sections: &mut impl Sections,
         description: Description,
-        lanes: usize,
     ) -> Result<WeightPanels<P>, Error> {
-        let Description { cell, peepholes, sizes, .. } = description;
+        let Description { cell, peepholes, sizes, lanes, .. } = description;
         let Constants { shapes, states } = Constants::of(&cell, peepholes);
         let mut pass = |&shape: &PassShape| PassPanels::over(sections, shape, lanes, sizes);
         let passes: Vec<PassPanels<P>> = shapes.iter().map(&mut pass).collect::<Result<_, _>>()?;

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::activation::Activation;
+use crate::packed::PackedWeights;
 use crate::product::Packing;
+use crate::weights::Weights;
 use crate::weights::{GateOrder, Tensors};
 
 #[test]

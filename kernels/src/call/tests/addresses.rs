@@ -6,7 +6,7 @@ use crate::block::Block;
 use crate::blocking::Blocking;
 use crate::epilogue::Discard;
 use crate::isa::Variant;
-use crate::pack::PackedWeights;
+use crate::packed::PackedWeights;
 use crate::rows::{RowAddresses, Rows};
 use crate::scratch::{Scratch, ScratchLayout};
 use std::ptr;
@@ -45,7 +45,7 @@ fn rows_in_memory_of_their_own_give_the_bits_of_rows_of_a_tensor() {
         let mut streams: Vec<Stream> = (0..case.batch).map(|row| Stream::new(&case, row)).collect();
         let packed = PackedWeights::new(variant, &case.weights()).unwrap();
 
-        let layout = ScratchLayout::new(&packed, Blocking { rows: case.batch, steps: 2 }).unwrap();
+        let layout = ScratchLayout::new(packed.panels(), Blocking { rows: case.batch, steps: 2 }).unwrap();
         let mut scratch = Scratch::new();
         scratch.prepare(case.time, case.batch, None, &layout).unwrap();
         let Scratch { floats, ragged, addresses, x } = &mut scratch;
@@ -53,7 +53,7 @@ fn rows_in_memory_of_their_own_give_the_bits_of_rows_of_a_tensor() {
             *row = stream.addresses();
         }
         let rows = Rows { addresses, ragged: ragged.rows(), x_time: input, y_time: hidden, reverse: false };
-        let mut block = Block { packed: &packed, rows, steps: 2, stop: None, x, floats, layout };
+        let mut block = Block { panels: packed.panels(), rows, steps: 2, stop: None, x, floats, layout };
         // SAFETY: every stream has buffers of the sizes of the weights, for all steps; the scratch has this layout.
         unsafe { packed.run()(&mut block, Discard) }.unwrap();
 

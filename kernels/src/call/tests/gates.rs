@@ -7,7 +7,7 @@ use crate::block::Block;
 use crate::cell::Cell;
 use crate::epilogue::{Keep, Place};
 use crate::isa::{Isa, Variant};
-use crate::pack::PackedWeights;
+use crate::packed::PackedWeights;
 use crate::reference::{self, Real};
 use crate::scratch::Scratch;
 use crate::steps::run_for;

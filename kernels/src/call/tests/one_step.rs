@@ -5,7 +5,7 @@ use super::{Case, cells};
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::isa::Variant;
-use crate::pack::PackedWeights;
+use crate::packed::PackedWeights;
 use crate::scratch::Scratch;
 use crate::stop::Stop;
 

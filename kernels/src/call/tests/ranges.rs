@@ -7,13 +7,14 @@ use crate::driver::{Recurrence, project};
 use crate::epilogue::{Discard, Epilogue};
 use crate::isa::{Isa, Kernel, Variant};
 use crate::operands::{Operands, Share, Step, TILE_SUMS};
-use crate::pack::PackedWeights;
+use crate::packed::PackedWeights;
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
 use crate::product::F32;
 use crate::scratch::Scratch;
 
 /// Runs a block with every pass in two ranges, which meet at `split` sixths of the panels. The second range runs first.
 struct InTwo<'a, 'b> {
+    variant: Variant,
     block: &'a mut Block<'b>,
     split: usize,
 }
@@ -22,9 +23,9 @@ impl Visitor for InTwo<'_, '_> {
     type Output = ();
 
     fn visit<P: Passes>(self) {
-        let InTwo { block, split } = self;
-        let passes = P::of(block.packed.cell(), block.packed.has_peepholes());
-        block.packed.variant().dispatch(Run { block, split, passes })
+        let InTwo { block, split, variant } = self;
+        let passes = P::of(&block.panels.description().cell, block.panels.description().peepholes);
+        variant.dispatch(Run { block, split, passes })
     }
 }
 
@@ -100,7 +101,7 @@ fn a_step_in_two_ranges_of_panels_gives_the_bits_of_one_range() {
             for split in 0..=6 {
                 let mut parts = case.clone();
                 let run = |block: &mut Block<'_>| {
-                    visit(packed.cell(), packed.has_peepholes(), InTwo { block, split });
+                    visit(packed.cell(), packed.has_peepholes(), InTwo { block, split, variant });
                     Ok(())
                 };
                 each_block(&packed, parts.call(3), &mut Scratch::new(), run).unwrap();
