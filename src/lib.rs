@@ -41,6 +41,8 @@
 //! | begin, copy and reorder streams of a batch | [`State::reset_row`], [`State::copy_row`], [`State::gather`] |
 //! | keep state and scratch yourself | [`Layer::forward`], [`Layer::step`] |
 //! | put layers on top of each other | [`Stack`] |
+//! | take subnormal numbers for zero, which can be many times faster | [`Subnormals`] |
+//! | stop a long call | [`Sequence::stop`] |
 //! | compute in f64 | `LayerF64` (feature `f64`) |
 //! | take the layers of an ONNX file | the crate `rnnpack-onnx` |
 //! | run a whole ONNX model, or put the layers of your own tract program on these kernels | the crate `rnnpack-tract` |
@@ -52,6 +54,23 @@
 //! |---|---|---|
 //! | `rayon` (default) | the batch path on several threads | rayon |
 //! | `f64` | layers of doubles, and unfused layers to compare with | matrixmultiply |
+//!
+//! # Debug builds and small builds
+//!
+//! Kernels that are not optimised are some 250 times slower, and 3 to 4 times slower with `opt-level = "s"`. These lines in
+//! the `Cargo.toml` of the program (of its workspace, if it has one) keep them at full speed:
+//!
+//! ```toml
+//! [profile.dev.package.rnnpack-kernels] # debug builds, tests
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! [profile.dev.package.rnnpack]
+//! opt-level = 3
+//!
+//! [profile.release.package.rnnpack-kernels] # for a release with opt-level = "s" or "z"
+//! opt-level = 3
+//! ```
 //!
 //! # Never silently wrong
 //!

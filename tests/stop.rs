@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 const INPUT: usize = 8;
 const HIDDEN: usize = 40;
 const BATCH: usize = 9;
-const TIME: usize = 3000;
+const TIME: usize = 400;
 
 fn lstm(input: usize) -> rnnpack::Layer {
     let (w, r) = (vec![0.1; 2 * 4 * HIDDEN * input], vec![-0.1; 2 * 4 * HIDDEN * HIDDEN]);

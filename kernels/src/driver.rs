@@ -82,11 +82,39 @@ pub(crate) unsafe fn project<S: Isa, P: Product<S>>(
     }
 }
 
-/// Projects the tiles of a strip, over the panels from `panel` on. The sums of a pair follow those of the pair before.
+/// [`project`] for one pair and all panels, inline: to call a function would take longer than the projection of a small
+/// layer.
 ///
 /// # Safety
-/// `o.x` must hold an address for each row of the tiles. The places of the pairs in the gate buffer must be valid for
-/// writing, in each panel. N must be the vectors of the shape.
+/// As [`project`]. It must be called inside of [`Isa::vectorize`].
+#[inline(always)]
+pub(crate) unsafe fn project_one<S: Isa, P: Product<S>>(
+    s: S,
+    o: &Operands<'_, P::Weight, P::Factor>,
+    shape: PassShape,
+) {
+    let strip = Strip { rows: 1, tiles: 1, first: 0, before: 0 };
+    let mut panel = 0;
+    while panel < o.panels {
+        let count = panels_at_once(1).min(o.panels - panel);
+        // SAFETY: there is one pair; the panels are below `o.panels`; N are the vectors of the pass.
+        unsafe {
+            match (shape.vectors(), count) {
+                (3, 2) => project_tiles::<S, P, 1, 2, 3>(s, o, shape, strip, panel, Prefetch::NOTHING),
+                (3, _) => project_tiles::<S, P, 1, 1, 3>(s, o, shape, strip, panel, Prefetch::NOTHING),
+                (4, 2) => project_tiles::<S, P, 1, 2, 4>(s, o, shape, strip, panel, Prefetch::NOTHING),
+                (4, _) => project_tiles::<S, P, 1, 1, 4>(s, o, shape, strip, panel, Prefetch::NOTHING),
+                _ => unreachable!("another number of vectors needs an arm of its own"),
+            }
+        }
+        panel += count;
+    }
+}
+
+/// Projects the tiles of a strip in a function that is compiled for the ISA.
+///
+/// # Safety
+/// As [`project_tiles`].
 unsafe fn project_strip<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
     s: S,
     o: &Operands<'_, P::Weight, P::Factor>,
@@ -97,19 +125,35 @@ unsafe fn project_strip<S: Isa, P: Product<S>, const M: usize, const Q: usize, c
 ) {
     s.vectorize(
         #[inline(always)]
-        move || {
-            let mut tile = o.projection::<S, P, M, Q>(shape, panel, prefetch);
-            let mut to = o.parked::<S>(shape, panel, strip.first);
-            let panel = o.pairs * N * S::LANES;
-            for rows in o.x[strip.first..][..strip.tiles * M].chunks_exact(M) {
-                tile.a = each(rows[0].0, |m| rows[m].0);
-                // SAFETY: the caller's promise.
-                unsafe { store(s, sums::<S, P, M, Q, N>(s, &tile), to, panel) }
-                tile.prefetch = tile.prefetch.after(tile.depth);
-                to = to.wrapping_add(M * N * S::LANES);
-            }
-        },
+        // SAFETY: the caller's promise.
+        move || unsafe { project_tiles::<S, P, M, Q, N>(s, o, shape, strip, panel, prefetch) },
     )
+}
+
+/// Projects the tiles of a strip, over the panels from `panel` on. The sums of a pair follow those of the pair before.
+///
+/// # Safety
+/// `o.x` must hold an address for each row of the tiles. The places of the pairs in the gate buffer must be valid for
+/// writing, in each panel. N must be the vectors of the shape.
+#[inline(always)]
+unsafe fn project_tiles<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
+    s: S,
+    o: &Operands<'_, P::Weight, P::Factor>,
+    shape: PassShape,
+    strip: Strip,
+    panel: usize,
+    prefetch: Prefetch<P::Weight>,
+) {
+    let mut tile = o.projection::<S, P, M, Q>(shape, panel, prefetch);
+    let mut to = o.parked::<S>(shape, panel, strip.first);
+    let panel = o.pairs * N * S::LANES;
+    for rows in o.x[strip.first..][..strip.tiles * M].chunks_exact(M) {
+        tile.a = each(rows[0].0, |m| rows[m].0);
+        // SAFETY: the caller's promise.
+        unsafe { store(s, sums::<S, P, M, Q, N>(s, &tile), to, panel) }
+        tile.prefetch = tile.prefetch.after(tile.depth);
+        to = to.wrapping_add(M * N * S::LANES);
+    }
 }
 
 /// Stores the sums of a tile at `to`. Rows follow each other. The second panel starts `panel` f32 after the first.

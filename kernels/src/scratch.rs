@@ -55,10 +55,11 @@ impl ScratchLayout {
         let (h_row, row, states) = (panels.h_row(), panels.row(), panels.states());
         let sizes = || {
             let pairs = blocking.rows.checked_mul(blocking.steps)?;
-            let (h, state) = (blocking.rows.checked_mul(h_row)?, blocking.rows.checked_mul(row)?);
             let gates = pairs.checked_mul(panels.gates())?;
-            let floats = h.checked_mul(2)?.checked_add(state.checked_mul(states)?)?;
-            let total = floats.checked_add(TILE_SUMS)?.checked_add(gates)?;
+            let states_of_rows = blocking.rows.checked_mul(panels.states_of_row())?;
+            let total = states_of_rows.checked_add(TILE_SUMS)?.checked_add(gates)?;
+            // A row of h has at least as many elements as one of another state. So these are parts of `states_of_rows`.
+            let (h, state) = (blocking.rows.wrapping_mul(h_row), blocking.rows.wrapping_mul(row));
             Some(ScratchLayout { h_row, h, row, state, states, pairs, total })
         };
         sizes().ok_or(Error::Overflow { what: WHAT })

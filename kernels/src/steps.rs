@@ -15,7 +15,7 @@
 
 use crate::block::Block;
 use crate::cell::Cell;
-use crate::driver::{Recurrence, project};
+use crate::driver::{Recurrence, project, project_one};
 use crate::epilogue::{Epilogue, Keep};
 use crate::error::Error;
 use crate::isa::{Choice, Isa, Variant};
@@ -88,7 +88,8 @@ unsafe fn run<S: Isa, P: Passes, W: Product<S, Factor = f32> + Stored, K: Keep>(
     block: &mut Block<'_>,
     keep: K,
 ) -> Result<(), Error> {
-    let s = S::detect().expect("weights are packed only for what was detected");
+    // SAFETY: weights are packed for a `Variant`, which exists only where its instruction set was detected.
+    let s = unsafe { S::assume() };
     let &Description { cell, peepholes, lanes, .. } = block.panels.description();
     assert_eq!(S::LANES, lanes, "weights of another variant");
     let panels = W::of(block.panels).expect("weights of another type");
@@ -154,7 +155,12 @@ impl<S: Isa, W: Product<S, Factor = f32>> PassVisitor for Project<'_, S, W> {
     fn pass<E: Epilogue>(&mut self, index: usize, _: E) {
         let operands = self.operands[index];
         // SAFETY: `pairs` rows of x were located, and the gate buffer has room for as many.
-        unsafe { project::<S, W>(self.s, operands, E::SHAPE, self.pairs, 0..operands.panels) }
+        unsafe {
+            match self.pairs {
+                1 => project_one::<S, W>(self.s, operands, E::SHAPE),
+                pairs => project::<S, W>(self.s, operands, E::SHAPE, pairs, 0..operands.panels),
+            }
+        }
     }
 }
 

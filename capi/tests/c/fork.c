@@ -20,8 +20,8 @@ static float expected[BATCH * HIDDEN], y[TIME * BATCH * HIDDEN], other[TIME * BA
 static rnnpack_layer *layer;
 static rnnpack_state *state, *idle;
 static rnnpack_scratch *scratch, *idle_scratch;
-static rnnpack_forward_desc call;
-static volatile int calls, enough;
+static rnnpack_forward_desc call, endless;
+static int32_t enough;
 
 static void fail(const char *what) {
     fprintf(stderr, "%s: %s\n", what, rnnpack_message());
@@ -80,13 +80,10 @@ static void child(void (*run)(void), const char *what) {
     printf("ok: %s\n", what);
 }
 
-/* Uses the state and the scratch nearly all the time. */
+/* Uses the state and the scratch in one call, until it is stopped. */
 static void *keep_busy(void *unused) {
     (void)unused;
-    while (!enough) {
-        check(rnnpack_forward(layer, state, scratch, &call), "the long call");
-        calls++;
-    }
+    expect(rnnpack_forward(layer, state, scratch, &endless), RNNPACK_STOPPED, "the long call");
     return NULL;
 }
 
@@ -145,14 +142,15 @@ static void handles(void) {
     if (pthread_create(&thread, NULL, keep_busy, NULL) != 0) {
         fail("no thread");
     }
-    while (calls == 0) {
+    while (rnnpack_state_read(state, NULL, 0, NULL, 0) != RNNPACK_BUSY) {
         usleep(1000);
     }
+    usleep(20000); /* from the lock of the state to that of the scratch */
     child(go_on, "a child resets the state and goes on");
     child(free_at_once, "a child frees everything");
     child(grandchild, "a child of a child");
     child(without_system_calls, "refusals and the reset without system calls");
-    enough = 1;
+    __atomic_store_n(&enough, 1, __ATOMIC_RELAXED);
     pthread_join(thread, NULL);
     check_step(state, scratch, "the parent's state");
     child(free_at_once, "a child after the calls have ended");
@@ -194,6 +192,13 @@ int main(int count, char **arguments) {
     call.x_count = sizeof x / sizeof *x;
     call.y = other;
     call.y_count = sizeof other / sizeof *other;
+    /* Every step reads the same x. */
+    endless = call;
+    endless.time = (size_t)1 << 30;
+    endless.x_batch_stride = INPUT;
+    endless.y = NULL;
+    endless.y_count = 0;
+    endless.stop = &enough;
     check(step(idle, idle_scratch), "a step");
     memcpy(expected, y, sizeof expected);
     check(rnnpack_state_reset(idle), "another state");

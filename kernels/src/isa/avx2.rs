@@ -23,6 +23,9 @@ unsafe impl Isa for Avx2 {
     fn detect() -> Option<Self> {
         has_features!("avx2", "fma", "f16c").then_some(Avx2(()))
     }
+    unsafe fn assume() -> Self {
+        Avx2(())
+    }
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         // SAFETY: `self` proves that the CPU has AVX2, FMA and F16C.

@@ -24,6 +24,9 @@ unsafe impl Isa for Avx512 {
         // Compilers assume AVX2, FMA and F16C if there is AVX-512 F, but a hypervisor may hide them.
         has_features!("avx512f", "avx2", "fma", "f16c").then_some(Avx512(()))
     }
+    unsafe fn assume() -> Self {
+        Avx512(())
+    }
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         // SAFETY: `self` proves that the CPU has AVX-512 F.

@@ -24,6 +24,9 @@ unsafe impl Isa for Flushing {
     fn detect() -> Option<Self> {
         Some(Flushing)
     }
+    unsafe fn assume() -> Self {
+        Flushing
+    }
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         f()
     }

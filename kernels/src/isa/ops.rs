@@ -24,6 +24,11 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// Returns the token if the running CPU (and operating system) has the instructions, or if the compilation target
     /// promises them.
     fn detect() -> Option<Self>;
+    /// The token, without a look at the CPU, which takes longer than the step of a small layer can spare.
+    ///
+    /// # Safety
+    /// [`Isa::detect`] must have returned the token before in this process.
+    unsafe fn assume() -> Self;
     /// Calls `f` inside a function that is compiled for this ISA. Code that is inlined into it uses its instructions.
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
 

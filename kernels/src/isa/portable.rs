@@ -24,6 +24,9 @@ unsafe impl Isa for Portable {
     fn detect() -> Option<Self> {
         Some(Portable)
     }
+    unsafe fn assume() -> Self {
+        Portable
+    }
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         f()

@@ -19,6 +19,9 @@ unsafe impl Isa for Scalar {
     fn detect() -> Option<Self> {
         Some(Scalar)
     }
+    unsafe fn assume() -> Self {
+        Scalar
+    }
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         f()

@@ -161,6 +161,12 @@ impl<P: Packing> WeightPanels<P> {
         self.row
     }
 
+    /// The number of f32 of all states of a batch row: h twice, and the other states. Packed constants of three such rows
+    /// are in memory, so it does not overflow.
+    pub(crate) fn states_of_row(&self) -> usize {
+        2 * self.h_row() + self.states * self.row
+    }
+
     /// The number of f32 of the gates of one (step, row) pair, in all passes.
     pub(crate) fn gates(&self) -> usize {
         self.gates
@@ -220,7 +226,8 @@ impl<P: Packing> PassPanels<P> {
                 column.scatter::<P>(self.w.owned(), weights.w_row(gate, unit), weights);
                 column.scatter::<P>(self.r.owned(), weights.r_row(gate, unit), weights);
                 let separate = shape.separate_recurrent_bias && index + 1 == shape.gates.len();
-                let rb = if separate { 0.0 } else { weights.rb(gate, unit) };
+                // A sum with -0 is the other number, also if that is -0.
+                let rb = if separate { -0.0 } else { weights.rb(gate, unit) };
                 let bias = column.start::<F32>(1);
                 self.bias.owned()[bias] = weights.wb(gate, unit) + rb;
             }

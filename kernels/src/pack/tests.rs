@@ -79,3 +79,17 @@ fn the_k_of_a_group_stand_beside_each_other_and_the_last_group_is_padded() {
     assert_eq!(of_group(0), [row[0] as u8, row[1] as u8]);
     assert_eq!(of_group(1), [row[2] as u8, 0]);
 }
+
+#[test]
+fn a_bias_that_stays_apart_keeps_the_sign_of_its_zero() {
+    let (wb, rb) = ([-0.0; 3 * 5], [0.0; 3 * 5]);
+    let tensors = Tensors { w: &[], r: &[0.5; 3 * 5 * 5], wb: Some(&wb), rb: Some(&rb), p: None };
+    let weights = Weights::new(Cell::gru(true), [0, 5], GateOrder::Onnx, tensors).unwrap();
+    for variant in Variant::available() {
+        let packed = PackedWeights::new(variant, &weights).unwrap();
+        let (lanes, bias) = (variant.lanes(), &packed.panels().passes()[0].bias);
+        // The gates z and r take both biases, the hidden gate that of W alone.
+        let signs = [0, 1, 2].map(|gate| bias[gate * lanes].is_sign_negative());
+        assert_eq!(signs, [false, false, true], "{variant}");
+    }
+}
