@@ -91,6 +91,11 @@ impl Panels {
         each!(self, panels => panels.h_row())
     }
 
+    /// See [`WeightPanels::states_of_row`].
+    pub(crate) fn states_of_row(&self) -> usize {
+        each!(self, panels => panels.states_of_row())
+    }
+
     /// See [`WeightPanels::gates`].
     pub(crate) fn gates(&self) -> usize {
         each!(self, panels => panels.gates())

@@ -87,7 +87,7 @@ fn a_bias_that_stays_apart_keeps_the_sign_of_its_zero() {
     let weights = Weights::new(Cell::gru(true), [0, 5], GateOrder::Onnx, tensors).unwrap();
     for variant in Variant::available() {
         let packed = PackedWeights::new(variant, &weights).unwrap();
-        let (lanes, bias) = (variant.lanes(), &packed.panels().passes()[0].bias);
+        let (lanes, bias) = (variant.lanes(), &of_f32(&packed).passes()[0].bias);
         // The gates z and r take both biases, the hidden gate that of W alone.
         let signs = [0, 1, 2].map(|gate| bias[gate * lanes].is_sign_negative());
         assert_eq!(signs, [false, false, true], "{variant}");
