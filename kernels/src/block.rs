@@ -14,8 +14,8 @@ use core::ops::Range;
 ///
 /// # Invariant
 /// [`forward`](crate::forward) makes it for a checked call. `layout` is for these weights and the blocking of the call.
-/// `rows` have the sizes of the weights, and there are at most as many as the blocking has. `floats` and `x` have the
-/// sizes of `layout`.
+/// `rows` have the sizes of the weights, and there are at most as many as the blocking has. `floats` and `x` have at
+/// least the sizes of `layout`.
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
     pub(crate) panels: &'a WeightPanels<F32>,
