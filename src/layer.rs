@@ -212,7 +212,7 @@ impl Layer {
         let batch = state.batch();
         let fits = self.takes(state) && y.len() == state.h.len();
         if !fits || batch.checked_mul(shape.input) != Some(x.len()) {
-            return self.refuse_step(x, state, y);
+            return self.step_by_views(x, state, y, scratch);
         }
         let (rows, cells) = (batch * shape.hidden, if state.c.is_empty() { 0 } else { batch * shape.hidden });
         let (scratch, most) = (scratch.first(), limits.blocking(1, batch).rows);
@@ -237,11 +237,16 @@ impl Layer {
             && state.c.len() == cells
     }
 
-    /// Says what is wrong with a step.
+    /// A step as a sequence of one step, whose checks say what is wrong with it.
     #[cold]
-    fn refuse_step(&self, x: &[f32], state: &mut State, y: &mut [f32]) -> Result<(), Error> {
-        let views = Views::one_step(self.shape(), state.batch(), x, y)?;
-        Rows::new(self.cell(), self.shape(), views, state).map(drop)
+    fn step_by_views(
+        &self,
+        x: &[f32],
+        state: &mut State,
+        y: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        self.run_views(Views::one_step(self.shape(), state.batch(), x, y)?, state, scratch)
     }
 
     /// [`Layer::forward`], for tensors whose extents are known.

@@ -1,7 +1,7 @@
 //! Planning: how a layer is computed on this machine.
 
 use crate::{Error, Shape};
-use rnnpack_kernels::blocking::{Blocking, Caches};
+use rnnpack_kernels::blocking::Caches;
 use rnnpack_kernels::{Cell, Variant};
 use std::fmt;
 
@@ -92,11 +92,6 @@ impl Plan {
     pub fn recurrent_bytes(&self, cell: &Cell, hidden: usize) -> usize {
         let vectors = rnnpack_kernels::weight_vectors(cell, self.variant, hidden).saturating_mul(hidden);
         vectors.saturating_mul(self.variant.lanes() * size_of::<f32>())
-    }
-
-    /// The loop extents for a call of `time` steps and `batch` rows.
-    pub fn blocking(&self, cell: &Cell, shape: Shape, time: usize, batch: usize) -> Blocking {
-        Blocking::new(cell, self.variant, self.caches, [shape.hidden, time, batch])
     }
 }
 

@@ -3,7 +3,7 @@
 #![cfg(feature = "rayon")]
 
 use rnnpack::{Cell, Direction, Scratch, Sequence, Shape, Stack, StackScratch, Threads, UnfusedLayer};
-use rnnpack_dev::environment::{STRANGE, inside};
+use rnnpack_dev::environment::{STRANGE, control_word, inside};
 use rnnpack_dev::{Case, Contents};
 use std::process::Command;
 
@@ -110,4 +110,18 @@ fn a_refused_call_leaves_the_environment_as_it_was() {
         assert!(inside(strange, || layer.forward(sequence, &mut state, &mut scratch)).is_err());
         assert!(inside(strange, || layer.step(&[], &mut state, &mut [], &mut scratch)).is_err());
     }
+}
+
+#[test]
+fn the_question_whether_to_stop_is_asked_in_the_default_environment() {
+    let contents = case(64).contents();
+    let weights = contents.weights().with_subnormals(rnnpack::Subnormals::Flush).unwrap();
+    let layer = rnnpack::Layer::new(&weights).unwrap();
+    let mut state = layer.new_state(24).unwrap();
+    let default = control_word();
+    let stop = || {
+        assert_eq!(control_word(), default);
+        false
+    };
+    layer.forward(Sequence::input(&contents.x).stop(&stop), &mut state, &mut Scratch::new()).unwrap();
 }

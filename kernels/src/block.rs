@@ -14,8 +14,8 @@ use core::ops::Range;
 ///
 /// # Invariant
 /// [`forward`](crate::forward) makes it for a checked call. `layout` is for these weights and the blocking of the call.
-/// `rows` have the sizes of the weights, and there are at most as many as the blocking has. `floats` and `x` have the
-/// sizes of `layout`.
+/// `rows` have the sizes of the weights, and there are at most as many as the blocking has. `floats` and `x` have at
+/// least the sizes of `layout`.
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
     pub(crate) panels: &'a Panels,
@@ -97,8 +97,17 @@ impl Block<'_> {
     }
 
     /// Copies the initial h (into the buffer that step 0 reads) and c to the scratch, padded with zeros.
-    #[inline(always)]
+    /// All cells share the code.
+    #[inline(never)]
     pub(crate) fn load_states<S: Isa>(&mut self, s: S) {
+        s.vectorize(
+            #[inline(always)]
+            || self.load_rows(s),
+        )
+    }
+
+    #[inline(always)]
+    fn load_rows<S: Isa>(&mut self, s: S) {
         let (layout, sizes) = (self.layout, self.panels.description().sizes);
         let floats = self.floats.as_mut_ptr();
         for (i, row) in self.rows.addresses.iter().enumerate() {
@@ -115,8 +124,17 @@ impl Block<'_> {
 
     /// Copies the final h and c to the caller. A row of length `len` was written `len` times, so its h is in buffer
     /// `len % 2`.
-    #[inline(always)]
+    /// All cells share the code.
+    #[inline(never)]
     pub(crate) fn store_states<S: Isa>(&mut self, s: S) {
+        s.vectorize(
+            #[inline(always)]
+            || self.store_rows(s),
+        )
+    }
+
+    #[inline(always)]
+    fn store_rows<S: Isa>(&mut self, s: S) {
         let (layout, sizes) = (self.layout, self.panels.description().sizes);
         let floats = self.floats.as_ptr();
         for (i, (row, &len)) in self.rows.addresses.iter().zip(self.rows.ragged.lens()).enumerate() {

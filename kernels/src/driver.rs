@@ -82,33 +82,45 @@ pub(crate) unsafe fn project<S: Isa, P: Product<S>>(
     }
 }
 
-/// [`project`] for one pair and all panels, inline: to call a function would take longer than the projection of a small
-/// layer.
+/// [`project`] for one pair and all panels: the shortest way, for the step of a small layer. All passes share its code.
 ///
 /// # Safety
-/// As [`project`]. It must be called inside of [`Isa::vectorize`].
-#[inline(always)]
+/// As [`project`].
+#[inline(never)]
 pub(crate) unsafe fn project_one<S: Isa, P: Product<S>>(
     s: S,
     o: &Operands<'_, P::Weight, P::Factor>,
     shape: PassShape,
 ) {
-    let strip = Strip { rows: 1, tiles: 1, first: 0, before: 0 };
-    let mut panel = 0;
-    while panel < o.panels {
-        let count = panels_at_once(1).min(o.panels - panel);
-        // SAFETY: there is one pair; the panels are below `o.panels`; N are the vectors of the pass.
-        unsafe {
-            match (shape.vectors(), count) {
-                (3, 2) => project_tiles::<S, P, 1, 2, 3>(s, o, shape, strip, panel, Prefetch::NOTHING),
-                (3, _) => project_tiles::<S, P, 1, 1, 3>(s, o, shape, strip, panel, Prefetch::NOTHING),
-                (4, 2) => project_tiles::<S, P, 1, 2, 4>(s, o, shape, strip, panel, Prefetch::NOTHING),
-                (4, _) => project_tiles::<S, P, 1, 1, 4>(s, o, shape, strip, panel, Prefetch::NOTHING),
-                _ => unreachable!("another number of vectors needs an arm of its own"),
+    s.vectorize(
+        #[inline(always)]
+        || {
+            let strip = Strip { rows: 1, tiles: 1, first: 0, before: 0 };
+            let mut panel = 0;
+            while panel < o.panels {
+                let count = panels_at_once(1).min(o.panels - panel);
+                // SAFETY: there is one pair; the panels are below `o.panels`; N are the vectors of the pass.
+                unsafe {
+                    match (shape.vectors(), count) {
+                        (3, 2) => {
+                            project_tiles::<S, P, 1, 2, 3>(s, o, shape, strip, panel, Prefetch::NOTHING)
+                        }
+                        (3, _) => {
+                            project_tiles::<S, P, 1, 1, 3>(s, o, shape, strip, panel, Prefetch::NOTHING)
+                        }
+                        (4, 2) => {
+                            project_tiles::<S, P, 1, 2, 4>(s, o, shape, strip, panel, Prefetch::NOTHING)
+                        }
+                        (4, _) => {
+                            project_tiles::<S, P, 1, 1, 4>(s, o, shape, strip, panel, Prefetch::NOTHING)
+                        }
+                        _ => unreachable!("another number of vectors needs an arm of its own"),
+                    }
+                }
+                panel += count;
             }
-        }
-        panel += count;
-    }
+        },
+    )
 }
 
 /// Projects the tiles of a strip in a function that is compiled for the ISA.

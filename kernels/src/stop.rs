@@ -1,5 +1,7 @@
 //! How a caller stops a long call.
 
+use crate::environment;
+use crate::subnormals::Subnormals;
 use core::fmt;
 
 /// A question that a call asks once for each chunk of time steps: shall it stop? It may be asked on any thread of the
@@ -8,9 +10,10 @@ use core::fmt;
 pub struct Stop<'a>(pub &'a (dyn Fn() -> bool + Sync));
 
 impl Stop<'_> {
-    /// Whether the call shall stop.
+    /// Whether the call shall stop. The caller's code is asked in the default floating-point environment, also if the call
+    /// flushes subnormals.
     pub fn is_wanted(self) -> bool {
-        (self.0)()
+        environment::within(Subnormals::Keep, self.0)
     }
 }
 
