@@ -30,5 +30,7 @@ mod tests;
 mod tininess;
 mod variant;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
 pub(crate) use ops::{Choice, Dot, DotBf16, Isa, Kernel, WidenedBf16};
 pub use variant::{Target, Variant};

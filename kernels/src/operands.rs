@@ -8,9 +8,9 @@ use crate::tile::{Prefetch, Tile, each};
 use core::ops::Range;
 use core::ptr::null;
 
-/// The number of f32 of the room for the sums of a tile. It has two halves, one for each panel. A half holds 6 rows × 4
-/// vectors × 16 lanes.
-pub(crate) const TILE_SUMS: usize = 2 * 6 * 4 * 16;
+/// The number of f32 of the room for the sums of a tile: 16 rows × 4 vectors × 16 lanes. It has two halves, if a tile takes
+/// two panels.
+pub(crate) const TILE_SUMS: usize = 16 * 4 * 16;
 
 /// Converts a row to factors of a product, see [`crate::factors`]: `count` f32 from an address, the address of the factors,
 /// and the zero point of the weights.

@@ -2,6 +2,9 @@
 //!
 //! Each takes a range of panels. Two threads that take disjoint ranges of a pass write disjoint units.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux", feature = "std"))]
+mod amx;
+
 use crate::epilogue::PassShape;
 use crate::factors::quantize;
 use crate::isa::{Choice, Dot, DotBf16, Isa, Variant, WidenedBf16};
@@ -265,6 +268,11 @@ unsafe fn round_row<S: Isa>(from: *const f32, count: usize, to: *mut u8, _: i32)
     )
 }
 
+/// Begins the tiles of a step: takes its rows and the depth of R, and returns whether they must be ended.
+type Begin = unsafe fn(usize, usize) -> bool;
+/// Ends the tiles of a step.
+type End = unsafe fn();
+
 /// The functions of one product on one instruction set, which the loops of all cells call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Products {
@@ -276,7 +284,9 @@ pub(crate) struct Products {
     pub(crate) tile: unsafe fn(&Operands<'_>, PassShape, (Span, Step), Prefetch, *mut f32),
     /// What makes the factors, if these are not f32.
     pub(crate) convert: Option<Convert>,
-    /// [`Product::ROWS`]
+    /// What begins and ends the tiles of a step, if they need that.
+    pub(crate) around: Option<(Begin, End)>,
+    /// The most rows of a tile.
     pub(crate) rows: usize,
     pub(crate) weights: WeightType,
 }
@@ -294,6 +304,7 @@ impl Products {
             project_one: project_one::<S, P>,
             tile: store_tile::<S, P>,
             convert,
+            around: None,
             rows: P::ROWS,
             weights,
         }
@@ -314,8 +325,11 @@ impl Choice for OfWeights {
     type Output = Products;
 
     fn choose<S: Isa>(self) -> Products {
-        let weights = self.weights;
-        match (weights, self.dots) {
+        let OfWeights { weights, dots } = self;
+        if let (Dots::Amx, Some(products)) = (dots, by_tiles::<S>(weights)) {
+            return products;
+        }
+        match (weights, dots) {
             (WeightType::F32, _) => Products::of::<S, F32>(weights),
             (WeightType::Bf16, _) => Products::of::<S, Bf16>(weights),
             (WeightType::F16, _) => Products::of::<S, F16>(weights),
@@ -323,10 +337,33 @@ impl Choice for OfWeights {
                 Products::of::<S, Bf16Dot<S::Bf16>>(weights)
             }
             (WeightType::Bf16Dot, _) => Products::of::<S, Bf16Dot<WidenedBf16>>(weights),
-            (WeightType::I8, Dots::Vnni) if <S::Vnni as Dot<S>>::detect() => {
+            (WeightType::I8, Dots::Vnni | Dots::Amx) if <S::Vnni as Dot<S>>::detect() => {
                 Products::of::<S, I8<S::Vnni>>(weights)
             }
             (WeightType::I8, _) => Products::of::<S, I8<S::Widened>>(weights),
         }
+    }
+}
+
+/// Whether a variant has tiles for int8 weights on this CPU.
+pub(crate) fn has_tiles<S: Isa>() -> bool {
+    by_tiles::<S>(WeightType::I8).is_some()
+}
+
+/// The products by tiles, if a variant has them on this CPU for this type of weights.
+fn by_tiles<S: Isa>(weights: WeightType) -> Option<Products> {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux", feature = "std"))]
+    {
+        let found = match weights {
+            WeightType::I8 => amx::has_int8(),
+            WeightType::Bf16Dot => amx::has_bf16(),
+            WeightType::F32 | WeightType::Bf16 | WeightType::F16 => false,
+        };
+        (found && S::NAME == crate::isa::Avx512::NAME).then(|| Products::by_tiles(weights))
+    }
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux", feature = "std")))]
+    {
+        let _ = weights;
+        None
     }
 }

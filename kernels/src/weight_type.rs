@@ -32,6 +32,7 @@ pub enum WeightType {
 }
 
 /// The instructions that add the products of int8 weights. All give the same integers, so results do not depend on them.
+/// [`WeightType::Bf16Dot`] uses the tiles of AMX too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dots {
@@ -39,6 +40,8 @@ pub enum Dots {
     Widened,
     /// AVX-512 VNNI or AVX-VNNI, according to the variant.
     Vnni,
+    /// The tiles of AMX, for 4 batch rows and more; [`Dots::Vnni`] for fewer. It needs Linux, which must permit their use.
+    Amx,
 }
 
 impl WeightType {

@@ -280,6 +280,9 @@ unsafe impl DotBf16<Avx512> for Vdpbf16ps {
     #[inline(always)]
     unsafe fn dot(_: Avx512, sums: __m512, a: __m512, w: __m512) -> __m512 {
         // SAFETY: the token proves the ISA, and the caller promises AVX-512 BF16. The bits are those of pairs of bf16.
-        unsafe { _mm512_dpbf16_ps(sums, core::mem::transmute(a), core::mem::transmute(w)) }
+        unsafe {
+            let [a, w] = [a, w].map(|v| core::mem::transmute::<__m512, __m512bh>(v));
+            _mm512_dpbf16_ps(sums, a, w)
+        }
     }
 }
