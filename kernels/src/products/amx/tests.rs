@@ -2,7 +2,7 @@
 
 use super::super::Products;
 use super::emulator::{counts, install};
-use super::{found, raw_cpuid_7};
+use super::instructions::{found, raw_cpuid_7};
 use crate::activation::Activation;
 use crate::blocking::Blocking;
 use crate::call::{Call, forward};

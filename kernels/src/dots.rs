@@ -1,7 +1,6 @@
 //! Which dot products of integers a variant has on this CPU.
 
-use super::ops::{Choice, Dot, Isa};
-use super::variant::Variant;
+use crate::isa::{Choice, Dot, Isa, Variant};
 use crate::products::has_tiles;
 use crate::weight_type::Dots;
 
