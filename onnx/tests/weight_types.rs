@@ -2,66 +2,19 @@
 
 use rnnpack::{Layer, LayerWeights, Scratch, Sequence, WeightType};
 use rnnpack_dev::onnx::{
-    BFLOAT16, DOUBLE, Dim, FLOAT, FLOAT16, Graph, Msg, Numbers, attr_i, attr_ints, node, raw,
-    recurrent_nodes, untyped, value,
+    BFLOAT16, DOUBLE, Dim, FLOAT, FLOAT16, Graph, Narrow, attr_i, node, recurrent_nodes, untyped, value,
 };
 use rnnpack_onnx::{Error, RecurrentNode, bf16, f16};
 
-const INPUT: usize = 5;
-const HIDDEN: usize = 7;
-
-/// How the weights of a model are rounded, and how the file has them.
-#[derive(Clone, Copy)]
-struct Stored {
-    /// Rounds a number to what the file shall hold.
-    rounded: fn(f32) -> f32,
-    /// The element type of the stored tensors.
-    stored: i64,
-    /// The element type of the node. If it is another one, a Transpose and a Cast are between.
-    node: i64,
-}
-
-fn bytes(x: f32, dtype: i64) -> Vec<u8> {
-    match dtype {
-        FLOAT16 => f16::from_f32(x).to_le_bytes().to_vec(),
-        BFLOAT16 => bf16::from_f32(x).to_le_bytes().to_vec(),
-        DOUBLE => f64::from(x).to_le_bytes().to_vec(),
-        _ => x.to_le_bytes().to_vec(),
-    }
-}
-
-impl Stored {
-    /// An LSTM called `lstm`.
-    fn model(self) -> Vec<u8> {
-        let mut numbers = Numbers(11);
-        let (mut stored, mut nodes) = (Vec::new(), Vec::<Msg>::new());
-        for (name, columns) in [("W", INPUT), ("R", HIDDEN)] {
-            let mut one = || (self.rounded)(numbers.below(1 << 24) as f32 / (1 << 24) as f32 - 0.5);
-            let data = (0..4 * HIDDEN * columns).flat_map(|_| bytes(one(), self.stored)).collect();
-            if self.node == self.stored {
-                stored.push(raw(name, &[1, 4 * HIDDEN, columns], self.stored, data));
-                continue;
-            }
-            let [from, moved] = [format!("{name}_stored"), format!("{name}_moved")];
-            stored.push(raw(&from, &[4 * HIDDEN, columns, 1], self.stored, data));
-            let perm = attr_ints("perm", &[2, 0, 1]);
-            nodes.push(node("Transpose", "", &[&from], &[&moved], &[perm]));
-            nodes.push(node("Cast", "", &[&moved], &[name], &[attr_i("to", self.node)]));
-        }
-        nodes.push(node("LSTM", "lstm", &["X", "W", "R"], &["Y"], &[]));
-        let inputs = vec![value("X", self.node, &[Dim::Name("T"), Dim::N(1), Dim::N(INPUT)])];
-        Graph { nodes, stored, inputs, outputs: vec![untyped("Y")] }.model(22)
-    }
-
-    fn node(self) -> RecurrentNode {
-        recurrent_nodes(&self.model()).unwrap().remove(0)
-    }
+fn read(model: Narrow) -> RecurrentNode {
+    recurrent_nodes(&model.model()).unwrap().remove(0)
 }
 
 /// The bits of Y for some X.
 fn run(layer: &Layer) -> Vec<u32> {
-    let x: Vec<f32> = (0..9 * INPUT).map(|i| (i as f32 * 0.7).sin()).collect();
-    let (mut y, mut state) = (vec![0.0; 9 * HIDDEN], layer.new_state(1).unwrap());
+    let [input, hidden] = [layer.shape().input, layer.shape().hidden];
+    let x: Vec<f32> = (0..9 * input).map(|i| (i as f32 * 0.7).sin()).collect();
+    let (mut y, mut state) = (vec![0.0; 9 * hidden], layer.new_state(1).unwrap());
     layer.forward(Sequence::dense(&x, &mut y), &mut state, &mut Scratch::new()).unwrap();
     y.iter().map(|y| y.to_bits()).collect()
 }
@@ -73,8 +26,8 @@ const TO_EIGHTHS: fn(f32) -> f32 = |x| (x * 8.0).round() / 8.0;
 
 #[test]
 fn weights_of_half_precision_keep_their_type_where_no_bit_depends_on_it() {
-    let of = |rounded, stored, node| Stored { rounded, stored, node };
-    for (what, stored, expected) in [
+    let of = |weight, stored, node| Narrow { weight, ..Narrow::f16(stored, node) };
+    for (what, model, expected) in [
         ("f16", of(TO_F16, FLOAT16, FLOAT16), WeightType::F16),
         ("bf16", of(TO_BF16, BFLOAT16, BFLOAT16), WeightType::Bf16),
         ("f16 that is bf16 too", of(TO_EIGHTHS, FLOAT16, FLOAT16), WeightType::F16),
@@ -86,7 +39,7 @@ fn weights_of_half_precision_keep_their_type_where_no_bit_depends_on_it() {
         ("f32 with one place too many for f16", of(|x| TO_F16(x) + 1e-5, FLOAT, FLOAT), WeightType::F32),
         ("doubles", of(TO_BF16, DOUBLE, DOUBLE), WeightType::F32),
     ] {
-        let node = stored.node();
+        let node = read(model);
         assert_eq!(node.weight_type(), Some(expected), "{what}");
         if node.weights().is_err() {
             assert!(node.pack_f64().is_ok(), "{what}");
@@ -101,7 +54,7 @@ fn weights_of_half_precision_keep_their_type_where_no_bit_depends_on_it() {
 
 #[test]
 fn a_node_takes_the_type_that_is_asked_for() {
-    let node = Stored { rounded: |x| x, stored: FLOAT, node: FLOAT }.node();
+    let node = read(Narrow { weight: |x| x, ..Narrow::f16(FLOAT, FLOAT) });
     let bits = WeightType::ALL.map(|weights| {
         let node = node.clone().with_type(weights);
         assert_eq!(node.weight_type(), Some(weights));
@@ -118,12 +71,12 @@ fn a_node_takes_the_type_that_is_asked_for() {
 
 #[test]
 fn a_type_that_does_not_hold_a_weight_is_refused_with_the_name_of_the_node() {
-    let large = Stored { rounded: |x| x * 1e6, stored: FLOAT, node: FLOAT }.node();
+    let large = read(Narrow { weight: |x| x * 1e6, ..Narrow::f16(FLOAT, FLOAT) });
     let error = large.clone().with_type(WeightType::F16).pack().unwrap_err();
     assert!(matches!(&error, Error::Layer { node, .. } if node == "lstm"), "{error:?}");
     assert!(error.to_string().contains("is beyond the range of f16"), "{error}");
     assert!(large.with_type(WeightType::Bf16).pack().is_ok());
-    let doubles = Stored { rounded: |x| x, stored: DOUBLE, node: DOUBLE }.node();
+    let doubles = read(Narrow { weight: |x| x, ..Narrow::f16(DOUBLE, DOUBLE) });
     for weights in WeightType::ALL {
         let result = doubles.clone().with_type(weights).pack_f64();
         match weights {
@@ -136,7 +89,7 @@ fn a_type_that_does_not_hold_a_weight_is_refused_with_the_name_of_the_node() {
 #[test]
 fn a_cast_that_may_round_is_left_to_a_runtime() {
     for (stored, to) in [(FLOAT, FLOAT16), (DOUBLE, FLOAT), (FLOAT, BFLOAT16), (FLOAT16, DOUBLE)] {
-        let node = Stored { rounded: TO_BF16, stored, node: to }.node();
+        let node = read(Narrow { weight: TO_BF16, ..Narrow::f16(stored, to) });
         assert!(node.awaits_weights() && node.weight_type().is_none(), "{stored} to {to}");
         let refusal = node.refusal().unwrap().to_string();
         assert!(refusal.contains("of Cast, only f16, bf16 and f32 to FLOAT are folded"), "{refusal}");
