@@ -2,7 +2,7 @@
 
 use crate::{Error, Shape};
 use rnnpack_kernels::blocking::Caches;
-use rnnpack_kernels::{Cell, Variant};
+use rnnpack_kernels::{Cell, Variant, WeightType};
 use std::fmt;
 
 /// The environment variable that forces an instruction set. Its values are the names of [`Variant::available`], in
@@ -88,10 +88,10 @@ impl Plan {
         Plan { variant, caches: detect_caches() }
     }
 
-    /// The bytes of R of one direction as it is packed, in whole panels. Every step reads them.
-    pub fn recurrent_bytes(&self, cell: &Cell, hidden: usize) -> usize {
+    /// The bytes of R of one direction as it is packed in this type, in whole panels. Every step reads them.
+    pub fn recurrent_bytes(&self, cell: &Cell, hidden: usize, weights: WeightType) -> usize {
         let vectors = rnnpack_kernels::weight_vectors(cell, self.variant, hidden).saturating_mul(hidden);
-        vectors.saturating_mul(self.variant.lanes() * size_of::<f32>())
+        vectors.saturating_mul(self.variant.lanes() * weights.bytes())
     }
 }
 
@@ -149,8 +149,11 @@ mod tests {
     fn the_bytes_of_a_step_are_those_of_whole_panels() {
         for variant in Variant::available() {
             let panels = 20usize.div_ceil(variant.lanes());
-            let bytes = panels * variant.lanes() * 4 * 20 * size_of::<f32>();
-            assert_eq!(Plan::on(variant).recurrent_bytes(&Cell::lstm(), 20), bytes, "{variant}");
+            let elements = panels * variant.lanes() * 4 * 20;
+            for weights in WeightType::ALL {
+                let bytes = Plan::on(variant).recurrent_bytes(&Cell::lstm(), 20, weights);
+                assert_eq!(bytes, elements * weights.bytes(), "{variant}");
+            }
         }
     }
 
