@@ -61,7 +61,7 @@ impl Layer {
     /// # Errors
     /// [`Error::Kernel`] if the packed weights do not fit into memory.
     pub fn with_plan(weights: &LayerWeights<'_>, plan: Plan) -> Result<Layer, Error> {
-        let pack = |w| PackedWeights::new(plan.variant, w);
+        let pack = |w| Ok::<_, Error>(PackedWeights::new(plan.variant, w)?.with_dots(plan.dots));
         let packed = weights.directions().iter().map(pack).collect::<Result<_, _>>()?;
         Ok(Layer::of(weights.shape(), plan, packed))
     }

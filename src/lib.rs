@@ -109,8 +109,8 @@ pub use pytorch::PyTorchTensors;
 pub use rnnpack_kernels::Error as KernelError;
 pub use rnnpack_kernels::{Activation, Cell, GruCell, LstmCell, RnnCell};
 pub use rnnpack_kernels::{
-    Dims, Direction, Element, GateOrder, Layout, Strides, Subnormals, Target, Variant, View, ViewMut,
-    WeightType,
+    Dims, Direction, Dots, Element, GateOrder, Layout, Scale, Strides, Subnormals, Target, Variant, View,
+    ViewMut, WeightType,
 };
 pub use rnnpack_kernels::{activation, bytes, compare, probe, reference};
 pub use scratch::Scratch;
@@ -122,7 +122,7 @@ pub use state::State;
 pub use stream::{Stream, StreamWith};
 #[cfg(feature = "f64")]
 pub use unfused::{LayerF64, Number, ScratchF64, UnfusedLayer, UnfusedScratch};
-pub use weights::{LayerTensors, LayerWeights};
+pub use weights::{LayerScales, LayerTensors, LayerWeights};
 
 /// The code of the README, compiled and run as a doc test.
 #[cfg(doctest)]

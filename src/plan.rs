@@ -2,7 +2,7 @@
 
 use crate::{Error, Shape};
 use rnnpack_kernels::blocking::Caches;
-use rnnpack_kernels::{Cell, Variant, WeightType};
+use rnnpack_kernels::{Cell, Dots, Variant, WeightType};
 use std::fmt;
 
 /// The environment variable that forces an instruction set. Its values are the names of [`Variant::available`], in
@@ -37,6 +37,8 @@ pub struct Plan {
     pub variant: Variant,
     /// The cache sizes that the loop extents are computed from.
     pub caches: Caches,
+    /// The dot products of int8 weights. Kinds that this CPU does not have are not used. All give the same bits.
+    pub dots: Dots,
 }
 
 impl Planner {
@@ -78,20 +80,22 @@ impl Planner {
         let widest = self.widest();
         let equal = self.variants.iter().copied().filter(|v| v.is_fused() == widest.is_fused());
         let cost = |v: &Variant| (rnnpack_kernels::weight_vectors(cell, *v, shape.hidden), v.lanes());
-        Plan { variant: equal.min_by_key(cost).unwrap_or(widest), caches: self.caches }
+        Plan { caches: self.caches, ..Plan::on(equal.min_by_key(cost).unwrap_or(widest)) }
     }
 }
 
 impl Plan {
     /// A plan for this machine and a given variant.
     pub(crate) fn on(variant: Variant) -> Plan {
-        Plan { variant, caches: detect_caches() }
+        let dots = variant.dots().next().unwrap_or(Dots::Widened);
+        Plan { variant, caches: detect_caches(), dots }
     }
 
-    /// The bytes of R of one direction as it is packed in this type, in whole panels. Every step reads them.
+    /// The bytes of R of one direction as it is packed, in whole panels. Every step reads them.
     pub fn recurrent_bytes(&self, cell: &Cell, hidden: usize, weights: WeightType) -> usize {
-        let vectors = rnnpack_kernels::weight_vectors(cell, self.variant, hidden).saturating_mul(hidden);
-        vectors.saturating_mul(self.variant.lanes() * weights.bytes())
+        let vectors = rnnpack_kernels::weight_vectors(cell, self.variant, hidden);
+        let of_vector = hidden.saturating_mul(self.variant.lanes() * weights.bytes());
+        vectors.saturating_mul(of_vector)
     }
 }
 
@@ -149,10 +153,13 @@ mod tests {
     fn the_bytes_of_a_step_are_those_of_whole_panels() {
         for variant in Variant::available() {
             let panels = 20usize.div_ceil(variant.lanes());
-            let elements = panels * variant.lanes() * 4 * 20;
             for weights in WeightType::ALL {
-                let bytes = Plan::on(variant).recurrent_bytes(&Cell::lstm(), 20, weights);
-                assert_eq!(bytes, elements * weights.bytes(), "{variant}");
+                let bytes = panels * variant.lanes() * 4 * 20 * weights.bytes();
+                assert_eq!(
+                    Plan::on(variant).recurrent_bytes(&Cell::lstm(), 20, weights),
+                    bytes,
+                    "{variant} {weights:?}"
+                );
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::error::axes;
 use crate::{Error, Shape};
-use rnnpack_kernels::{Cell, Element, GateOrder, Subnormals, Target, Tensors, WeightType, Weights};
+use rnnpack_kernels::{Cell, Element, GateOrder, Scales, Subnormals, Target, Tensors, WeightType, Weights};
 
 /// The tensors of a layer as in ONNX, directions outermost. D is the number of directions, G the cell's number of
 /// gates: 4 for an LSTM, 3 for a GRU, 1 for an RNN.
@@ -16,6 +16,20 @@ pub struct LayerTensors<'a, F = f32> {
     pub b: Option<&'a [F]>,
     /// `P`, the peepholes of an LSTM, `[D, 3·H]`: those of the input, output and forget gate. No peepholes if absent.
     pub p: Option<&'a [F]>,
+}
+
+/// The scales of a layer whose weights were quantized before: each weight is the scale of its row times an integer. See
+/// [`LayerWeights::with_scales`].
+#[derive(Clone, Copy, Debug)]
+pub struct LayerScales<'a> {
+    /// The scales of the rows of `W`, `[D, G·H]`.
+    pub w: &'a [f32],
+    /// The scales of the rows of `R`, `[D, G·H]`.
+    pub r: &'a [f32],
+    /// The integer of a weight 0 of `W`, `[D]`.
+    pub w_zero_points: &'a [i32],
+    /// The integer of a weight 0 of `R`, `[D]`.
+    pub r_zero_points: &'a [i32],
 }
 
 /// The weights of a layer, checked: all sizes agree and every element is finite.
@@ -156,18 +170,50 @@ impl<'a, F: Element> LayerWeights<'a, F> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Kernel`] names the first element of W or R that does not fit into the type. No f64 fits into a type of
-    /// 16 bits.
-    pub fn with_type(mut self, weights: WeightType) -> Result<LayerWeights<'a, F>, Error> {
+    /// [`Error::Kernel`] names the first element of W or R that does not fit into the type. No f64 fits into a type but
+    /// f32. It also reports that an i32 may not hold the sums of the products of int8, from 66 312 inputs or hidden units on.
+    pub fn with_type(self, weights: WeightType) -> Result<LayerWeights<'a, F>, Error> {
+        self.map(|_, of_direction| of_direction.with_type(weights))
+    }
+
+    /// Stores W and R as int8 with given scales: those of a model that was quantized before. An element must be exactly
+    /// `scale * (integer - zero point)` in f32, with the scale of its row and an integer from -128 to 127.
+    ///
+    /// # Errors
+    /// [`Error::Elements`] if a length disagrees with the shape. [`Error::Kernel`] names the first element that is not such a
+    /// product. It also reports scales that are not finite, and that an i32 may not hold the sums of the products.
+    pub fn with_scales(self, scales: LayerScales<'a>) -> Result<LayerWeights<'a, F>, Error> {
+        let (gates, Shape { hidden, direction, .. }) = (self.cell().gates(), self.shape);
+        let sizes = [direction.count(), gates, hidden, 1];
+        let shape = || layer_axes(self.shape, gates, None);
+        let w = Part::new("the scales of W", scales.w, sizes, shape)?;
+        let r = Part::new("the scales of R", scales.r, sizes, shape)?;
+        let zero_points = |what, data| {
+            Part::new(what, data, [direction.count(), 1, 1, 1], || axes([("D", direction.count())]))
+        };
+        let of_w = zero_points("the zero points of W", scales.w_zero_points)?;
+        let of_r = zero_points("the zero points of R", scales.r_zero_points)?;
+        self.map(|d, of_direction| {
+            let (w_zero_point, r_zero_point) = (of_w.of(d)[0], of_r.of(d)[0]);
+            of_direction.with_scales(Scales { w: w.of(d), r: r.of(d), w_zero_point, r_zero_point })
+        })
+    }
+
+    /// Changes the weights of each direction.
+    fn map(
+        mut self,
+        change: impl Fn(usize, Weights<'a, F>) -> Result<Weights<'a, F>, rnnpack_kernels::Error>,
+    ) -> Result<LayerWeights<'a, F>, Error> {
         let gates = self.cell().gates();
         let Shape { input, hidden, .. } = self.shape;
-        let place = |d: usize, what, index| {
-            let len = gates * hidden * if what == "W" { input } else { hidden };
-            (what, d * len + index)
+        let columns = |what| match what {
+            "W" => input,
+            "R" => hidden,
+            _ => 1, // scales
         };
-        for (d, of_direction) in self.directions.iter_mut().enumerate() {
-            *of_direction =
-                of_direction.with_type(weights).map_err(|e| in_whole(e, |what, i| place(d, what, i)))?;
+        for (d, weights) in self.directions.iter_mut().enumerate() {
+            let place = |what, index| (what, d * gates * hidden * columns(what) + index);
+            *weights = change(d, *weights).map_err(|e| in_whole(e, place))?;
         }
         Ok(self)
     }
@@ -239,11 +285,15 @@ fn in_whole(
     error: rnnpack_kernels::Error,
     place: impl Fn(&'static str, usize) -> (&'static str, usize),
 ) -> Error {
-    use rnnpack_kernels::Error::{NotFinite, OutOfRange};
+    use rnnpack_kernels::Error::{NoMultiple, NotFinite, OutOfRange};
     match error {
         NotFinite { what, index } => {
             let (what, index) = place(what, index);
             NotFinite { what, index }.into()
+        }
+        NoMultiple { what, index } => {
+            let (what, index) = place(what, index);
+            NoMultiple { what, index }.into()
         }
         OutOfRange { what, index, weights } => {
             let (what, index) = place(what, index);

@@ -7,7 +7,7 @@
 
 use crate::variation::variation;
 use rnnpack::reference::Real;
-use rnnpack::{Activation, activation};
+use rnnpack::{Activation, Scale, activation};
 
 /// Half an ulp of f32, relative to the value: the error of one rounding.
 pub const U: f64 = 1.0 / (1 << 24) as f64;
@@ -20,6 +20,9 @@ const SLACK: f64 = 1.0 + 1e-6;
 /// The relative error of the standard library's f64 functions, when the analysis takes a difference of two values:
 /// exp, tanh, exp_m1 and ln_1p are accurate to 2 ulp, for each of the two values.
 const LIBRARY: f64 = 8.0 * f64::EPSILON;
+
+/// The smallest scale of a row of factors of int8 weights.
+const SMALLEST_SCALE: f64 = 1.0 / (1u128 << 100) as f64;
 
 /// A value, and a bound on the error of the f32 in its place. The bound is infinite if there is no bound. `FUSED`
 /// says that multiply-adds round once.
@@ -136,5 +139,37 @@ impl<const FUSED: bool> Real for Bounded<FUSED> {
             | Activation::Softsign
             | Activation::Softplus => Self::rounded(value, carried),
         }
+    }
+
+    /// The elements, and how far an element may be from its integer times the scale.
+    type Row = (Vec<Self>, f64);
+
+    /// The scale is the range of the row / 255, with some roundings; or the row is within 256 of the smallest scales.
+    /// Rounding to an integer costs half a scale, and the roundings before it less than 2e-4 of one.
+    fn row(elements: &[Self]) -> (Vec<Self>, f64) {
+        let low = elements.iter().map(|x| x.value - x.error).fold(0.0, f64::min);
+        let high = elements.iter().map(|x| x.value + x.error).fold(0.0, f64::max);
+        (elements.to_vec(), (high - low) / 255.0 * 0.5002 + 256.0 * SMALLEST_SCALE)
+    }
+
+    /// A weight is exactly an integer times its scale. The sum of integers is exact, and it is rounded to f32, as the product
+    /// of the two scales is.
+    fn add_integers(
+        start: Self,
+        (row, apart): &(Vec<Self>, f64),
+        scale: Scale,
+        integers: impl Iterator<Item = i32>,
+    ) -> Self {
+        let (mut value, mut carried, mut largest) = (0.0, 0.0, 0.0);
+        for (x, integer) in row.iter().zip(integers) {
+            let integer = f64::from(integer - scale.zero_point);
+            let weight = f64::from(scale.scale) * integer;
+            value += x.value * weight;
+            carried += weight.abs() * (x.error + apart);
+            largest += 255.0 * integer.abs();
+        }
+        let roundings = if FUSED { 2.0 } else { 3.0 };
+        let own = (value.abs() + carried) * roundings * U * SLACK + (largest + 1.0) * TINY;
+        Self::rounded(start.value + value, start.error + carried + own)
     }
 }

@@ -21,8 +21,8 @@
 //! times the distance of one step; if not, the distance grows as a power. The bound follows the values of the case.
 
 use crate::variation::variation;
-use rnnpack::Activation;
 use rnnpack::reference::Real;
+use rnnpack::{Activation, Scale};
 
 /// The unit roundoff of f64.
 const U64: f64 = f64::EPSILON / 2.0;
@@ -138,5 +138,17 @@ impl<const BITS: u32> Real for Near<BITS> {
         };
         let own = (largest + carried) * (Self::U + ACTIVATION) + Self::TINY;
         Self::apart(value, (carried + own) * SLACK)
+    }
+
+    type Row = Vec<Self>;
+
+    fn row(elements: &[Self]) -> Vec<Self> {
+        elements.to_vec()
+    }
+
+    /// These layers take the values of int8 weights, and do not round their factors to integers.
+    fn add_integers(start: Self, row: &Vec<Self>, scale: Scale, integers: impl Iterator<Item = i32>) -> Self {
+        let weights = integers.map(|integer| Self::from(scale.weight(integer)));
+        row.iter().zip(weights).fold(start, |sum, (&x, weight)| x.fused_mul_add(weight, sum))
     }
 }

@@ -1,10 +1,10 @@
 //! A block: rows of a call that go through all their steps together, with their states in the scratch.
 
-use crate::epilogue::PassShape;
+use crate::factors::HEADER;
 use crate::isa::Isa;
 use crate::operands::Operands;
-use crate::pack::{Panels, PassPanels, WeightPanels};
-use crate::product::Packing;
+use crate::pack::{Description, WeightPanels};
+use crate::products::Products;
 use crate::rows::{Factors, Rows};
 use crate::scratch::ScratchLayout;
 use crate::stop::Stop;
@@ -18,18 +18,21 @@ use core::ops::Range;
 /// least the sizes of `layout`.
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
-    pub(crate) panels: &'a Panels,
+    pub(crate) panels: &'a WeightPanels,
+    /// Those of these weights.
+    pub(crate) products: &'a Products,
     pub(crate) rows: Rows<'a>,
     /// The number of steps whose input is projected together.
     pub(crate) steps: usize,
     pub(crate) stop: Option<Stop<'a>>,
-    pub(crate) x: &'a mut [Factors<f32>],
+    pub(crate) x: &'a mut [Factors],
     pub(crate) floats: &'a mut [f32],
     pub(crate) layout: ScratchLayout,
 }
 
 impl Block<'_> {
-    /// Stores the addresses of the rows of x of these steps, and returns their number.
+    /// Stores the addresses of the rows of x of these steps, and returns their number. If the product takes integers, the rows
+    /// become these, in the scratch.
     pub(crate) fn locate_inputs(&mut self, steps: Range<usize>) -> usize {
         let Rows { addresses, ragged, x_time, reverse, .. } = self.rows;
         let mut pairs = 0;
@@ -41,6 +44,16 @@ impl Block<'_> {
             }
             pairs += running;
         }
+        if let Some(quantize) = self.products.quantize {
+            let &Description { sizes, zero_points: [of_w, _], .. } = self.panels.description();
+            let place = self.floats[self.layout.integers()..].as_mut_ptr().cast::<u8>();
+            for (pair, row) in self.x[..pairs].iter_mut().enumerate() {
+                let to = place.wrapping_add(pair * self.layout.x_bytes + HEADER);
+                // SAFETY: the row has I f32. The layout has room for a row of I integers for each pair, on cache lines.
+                unsafe { quantize(row.0, sizes.input, to, of_w) }
+                *row = Factors(to.cast_const().cast());
+            }
+        }
         pairs
     }
 
@@ -49,30 +62,39 @@ impl Block<'_> {
         self.floats.as_mut_ptr()
     }
 
-    /// The operands of pass `index`, for the located rows of x. The panels are those of the block's weights.
+    /// The operands of pass `index`, for the located rows of x.
     #[inline(always)]
-    pub(crate) fn operands<'a, P: Packing>(
-        &'a self,
-        panels: &WeightPanels<P>,
-        memory: *mut f32,
-        index: usize,
-    ) -> Operands<'a, P::Weight, f32> {
+    pub(crate) fn operands(&self, memory: *mut f32, index: usize) -> Operands<'_> {
         let layout = self.layout;
-        let sizes = panels.description().sizes;
-        let pass: &PassPanels<P> = &panels.passes()[index];
-        let earlier = if index == 0 { 0 } else { layout.pairs * panels.passes()[0].bias.len() };
+        let &Description { sizes, zero_points: [_, of_r], .. } = self.panels.description();
+        let pass = &self.panels.passes()[index];
+        let earlier = if index == 0 { 0 } else { layout.pairs * self.panels.passes()[0].bias.len() };
         // Steps alternate between two buffers of h.
         let h = [memory, memory.wrapping_add(layout.h)];
         let states = [0, 1].map(|index| memory.wrapping_add(layout.state(index)));
-        let (factors, factor_row) = if index == 0 { (h, layout.h_row) } else { ([states[1]; 2], layout.row) };
+        let (sources, source_row) = if index == 0 { (h, layout.h_row) } else { ([states[1]; 2], layout.row) };
+        let quantize = self.products.quantize.map(|quantize| (quantize, of_r));
+        let (factors, factor_row) = match quantize {
+            None => (sources.map(<*mut f32>::cast), source_row * size_of::<f32>()),
+            Some(_) => {
+                // The rows of h follow those of x.
+                let first = layout.pairs * layout.x_bytes + HEADER;
+                let place = memory.wrapping_add(layout.integers()).cast::<u8>().wrapping_add(first);
+                ([place; 2], layout.h_bytes)
+            }
+        };
         Operands {
             w: pass.w.as_ptr(),
             r: pass.r.as_ptr(),
+            scales: [pass.w_scales.as_ptr(), pass.r_scales.as_ptr()],
             bias: pass.bias.as_ptr(),
-            constants: panels.constants().as_ptr(),
+            constants: self.panels.constants().as_ptr(),
             x: self.x,
-            factors: factors.map(<*mut f32>::cast_const),
+            sources: sources.map(<*mut f32>::cast_const),
+            source_row,
+            factors,
             factor_row,
+            quantize,
             h,
             h_row: layout.h_row,
             states,
@@ -89,11 +111,6 @@ impl Block<'_> {
     /// Room for the sums of a tile, for a thread that takes all panels of a pass.
     pub(crate) fn sums(&self, memory: *mut f32) -> *mut f32 {
         memory.wrapping_add(self.layout.sums())
-    }
-
-    /// Whether the weights are packed for passes of these shapes.
-    pub(crate) fn is_packed_for(&self, shapes: &[PassShape]) -> bool {
-        self.panels.have(shapes)
     }
 
     /// Copies the initial h (into the buffer that step 0 reads) and c to the scratch, padded with zeros.

@@ -5,9 +5,9 @@
 //!       16 │ bytes of everything (u64) │ CRC-32 of all that follows │ lanes │
 //!       32 │ instruction set, its name in 16 bytes │
 //!       48 │ direction, type of the weights │ operator │ I │ H │
-//!       64 │ direction 0: flags │ clip │ 3 × (activation │ alpha │ beta) │ zeros │ flushed weights (u64) │ zeros │
+//!       64 │ direction 0: flags │ clip │ 3 × (activation │ alpha │ beta) │ zeros │ flushed weights (u64) │ zero points of W and R │
 //!    (128) │ direction 1, if there is one: the same fields │
-//!          │ direction 0: W, R, bias of each pass, constants │
+//!          │ direction 0: W, R, bias, scales of each pass, constants │
 //!          │ direction 1, if there is one: the same sections │
 //! ```
 //!
@@ -16,7 +16,7 @@
 //! rest of a name) is zero. Activations are numbered in the order of the list of [`Activation`](crate::Activation). The
 //! flags are 1 for `input_forget` or `linear_before_reset`, 2 for peepholes, 4 if subnormal weights were flushed, and 12 if
 //! calls flush subnormals too. The sections of weights are
-//! [panels](crate::PackedWeights) of f32. Each section starts on a 64-byte boundary, with zeros between sections. The
+//! [panels](crate::PackedWeights). Each section starts on a 64-byte boundary, with zeros between sections. The
 //! header determines their sizes.
 //!
 //! Packed bytes that are used in place must start on a 64-byte boundary. They are for one instruction set, and their panels have its lane
@@ -36,10 +36,8 @@ use crate::direction::Direction;
 use crate::error::{BYTES_VERSION, Error};
 use crate::isa::{Target, Variant};
 use crate::memory::reserve;
-use crate::pack::{Panels, Sections, WeightPanels};
+use crate::pack::{Sections, WeightPanels};
 use crate::packed::PackedWeights;
-use crate::product::{Bf16, F16, F32};
-use crate::weight_type::WeightType;
 use crate::weights::Weights;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -82,7 +80,7 @@ pub fn to_bytes(direction: Direction, packed: &[PackedWeights]) -> Result<Vec<u8
 /// # Errors
 /// As [`to_bytes`].
 pub fn pack(target: Target, direction: Direction, weights: &[Weights<'_>]) -> Result<Vec<u8>, Error> {
-    let pack = |weights| Panels::new(target.lanes(), weights);
+    let pack = |weights| WeightPanels::new(target.lanes(), weights);
     let panels: Vec<_> = weights.iter().map(pack).collect::<Result<_, _>>()?;
     write(target, direction, &panels.iter().collect::<Vec<_>>())
 }
@@ -133,11 +131,7 @@ fn read<'a, M: Make<'a>>(bytes: &'a [u8]) -> Result<(Direction, Vec<PackedWeight
     let mut packed = Vec::with_capacity(direction.count());
     for options in header[HEADER..].chunks(HEADER) {
         let described = read_options(shared, options)?;
-        let panels = match shared.weights {
-            WeightType::F32 => WeightPanels::<F32>::over(&mut rest, described)?.into(),
-            WeightType::Bf16 => WeightPanels::<Bf16>::over(&mut rest, described)?.into(),
-            WeightType::F16 => WeightPanels::<F16>::over(&mut rest, described)?.into(),
-        };
+        let panels = WeightPanels::over(&mut rest, described)?;
         packed.push(PackedWeights::from_panels(variant, panels));
     }
     let mut canonical =
@@ -219,8 +213,8 @@ fn length<'a>(direction: Direction, mut sections: impl Iterator<Item = &'a [u8]>
     length.ok_or(Error::Overflow { what: "packed bytes" })
 }
 
-fn write(target: Target, direction: Direction, panels: &[&Panels]) -> Result<Vec<u8>, Error> {
-    let shared = |&panels: &&Panels| Shared::new(target, panels);
+fn write(target: Target, direction: Direction, panels: &[&WeightPanels]) -> Result<Vec<u8>, Error> {
+    let shared = |&panels: &&WeightPanels| Shared::new(target, panels);
     let first = panels.first().map(shared).ok_or(Error::Bytes(BytesError::Directions))?;
     if panels.len() != direction.count() || panels.iter().any(|panels| shared(panels) != first) {
         return Err(Error::Bytes(BytesError::Directions));

@@ -80,6 +80,7 @@ fn each_block(
         let rows = rows.range(first..(first + blocking.rows).min(batch));
         run(&mut Block {
             panels: packed.panels(),
+            products: packed.products(),
             rows,
             steps: blocking.steps,
             stop: call.stop,
@@ -144,6 +145,7 @@ pub fn step(packed: &PackedWeights, call: OneStep<'_>, scratch: &mut Scratch) ->
             // Written in place: a copy would load bytes that were just stored in other sizes, and wait for these stores.
             let block = &mut Block {
                 panels: packed.panels(),
+                products: packed.products(),
                 rows: Rows {
                     addresses: &addresses[first..end],
                     ragged: ragged.range(first..end),

@@ -12,9 +12,13 @@ pub trait Element:
     fn is_subnormal(self) -> bool;
     /// The number, or zero with its sign if it is subnormal.
     fn flushed(self) -> Self;
-    /// The number, rounded to a type of weights. `None` if the type cannot hold it. f64 weights are not stored in other
-    /// types: they have a result for [`WeightType::F32`] alone, the number itself.
+    /// The number, rounded to a type of weights as [`WeightType::rounded`] does. `None` if the type cannot hold it. f64
+    /// weights are not stored in other types: they have a result for [`WeightType::F32`] alone, the number itself.
     fn narrowed(self, weights: WeightType) -> Option<Self>;
+    /// The number, rounded to f32.
+    fn to_f32(self) -> f32;
+    /// An f32, exactly.
+    fn of_f32(x: f32) -> Self;
 }
 
 mod sealed {
@@ -38,6 +42,12 @@ impl Element for f32 {
     fn narrowed(self, weights: WeightType) -> Option<f32> {
         Some(weights.rounded(self)).filter(|rounded| rounded.is_finite())
     }
+    fn to_f32(self) -> f32 {
+        self
+    }
+    fn of_f32(x: f32) -> f32 {
+        x
+    }
 }
 
 impl Element for f64 {
@@ -52,5 +62,11 @@ impl Element for f64 {
     }
     fn narrowed(self, weights: WeightType) -> Option<f64> {
         (weights == WeightType::F32).then_some(self)
+    }
+    fn to_f32(self) -> f32 {
+        self as f32
+    }
+    fn of_f32(x: f32) -> f64 {
+        x.into()
     }
 }

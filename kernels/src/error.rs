@@ -56,6 +56,22 @@ pub enum Error {
         /// The type.
         weights: &'static str,
     },
+    /// A weight is not the product of the scale of its row and an integer of 8 bits.
+    NoMultiple {
+        /// Which tensor.
+        what: &'static str,
+        /// The index of the first such element.
+        index: usize,
+    },
+    /// A matrix of int8 weights has so many columns that an i32 may not hold the sums.
+    Terms {
+        /// Which tensor.
+        what: &'static str,
+        /// Its number of columns.
+        terms: usize,
+        /// The largest number.
+        most: usize,
+    },
     /// An option of a cell is not a usable number.
     Option {
         /// Which option.
@@ -102,6 +118,12 @@ impl fmt::Display for Error {
             Error::NotFinite { what, index } => write!(f, "{what}[{index}] is NaN or infinite"),
             Error::OutOfRange { what, index, weights } => {
                 write!(f, "{what}[{index}] is beyond the range of {weights}")
+            }
+            Error::NoMultiple { what, index } => {
+                write!(f, "{what}[{index}] is not its row's scale times an integer of 8 bits")
+            }
+            Error::Terms { what, terms, most } => {
+                write!(f, "{what} has {terms} columns, but sums of int8 products take at most {most}")
             }
             Error::Option { what, value } if value.is_subnormal() => {
                 write!(f, "{what} is {value:e}, which a layer that flushes subnormals cannot take")

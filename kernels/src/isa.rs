@@ -20,6 +20,7 @@ macro_rules! has_features {
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod dots;
 pub(crate) mod flushing;
 mod ops;
 mod portable;
@@ -29,5 +30,5 @@ mod tests;
 mod tininess;
 mod variant;
 
-pub(crate) use ops::{Choice, Isa, Kernel};
+pub(crate) use ops::{Choice, Dot, Isa, Kernel};
 pub use variant::{Target, Variant};

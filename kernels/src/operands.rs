@@ -12,28 +12,40 @@ use core::ptr::null;
 /// vectors × 16 lanes.
 pub(crate) const TILE_SUMS: usize = 2 * 6 * 4 * 16;
 
-/// The operands of a pass of a step, over weights W and factors F.
+/// Writes a row of factors as integers, see [`quantize`](crate::factors::quantize): `count` f32 from an address, the
+/// address of the integers, and the zero point of the weights.
+pub(crate) type Quantize = unsafe fn(*const f32, usize, *mut u8, i32);
+
+/// The operands of a pass of a step, for one product.
 ///
 /// # Invariant
-/// - `w`, `r` and `bias` hold `panels` panels of the pass, packed for the running ISA and the product.
+/// - `w`, `r`, `bias` and `scales` hold `panels` panels of the pass, packed for the running ISA and the product.
 /// - `constants` holds three rows of `row` f32.
-/// - `x` holds addresses of rows of `input` factors.
-/// - `factors` of a step hold a row of `recurrent` factors for every row of the block. Rows are `factor_row` factors
-///   apart. They are not written while the pass runs.
+/// - `x` holds addresses of rows of `input` factors of the product.
+/// - `sources` of a step hold a row of `recurrent` f32 for every row of the block. Rows are `source_row` f32 apart. They
+///   are not written while the pass runs.
+/// - `factors` of a step have room for the same rows as factors of the product, `factor_row` bytes apart. If these are f32,
+///   they are the sources.
 /// - Both buffers of `h` hold whole panels of f32 for every row of the block. Rows are `h_row` f32 apart.
 /// - As many of `states` as the cell has hold whole panels of f32 for every row of the block. Rows are `row` f32 apart.
 /// - `gates` has room for `pairs` (step, row) pairs in each panel.
 /// - `y` is for the rows of the block, of `recurrent` f32 each; see [`Rows`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Operands<'a, W, F> {
-    pub(crate) w: *const W,
-    pub(crate) r: *const W,
+pub(crate) struct Operands<'a> {
+    pub(crate) w: *const u8,
+    pub(crate) r: *const u8,
+    /// The scales of W and of R; see [`Scales`](crate::product::Scales).
+    pub(crate) scales: [*const f32; 2],
     pub(crate) bias: *const f32,
     pub(crate) constants: *const f32,
-    pub(crate) x: &'a [Factors<F>],
-    /// The factors that are multiplied with R, at even steps and at odd ones: h, or r ⊙ h.
-    pub(crate) factors: [*const F; 2],
+    pub(crate) x: &'a [Factors],
+    /// What is multiplied with R, at even steps and at odd ones: h, or r ⊙ h.
+    pub(crate) sources: [*const f32; 2],
+    pub(crate) source_row: usize,
+    pub(crate) factors: [*mut u8; 2],
     pub(crate) factor_row: usize,
+    /// If the factors are integers: what makes them of the sources, and the zero point of R.
+    pub(crate) quantize: Option<(Quantize, i32)>,
     /// The two buffers of h. An even step reads the first and writes the second, an odd step the other way round.
     pub(crate) h: [*mut f32; 2],
     pub(crate) h_row: usize,
@@ -78,24 +90,16 @@ pub(crate) struct Span {
     pub(crate) panels: usize,
 }
 
-impl<W, F> Operands<'_, W, F> {
+impl Operands<'_> {
     /// W of a panel.
     #[inline(always)]
-    pub(crate) fn w_panel<S: Isa, P: Product<S, Weight = W, Factor = F>>(
-        &self,
-        shape: PassShape,
-        panel: usize,
-    ) -> *const W {
+    pub(crate) fn w_panel<S: Isa, P: Product<S>>(&self, shape: PassShape, panel: usize) -> *const u8 {
         self.w.wrapping_add(panel * P::groups(self.input) * width::<S, P>(shape))
     }
 
     /// R of a panel.
     #[inline(always)]
-    pub(crate) fn r_panel<S: Isa, P: Product<S, Weight = W, Factor = F>>(
-        &self,
-        shape: PassShape,
-        panel: usize,
-    ) -> *const W {
+    pub(crate) fn r_panel<S: Isa, P: Product<S>>(&self, shape: PassShape, panel: usize) -> *const u8 {
         self.r.wrapping_add(panel * P::groups(self.recurrent) * width::<S, P>(shape))
     }
 
@@ -105,19 +109,36 @@ impl<W, F> Operands<'_, W, F> {
         self.gates.wrapping_add((panel * self.pairs + pair) * shape.vectors() * S::LANES)
     }
 
+    /// The scales of a panel of W (0) or R (1), and as many sums.
+    #[inline(always)]
+    fn scales<S: Isa>(&self, matrix: usize, shape: PassShape, panel: usize) -> *const f32 {
+        self.scales[matrix].wrapping_add(panel * 2 * shape.vectors() * S::LANES)
+    }
+
+    /// Makes the factors of a step, if they are not the sources themselves.
+    ///
+    /// # Safety
+    /// The rows of the step must be rows of the block that run at this step. Nothing else may use the factors.
+    #[inline(always)]
+    pub(crate) unsafe fn make_factors(&self, step: Step) {
+        let Some((quantize, zero_point)) = self.quantize else { return };
+        let side = step.index % 2;
+        for row in 0..step.rows {
+            let from = self.sources[side].wrapping_add(row * self.source_row);
+            let to = self.factors[side].wrapping_add(row * self.factor_row);
+            // SAFETY: the sources and the factors have such rows (invariant).
+            unsafe { quantize(from, self.recurrent, to, zero_point) }
+        }
+    }
+
     /// A tile of bias + W·x over the panels from `panel` on. The caller fills in the rows of x for each tile.
     #[inline(always)]
-    pub(crate) fn projection<
-        S: Isa,
-        P: Product<S, Weight = W, Factor = F>,
-        const M: usize,
-        const Q: usize,
-    >(
+    pub(crate) fn projection<S: Isa, P: Product<S>, const M: usize, const Q: usize>(
         &self,
         shape: PassShape,
         panel: usize,
-        prefetch: Prefetch<W>,
-    ) -> Tile<W, F, M, Q> {
+        prefetch: Prefetch,
+    ) -> Tile<P::Weight, P::Factor, M, Q> {
         let vectors = shape.vectors();
         let bias = |q| self.bias.wrapping_add((panel + q) * vectors * S::LANES);
         Tile {
@@ -125,7 +146,8 @@ impl<W, F> Operands<'_, W, F> {
             lasts: each(null(), |q| bias(q).wrapping_add((vectors - 1) * S::LANES)),
             rows: [0, 0],
             a: [null(); M],
-            w: each(null(), |q| self.w_panel::<S, P>(shape, panel + q)),
+            w: each(null(), |q| self.w_panel::<S, P>(shape, panel + q).cast()),
+            scales: each(null(), |q| self.scales::<S>(0, shape, panel + q)),
             depth: P::groups(self.input),
             prefetch,
         }
@@ -133,18 +155,13 @@ impl<W, F> Operands<'_, W, F> {
 
     /// A tile of parked sums + R·h.
     #[inline(always)]
-    pub(crate) fn recurrence<
-        S: Isa,
-        P: Product<S, Weight = W, Factor = F>,
-        const M: usize,
-        const Q: usize,
-    >(
+    pub(crate) fn recurrence<S: Isa, P: Product<S>, const M: usize, const Q: usize>(
         &self,
         shape: PassShape,
         span: Span,
         step: Step,
-        prefetch: Prefetch<W>,
-    ) -> Tile<W, F, M, Q> {
+        prefetch: Prefetch,
+    ) -> Tile<P::Weight, P::Factor, M, Q> {
         let row = shape.vectors() * S::LANES;
         let factors = self.factors[step.index % 2];
         let parked = |q| self.parked::<S>(shape, span.panel + q, step.base + span.row).cast_const();
@@ -156,8 +173,9 @@ impl<W, F> Operands<'_, W, F> {
             starts: each(null(), parked),
             lasts: each(null(), last),
             rows: [row, if shape.separate_recurrent_bias { 0 } else { row }],
-            a: each(null(), |m| factors.wrapping_add((span.row + m) * self.factor_row)),
-            w: each(null(), |q| self.r_panel::<S, P>(shape, span.panel + q)),
+            a: each(null(), |m| factors.wrapping_add((span.row + m) * self.factor_row).cast_const().cast()),
+            w: each(null(), |q| self.r_panel::<S, P>(shape, span.panel + q).cast()),
+            scales: each(null(), |q| self.scales::<S>(1, shape, span.panel + q)),
             depth: P::groups(self.recurrent),
             prefetch,
         }
@@ -186,8 +204,8 @@ impl<W, F> Operands<'_, W, F> {
     }
 }
 
-/// The number of weights of a group of k in a panel.
+/// The number of bytes of a group of k in a panel.
 #[inline(always)]
 pub(crate) fn width<S: Isa, P: Product<S>>(shape: PassShape) -> usize {
-    shape.vectors() * S::LANES * P::GROUP
+    shape.vectors() * S::LANES * P::GROUP * size_of::<P::Weight>()
 }

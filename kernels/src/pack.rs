@@ -4,7 +4,7 @@
 //! few gates, a panel has several vectors of units for each gate. W and R are stored as `[panel][k][gate][unit
 //! vector][lane]`, the bias as `[panel][gate][unit vector][lane]`. The hidden size is padded with zeros to whole
 //! panels. A product that takes several k at once stores them next to each other, see
-//! [`Packing`](crate::product::Packing). An LSTM in f32, 16 lanes, H = 20:
+//! [`Product`](crate::product::Product). An LSTM in f32, 16 lanes, H = 20:
 //!
 //! ```text
 //! panel 0, k = 0 │ i₀ … i₁₅ │ o₀ … o₁₅ │ f₀ … f₁₅ │ c₀ … c₁₅ │   4 cache lines
@@ -15,13 +15,11 @@
 //!
 //! An RNN has one gate, so its panel takes four vectors of units: `h₀ … h₁₅ │ h₁₆ … h₃₁ │ h₃₂ … h₄₇ │ h₄₈ … h₆₃`.
 
-mod any;
 mod panels;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use any::{Panels, Stored};
-pub(crate) use panels::{Description, PassPanels, Sections, WeightPanels};
+pub(crate) use panels::{Description, Sections, WeightPanels};
 
 use crate::cell::Cell;
 use crate::epilogue::PassShape;

@@ -5,23 +5,26 @@ use crate::cell::Cell;
 use crate::epilogue::Discard;
 use crate::error::Error;
 use crate::isa::Variant;
-use crate::pack::{Description, Panels};
+use crate::pack::WeightPanels;
+use crate::products::Products;
 use crate::scratch::Scratch;
 use crate::sizes::Sizes;
 use crate::steps::{Run, run_for};
 use crate::subnormals::Subnormals;
-use crate::weight_type::WeightType;
+use crate::weight_type::{Dots, WeightType};
 use crate::weights::Weights;
 use core::fmt;
 
 /// The weights of one direction, packed for one variant.
 ///
 /// # Invariant
-/// `panels` are packed for the lanes of `variant`. `run` is for `variant` and the cell of `panels`.
+/// `panels` are packed for the lanes of `variant`. `run` is for `variant` and the cell of `panels`, `products` for `variant`
+/// and the type of weights of `panels`.
 pub struct PackedWeights {
     variant: Variant,
     run: Run<Discard>,
-    panels: Panels,
+    products: Products,
+    panels: WeightPanels,
 }
 
 impl PackedWeights {
@@ -30,19 +33,35 @@ impl PackedWeights {
     /// # Errors
     /// [`Error::Overflow`] and [`Error::Memory`] if the packed weights do not fit into memory.
     pub fn new(variant: Variant, weights: &Weights<'_>) -> Result<PackedWeights, Error> {
-        Ok(PackedWeights::from_panels(variant, Panels::new(variant.lanes(), weights)?))
+        Ok(PackedWeights::from_panels(variant, WeightPanels::new(variant.lanes(), weights)?))
+    }
+
+    /// These weights, with these dot products of int8 instead of the fastest ones, if the CPU has them. All give the same
+    /// bits, so this is of use for tests and benches.
+    pub fn with_dots(self, dots: Dots) -> PackedWeights {
+        match self.variant.dots().find(|&other| other == dots) {
+            Some(dots) => {
+                PackedWeights { products: Products::new(self.variant, self.weight_type(), dots), ..self }
+            }
+            None => self,
+        }
     }
 
     /// Takes panels, which must be packed for the lanes of `variant`.
-    pub(crate) fn from_panels(variant: Variant, panels: Panels) -> PackedWeights {
-        let Description { cell, peepholes, .. } = panels.description();
-        let run = run_for(variant, cell, *peepholes, panels.weight_type());
-        PackedWeights { variant, run, panels }
+    pub(crate) fn from_panels(variant: Variant, panels: WeightPanels) -> PackedWeights {
+        let run = run_for(variant, panels.description());
+        let dots = variant.dots().next().unwrap_or(Dots::Widened);
+        let products = Products::new(variant, panels.description().weights, dots);
+        PackedWeights { variant, run, products, panels }
     }
 
     /// The function that runs a block of these weights.
     pub(crate) fn run(&self) -> Run<Discard> {
         self.run
+    }
+
+    pub(crate) fn products(&self) -> &Products {
+        &self.products
     }
 
     /// The variant that the weights are packed for.
@@ -72,7 +91,7 @@ impl PackedWeights {
 
     /// The type in which W and R are stored.
     pub fn weight_type(&self) -> WeightType {
-        self.panels.weight_type()
+        self.panels.description().weights
     }
 
     /// The sizes I, H and P.
@@ -103,7 +122,7 @@ impl PackedWeights {
         self.panels.sections().map(<[u8]>::len).sum()
     }
 
-    pub(crate) fn panels(&self) -> &Panels {
+    pub(crate) fn panels(&self) -> &WeightPanels {
         &self.panels
     }
 }

@@ -15,6 +15,8 @@ pub(crate) trait Passes: Copy {
     /// The number of state buffers in addition to the two of h: an LSTM's c; a GRU's z and r ⊙ h between its passes.
     /// The first pass multiplies h with R. The second pass multiplies the second of these buffers with R.
     const STATES: usize;
+    /// Whether one of the epilogues may be compiled behind the tiles; see [`Epilogue::INLINE`].
+    const INLINE: bool;
 
     /// The passes of a cell that has this type of passes.
     fn of(cell: &Cell, peepholes: bool) -> Self;
@@ -32,6 +34,7 @@ pub(crate) trait PassVisitor {
 impl<A: Epilogue + OfCell> Passes for (A,) {
     const SHAPES: &'static [PassShape] = &[A::SHAPE];
     const STATES: usize = A::STATES;
+    const INLINE: bool = A::INLINE;
 
     #[inline(always)]
     fn of(cell: &Cell, peepholes: bool) -> Self {
@@ -47,6 +50,7 @@ impl<A: Epilogue + OfCell> Passes for (A,) {
 impl<A: Epilogue + OfCell, B: Epilogue + OfCell> Passes for (A, B) {
     const SHAPES: &'static [PassShape] = &[A::SHAPE, B::SHAPE];
     const STATES: usize = if A::STATES > B::STATES { A::STATES } else { B::STATES };
+    const INLINE: bool = A::INLINE || B::INLINE;
 
     #[inline(always)]
     fn of(cell: &Cell, peepholes: bool) -> Self {

@@ -10,13 +10,18 @@ use crate::checks::check_inputs;
 use crate::element::Element;
 use crate::environment;
 use crate::error::Error;
+use crate::factors::{HEADER, RowScale, quantize, row_bytes};
+use crate::integers::Scale;
 use crate::isa::Isa;
 use crate::isa::flushing::Flushing;
+use crate::isa::scalar::Scalar;
 use crate::math;
 use crate::memory::reserve;
 use crate::subnormals::Subnormals;
 use crate::view::{Dims, View};
+use crate::weight_type::WeightType;
 use crate::weights::Weights;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// The arithmetic of a reference: f32 with the kernels' activations, or f64 with [`Activation::eval64`].
@@ -37,6 +42,45 @@ pub trait Real: Copy + PartialEq + core::fmt::Debug {
     fn clipped(self, limit: f32) -> Self;
     /// The activation of `self`.
     fn activated(self, activation: Activation) -> Self;
+
+    /// A row of factors of int8 weights.
+    type Row;
+    /// Makes the row of its elements.
+    fn row(elements: &[Self]) -> Self::Row;
+    /// `start + Σ row · weights`, where the weights are the integers of a scale.
+    fn add_integers(start: Self, row: &Self::Row, scale: Scale, integers: impl Iterator<Item = i32>) -> Self;
+}
+
+/// A row of factors as integers, with its scale.
+#[derive(Clone, Debug)]
+pub struct IntegerRow {
+    scale: RowScale,
+    integers: Vec<u8>,
+}
+
+impl IntegerRow {
+    /// Quantizes the elements as the kernels do.
+    pub fn new(elements: &[f32]) -> IntegerRow {
+        let mut row = vec![0u128; row_bytes(elements.len()).unwrap_or(0) / size_of::<u128>()];
+        let start = row.as_mut_ptr().cast::<u8>();
+        // SAFETY: the room has a header and the integers, and an alignment for the header.
+        unsafe {
+            quantize(Scalar, elements.as_ptr(), elements.len(), start.wrapping_add(HEADER), 0);
+            let integers = core::slice::from_raw_parts(start.wrapping_add(HEADER), elements.len());
+            IntegerRow { scale: start.cast::<RowScale>().read(), integers: integers.to_vec() }
+        }
+    }
+
+    /// The scale of the row.
+    pub fn scale(&self) -> f32 {
+        self.scale.scale
+    }
+
+    /// The sum of the products with the integers of weights.
+    pub fn sum(&self, weights_zero_point: i32, integers: impl Iterator<Item = i32>) -> i32 {
+        let factors = self.integers.iter().map(|&factor| i32::from(factor) - self.scale.zero_point);
+        factors.zip(integers).fold(0, |sum, (factor, weight)| sum + factor * (weight - weights_zero_point))
+    }
 }
 
 impl Real for f32 {
@@ -61,6 +105,15 @@ impl Real for f32 {
     }
     fn activated(self, activation: Activation) -> f32 {
         activation.eval(self)
+    }
+
+    type Row = IntegerRow;
+    fn row(elements: &[f32]) -> IntegerRow {
+        IntegerRow::new(elements)
+    }
+    fn add_integers(start: f32, row: &IntegerRow, scale: Scale, integers: impl Iterator<Item = i32>) -> f32 {
+        let sum = row.sum(scale.zero_point, integers) as f32;
+        sum.fused_mul_add(row.scale().times(scale.scale), start)
     }
 }
 
@@ -98,6 +151,20 @@ impl Real for Flushed {
     fn activated(self, activation: Activation) -> Flushed {
         Flushed(activation_v(Flushing, activation, self.0))
     }
+
+    type Row = IntegerRow;
+    fn row(elements: &[Flushed]) -> IntegerRow {
+        IntegerRow::new(&elements.iter().map(|element| element.0).collect::<Vec<f32>>())
+    }
+    fn add_integers(
+        start: Flushed,
+        row: &IntegerRow,
+        scale: Scale,
+        integers: impl Iterator<Item = i32>,
+    ) -> Flushed {
+        let sum = Flushed(row.sum(scale.zero_point, integers) as f32);
+        sum.fused_mul_add(Flushed(row.scale()).times(Flushed(scale.scale)), start)
+    }
 }
 
 impl Real for f64 {
@@ -123,6 +190,16 @@ impl Real for f64 {
     }
     fn activated(self, activation: Activation) -> f64 {
         activation.eval64(self)
+    }
+
+    /// The elements themselves: they are not rounded to integers.
+    type Row = Vec<f64>;
+    fn row(elements: &[f64]) -> Vec<f64> {
+        elements.to_vec()
+    }
+    fn add_integers(start: f64, row: &Vec<f64>, scale: Scale, integers: impl Iterator<Item = i32>) -> f64 {
+        let products = row.iter().zip(integers).map(|(x, w)| x * f64::from(w - scale.zero_point));
+        start + f64::from(scale.scale) * products.sum::<f64>()
     }
 }
 
@@ -178,9 +255,38 @@ fn run<E: Element, F: Real + From<E>>(
     }
 }
 
+/// A row of x or h, as factors of the weights.
+struct Factors<F: Real> {
+    elements: Vec<F>,
+    /// For int8 weights.
+    integers: Option<F::Row>,
+}
+
+impl<F: Real> Factors<F> {
+    fn new<E: Element>(weights: &Weights<'_, E>, elements: Vec<F>) -> Factors<F> {
+        let integers = (weights.weight_type() == WeightType::I8).then(|| F::row(&elements));
+        Factors { elements, integers }
+    }
+
+    /// `sum` and the products of a row of weights: one fused multiply-add for each k, or the sum of the integers.
+    fn add<E: Element>(&self, sum: F, scale: impl FnOnce() -> Scale, weights: impl Iterator<Item = E>) -> F
+    where
+        F: From<E>,
+    {
+        match &self.integers {
+            None => weights.zip(&self.elements).fold(sum, |sum, (w, &x)| x.fused_mul_add(F::from(w), sum)),
+            Some(row) => {
+                let scale = scale();
+                F::add_integers(sum, row, scale, weights.map(|weight| scale.integer(weight.to_f32())))
+            }
+        }
+    }
+}
+
 fn step<E: Element, F: Real + From<E>>(weights: &Weights<'_, E>, x: &[E], h: &mut [F], c: &mut [F]) {
-    let before = h.to_vec();
-    let sum = |gate, unit| recurrent(weights, gate, unit, input(weights, gate, unit, x, true), &before);
+    let before = Factors::new(weights, h.to_vec());
+    let x = Factors::new(weights, x.iter().map(|&x| F::from(x)).collect());
+    let sum = |gate, unit| recurrent(weights, gate, unit, input(weights, gate, unit, &x, true), &before);
     match weights.cell() {
         Cell::Lstm(cell) => {
             for unit in 0..h.len() {
@@ -191,49 +297,47 @@ fn step<E: Element, F: Real + From<E>>(weights: &Weights<'_, E>, x: &[E], h: &mu
         Cell::Gru(cell) if cell.linear_before_reset => {
             for unit in 0..h.len() {
                 let hidden = recurrent(weights, 2, unit, F::from(weights.rb(2, unit)), &before);
-                let projected = input(weights, 2, unit, x, false);
+                let projected = input(weights, 2, unit, &x, false);
                 let [z, r] = [0, 1].map(|gate| gru_gate(cell, sum(gate, unit)));
-                h[unit] = gru(cell, z, r.fused_mul_add(hidden, projected), before[unit]);
+                h[unit] = gru(cell, z, r.fused_mul_add(hidden, projected), before.elements[unit]);
             }
         }
         Cell::Gru(cell) => {
             let units = 0..h.len();
-            let reset = |unit: usize| gru_gate(cell, sum(1, unit)).times(before[unit]);
-            let reset: Vec<F> = units.clone().map(reset).collect();
+            let reset = |unit: usize| gru_gate(cell, sum(1, unit)).times(before.elements[unit]);
+            let reset = Factors::new(weights, units.clone().map(reset).collect());
             for unit in units {
-                let hidden = recurrent(weights, 2, unit, input(weights, 2, unit, x, true), &reset);
-                h[unit] = gru(cell, gru_gate(cell, sum(0, unit)), hidden, before[unit]);
+                let hidden = recurrent(weights, 2, unit, input(weights, 2, unit, &x, true), &reset);
+                h[unit] = gru(cell, gru_gate(cell, sum(0, unit)), hidden, before.elements[unit]);
             }
         }
         Cell::Rnn(cell) => h.iter_mut().enumerate().for_each(|(unit, h)| *h = rnn(cell, sum(0, unit))),
     }
 }
 
-/// The first part of a chain of fused multiply-adds. It starts with the gate's bias (that of W; with `both`, plus that
-/// of R) and adds the products of x in ascending k.
+/// The first part of a sum. It starts with the gate's bias (that of W; with `both`, plus that of R) and adds the products of
+/// x in ascending k.
 fn input<E: Element, F: Real + From<E>>(
     weights: &Weights<'_, E>,
     gate: usize,
     unit: usize,
-    x: &[E],
+    x: &Factors<F>,
     both: bool,
 ) -> F {
     let wb = F::from(weights.wb(gate, unit));
     let bias = if both { wb.plus(F::from(weights.rb(gate, unit))) } else { wb };
-    let terms = weights.w_row(gate, unit).iter().zip(x);
-    terms.fold(bias, |sum, (&w, &x)| F::from(x).fused_mul_add(F::from(weights.stored(w)), sum))
+    x.add(bias, || weights.w_scale(gate, unit), weights.stored_w(gate, unit))
 }
 
-/// The second part of the chain: it adds the products of h to `sum`, in ascending k.
+/// The second part: it adds the products of h to `sum`, in ascending k.
 fn recurrent<E: Element, F: Real + From<E>>(
     weights: &Weights<'_, E>,
     gate: usize,
     unit: usize,
     sum: F,
-    h: &[F],
+    h: &Factors<F>,
 ) -> F {
-    let terms = weights.r_row(gate, unit).iter().zip(h);
-    terms.fold(sum, |sum, (&r, &h)| h.fused_mul_add(F::from(weights.stored(r)), sum))
+    h.add(sum, || weights.r_scale(gate, unit), weights.stored_r(gate, unit))
 }
 
 fn activated<F: Real>(clip: Option<f32>, activation: Activation, x: F) -> F {

@@ -29,15 +29,15 @@ unsafe impl Send for RowAddresses {}
 // SAFETY: as above.
 unsafe impl Sync for RowAddresses {}
 
-/// The address of a row of x.
+/// The address of a row of x: of its f32, or of the integers that they became.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub(crate) struct Factors<F>(pub(crate) *const F);
+pub(crate) struct Factors(pub(crate) *const f32);
 
 // SAFETY: as of [`RowAddresses`].
-unsafe impl<F> Send for Factors<F> {}
+unsafe impl Send for Factors {}
 // SAFETY: as above.
-unsafe impl<F> Sync for Factors<F> {}
+unsafe impl Sync for Factors {}
 
 /// The rows of a call, longest sequence first.
 ///

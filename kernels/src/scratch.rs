@@ -1,11 +1,11 @@
 //! The working memory of a call, and its layout.
 
-use crate::aligned::AlignedBuf;
+use crate::aligned::{AlignedBuf, LINE};
 use crate::blocking::Blocking;
 use crate::error::Error;
 use crate::memory::reserve;
 use crate::operands::TILE_SUMS;
-use crate::pack::Panels;
+use crate::pack::WeightPanels;
 use crate::ragged::Ragged;
 use crate::rows::{Factors, RowAddresses};
 use alloc::vec::Vec;
@@ -23,10 +23,11 @@ pub struct Scratch {
     /// Their addresses, in the same order; more may follow.
     pub(crate) addresses: Vec<RowAddresses>,
     /// The rows of x of the current steps, `[step][row]`.
-    pub(crate) x: Vec<Factors<f32>>,
+    pub(crate) x: Vec<Factors>,
 }
 
-/// The layout of the f32 of a block: two buffers of h, the other states, the sums of a tile, the gates of each pass.
+/// The layout of the f32 of a block: two buffers of h, the other states, the sums of a tile, the gates of each pass; then, if
+/// factors are integers, the rows of x and of h as these.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScratchLayout {
     /// The number of f32 of a padded row of h.
@@ -41,6 +42,12 @@ pub(crate) struct ScratchLayout {
     pub(crate) states: usize,
     /// The number of (step, row) pairs of a panel in the gate buffer.
     pub(crate) pairs: usize,
+    /// The number of f32 of the gates of one pair, in all passes.
+    pub(crate) of_pair: usize,
+    /// The number of bytes of a row of x as integers; 0 if there are none.
+    pub(crate) x_bytes: usize,
+    /// The number of bytes of a row of h as integers; 0 if there are none.
+    pub(crate) h_bytes: usize,
     /// The number of f32 of everything.
     pub(crate) total: usize,
 }
@@ -51,16 +58,20 @@ impl ScratchLayout {
     /// # Errors
     /// [`Error::Overflow`] if the size overflows.
     #[inline(always)]
-    pub(crate) fn new(panels: &Panels, blocking: Blocking) -> Result<ScratchLayout, Error> {
+    pub(crate) fn new(panels: &WeightPanels, blocking: Blocking) -> Result<ScratchLayout, Error> {
         let (h_row, row, states) = (panels.h_row(), panels.row(), panels.states());
         let sizes = || {
             let pairs = blocking.rows.checked_mul(blocking.steps)?;
             let gates = pairs.checked_mul(panels.gates())?;
             let states_of_rows = blocking.rows.checked_mul(panels.states_of_row())?;
-            let total = states_of_rows.checked_add(TILE_SUMS)?.checked_add(gates)?;
+            let [x_bytes, h_bytes] = panels.integer_rows()?;
+            let integers = pairs.checked_mul(x_bytes)?.checked_add(blocking.rows.checked_mul(h_bytes)?)?;
+            let floats = states_of_rows.checked_add(TILE_SUMS)?.checked_add(gates)?;
+            let total = floats.checked_next_multiple_of(LINE)?.checked_add(integers / size_of::<f32>())?;
             // A row of h has at least as many elements as one of another state. So these are parts of `states_of_rows`.
             let (h, state) = (blocking.rows.wrapping_mul(h_row), blocking.rows.wrapping_mul(row));
-            Some(ScratchLayout { h_row, h, row, state, states, pairs, total })
+            let of_pair = panels.gates();
+            Some(ScratchLayout { h_row, h, row, state, states, pairs, of_pair, x_bytes, h_bytes, total })
         };
         sizes().ok_or(Error::Overflow { what: WHAT })
     }
@@ -79,6 +90,11 @@ impl ScratchLayout {
     pub(crate) fn gates(&self) -> usize {
         self.sums() + TILE_SUMS
     }
+
+    /// The start of the rows of integers, on a cache line.
+    pub(crate) fn integers(&self) -> usize {
+        (self.gates() + self.pairs * self.of_pair).next_multiple_of(LINE)
+    }
 }
 
 impl Scratch {
@@ -89,7 +105,7 @@ impl Scratch {
 
     /// See [`PackedWeights::scratch_bytes`](crate::PackedWeights::scratch_bytes).
     pub(crate) fn bytes(
-        panels: &Panels,
+        panels: &WeightPanels,
         blocking: Blocking,
         time: usize,
         batch: usize,
@@ -99,7 +115,7 @@ impl Scratch {
             AlignedBuf::<f32>::bytes(layout.total),
             Ragged::bytes(batch),
             batch.checked_mul(size_of::<RowAddresses>()),
-            layout.pairs.checked_mul(size_of::<Factors<f32>>()),
+            layout.pairs.checked_mul(size_of::<Factors>()),
         ];
         let sum = sizes.into_iter().try_fold(0usize, |sum, size| sum.checked_add(size?));
         sum.ok_or(Error::Overflow { what: WHAT })

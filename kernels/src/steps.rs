@@ -14,15 +14,14 @@
 //! the gate buffer changes no bit. So neither the blocking nor the other rows of the batch change the result of a row.
 
 use crate::block::Block;
-use crate::cell::Cell;
-use crate::driver::{Recurrence, project, project_one};
+use crate::driver::Recurrence;
 use crate::epilogue::{Epilogue, Keep};
 use crate::error::Error;
 use crate::isa::{Choice, Isa, Variant};
 use crate::operands::{Operands, Share, Step};
-use crate::pack::{Description, Stored, WeightPanels};
+use crate::pack::Description;
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
-use crate::product::{Bf16, F16, F32, Packing, Product};
+use crate::products::Products;
 use crate::stop::Stop;
 use crate::weight_type::WeightType;
 use core::marker::PhantomData;
@@ -40,18 +39,14 @@ pub(crate) type Run<K> = unsafe fn(&mut Block<'_>, K) -> Result<(), Error>;
 
 /// The function for a cell on a variant. It is chosen once for packed weights, since the choice takes as long as the step of
 /// a small layer.
-pub(crate) fn run_for<K: Keep>(
-    variant: Variant,
-    cell: &Cell,
-    peepholes: bool,
-    weights: WeightType,
-) -> Run<K> {
-    visit(cell, peepholes, OfPasses { variant, weights, keep: PhantomData })
+pub(crate) fn run_for<K: Keep>(variant: Variant, description: &Description) -> Run<K> {
+    let &Description { ref cell, peepholes, weights, .. } = description;
+    visit(cell, peepholes, OfPasses { variant, inline: weights == WeightType::F32, keep: PhantomData })
 }
 
 struct OfPasses<K> {
     variant: Variant,
-    weights: WeightType,
+    inline: bool,
     keep: PhantomData<K>,
 }
 
@@ -59,12 +54,12 @@ impl<K: Keep> Visitor for OfPasses<K> {
     type Output = Run<K>;
 
     fn visit<P: Passes>(self) -> Run<K> {
-        self.variant.choose(OfIsa::<P, K> { weights: self.weights, types: PhantomData })
+        self.variant.choose(OfIsa::<P, K> { inline: self.inline, types: PhantomData })
     }
 }
 
 struct OfIsa<P, K> {
-    weights: WeightType,
+    inline: bool,
     types: PhantomData<(P, K)>,
 }
 
@@ -72,10 +67,10 @@ impl<P: Passes, K: Keep> Choice for OfIsa<P, K> {
     type Output = Run<K>;
 
     fn choose<S: Isa>(self) -> Run<K> {
-        match self.weights {
-            WeightType::F32 => run::<S, P, F32, K>,
-            WeightType::Bf16 => run::<S, P, Bf16, K>,
-            WeightType::F16 => run::<S, P, F16, K>,
+        // Products other than that of f32 share the code of all epilogues. A copy for each would be as much code again.
+        match self.inline && P::INLINE {
+            true => run::<S, P, K, true>,
+            false => run::<S, P, K, false>,
         }
     }
 }
@@ -84,7 +79,7 @@ impl<P: Passes, K: Keep> Choice for OfIsa<P, K> {
 ///
 /// # Safety
 /// As there.
-unsafe fn run<S: Isa, P: Passes, W: Product<S, Factor = f32> + Stored, K: Keep>(
+unsafe fn run<S: Isa, P: Passes, K: Keep, const INLINE: bool>(
     block: &mut Block<'_>,
     keep: K,
 ) -> Result<(), Error> {
@@ -92,21 +87,22 @@ unsafe fn run<S: Isa, P: Passes, W: Product<S, Factor = f32> + Stored, K: Keep>(
     let s = unsafe { S::assume() };
     let &Description { cell, peepholes, lanes, .. } = block.panels.description();
     assert_eq!(S::LANES, lanes, "weights of another variant");
-    let panels = W::of(block.panels).expect("weights of another type");
-    debug_assert!(block.is_packed_for(P::SHAPES), "weights of other passes");
+    debug_assert!(
+        block.panels.passes().iter().map(|pass| &pass.shape).eq(P::SHAPES),
+        "weights of other passes"
+    );
     let passes = P::of(&cell, peepholes);
     s.vectorize(
         #[inline(always)]
-        || steps(s, block, panels, passes, keep),
+        || steps::<S, P, K, INLINE>(s, block, passes, keep),
     )
 }
 
 /// The loops of [`Run`].
 #[inline(always)]
-fn steps<S: Isa, P: Passes, W: Product<S, Factor = f32>, K: Keep>(
+fn steps<S: Isa, P: Passes, K: Keep, const INLINE: bool>(
     s: S,
     block: &mut Block<'_>,
-    panels: &WeightPanels<W>,
     passes: P,
     keep: K,
 ) -> Result<(), Error> {
@@ -121,20 +117,21 @@ fn steps<S: Isa, P: Passes, W: Product<S, Factor = f32>, K: Keep>(
         let pairs = block.locate_inputs(first..end);
         let memory = block.memory();
         let (first_pass, second_pass);
-        first_pass = block.operands(panels, memory, 0);
+        first_pass = block.operands(memory, 0);
         // Most cells have one pass. Nothing is copied for a second one.
         let operands = if P::SHAPES.len() > 1 {
-            second_pass = block.operands(panels, memory, 1);
+            second_pass = block.operands(memory, 1);
             [&first_pass, &second_pass]
         } else {
             [&first_pass; 2]
         };
         let sums = block.sums(memory);
-        passes.each(&mut Project::<S, W> { s, operands, pairs });
+        let products = block.products;
+        passes.each(&mut Project { products, operands, pairs });
         let mut base = 0;
         for index in first..end {
             let step = Step { index, rows: ragged.running(index), base };
-            passes.each(&mut Recur::<S, W, K> { s, operands, sums, step, keep });
+            passes.each(&mut Recur::<S, K, INLINE> { s, products, operands, sums, step, keep });
             base += step.rows;
         }
         first = end;
@@ -144,43 +141,50 @@ fn steps<S: Isa, P: Passes, W: Product<S, Factor = f32>, K: Keep>(
 }
 
 /// Projects the located rows of x.
-struct Project<'a, S, W: Packing> {
-    s: S,
-    operands: [&'a Operands<'a, W::Weight, f32>; 2],
+struct Project<'a> {
+    products: &'a Products,
+    operands: [&'a Operands<'a>; 2],
     pairs: usize,
 }
 
-impl<S: Isa, W: Product<S, Factor = f32>> PassVisitor for Project<'_, S, W> {
+impl PassVisitor for Project<'_> {
     #[inline(always)]
     fn pass<E: Epilogue>(&mut self, index: usize, _: E) {
         let operands = self.operands[index];
         // SAFETY: `pairs` rows of x were located, and the gate buffer has room for as many.
         unsafe {
             match self.pairs {
-                1 => project_one::<S, W>(self.s, operands, E::SHAPE),
-                pairs => project::<S, W>(self.s, operands, E::SHAPE, pairs, 0..operands.panels),
+                1 => (self.products.project_one)(operands, E::SHAPE),
+                pairs => (self.products.project)(operands, E::SHAPE, pairs, 0..operands.panels),
             }
         }
     }
 }
 
 /// Computes a step.
-struct Recur<'a, S, W: Packing, K> {
+struct Recur<'a, S, K, const INLINE: bool> {
     s: S,
-    operands: [&'a Operands<'a, W::Weight, f32>; 2],
+    products: &'a Products,
+    operands: [&'a Operands<'a>; 2],
     sums: *mut f32,
     step: Step,
     keep: K,
 }
 
-impl<S: Isa, W: Product<S, Factor = f32>, K: Keep> PassVisitor for Recur<'_, S, W, K> {
+impl<S: Isa, K: Keep, const INLINE: bool> PassVisitor for Recur<'_, S, K, INLINE> {
     #[inline(always)]
     fn pass<E: Epilogue>(&mut self, index: usize, epilogue: E) {
-        let (step, keep, operands) = (self.step, self.keep, self.operands[index]);
-        let share = Share { panels: 0..operands.panels, sums: self.sums };
+        let &mut Recur { s, products, operands, sums, step, keep } = self;
+        let operands = operands[index];
+        let share = Share { panels: 0..operands.panels, sums };
         // SAFETY: the running rows of this step are the pairs from its base on, as `locate_inputs` counted them. The
         // share is the whole pass, with room for its sums in the scratch. `keep` has room, as the caller of `run`
         // promised.
-        unsafe { Recurrence { epilogue, keep, operands, step }.run::<S, W>(self.s, share) }
+        unsafe {
+            if !INLINE {
+                operands.make_factors(step);
+            }
+            Recurrence { epilogue, keep, operands, products, step }.run::<S, INLINE>(s, share)
+        }
     }
 }

@@ -11,50 +11,41 @@
 //! a group of them.
 
 use crate::isa::Isa;
-use crate::product::Product;
+use crate::product::{Product, Scales};
 use core::ops::Range;
 
 /// The vectors of a tile, `[row][panel][vector]`.
 pub(crate) type Vectors<V, const M: usize, const Q: usize, const N: usize> = [[[V; N]; Q]; M];
 
 /// The weights to prefetch. While the tiles work on a panel, each prefetches an equal share of the next panel, so that
-/// no tile waits for a far cache level or memory. A tile asks for one address at every k. With two tiles or more, this
-/// reaches every pair of cache lines, and current cores load the second line of a pair together with the first.
-#[derive(Debug)]
-pub(crate) struct Prefetch<W> {
-    from: *const W,
-    /// The number of weights from one k to the next; 0 to ask for nothing new.
+/// no tile waits for a far cache level or memory. A tile asks for one address at every group of k. With two tiles or more,
+/// this reaches every pair of cache lines, and current cores load the second line of a pair together with the first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prefetch {
+    from: *const u8,
+    /// The number of bytes from one group to the next; 0 to ask for nothing new.
     stride: usize,
 }
 
-impl<W> Clone for Prefetch<W> {
-    #[inline(always)]
-    fn clone(&self) -> Prefetch<W> {
-        *self
-    }
-}
+impl Prefetch {
+    pub(crate) const NOTHING: Prefetch = Prefetch { from: core::ptr::null(), stride: 0 };
 
-impl<W> Copy for Prefetch<W> {}
-
-impl<W> Prefetch<W> {
-    pub(crate) const NOTHING: Prefetch<W> = Prefetch { from: core::ptr::null(), stride: 0 };
-
-    /// The share of tile `tile` of `tiles`, if the panel `next` follows. A panel has `depth` k of `width` weights each.
+    /// The share of tile `tile` of `tiles`, if the panel `next` follows. A panel has `depth` groups of `width` bytes each.
     #[inline(always)]
     pub(crate) fn new(
-        next: Option<*const W>,
+        next: Option<*const u8>,
         width: usize,
         [tile, tiles]: [usize; 2],
         depth: usize,
-    ) -> Prefetch<W> {
+    ) -> Prefetch {
         let Some(next) = next else { return Prefetch::NOTHING };
         let stride = width.div_ceil(tiles);
         Prefetch { from: next.wrapping_add(tile.wrapping_mul(depth).wrapping_mul(stride)), stride }
     }
 
-    /// The share of the next tile, if this tile does `depth` k.
+    /// The share of the next tile, if this tile does `depth` groups.
     #[inline(always)]
-    pub(crate) fn after(self, depth: usize) -> Prefetch<W> {
+    pub(crate) fn after(self, depth: usize) -> Prefetch {
         Prefetch { from: self.from.wrapping_add(depth.wrapping_mul(self.stride)), ..self }
     }
 }
@@ -71,9 +62,11 @@ pub(crate) struct Tile<W, F, const M: usize, const Q: usize> {
     pub(crate) a: [*const F; M],
     /// The weights of each panel, `[k][vector][lane]`. A lane holds the weights of a whole group.
     pub(crate) w: [*const W; Q],
+    /// The scales of each panel, `[vector][lane]`, and as many sums of weights; see [`Scales`].
+    pub(crate) scales: [*const f32; Q],
     /// The number of groups of k.
     pub(crate) depth: usize,
-    pub(crate) prefetch: Prefetch<W>,
+    pub(crate) prefetch: Prefetch,
 }
 
 impl<W, F, const M: usize, const Q: usize> Tile<W, F, M, Q> {
@@ -90,7 +83,7 @@ impl<W, F, const M: usize, const Q: usize> Tile<W, F, M, Q> {
 /// `start[m][q][n] + Σ a[m][k] · w[q][k][n]` over ascending k.
 ///
 /// # Safety
-/// The addresses must be valid for reading what the fields' comments say.
+/// The addresses must be valid for reading what the fields' comments say. The CPU must have the product.
 #[inline(always)]
 pub(crate) unsafe fn sums<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
     s: S,
@@ -106,7 +99,11 @@ pub(crate) unsafe fn sums<S: Isa, P: Product<S>, const M: usize, const Q: usize,
     // SAFETY: as above.
     let acc = unsafe { accumulate::<S, P, M, Q, N>(s, acc, tile) };
     // SAFETY: as above.
-    each_vector(s.splat(0.0), |m, q, n| unsafe { P::finish(s, acc[m][q][n], start(m, q, n)) })
+    each_vector(s.splat(0.0), |m, q, n| unsafe {
+        let weights = tile.scales[q].wrapping_add(n * S::LANES);
+        let scales = Scales { row: tile.a[m], weights, sums: N * S::LANES };
+        P::finish(s, acc[m][q][n], start(m, q, n), scales)
+    })
 }
 
 /// `acc[m][q][n] += a[m][k] · w[q][k][n]` for ascending k, each a multiply-accumulate per lane.
@@ -171,7 +168,8 @@ unsafe fn multiply_accumulate<S: Isa, P: Product<S>, const M: usize, const Q: us
             // SAFETY: within what the caller promises for w[q].
             let w = unsafe { P::load(s, w.add((k * N + n) * S::LANES * P::GROUP)) };
             for (acc, &a) in acc.iter_mut().zip(&factors) {
-                acc[q][n] = P::multiply_accumulate(s, a, w, acc[q][n]);
+                // SAFETY: the CPU has the product.
+                acc[q][n] = unsafe { P::multiply_accumulate(s, a, w, acc[q][n]) };
             }
         }
     }

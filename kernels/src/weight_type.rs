@@ -1,10 +1,12 @@
 //! The types in which the weights W and R are stored.
 
-/// The type in which W and R are stored. Sums, biases, peepholes and states are f32 in every case.
+/// The type in which W and R are stored. Biases, peepholes and states are f32 in every case.
 ///
-/// A weight is rounded to its type when it is packed, to the nearest number, ties to even. In registers it is widened to
-/// f32, which is exact. So a layer with narrow weights has the bits of an f32 layer whose weights were rounded before, and
-/// the determinism contract holds for it as it stands.
+/// A weight of 16 bits is rounded to its type when it is packed, to the nearest number, ties to even. In registers it is
+/// widened to f32, which is exact. So such a layer has the bits of an f32 layer whose weights were rounded before, and the
+/// determinism contract holds for it as it stands.
+///
+/// The contract holds for [`WeightType::I8`] too: its sums are integers, which are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WeightType {
@@ -16,18 +18,35 @@ pub enum WeightType {
     /// 2 bytes: 5 bits of exponent, 11 significant bits. The largest number is 65504. Numbers below 2^-14 have fewer
     /// significant bits, and those below 2^-25 become zero.
     F16,
+    /// 1 byte: an integer. Each row of a gate has a scale, and a weight is its integer times the scale. The rows of x and h
+    /// become integers of 8 bits too, at every step and each with its own scale: [`Weights::with_type`] says how. Sums of
+    /// products are integers of 32 bits, and become f32 with their scales.
+    ///
+    /// [`Weights::with_type`]: crate::Weights::with_type
+    I8,
+}
+
+/// The instructions that add the products of int8 weights. All give the same integers, so results do not depend on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dots {
+    /// Multiply-adds of integers of 16 bits. Every CPU has them.
+    Widened,
+    /// AVX-512 VNNI or AVX-VNNI, according to the variant.
+    Vnni,
 }
 
 impl WeightType {
     /// Every type.
-    pub const ALL: [WeightType; 3] = [WeightType::F32, WeightType::Bf16, WeightType::F16];
+    pub const ALL: [WeightType; 4] = [WeightType::F32, WeightType::Bf16, WeightType::F16, WeightType::I8];
 
-    /// The name: `f32`, `bf16` or `f16`.
+    /// The name: `f32`, `bf16`, `f16` or `int8`.
     pub const fn name(self) -> &'static str {
         match self {
             WeightType::F32 => "f32",
             WeightType::Bf16 => "bf16",
             WeightType::F16 => "f16",
+            WeightType::I8 => "int8",
         }
     }
 
@@ -41,13 +60,23 @@ impl WeightType {
         match self {
             WeightType::F32 => 4,
             WeightType::Bf16 | WeightType::F16 => 2,
+            WeightType::I8 => 1,
         }
     }
 
-    /// A finite weight, rounded to this type.
+    /// The number of consecutive k that are stored next to each other in a panel: as many as one multiply-accumulate takes.
+    pub(crate) const fn group(self) -> usize {
+        match self {
+            WeightType::F32 | WeightType::Bf16 | WeightType::F16 => 1,
+            WeightType::I8 => 4,
+        }
+    }
+
+    /// A finite weight, rounded to this type. What becomes of it as an int8 depends on the scale of its row, so that type
+    /// returns it as it is.
     pub fn rounded(self, weight: f32) -> f32 {
         match self {
-            WeightType::F32 => weight,
+            WeightType::F32 | WeightType::I8 => weight,
             WeightType::Bf16 => bf16_to_f32(f32_to_bf16(weight)),
             WeightType::F16 => f16_to_f32(f32_to_f16(weight)),
         }

@@ -3,6 +3,7 @@
 use crate::cell::Cell;
 use crate::element::Element;
 use crate::error::Error;
+use crate::integers::{Scale, Scales, check_terms};
 use crate::sizes::Sizes;
 use crate::subnormals::Subnormals;
 use crate::weight_type::WeightType;
@@ -52,6 +53,7 @@ pub struct Weights<'a, F = f32> {
     positions: [usize; 4],
     subnormals: Subnormals,
     weight_type: WeightType,
+    scales: Option<Scales<'a>>,
     tensors: Tensors<'a, F>,
 }
 
@@ -86,7 +88,7 @@ impl<'a, F: Element> Weights<'a, F> {
         }
         let positions = order.positions(&cell);
         let (subnormals, weight_type) = (Subnormals::Keep, WeightType::F32);
-        Ok(Weights { cell, sizes, positions, subnormals, weight_type, tensors })
+        Ok(Weights { cell, sizes, positions, subnormals, weight_type, scales: None, tensors })
     }
 
     /// Sets what the layer does with subnormal numbers. The default keeps them.
@@ -106,15 +108,54 @@ impl<'a, F: Element> Weights<'a, F> {
 
     /// Sets the type in which W and R are stored. The default is f32.
     ///
+    /// [`WeightType::I8`] gives each row of a gate a scale, with which its largest weight becomes ±127. Rows of x and h become
+    /// integers from 0 to 255, each with the scale and the zero point of its own range, widened to hold 0. So an answer depends
+    /// on nothing but its own sequence. A row with NaN or an infinity makes all gates NaN.
+    ///
     /// # Errors
-    /// [`Error::OutOfRange`] if an element of W or R does not fit into the type. No f64 fits into a type of 16 bits.
+    /// [`Error::OutOfRange`] if an element of W or R does not fit into the type. No f64 fits into a type but f32.
+    /// [`Error::Terms`] if an i32 may not hold the sums of so many products of int8.
     pub fn with_type(self, weight_type: WeightType) -> Result<Weights<'a, F>, Error> {
         for (what, data) in [("W", self.tensors.w), ("R", self.tensors.r)] {
             if let Some(index) = data.iter().position(|weight| weight.narrowed(weight_type).is_none()) {
                 return Err(Error::OutOfRange { what, index, weights: weight_type.name() });
             }
         }
-        Ok(Weights { weight_type, ..self })
+        if weight_type == WeightType::I8 {
+            check_terms("W", self.sizes.input, None)?;
+            check_terms("R", self.sizes.recurrent, None)?;
+        }
+        Ok(Weights { weight_type, scales: None, ..self })
+    }
+
+    /// Stores W and R as int8, with given scales. Every element must be exactly the product of its row's scale and an integer,
+    /// so nothing is lost. These are the weights of a model that was quantized before.
+    ///
+    /// # Errors
+    /// [`Error::Length`] and [`Error::NotFinite`] for the scales; [`Error::NoMultiple`] if an element is not such a product, or
+    /// its integer is not an i8; [`Error::Terms`] if an i32 may not hold the sums.
+    pub fn with_scales(self, scales: Scales<'a>) -> Result<Weights<'a, F>, Error> {
+        let Sizes { input, recurrent, hidden, .. } = self.sizes;
+        check_terms("W", input, Some(scales.w_zero_point))?;
+        check_terms("R", recurrent, Some(scales.r_zero_point))?;
+        let rows = self.cell.gates() * hidden;
+        expect_tensor("the scales of W", scales.w, Some(rows))?;
+        expect_tensor("the scales of R", scales.r, Some(rows))?;
+        let weights = Weights { weight_type: WeightType::I8, scales: Some(scales), ..self };
+        let parts = [
+            ("W", self.tensors.w, input, scales.w, scales.w_zero_point),
+            ("R", self.tensors.r, recurrent, scales.r, scales.r_zero_point),
+        ];
+        for (what, data, columns, scales, zero_point) in parts {
+            let holds = |(index, &weight): (usize, &F)| {
+                let scale = Scale { scale: scales[index / columns], zero_point };
+                scale.holds(self.taken(weight).to_f32())
+            };
+            if let Some(index) = data.iter().enumerate().position(|element| !holds(element)) {
+                return Err(Error::NoMultiple { what, index });
+            }
+        }
+        Ok(weights)
     }
 
     /// The type in which W and R are stored.
@@ -129,12 +170,68 @@ impl<'a, F: Element> Weights<'a, F> {
         all.into_iter().flatten().flatten().filter(|weight| weight.is_subnormal()).count()
     }
 
-    /// An element of W or R as the layer takes it: zero in place of a subnormal one, if the layer flushes these, and rounded
-    /// to the type of the weights.
-    pub fn stored(&self, weight: F) -> F {
-        let weight = self.taken(weight);
-        // `with_type` has checked that every element fits.
-        weight.narrowed(self.weight_type).unwrap_or(weight)
+    /// A row of W as the layer stores it, `[I]`: rounded to the type of the weights, and without subnormal elements if the
+    /// layer flushes these.
+    ///
+    /// # Panics
+    /// If `gate` or `unit` is out of range.
+    pub fn stored_w(&self, gate: usize, unit: usize) -> impl Iterator<Item = F> {
+        self.stored(self.w_row(gate, unit), Weights::w_scale, [gate, unit])
+    }
+
+    /// A row of R as the layer stores it, `[P]`, like that of W.
+    ///
+    /// # Panics
+    /// If `gate` or `unit` is out of range.
+    pub fn stored_r(&self, gate: usize, unit: usize) -> impl Iterator<Item = F> {
+        self.stored(self.r_row(gate, unit), Weights::r_scale, [gate, unit])
+    }
+
+    fn stored(
+        &self,
+        row: &'a [F],
+        scale: fn(&Self, usize, usize) -> Scale,
+        [gate, unit]: [usize; 2],
+    ) -> impl Iterator<Item = F> {
+        let scale = (self.weight_type == WeightType::I8).then(|| scale(self, gate, unit));
+        row.iter().map(move |&weight| {
+            let weight = self.taken(weight);
+            match scale {
+                Some(scale) => F::of_f32(scale.weight(scale.integer(weight.to_f32()))),
+                // `with_type` has checked that every element fits.
+                None => weight.narrowed(self.weight_type).unwrap_or(weight),
+            }
+        })
+    }
+
+    /// The scale of a row of W, for [`WeightType::I8`].
+    ///
+    /// # Panics
+    /// If `gate` or `unit` is out of range.
+    pub fn w_scale(&self, gate: usize, unit: usize) -> Scale {
+        let given = self.scales.map(|scales| (scales.w, scales.w_zero_point));
+        self.scale(given, self.w_row(gate, unit), self.row(gate, unit))
+    }
+
+    /// The scale of a row of R, for [`WeightType::I8`].
+    ///
+    /// # Panics
+    /// If `gate` or `unit` is out of range.
+    pub fn r_scale(&self, gate: usize, unit: usize) -> Scale {
+        let given = self.scales.map(|scales| (scales.r, scales.r_zero_point));
+        self.scale(given, self.r_row(gate, unit), self.row(gate, unit))
+    }
+
+    fn scale(&self, given: Option<(&[f32], i32)>, weights: &[F], row: usize) -> Scale {
+        match given {
+            Some((scales, zero_point)) => Scale { scale: scales[row], zero_point },
+            None => Scale::of_row(weights.iter().map(|&weight| self.taken(weight).to_f32())),
+        }
+    }
+
+    /// The zero points of W and R; 0 if they have none.
+    pub(crate) fn zero_points(&self) -> [i32; 2] {
+        self.scales.map_or([0, 0], |scales| [scales.w_zero_point, scales.r_zero_point])
     }
 
     /// A bias or a peephole as the layer takes it: zero in place of a subnormal one, if the layer flushes these.

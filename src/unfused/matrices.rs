@@ -38,7 +38,6 @@ impl<F: Number> Matrices<F> {
             wb if separate && gate == 2 => wb,
             wb => F::rounded(wb.into() + weights.rb(gate, unit).into()),
         };
-        let stored = |&weight: &F| weights.stored(weight);
         let biases = if separate { hidden } else { 0 };
         // No product overflows: the tensors with these numbers of elements exist.
         Ok(Matrices {
@@ -46,8 +45,8 @@ impl<F: Number> Matrices<F> {
             input,
             hidden,
             subnormals: weights.subnormals(),
-            w: collected(gates * hidden * input, rows().flat_map(|(g, u)| weights.w_row(g, u)).map(stored))?,
-            r: collected(gates * hidden * hidden, rows().flat_map(|(g, u)| weights.r_row(g, u)).map(stored))?,
+            w: collected(gates * hidden * input, rows().flat_map(|(g, u)| weights.stored_w(g, u)))?,
+            r: collected(gates * hidden * hidden, rows().flat_map(|(g, u)| weights.stored_r(g, u)))?,
             bias: collected(gates * hidden, rows().map(bias))?,
             recurrent_bias: collected(biases, (0..biases).map(|unit| weights.rb(2, unit)))?,
             peepholes: collected(hidden, (0..hidden).map_while(|unit| weights.peepholes(unit)))?,

@@ -5,7 +5,7 @@ use crate::cell::{Cell, GruCell, LstmCell, RnnCell};
 use crate::direction::Direction;
 use crate::error::{BYTES_VERSION, BytesError, Error};
 use crate::isa::Target;
-use crate::pack::{Description, Panels};
+use crate::pack::{Description, WeightPanels};
 use crate::sizes::Sizes;
 use crate::subnormals::Subnormals;
 use crate::weight_type::WeightType;
@@ -23,6 +23,8 @@ pub(super) const COVERED: usize = 28;
 pub(super) const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 /// The offset of the number of flushed weights in the options of a direction.
 const FLUSHED: usize = 48;
+/// The offset of the two zero points.
+const ZERO_POINTS: usize = 56;
 const FLAG: u32 = 1;
 const PEEPHOLES: u32 = 2;
 const FLUSHED_WEIGHTS: u32 = 4;
@@ -45,13 +47,13 @@ pub(super) struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    pub(super) fn new(target: Target, panels: &Panels) -> Shared<'a> {
+    pub(super) fn new(target: Target, panels: &WeightPanels) -> Shared<'a> {
         let operator = match panels.description().cell {
             Cell::Lstm(_) => 0,
             Cell::Gru(_) => 1,
             Cell::Rnn(_) => 2,
         };
-        let (sizes, weights) = (panels.description().sizes, panels.weight_type());
+        let (sizes, weights) = (panels.description().sizes, panels.description().weights);
         Shared { isa: target.name(), lanes: target.lanes(), operator, sizes, weights }
     }
 }
@@ -152,14 +154,19 @@ pub(super) fn read_options(shared: Shared<'_>, options: &[u8]) -> Result<Descrip
     };
     check_subnormals(subnormals, &cell)?;
     let flushed = u64::from_ne_bytes(array(options, FLUSHED));
-    Ok(Description { cell, peepholes, sizes: shared.sizes, lanes: shared.lanes, subnormals, flushed })
+    let zero_points = [0, 4].map(|i| word(options, ZERO_POINTS + i) as i32);
+    let Shared { sizes, lanes, weights, .. } = shared;
+    if weights != WeightType::I8 && zero_points != [0, 0] {
+        return refuse(BytesError::Header { what: "zero point" });
+    }
+    Ok(Description { cell, peepholes, sizes, lanes, subnormals, flushed, weights, zero_points })
 }
 
 /// The header and the options of every direction. The checksum is left 0.
 pub(super) fn head<'a>(
     direction: Direction,
     shared: Shared<'_>,
-    panels: impl Iterator<Item = &'a Panels>,
+    panels: impl Iterator<Item = &'a WeightPanels>,
     length: usize,
 ) -> Result<Vec<u8>, Error> {
     let number = |n: usize| u32::try_from(n).map_err(|_| Error::Overflow { what: "packed bytes" });
@@ -184,8 +191,8 @@ pub(super) fn head<'a>(
 }
 
 /// The options of a direction, in the layout that [`read_options`] reads.
-fn options(panels: &Panels) -> [u8; HEADER] {
-    let Description { cell, peepholes, subnormals, flushed, .. } = panels.description();
+fn options(panels: &WeightPanels) -> [u8; HEADER] {
+    let Description { cell, peepholes, subnormals, flushed, zero_points, .. } = panels.description();
     let flag = match cell {
         Cell::Lstm(cell) => cell.input_forget,
         Cell::Gru(cell) => cell.linear_before_reset,
@@ -211,5 +218,8 @@ fn options(panels: &Panels) -> [u8; HEADER] {
         to.copy_from_slice(&word.to_ne_bytes());
     }
     bytes[FLUSHED..][..8].copy_from_slice(&flushed.to_ne_bytes());
+    for (to, zero_point) in bytes[ZERO_POINTS..].chunks_exact_mut(4).zip(zero_points) {
+        to.copy_from_slice(&zero_point.to_ne_bytes());
+    }
     bytes
 }

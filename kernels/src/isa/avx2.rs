@@ -1,6 +1,6 @@
 //! AVX2 with FMA and F16C, which every CPU with AVX2 and FMA has: 8 lanes, 16 registers.
 
-use super::ops::Isa;
+use super::ops::{Dot, Isa};
 use core::arch::x86_64::*;
 
 /// Proof that the CPU has AVX2, FMA and F16C. Only [`Isa::detect`] makes it.
@@ -15,6 +15,10 @@ fn vectorize<R>(f: impl FnOnce() -> R) -> R {
 // SAFETY: the field is private and `detect` is the only constructor; loads and stores are of one 8-lane vector.
 unsafe impl Isa for Avx2 {
     type V = __m256;
+    type I = __m256i;
+    type Widened = Widened;
+    type Vnni = Vnni;
+    const HAS_VNNI: bool = true;
     const NAME: &'static str = "avx2";
     const LANES: usize = 8;
     const REGISTERS: usize = 16;
@@ -103,5 +107,125 @@ unsafe impl Isa for Avx2 {
     fn shl_23(self, a: __m256) -> __m256 {
         // SAFETY: `self` proves the ISA.
         unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a))) }
+    }
+    #[inline(always)]
+    unsafe fn store_low_bytes(self, p: *mut u8, v: __m256) {
+        // SAFETY: the caller promises 8 writable bytes; `self` proves the ISA.
+        unsafe {
+            // The low byte of each lane, to the low 4 bytes of each half.
+            let low = _mm256_set1_epi32(0x0c08_0400);
+            let halves = _mm256_shuffle_epi8(_mm256_castps_si256(v), low);
+            let (a, b) = (_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves));
+            _mm_storel_epi64(p.cast(), _mm_unpacklo_epi32(a, b));
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_i32(self, p: *const i32) -> __m256i {
+        // SAFETY: the caller promises 8 readable i32; `self` proves the ISA.
+        unsafe { _mm256_loadu_si256(p.cast()) }
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> __m256i {
+        // SAFETY: `self` proves the ISA.
+        unsafe { _mm256_set1_epi32(x) }
+    }
+    #[inline(always)]
+    fn sub_i32(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves the ISA.
+        unsafe { _mm256_sub_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn mul_i32(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves the ISA.
+        unsafe { _mm256_mullo_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn to_f32(self, a: __m256i) -> __m256 {
+        // SAFETY: `self` proves the ISA.
+        unsafe { _mm256_cvtepi32_ps(a) }
+    }
+}
+
+/// Dot products by multiply-adds of 16-bit integers, which cannot overflow: even and odd bytes apart. (The instruction
+/// for bytes, `vpmaddubsw`, saturates.)
+#[derive(Clone, Copy)]
+pub(crate) struct Widened;
+
+// SAFETY: the methods touch one vector of weights and 4 factors.
+unsafe impl Dot<Avx2> for Widened {
+    /// Even and odd k as i16, `[lane][k / 2]`.
+    type Weights = [__m256i; 2];
+    type Factors = [__m256i; 2];
+
+    fn detect() -> bool {
+        true
+    }
+    #[inline(always)]
+    unsafe fn vectorize<R>(s: Avx2, f: impl FnOnce() -> R) -> R {
+        s.vectorize(f)
+    }
+    #[inline(always)]
+    unsafe fn load(_: Avx2, p: *const i8) -> [__m256i; 2] {
+        // SAFETY: the caller promises 32 readable i8; the token proves the ISA.
+        unsafe {
+            let both = _mm256_loadu_si256(p.cast());
+            [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(both)), _mm256_srai_epi16::<8>(both)]
+        }
+    }
+    #[inline(always)]
+    unsafe fn broadcast(_: Avx2, p: *const u8) -> [__m256i; 2] {
+        // SAFETY: the caller promises 4 readable u8; the token proves the ISA.
+        unsafe {
+            let both = _mm256_set1_epi32(p.cast::<i32>().read_unaligned());
+            let even = _mm256_set1_epi16(0xff);
+            [_mm256_and_si256(both, even), _mm256_srli_epi16::<8>(both)]
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot(_: Avx2, sums: __m256i, a: [__m256i; 2], w: [__m256i; 2]) -> __m256i {
+        // SAFETY: the token proves the ISA.
+        unsafe {
+            let even = _mm256_add_epi32(sums, _mm256_madd_epi16(a[0], w[0]));
+            _mm256_add_epi32(even, _mm256_madd_epi16(a[1], w[1]))
+        }
+    }
+}
+
+/// Dot products by `vpdpbusd`.
+#[derive(Clone, Copy)]
+pub(crate) struct Vnni;
+
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+fn vectorize_vnni<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+// SAFETY: the methods touch one vector of weights and 4 factors.
+unsafe impl Dot<Avx2> for Vnni {
+    type Weights = __m256i;
+    type Factors = __m256i;
+
+    fn detect() -> bool {
+        has_features!("avxvnni")
+    }
+    #[inline(always)]
+    unsafe fn vectorize<R>(_: Avx2, f: impl FnOnce() -> R) -> R {
+        // SAFETY: the token proves the ISA, and the caller promises VNNI.
+        unsafe { vectorize_vnni(f) }
+    }
+    #[inline(always)]
+    unsafe fn load(_: Avx2, p: *const i8) -> __m256i {
+        // SAFETY: the caller promises 32 readable i8; the token proves the ISA.
+        unsafe { _mm256_loadu_si256(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn broadcast(_: Avx2, p: *const u8) -> __m256i {
+        // SAFETY: the caller promises 4 readable u8; the token proves the ISA.
+        unsafe { _mm256_set1_epi32(p.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn dot(_: Avx2, sums: __m256i, a: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: the token proves the ISA, and the caller promises VNNI.
+        unsafe { _mm256_dpbusd_avx_epi32(sums, a, w) }
     }
 }

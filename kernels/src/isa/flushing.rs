@@ -3,7 +3,7 @@
 //! [`Subnormals::Flush`]: crate::subnormals::Subnormals::Flush
 
 use super::ops::Isa;
-use super::scalar::Scalar;
+use super::scalar::{Plain, Scalar};
 use super::tininess::{Tininess, flush};
 
 /// [`Scalar`] with subnormal operands taken for zero, and zero in place of tiny results.
@@ -16,6 +16,9 @@ const RULE: Tininess = Tininess::HERE;
 // SAFETY: plain Rust runs everywhere; loads and stores are of one f32.
 unsafe impl Isa for Flushing {
     type V = f32;
+    type I = i32;
+    type Widened = Plain;
+    type Vnni = Plain;
     const NAME: &'static str = "flushing";
     const LANES: usize = 1;
     const REGISTERS: usize = Scalar::REGISTERS;
@@ -78,6 +81,26 @@ unsafe impl Isa for Flushing {
     }
     fn shl_23(self, a: f32) -> f32 {
         Scalar.shl_23(a)
+    }
+    unsafe fn store_low_bytes(self, p: *mut u8, v: f32) {
+        // SAFETY: the caller's promise.
+        unsafe { Scalar.store_low_bytes(p, v) }
+    }
+    unsafe fn load_i32(self, p: *const i32) -> i32 {
+        // SAFETY: the caller's promise.
+        unsafe { Scalar.load_i32(p) }
+    }
+    fn splat_i32(self, x: i32) -> i32 {
+        x
+    }
+    fn sub_i32(self, a: i32, b: i32) -> i32 {
+        Scalar.sub_i32(a, b)
+    }
+    fn mul_i32(self, a: i32, b: i32) -> i32 {
+        Scalar.mul_i32(a, b)
+    }
+    fn to_f32(self, a: i32) -> f32 {
+        Scalar.to_f32(a)
     }
     fn widen(self, x: f32) -> f64 {
         flush(x).into()

@@ -12,6 +12,14 @@
 pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// A vector of `LANES` f32.
     type V: Copy;
+    /// A vector of `LANES` i32.
+    type I: Copy;
+    /// Dot products of integers that every CPU with this instruction set has.
+    type Widened: Dot<Self>;
+    /// Dot products of integers by instructions for them. Not every CPU with this instruction set has these.
+    type Vnni: Dot<Self>;
+    /// Whether [`Isa::Vnni`] is another type than [`Isa::Widened`].
+    const HAS_VNNI: bool = false;
     /// The name that the override variable, reports and tests use.
     const NAME: &'static str;
     /// The number of f32 lanes in a vector; a power of two.
@@ -73,6 +81,25 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// The lanes' bits shifted left by 23: an integer in the low bits moves to the exponent field.
     fn shl_23(self, a: Self::V) -> Self::V;
+    /// Writes the lowest 8 of each lane's bits: `LANES` bytes.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `LANES` bytes.
+    unsafe fn store_low_bytes(self, p: *mut u8, v: Self::V);
+
+    /// Reads `LANES` i32 from `p`. Any alignment is allowed.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `LANES` i32.
+    unsafe fn load_i32(self, p: *const i32) -> Self::I;
+    /// `[x; LANES]`
+    fn splat_i32(self, x: i32) -> Self::I;
+    /// `a - b`, modulo 2^32
+    fn sub_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `a * b`, modulo 2^32
+    fn mul_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The nearest f32, ties to even.
+    fn to_f32(self, a: Self::I) -> Self::V;
 
     /// One number, exactly. Functions that are computed lane by lane in f64 start with it.
     fn widen(self, x: f32) -> f64 {
@@ -82,6 +109,40 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     fn narrow(self, x: f64) -> f32 {
         x as f32
     }
+}
+
+/// Dot products of 4 factors of u8 with 4 weights of i8, for every lane. All implementations return the same integers.
+///
+/// # Safety
+/// `load` and `broadcast` touch exactly what they say.
+pub(crate) unsafe trait Dot<S: Isa>: Copy + Send + Sync + 'static {
+    /// 4 · `LANES` weights, `[lane][k]`.
+    type Weights: Copy;
+    /// 4 factors, the same for every lane.
+    type Factors: Copy;
+
+    /// Whether the CPU, or the compilation target, has the instructions.
+    fn detect() -> bool;
+    /// As [`Isa::vectorize`], with these instructions too.
+    ///
+    /// # Safety
+    /// [`Dot::detect`] must have returned true in this process.
+    unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R;
+    /// Reads 4 · `LANES` weights. Any alignment is allowed.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading them, and [`Dot::detect`] must have returned true.
+    unsafe fn load(s: S, p: *const i8) -> Self::Weights;
+    /// Reads 4 factors. Any alignment is allowed.
+    ///
+    /// # Safety
+    /// As [`Dot::load`].
+    unsafe fn broadcast(s: S, p: *const u8) -> Self::Factors;
+    /// `sums[lane] + Σ factors[k] · weights[lane][k]`, modulo 2^32.
+    ///
+    /// # Safety
+    /// [`Dot::detect`] must have returned true.
+    unsafe fn dot(s: S, sums: S::I, factors: Self::Factors, weights: Self::Weights) -> S::I;
 }
 
 /// A choice that depends on an instruction set, and needs none of its instructions: of a function, for one.

@@ -1,9 +1,9 @@
 //! 4 lanes, with the crate `wide`: SSE2, NEON, wasm SIMD or plain Rust, chosen when the program is compiled.
 
-use super::ops::Isa;
+use super::ops::{Dot, Isa};
 use crate::weight_type::bf16_to_f32;
 use wide::bytemuck::cast;
-use wide::{f32x4, i32x4};
+use wide::{f32x4, i16x8, i32x4};
 
 /// Needs only what the compilation target promises.
 #[derive(Clone, Copy)]
@@ -12,6 +12,9 @@ pub(crate) struct Portable;
 // SAFETY: `wide` only uses what the compilation target promises; loads and stores are of 4 f32.
 unsafe impl Isa for Portable {
     type V = f32x4;
+    type I = i32x4;
+    type Widened = Widened;
+    type Vnni = Widened;
     const NAME: &'static str = "portable";
     const LANES: usize = 4;
     const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 32 } else { 16 };
@@ -99,4 +102,72 @@ unsafe impl Isa for Portable {
     fn shl_23(self, a: f32x4) -> f32x4 {
         cast(cast::<_, i32x4>(a) << 23)
     }
+    #[inline(always)]
+    unsafe fn store_low_bytes(self, p: *mut u8, v: f32x4) {
+        // SAFETY: the caller promises 4 writable bytes.
+        unsafe { p.cast::<[u8; 4]>().write(v.to_array().map(|x| x.to_bits() as u8)) }
+    }
+    #[inline(always)]
+    unsafe fn load_i32(self, p: *const i32) -> i32x4 {
+        // SAFETY: the caller promises 4 readable i32.
+        i32x4::new(unsafe { p.cast::<[i32; 4]>().read_unaligned() })
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> i32x4 {
+        i32x4::splat(x)
+    }
+    #[inline(always)]
+    fn sub_i32(self, a: i32x4, b: i32x4) -> i32x4 {
+        a - b
+    }
+    #[inline(always)]
+    fn mul_i32(self, a: i32x4, b: i32x4) -> i32x4 {
+        a * b
+    }
+    #[inline(always)]
+    fn to_f32(self, a: i32x4) -> f32x4 {
+        a.round_float()
+    }
+}
+
+/// Dot products by multiply-adds of 16-bit integers, which cannot overflow: even and odd bytes apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Widened;
+
+// SAFETY: the methods touch one vector of weights and 4 factors.
+unsafe impl Dot<Portable> for Widened {
+    /// Even and odd k as i16, `[lane][k / 2]`.
+    type Weights = [i16x8; 2];
+    type Factors = [i16x8; 2];
+
+    fn detect() -> bool {
+        true
+    }
+    #[inline(always)]
+    unsafe fn vectorize<R>(s: Portable, f: impl FnOnce() -> R) -> R {
+        s.vectorize(f)
+    }
+    #[inline(always)]
+    unsafe fn load(_: Portable, p: *const i8) -> [i16x8; 2] {
+        // SAFETY: the caller promises 16 readable i8.
+        let both: i16x8 = i16x8::new(unsafe { p.cast::<[i16; 8]>().read_unaligned() });
+        order([(both << 8) >> 8, both >> 8])
+    }
+    #[inline(always)]
+    unsafe fn broadcast(_: Portable, p: *const u8) -> [i16x8; 2] {
+        // SAFETY: the caller promises 4 readable u8.
+        let four = unsafe { p.cast::<[u8; 4]>().read() }.map(i16::from);
+        let [a, b, c, d] = four;
+        [i16x8::new([a, c, a, c, a, c, a, c]), i16x8::new([b, d, b, d, b, d, b, d])]
+    }
+    #[inline(always)]
+    unsafe fn dot(_: Portable, sums: i32x4, a: [i16x8; 2], w: [i16x8; 2]) -> i32x4 {
+        sums + a[0].dot(w[0]) + a[1].dot(w[1])
+    }
+}
+
+/// Even and odd bytes in memory. On a big-endian machine the low byte of an i16 is the odd one.
+#[inline(always)]
+fn order([low, high]: [i16x8; 2]) -> [i16x8; 2] {
+    if cfg!(target_endian = "big") { [high, low] } else { [low, high] }
 }

@@ -1,6 +1,6 @@
 //! One lane, for the naive references and the scalar activations. It defines every operation in plain Rust.
 
-use super::ops::Isa;
+use super::ops::{Dot, Isa};
 use crate::math;
 use crate::weight_type::{bf16_to_f32, f16_to_f32};
 
@@ -11,6 +11,9 @@ pub(crate) struct Scalar;
 // SAFETY: plain Rust runs everywhere; loads and stores are of one f32.
 unsafe impl Isa for Scalar {
     type V = f32;
+    type I = i32;
+    type Widened = Plain;
+    type Vnni = Plain;
     const NAME: &'static str = "scalar";
     const LANES: usize = 1;
     const REGISTERS: usize = 16;
@@ -83,5 +86,59 @@ unsafe impl Isa for Scalar {
     #[inline(always)]
     fn shl_23(self, a: f32) -> f32 {
         f32::from_bits(a.to_bits() << 23)
+    }
+    #[inline(always)]
+    unsafe fn store_low_bytes(self, p: *mut u8, v: f32) {
+        // SAFETY: the caller promises one writable byte.
+        unsafe { p.write(v.to_bits() as u8) }
+    }
+    #[inline(always)]
+    unsafe fn load_i32(self, p: *const i32) -> i32 {
+        // SAFETY: the caller promises one readable i32, which may be unaligned.
+        unsafe { p.read_unaligned() }
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> i32 {
+        x
+    }
+    #[inline(always)]
+    fn sub_i32(self, a: i32, b: i32) -> i32 {
+        a.wrapping_sub(b)
+    }
+    #[inline(always)]
+    fn mul_i32(self, a: i32, b: i32) -> i32 {
+        a.wrapping_mul(b)
+    }
+    #[inline(always)]
+    fn to_f32(self, a: i32) -> f32 {
+        a as f32
+    }
+}
+
+/// Dot products in plain Rust, of one lane.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain;
+
+// SAFETY: the methods touch 4 weights and 4 factors.
+unsafe impl<S: Isa<I = i32>> Dot<S> for Plain {
+    type Weights = [i8; 4];
+    type Factors = [u8; 4];
+
+    fn detect() -> bool {
+        true
+    }
+    unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R {
+        s.vectorize(f)
+    }
+    unsafe fn load(_: S, p: *const i8) -> [i8; 4] {
+        // SAFETY: the caller promises 4 readable i8.
+        unsafe { p.cast::<[i8; 4]>().read() }
+    }
+    unsafe fn broadcast(_: S, p: *const u8) -> [u8; 4] {
+        // SAFETY: the caller promises 4 readable u8.
+        unsafe { p.cast::<[u8; 4]>().read() }
+    }
+    unsafe fn dot(_: S, sums: i32, a: [u8; 4], w: [i8; 4]) -> i32 {
+        a.into_iter().zip(w).fold(sums, |sum, (a, w)| sum.wrapping_add(i32::from(a) * i32::from(w)))
     }
 }

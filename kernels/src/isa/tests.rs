@@ -2,7 +2,7 @@
 //! them.
 
 use super::flushing::Flushing;
-use super::ops::{Isa, Kernel};
+use super::ops::{Dot, Isa, Kernel};
 use super::scalar::Scalar;
 use super::variant::Variant;
 use crate::environment;
@@ -184,6 +184,85 @@ fn every_operation_of_every_variant_flushes_by_the_rule() {
     for variant in Variant::available() {
         let compare = Compare { triples: &all_arguments(), right: Flushing };
         environment::within(Subnormals::Flush, || variant.dispatch(compare));
+    }
+}
+
+/// The operations on integers, and both kinds of dot products, on some bytes.
+struct Integers<'a>(&'a [u8]);
+
+impl Integers<'_> {
+    /// Compares a kind of dot products with plain integers.
+    fn dots<S: Isa, D: Dot<S>>(&self, s: S, sums: S::I) {
+        if !D::detect() {
+            return;
+        }
+        for (factors, weights) in self.0.chunks_exact(4).zip(self.0.rchunks_exact(4 * S::LANES)) {
+            // SAFETY: the CPU has these dot products, and the chunks have as many numbers as are read.
+            let got = unsafe {
+                D::dot(s, sums, D::broadcast(s, factors.as_ptr()), D::load(s, weights.as_ptr().cast()))
+            };
+            let products = |lane: usize| {
+                let weights = weights[4 * lane..][..4].iter().map(|&w| i32::from(w as i8));
+                factors.iter().zip(weights).map(|(&a, w)| i32::from(a) * w).sum::<i32>()
+            };
+            // The numbers are small enough for f32.
+            lanes(s, s.to_f32(s.sub_i32(got, sums)), |lane| products(lane) as f32);
+        }
+    }
+}
+
+/// Expects the lanes to be these numbers.
+fn lanes<S: Isa>(s: S, got: S::V, right: impl Fn(usize) -> f32) {
+    let mut lanes = vec![0.0f32; S::LANES];
+    // SAFETY: there are LANES f32.
+    unsafe { s.store(lanes.as_mut_ptr(), got) };
+    let right: Vec<f32> = (0..S::LANES).map(right).collect();
+    assert_eq!(lanes, right, "{}", S::NAME);
+}
+
+impl Kernel for Integers<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, s: S) {
+        let integers: Vec<i32> =
+            self.0.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        for integers in integers.chunks_exact(S::LANES) {
+            // SAFETY: the chunk has LANES integers.
+            let a = unsafe { s.load_i32(integers.as_ptr()) };
+            lanes(s, s.to_f32(a), |lane| integers[lane] as f32);
+            let product = |lane: usize| integers[lane].wrapping_mul(integers[0]);
+            lanes(s, s.to_f32(s.mul_i32(a, s.splat_i32(integers[0]))), |lane| product(lane) as f32);
+            let difference = |lane: usize| integers[lane].wrapping_sub(integers[0]);
+            lanes(s, s.to_f32(s.sub_i32(a, s.splat_i32(integers[0]))), |lane| difference(lane) as f32);
+            // A sum may pass the largest i32 on its way.
+            for start in [0, i32::MAX - 5, i32::MIN] {
+                self.dots::<S, S::Widened>(s, s.splat_i32(start));
+                self.dots::<S, S::Vnni>(s, s.splat_i32(start));
+            }
+            let floats: Vec<f32> = integers.iter().map(|&x| f32::from_bits(x as u32)).collect();
+            let mut bytes = vec![7u8; S::LANES + 1];
+            // SAFETY: there are LANES f32 and as many bytes.
+            unsafe { s.store_low_bytes(bytes.as_mut_ptr(), s.load(floats.as_ptr())) };
+            let right = integers.iter().map(|&x| x as u8).chain([7]);
+            assert!(bytes.iter().copied().eq(right), "{}", S::NAME);
+        }
+    }
+}
+
+#[test]
+fn operations_on_integers_are_those_of_one_lane_and_dot_products_are_exact() {
+    let extremes = [0, 1, 127, 128, 129, 254, 255];
+    let mut state = 1u32;
+    let mut bytes: Vec<u8> =
+        extremes.iter().flat_map(|&a| extremes.map(|b| [a, b, a, b])).flatten().collect();
+    bytes.extend([255; 64].into_iter().chain([128; 64]));
+    bytes.extend((0..2048).map(|_| {
+        state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+        (state >> 24) as u8
+    }));
+    for variant in Variant::available() {
+        variant.dispatch(Integers(&bytes));
     }
 }
 

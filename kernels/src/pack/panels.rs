@@ -2,16 +2,19 @@
 
 use crate::aligned::{AlignedBuf, Section};
 use crate::cell::Cell;
+use crate::environment;
 use crate::epilogue::PassShape;
 use crate::error::Error;
+use crate::factors::row_bytes;
+use crate::integers::Scale;
 use crate::passes::Constants;
-use crate::product::{F32, Packing};
 use crate::sizes::Sizes;
 use crate::subnormals::Subnormals;
+use crate::weight_type::{WeightType, f32_to_bf16, f32_to_f16};
 use crate::weights::Weights;
 use alloc::vec::Vec;
 use core::fmt;
-use wide::bytemuck::{Pod, cast_slice};
+use wide::bytemuck::{Pod, cast_slice, cast_slice_mut};
 
 /// What the weights of one direction are for.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +28,13 @@ pub(crate) struct Description {
     pub(crate) subnormals: Subnormals,
     /// The number of weights that were subnormal and became zero.
     pub(crate) flushed: u64,
+    /// The type of W and R.
+    pub(crate) weights: WeightType,
+    /// The zero points of W and R, if these are integers.
+    pub(crate) zero_points: [i32; 2],
 }
 
-impl<P: Packing> fmt::Debug for WeightPanels<P> {
+impl fmt::Debug for WeightPanels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WeightPanels").field("description", &self.description).finish_non_exhaustive()
     }
@@ -43,35 +50,42 @@ impl Description {
             lanes,
             subnormals,
             flushed: if subnormals.flushes_weights() { weights.subnormal_weights() as u64 } else { 0 },
+            weights: weights.weight_type(),
+            zero_points: weights.zero_points(),
         }
     }
 }
 
-/// The weights of one direction, packed for a product and a number of lanes.
+/// The weights of one direction, packed for a number of lanes.
 ///
 /// # Invariant
 /// `passes` and `states` are those of the cell, `row` covers the panels of each pass, `gates` is the sum of the lengths of
 /// their biases, and `constants` holds three rows.
-pub(crate) struct WeightPanels<P: Packing> {
+pub(crate) struct WeightPanels {
     description: Description,
     states: usize,
     row: usize,
     gates: usize,
-    passes: Vec<PassPanels<P>>,
+    passes: Vec<PassPanels>,
     constants: Section,
 }
 
 /// The weights of one pass.
 ///
 /// # Invariant
-/// Let there be Q panels of V vectors of L lanes. `bias` holds `Q·V·L` f32. `w` holds `Q·V·L` groups of weights for
-/// each group of the I values of k, `r` for each group of the P values of k.
-pub(crate) struct PassPanels<P: Packing> {
+/// Let there be Q panels of V vectors of L lanes. `bias` holds `Q·V·L` f32. `w` holds the bytes of `Q·V·L` groups of weights
+/// for each group of the I values of k, `r` for each group of the P values of k. If the weights are integers, the scales hold
+/// `2·Q·V·L` f32.
+pub(crate) struct PassPanels {
     pub(crate) shape: PassShape,
     pub(crate) panels: usize,
-    pub(crate) w: Section<P::Weight>,
-    pub(crate) r: Section<P::Weight>,
+    pub(crate) w: Section<u8>,
+    pub(crate) r: Section<u8>,
     pub(crate) bias: Section,
+    /// For each panel the scales `[gate][unit vector][lane]`, and then the sums of the integers of each row of W, as i32.
+    pub(crate) w_scales: Section,
+    /// The same for R.
+    pub(crate) r_scales: Section,
 }
 
 /// A source of the sections of packed weights.
@@ -97,16 +111,19 @@ fn separate_gate(shapes: &[PassShape]) -> Option<usize> {
     shapes.iter().find(|pass| pass.separate_recurrent_bias).and_then(|pass| pass.gates.last().copied())
 }
 
-impl<P: Packing> WeightPanels<P> {
+impl WeightPanels {
     /// Packs the weights for `lanes`.
     ///
     /// # Errors
     /// [`Error::Overflow`] and [`Error::Memory`] if the packed weights do not fit into memory.
-    pub(crate) fn new(lanes: usize, weights: &Weights<'_>) -> Result<WeightPanels<P>, Error> {
+    pub(crate) fn new(lanes: usize, weights: &Weights<'_>) -> Result<WeightPanels, Error> {
         let description = Description::of(lanes, weights);
         let Description { cell, peepholes, sizes, .. } = description;
-        let mut panels = WeightPanels::<P>::over(&mut Zeroed, description)?;
-        panels.passes.iter_mut().for_each(|pass| pass.fill(lanes, weights));
+        let mut panels = WeightPanels::over(&mut Zeroed, description)?;
+        // A sum of two biases is rounded, and so are integers.
+        environment::within(Subnormals::Keep, || {
+            panels.passes.iter_mut().for_each(|pass| pass.fill(lanes, weights));
+        });
         let separate = separate_gate(Constants::of(&cell, peepholes).shapes);
         let (row, constants) = (panels.row, panels.constants.owned());
         for unit in 0..sizes.hidden {
@@ -126,13 +143,12 @@ impl<P: Packing> WeightPanels<P> {
     pub(crate) fn over(
         sections: &mut impl Sections,
         description: Description,
-    ) -> Result<WeightPanels<P>, Error> {
-        let Description { cell, peepholes, sizes, lanes, .. } = description;
+    ) -> Result<WeightPanels, Error> {
+        let Description { cell, peepholes, lanes, .. } = description;
         let Constants { shapes, states } = Constants::of(&cell, peepholes);
-        let mut pass = |&shape: &PassShape| PassPanels::over(sections, shape, lanes, sizes);
-        let passes: Vec<PassPanels<P>> = shapes.iter().map(&mut pass).collect::<Result<_, _>>()?;
-        let padded =
-            |pass: &PassPanels<P>| pass.panels.saturating_mul(pass.shape.units).saturating_mul(lanes);
+        let mut pass = |&shape: &PassShape| PassPanels::over(sections, shape, &description);
+        let passes: Vec<PassPanels> = shapes.iter().map(&mut pass).collect::<Result<_, _>>()?;
+        let padded = |pass: &PassPanels| pass.panels.saturating_mul(pass.shape.units).saturating_mul(lanes);
         let row = passes.iter().map(padded).max().unwrap_or(0);
         let what = "packed constants";
         let constants = sections.next(what, row.checked_mul(3).ok_or(Error::Overflow { what })?)?;
@@ -142,7 +158,7 @@ impl<P: Packing> WeightPanels<P> {
         Ok(WeightPanels { description, states, row, gates, passes, constants })
     }
 
-    /// The bytes of all sections: W, R and the bias of each pass, then the constants.
+    /// The bytes of all sections: W, R, the bias and the scales of each pass, then the constants.
     pub(crate) fn sections(&self) -> impl Iterator<Item = &[u8]> {
         self.passes.iter().flat_map(PassPanels::sections).chain([cast_slice(&self.constants)])
     }
@@ -177,7 +193,17 @@ impl<P: Packing> WeightPanels<P> {
         self.row.max(self.description.sizes.recurrent)
     }
 
-    pub(crate) fn passes(&self) -> &[PassPanels<P>] {
+    /// The numbers of bytes of a row of x and of a row of h as integers; 0 if they do not become integers. `None` if one
+    /// overflows.
+    pub(crate) fn integer_rows(&self) -> Option<[usize; 2]> {
+        let Description { sizes, weights, .. } = self.description;
+        match weights {
+            WeightType::I8 => Some([row_bytes(sizes.input)?, row_bytes(sizes.recurrent)?]),
+            _ => Some([0, 0]),
+        }
+    }
+
+    pub(crate) fn passes(&self) -> &[PassPanels] {
         &self.passes
     }
 
@@ -188,33 +214,39 @@ impl<P: Packing> WeightPanels<P> {
     }
 }
 
-impl<P: Packing> PassPanels<P> {
+impl PassPanels {
     fn over(
         sections: &mut impl Sections,
         shape: PassShape,
-        lanes: usize,
-        sizes: Sizes,
-    ) -> Result<PassPanels<P>, Error> {
+        description: &Description,
+    ) -> Result<PassPanels, Error> {
+        let &Description { sizes, lanes, weights, .. } = description;
         let panels = shape.panels(lanes, sizes.hidden);
         let vectors = panels.checked_mul(lanes * shape.vectors());
         let vectors = vectors.ok_or(Error::Overflow { what: "packed weights" })?;
         let matrix = |what, depth: usize| {
-            let weights = P::groups(depth).checked_mul(P::GROUP).and_then(|k| k.checked_mul(vectors));
-            weights.ok_or(Error::Overflow { what })
+            let padded = depth.checked_next_multiple_of(weights.group());
+            let bytes = padded.and_then(|k| k.checked_mul(weights.bytes())?.checked_mul(vectors));
+            bytes.ok_or(Error::Overflow { what })
         };
-        let (w, r, bias) = ("packed W", "packed R", "packed bias");
+        let (w, r, bias, scales) = ("packed W", "packed R", "packed bias", "packed scales");
+        // Less than the bytes of W and R and the bias, so it does not overflow if they are in memory.
+        let of_scales = if weights == WeightType::I8 { vectors.saturating_mul(2) } else { 0 };
         Ok(PassPanels {
             shape,
             panels,
             w: sections.next(w, matrix(w, sizes.input)?)?,
             r: sections.next(r, matrix(r, sizes.recurrent)?)?,
             bias: sections.next(bias, vectors)?,
+            w_scales: sections.next(scales, of_scales)?,
+            r_scales: sections.next(scales, of_scales)?,
         })
     }
 
-    /// The bytes of W, R and the bias.
-    fn sections(&self) -> [&[u8]; 3] {
-        [cast_slice(&self.w), cast_slice(&self.r), cast_slice(&self.bias)]
+    /// The bytes of W, R, the bias and the scales.
+    fn sections(&self) -> [&[u8]; 5] {
+        let [bias, w_scales, r_scales] = [&self.bias, &self.w_scales, &self.r_scales].map(|s| cast_slice(s));
+        [&self.w, &self.r, bias, w_scales, r_scales]
     }
 
     /// Copies the weights of the pass's gates to their places.
@@ -223,13 +255,29 @@ impl<P: Packing> PassPanels<P> {
         for unit in 0..weights.hidden() {
             for (index, &gate) in shape.gates.iter().enumerate() {
                 let column = Column { shape, lanes, unit, gate: index };
-                column.scatter::<P>(self.w.owned(), weights.w_row(gate, unit), weights);
-                column.scatter::<P>(self.r.owned(), weights.r_row(gate, unit), weights);
+                let (w, r) = (weights.w_row(gate, unit), weights.r_row(gate, unit));
+                if weights.weight_type() == WeightType::I8 {
+                    let scales = [weights.w_scale(gate, unit), weights.r_scale(gate, unit)];
+                    column.integers(
+                        [self.w.owned(), cast_slice_mut(self.w_scales.owned())],
+                        w,
+                        scales[0],
+                        weights,
+                    );
+                    column.integers(
+                        [self.r.owned(), cast_slice_mut(self.r_scales.owned())],
+                        r,
+                        scales[1],
+                        weights,
+                    );
+                } else {
+                    column.numbers(self.w.owned(), w, weights);
+                    column.numbers(self.r.owned(), r, weights);
+                }
                 let separate = shape.separate_recurrent_bias && index + 1 == shape.gates.len();
                 // A sum with -0 is the other number, also if that is -0.
                 let rb = if separate { -0.0 } else { weights.rb(gate, unit) };
-                let bias = column.start::<F32>(1);
-                self.bias.owned()[bias] = weights.wb(gate, unit) + rb;
+                self.bias.owned()[column.place(0)] = weights.wb(gate, unit) + rb;
             }
         }
     }
@@ -245,22 +293,52 @@ struct Column {
 }
 
 impl Column {
-    /// The index of the first element in a matrix with `depth` columns.
-    fn start<P: Packing>(&self, depth: usize) -> usize {
+    /// The number of lanes before this one, if every panel has `depth` groups of k more than one.
+    fn place(&self, more: usize) -> usize {
         let (vector, lane) = (self.unit / self.lanes, self.unit % self.lanes);
         let (panel, unit) = (vector / self.shape.units, vector % self.shape.units);
-        let groups = panel * P::groups(depth);
-        let vector = groups * self.shape.vectors() + self.gate * self.shape.units + unit;
-        (vector * self.lanes + lane) * P::GROUP
+        let vector = panel * (1 + more) * self.shape.vectors() + self.gate * self.shape.units + unit;
+        vector * self.lanes + lane
     }
 
-    fn scatter<P: Packing>(&self, packed: &mut [P::Weight], row: &[f32], weights: &Weights<'_>) {
-        let Some(column) = packed.get_mut(self.start::<P>(row.len())..) else { return };
-        let groups = column.chunks_mut(self.shape.vectors() * self.lanes * P::GROUP);
-        for (to, from) in groups.zip(row.chunks(P::GROUP)) {
-            for (to, &weight) in to.iter_mut().zip(from) {
-                *to = P::weight(weights.taken(weight));
-            }
+    /// The number of lanes from one group of k to the next.
+    fn stride(&self) -> usize {
+        self.shape.vectors() * self.lanes
+    }
+
+    /// Stores a row of W or R in the type of the weights, which is not int8.
+    fn numbers(&self, packed: &mut [u8], row: &[f32], weights: &Weights<'_>) {
+        let row = row.iter().map(|&weight| weights.taken(weight));
+        match weights.weight_type() {
+            WeightType::Bf16 => self.scatter(packed, row.map(|w| f32_to_bf16(w).to_ne_bytes())),
+            WeightType::F16 => self.scatter(packed, row.map(|w| f32_to_f16(w).to_ne_bytes())),
+            WeightType::F32 | WeightType::I8 => self.scatter(packed, row.map(f32::to_ne_bytes)),
         }
+    }
+
+    /// Stores the bytes of each weight of a row, one for each k.
+    fn scatter<const N: usize>(&self, packed: &mut [u8], row: impl ExactSizeIterator<Item = [u8; N]>) {
+        let first = self.place(row.len().wrapping_sub(1)) * N;
+        let Some(column) = packed.get_mut(first..) else { return };
+        for (to, bytes) in column.chunks_mut(self.stride() * N).zip(row) {
+            to[..N].copy_from_slice(&bytes);
+        }
+    }
+
+    /// Stores a row of W or R as integers, with its scale and the sum of the integers.
+    fn integers(&self, [packed, scales]: [&mut [u8]; 2], row: &[f32], scale: Scale, weights: &Weights<'_>) {
+        let group = weights.weight_type().group();
+        let first = self.place(row.len().div_ceil(group).wrapping_sub(1)) * group;
+        let mut sum = 0i32;
+        for (k, &weight) in row.iter().enumerate() {
+            // `Weights` has checked that the integer is an i8.
+            let integer = scale.integer(weights.taken(weight)) as i8;
+            packed[first + k / group * self.stride() * group + k % group] = integer as u8;
+            sum = sum.wrapping_add(integer.into());
+        }
+        // As a matrix of two groups of k: the scales and the sums.
+        let place = self.place(1) * size_of::<f32>();
+        scales[place..][..4].copy_from_slice(&scale.scale.to_ne_bytes());
+        scales[place + self.stride() * size_of::<f32>()..][..4].copy_from_slice(&sum.to_ne_bytes());
     }
 }

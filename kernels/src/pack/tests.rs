@@ -3,12 +3,13 @@
 use super::*;
 use crate::activation::Activation;
 use crate::packed::PackedWeights;
-use crate::product::{F32, Packing};
+use crate::weight_type::WeightType;
 use crate::weights::Weights;
 use crate::weights::{GateOrder, Tensors};
 
-fn of_f32(packed: &PackedWeights) -> &WeightPanels<F32> {
-    F32::of(packed.panels()).unwrap()
+/// The f32 of packed bytes.
+fn floats(bytes: &[u8]) -> &[f32] {
+    wide::bytemuck::cast_slice(bytes)
 }
 
 #[test]
@@ -22,7 +23,7 @@ fn every_weight_stands_once_in_its_panel_and_padding_is_zero() {
         let weights = Weights::new(cell, [input, hidden], GateOrder::Onnx, tensors).unwrap();
         for variant in Variant::available() {
             let packed = PackedWeights::new(variant, &weights).unwrap();
-            let all = of_f32(&packed).passes().iter().flat_map(|pass| pass.w.iter().copied());
+            let all = packed.panels().passes().iter().flat_map(|pass| floats(&pass.w).iter().copied());
             assert_eq!(all.clone().count(), weight_vectors(&cell, variant, hidden) * variant.lanes() * input);
             let mut seen: Vec<f32> = all.filter(|&x| x != 0.0).collect();
             seen.sort_by(f32::total_cmp);
@@ -39,45 +40,39 @@ fn a_panel_holds_the_gates_of_a_vector_of_units_for_every_k() {
     let weights = Weights::new(Cell::lstm(), [input, hidden], GateOrder::Onnx, tensors).unwrap();
     for variant in Variant::available() {
         let packed = PackedWeights::new(variant, &weights).unwrap();
-        let (lanes, pass) = (variant.lanes(), &of_f32(&packed).passes()[0]);
+        let (lanes, pass) = (variant.lanes(), &packed.panels().passes()[0]);
         for (gate, unit, k) in [(0, 0, 0), (0, 17, 1), (1, 17, 1), (2, 17, 1), (3, 17, 1), (3, 9, 2)] {
             let (panel, lane) = (unit / lanes, unit % lanes);
             let place = |depth: usize| ((panel * depth + k) * 4 + gate) * lanes + lane;
-            assert_eq!(pass.w[place(input)], w[(gate * hidden + unit) * input + k]);
-            assert_eq!(pass.r[place(hidden)], r[(gate * hidden + unit) * hidden + k]);
+            assert_eq!(floats(&pass.w)[place(input)], w[(gate * hidden + unit) * input + k]);
+            assert_eq!(floats(&pass.r)[place(hidden)], r[(gate * hidden + unit) * hidden + k]);
         }
-    }
-}
-
-/// Stores weights as bytes, in groups of two k.
-#[derive(Clone, Copy)]
-struct Pairs;
-
-impl Packing for Pairs {
-    type Weight = u8;
-    const GROUP: usize = 2;
-
-    fn weight(x: f32) -> u8 {
-        x as u8
     }
 }
 
 #[test]
 fn the_k_of_a_group_stand_beside_each_other_and_the_last_group_is_padded() {
-    let (input, hidden, lanes) = (3, 5, 4);
-    let w: Vec<f32> = (1..=4 * hidden * input).map(|x| x as f32).collect();
+    let (input, hidden, lanes) = (6, 5, 4);
+    // Each row has the largest weight 127, so that its scale is 1.
+    let w: Vec<f32> =
+        (0..4 * hidden * input).map(|x| if x % input == 0 { 127.0 } else { x as f32 }).collect();
     let r = vec![0.0; 4 * hidden * hidden];
     let tensors = Tensors { w: &w, r: &r, wb: None, rb: None, p: None };
     let weights = Weights::new(Cell::lstm(), [input, hidden], GateOrder::Onnx, tensors).unwrap();
-    let panels = WeightPanels::<Pairs>::new(lanes, &weights).unwrap();
-    let packed = &panels.passes()[0].w;
-    // 2 panels of 2 groups of 4 gates of 4 lanes of 2 k.
-    assert_eq!(packed.len(), 2 * 2 * 4 * 4 * 2);
-    // Gate 2 (forget), unit 4: panel 1, lane 0; the pairs (0, 1) and (2, padding).
-    let row = &w[(2 * hidden + 4) * input..][..input];
-    let of_group = |group: usize| &packed[((2 + group) * 4 + 2) * 4 * 2..][..2];
-    assert_eq!(of_group(0), [row[0] as u8, row[1] as u8]);
-    assert_eq!(of_group(1), [row[2] as u8, 0]);
+    let panels = WeightPanels::new(lanes, &weights.with_type(WeightType::I8).unwrap()).unwrap();
+    let pass = &panels.passes()[0];
+    // 2 panels of 2 groups of 4 gates of 4 lanes of 4 k.
+    assert_eq!(pass.w.len(), 2 * 2 * 4 * 4 * 4);
+    // Gate 2 (forget), unit 4: panel 1, lane 0; the groups (0, 1, 2, 3) and (4, 5, padding).
+    let row = w[(2 * hidden + 4) * input..][..input].iter().map(|&w| w as u8).collect::<Vec<u8>>();
+    let of_group = |group: usize| &pass.w[((2 + group) * 4 + 2) * 4 * 4..][..4];
+    assert_eq!(of_group(0), &row[..4]);
+    assert_eq!(of_group(1), [row[4], row[5], 0, 0]);
+    // The scales of 4 gates of 4 lanes, and then as many sums.
+    let place = (2 * 4 + 2) * 4;
+    let sum: i32 = row.iter().map(|&w| i32::from(w)).sum();
+    assert_eq!((pass.w_scales[place], pass.w_scales[place + 16].to_bits() as i32), (1.0, sum));
+    assert_eq!((pass.r_scales.len(), pass.r_scales[place]), (2 * 2 * 4 * 4, 0.0));
 }
 
 #[test]
@@ -87,7 +82,7 @@ fn a_bias_that_stays_apart_keeps_the_sign_of_its_zero() {
     let weights = Weights::new(Cell::gru(true), [0, 5], GateOrder::Onnx, tensors).unwrap();
     for variant in Variant::available() {
         let packed = PackedWeights::new(variant, &weights).unwrap();
-        let (lanes, bias) = (variant.lanes(), &of_f32(&packed).passes()[0].bias);
+        let (lanes, bias) = (variant.lanes(), &packed.panels().passes()[0].bias);
         // The gates z and r take both biases, the hidden gate that of W alone.
         let signs = [0, 1, 2].map(|gate| bias[gate * lanes].is_sign_negative());
         assert_eq!(signs, [false, false, true], "{variant}");

@@ -1,6 +1,6 @@
 //! Weights, factors and sums of f32: one multiply-add for every k.
 
-use super::ops::{Packing, Product};
+use super::ops::{Product, Scales};
 use crate::isa::Isa;
 
 /// The product of f32.
@@ -15,23 +15,15 @@ pub(crate) const fn rows(registers: usize) -> usize {
     if most < 6 { most } else { 6 }
 }
 
-impl Packing for F32 {
-    type Weight = f32;
-    const GROUP: usize = 1;
-
-    fn weight(x: f32) -> f32 {
-        x
-    }
-}
-
 impl<S: Isa> Product<S> for F32 {
+    type Weight = f32;
     type Factor = f32;
     type Sum = f32;
     type Weights = S::V;
     type Factors = S::V;
     type Sums = S::V;
+    const GROUP: usize = 1;
     const ROWS: usize = rows(S::REGISTERS);
-    const INLINE: bool = true;
 
     #[inline(always)]
     unsafe fn load(s: S, p: *const f32) -> S::V {
@@ -44,7 +36,7 @@ impl<S: Isa> Product<S> for F32 {
         s.splat(unsafe { *p })
     }
     #[inline(always)]
-    fn multiply_accumulate(s: S, factors: S::V, weights: S::V, sums: S::V) -> S::V {
+    unsafe fn multiply_accumulate(s: S, factors: S::V, weights: S::V, sums: S::V) -> S::V {
         s.mul_add(factors, weights, sums)
     }
     #[inline(always)]
@@ -53,7 +45,7 @@ impl<S: Isa> Product<S> for F32 {
         unsafe { s.load(from) }
     }
     #[inline(always)]
-    unsafe fn finish(_: S, sums: S::V, _: *const f32) -> S::V {
+    unsafe fn finish(_: S, sums: S::V, _: *const f32, _: Scales<f32>) -> S::V {
         sums
     }
 }

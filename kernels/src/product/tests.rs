@@ -1,12 +1,12 @@
 //! Compares every operation of every product, on every variant, with the same operation on plain numbers.
 
 use super::f32::{F32, rows};
-use super::ops::{Packing, Product};
+use super::ops::{Product, Scales};
 use crate::isa::{Isa, Kernel, Variant};
 use crate::math;
 
 /// The result of one lane of a product, from the factors and weights of a group and the start value of the sum.
-type Model<P, S> = fn(&[<P as Product<S>>::Factor], &[<P as Packing>::Weight], f32) -> f32;
+type Model<P, S> = fn(&[<P as Product<S>>::Factor], &[<P as Product<S>>::Weight], f32) -> f32;
 
 /// Compares `finish(multiply_accumulate(broadcast, load, start))` of whole vectors with the model. This tests all
 /// operations together.
@@ -21,6 +21,7 @@ fn compare<S: Isa, P: Product<S>>(
     for (weights, starts) in weights.chunks_exact(count).zip(starts.chunks_exact(S::LANES)) {
         for factors in factors.chunks_exact(P::GROUP) {
             let mut got = vec![0.0f32; S::LANES];
+            let none = Scales { row: std::ptr::null(), weights: std::ptr::null(), sums: 0 };
             // SAFETY: the slices have as many elements as are read, and `got` has as many as are written.
             unsafe {
                 let w = P::load(s, weights.as_ptr());
@@ -30,7 +31,7 @@ fn compare<S: Isa, P: Product<S>>(
                     w,
                     P::start(s, starts.as_ptr()),
                 );
-                s.store(got.as_mut_ptr(), P::finish(s, sums, starts.as_ptr()));
+                s.store(got.as_mut_ptr(), P::finish(s, sums, starts.as_ptr(), none));
             }
             for (lane, &got) in got.iter().enumerate() {
                 let weights = &weights[lane * P::GROUP..][..P::GROUP];

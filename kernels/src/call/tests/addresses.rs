@@ -53,7 +53,16 @@ fn rows_in_memory_of_their_own_give_the_bits_of_rows_of_a_tensor() {
             *row = stream.addresses();
         }
         let rows = Rows { addresses, ragged: ragged.rows(), x_time: input, y_time: hidden, reverse: false };
-        let mut block = Block { panels: packed.panels(), rows, steps: 2, stop: None, x, floats, layout };
+        let mut block = Block {
+            panels: packed.panels(),
+            products: packed.products(),
+            rows,
+            steps: 2,
+            stop: None,
+            x,
+            floats,
+            layout,
+        };
         // SAFETY: every stream has buffers of the sizes of the weights, for all steps; the scratch has this layout.
         unsafe { packed.run()(&mut block, Discard) }.unwrap();
 

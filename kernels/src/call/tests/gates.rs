@@ -6,11 +6,13 @@ use crate::activation::Activation;
 use crate::block::Block;
 use crate::cell::Cell;
 use crate::epilogue::{Keep, Place};
+use crate::integers::Scale;
 use crate::isa::{Isa, Variant};
 use crate::packed::PackedWeights;
-use crate::reference::{self, Real};
+use crate::reference::{self, IntegerRow, Real};
 use crate::scratch::Scratch;
 use crate::steps::run_for;
+use crate::weight_type::WeightType;
 use std::cell::{Cell as Shared, RefCell};
 
 thread_local! {
@@ -59,6 +61,20 @@ impl Real for Ruled {
         ACTIVATED.with_borrow_mut(|all| all.push(value[0]));
         Ruled(value[0])
     }
+
+    type Row = IntegerRow;
+    fn row(elements: &[Ruled]) -> IntegerRow {
+        IntegerRow::new(&elements.iter().map(|element| element.0).collect::<Vec<f32>>())
+    }
+    fn add_integers(
+        start: Ruled,
+        row: &IntegerRow,
+        scale: Scale,
+        integers: impl Iterator<Item = i32>,
+    ) -> Ruled {
+        let sum = Ruled(row.sum(scale.zero_point, integers) as f32);
+        sum.fused_mul_add(Ruled(row.scale() * scale.scale), start)
+    }
 }
 
 /// Keeps gates as `[step][row][gate][unit]`, with room for whole vectors of units.
@@ -106,33 +122,37 @@ fn gates(cell: &Cell, steps: usize, hidden: usize, activated: &[f32]) -> Vec<Vec
 #[test]
 fn the_gates_that_are_kept_are_those_of_the_reference() {
     let (time, batch, hidden) = (3, 5, 19);
-    for (cell, variant) in cells().into_iter().flat_map(|cell| Variant::available().map(move |v| (cell, v))) {
+    let variants = || Variant::available().flat_map(|v| WeightType::ALL.map(|weights| (v, weights)));
+    for (cell, (variant, weights)) in cells().into_iter().flat_map(|cell| variants().map(move |v| (cell, v)))
+    {
         let mut case = Case::new(cell, [4, hidden], [time, batch]);
         VARIANT.set(Some(variant));
         ACTIVATED.take();
         let states = |from: &[f32]| from.iter().copied().map(Ruled).collect::<Vec<_>>();
         let (mut h, mut c) = (states(&case.h), states(&case.c));
-        let y = reference::forward(&case.weights(), case.x(), None, false, &mut h, &mut c).unwrap();
+        let typed = case.weights().with_type(weights).unwrap();
+        let y = reference::forward(&typed, case.x(), None, false, &mut h, &mut c).unwrap();
         let expected = gates(&cell, time * batch, hidden, &ACTIVATED.take());
 
-        let packed = PackedWeights::new(variant, &case.weights()).unwrap();
+        let packed = PackedWeights::new(variant, &typed).unwrap();
         let width = packed.panels().row();
         let mut kept = vec![f32::NAN; time * batch * GATES * width];
         let keep = Sink { to: kept.as_mut_ptr(), batch, width };
         // SAFETY: the block keeps its invariant. The sink is alive and has room for all steps and rows of the only
         // block.
         let run = |block: &mut Block<'_>| unsafe {
-            run_for::<Sink>(variant, packed.cell(), packed.has_peepholes(), packed.weight_type())(block, keep)
+            run_for::<Sink>(variant, packed.panels().description())(block, keep)
         };
         each_block(&packed, case.call(2), &mut Scratch::new(), run).unwrap();
 
-        assert!(case.y.iter().zip(&y).all(|(got, y)| got.to_bits() == y.0.to_bits()), "{variant}, {cell:?}");
+        let right = case.y.iter().zip(&y).all(|(got, y)| got.to_bits() == y.0.to_bits());
+        assert!(right, "{variant}, {cell:?}, {weights:?}");
         for (i, expected) in expected.into_iter().enumerate() {
             let (row, step, unit) = (i / hidden / time, i / hidden % time, i % hidden);
             for (gate, expected) in expected.into_iter().enumerate() {
                 let got = kept[((step * batch + row) * GATES + gate) * width + unit];
                 let place = format!("gate {gate} of unit {unit}, row {row}, step {step}");
-                assert_eq!(got.to_bits(), expected.to_bits(), "{variant}, {cell:?}: {place}");
+                assert_eq!(got.to_bits(), expected.to_bits(), "{variant}, {cell:?}, {weights:?}: {place}");
             }
         }
     }

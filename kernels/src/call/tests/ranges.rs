@@ -3,15 +3,15 @@
 use super::super::{each_block, forward};
 use super::{Case, cells};
 use crate::block::Block;
-use crate::driver::{Recurrence, project};
+use crate::driver::Recurrence;
 use crate::epilogue::{Discard, Epilogue};
 use crate::isa::{Isa, Kernel, Variant};
 use crate::operands::{Operands, Share, Step, TILE_SUMS};
-use crate::pack::Stored;
 use crate::packed::PackedWeights;
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
-use crate::product::F32;
+use crate::products::Products;
 use crate::scratch::Scratch;
+use crate::weight_type::WeightType;
 
 /// Runs a block with every pass in two ranges, which meet at `split` sixths of the panels. The second range runs first.
 struct InTwo<'a, 'b> {
@@ -47,11 +47,10 @@ impl<P: Passes> Kernel for Run<'_, '_, P> {
         block.load_states(s);
         let (pairs, rows) = (block.locate_inputs(0..steps), block.rows.ragged.len());
         let mut sums = [vec![0.0; TILE_SUMS], vec![0.0; TILE_SUMS]];
-        let (memory, panels) = (block.memory(), F32::of(block.panels).unwrap());
-        let (first, last) =
-            (block.operands(panels, memory, 0), block.operands(panels, memory, P::SHAPES.len() - 1));
+        let (memory, products) = (block.memory(), block.products);
+        let (first, last) = (block.operands(memory, 0), block.operands(memory, P::SHAPES.len() - 1));
         let operands = [&first, &last];
-        let mut pass = Pass { s, operands, split, sums: &mut sums, pairs: Some(pairs), step: None };
+        let mut pass = Pass { s, products, operands, split, sums: &mut sums, pairs: Some(pairs), step: None };
         passes.each(&mut pass);
         pass.pairs = None;
         for index in 0..steps {
@@ -65,7 +64,8 @@ impl<P: Passes> Kernel for Run<'_, '_, P> {
 /// A pass in two ranges: the projection of some pairs, or a step.
 struct Pass<'a, S> {
     s: S,
-    operands: [&'a Operands<'a, f32, f32>; 2],
+    products: &'a Products,
+    operands: [&'a Operands<'a>; 2],
     split: usize,
     sums: &'a mut [Vec<f32>; 2],
     pairs: Option<usize>,
@@ -75,17 +75,29 @@ struct Pass<'a, S> {
 impl<S: Isa> PassVisitor for Pass<'_, S> {
     #[inline(always)]
     fn pass<E: Epilogue>(&mut self, index: usize, epilogue: E) {
-        let operands = self.operands[index];
+        let &mut Pass { s, products, operands, .. } = self;
+        let operands = operands[index];
+        if let Some(step) = self.step {
+            // SAFETY: all rows run at every step.
+            unsafe { operands.make_factors(step) }
+        }
         let middle = operands.panels * self.split / 6;
         for (panels, sums) in [middle..operands.panels, 0..middle].into_iter().zip(self.sums.iter_mut()) {
             if let Some(pairs) = self.pairs {
                 // SAFETY: all pairs were located; the ranges are disjoint.
-                unsafe { project::<S, F32>(self.s, operands, E::SHAPE, pairs, panels.clone()) }
+                unsafe { (products.project)(operands, E::SHAPE, pairs, panels.clone()) }
             }
             if let Some(step) = self.step {
                 let share = Share { panels, sums: sums.as_mut_ptr() };
                 // SAFETY: all rows run at every step; the ranges are disjoint, and their sums have separate memory.
-                unsafe { Recurrence { epilogue, keep: Discard, operands, step }.run::<S, F32>(self.s, share) }
+                unsafe {
+                    let pass = Recurrence { epilogue, keep: Discard, operands, products, step };
+                    // What every cell of f32 with default activations runs, and what all others run.
+                    match products.quantize {
+                        None => pass.run::<S, true>(s, share),
+                        Some(_) => pass.run::<S, false>(s, share),
+                    }
+                }
             }
         }
     }
@@ -95,9 +107,11 @@ impl<S: Isa> PassVisitor for Pass<'_, S> {
 fn a_step_in_two_ranges_of_panels_gives_the_bits_of_one_range() {
     for (cell, variant) in cells().into_iter().flat_map(|cell| Variant::available().map(move |v| (cell, v))) {
         // With one row, a tile takes two panels. 7 rows are split into tiles of different heights.
-        for (hidden, batch) in [(17, 1), (300, 1), (300, 7), (130, 2)] {
+        for (hidden, batch) in [(17, 1), (300, 1), (301, 7), (300, 7), (130, 2)] {
             let case = Case::new(cell, [5, hidden], [3, batch]);
-            let packed = PackedWeights::new(variant, &case.weights()).unwrap();
+            let weights = [WeightType::F32, WeightType::I8][hidden % 2];
+            let weights = case.weights().with_type(weights).unwrap();
+            let packed = PackedWeights::new(variant, &weights).unwrap();
             let mut whole = case.clone();
             forward(&packed, whole.call(3), &mut Scratch::new()).unwrap();
             for split in 0..=6 {
