@@ -15,11 +15,11 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// The number of lanes before this one, if every panel has `depth` groups of k more than one.
-    pub(super) fn place(&self, more: usize) -> usize {
+    /// The number of lanes before this one, if every panel has so many groups of k.
+    pub(super) fn place(&self, groups: usize) -> usize {
         let (vector, lane) = (self.unit / self.lanes, self.unit % self.lanes);
         let (panel, unit) = (vector / self.shape.units, vector % self.shape.units);
-        let vector = panel * (1 + more) * self.shape.vectors() + self.gate * self.shape.units + unit;
+        let vector = panel * groups * self.shape.vectors() + self.gate * self.shape.units + unit;
         vector * self.lanes + lane
     }
 
@@ -48,7 +48,7 @@ impl Column {
         group: usize,
         row: impl ExactSizeIterator<Item = [u8; N]>,
     ) {
-        let first = self.place(row.len().div_ceil(group).wrapping_sub(1)) * group * N;
+        let first = self.place(row.len().div_ceil(group)) * group * N;
         let Some(column) = packed.get_mut(first..) else { return };
         let mut groups = column.chunks_mut(self.stride() * group * N);
         let mut row = row.peekable();
@@ -77,7 +77,7 @@ impl Column {
             sum = sum.wrapping_add(integer.into());
         }
         // As a matrix of two groups of k: the scales and the sums.
-        let place = self.place(1) * size_of::<f32>();
+        let place = self.place(2) * size_of::<f32>();
         scales[place..][..4].copy_from_slice(&scale.scale.to_ne_bytes());
         scales[place + self.stride() * size_of::<f32>()..][..4].copy_from_slice(&sum.to_ne_bytes());
     }

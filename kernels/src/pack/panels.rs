@@ -282,7 +282,7 @@ impl PassPanels {
                 let separate = shape.separate_recurrent_bias && index + 1 == shape.gates.len();
                 // A sum with -0 is the other number, also if that is -0.
                 let rb = if separate { -0.0 } else { weights.rb(gate, unit) };
-                self.bias.owned()[column.place(0)] = weights.wb(gate, unit) + rb;
+                self.bias.owned()[column.place(1)] = weights.wb(gate, unit) + rb;
             }
         }
     }

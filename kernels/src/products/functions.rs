@@ -14,11 +14,11 @@ type End = unsafe fn();
 /// The functions of one product on one instruction set, which the loops of all cells call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Products {
-    /// See [`project`].
+    /// See [`super::project`].
     pub(crate) project: unsafe fn(&Operands<'_>, PassShape, usize, Range<usize>),
-    /// See [`project_one`].
+    /// See [`super::project_one`].
     pub(crate) project_one: unsafe fn(&Operands<'_>, PassShape),
-    /// See [`store_tile`].
+    /// See [`super::store_tile`].
     pub(crate) tile: unsafe fn(&Operands<'_>, PassShape, (Span, Step), Prefetch, *mut f32),
     /// What makes the factors, if these are not f32.
     pub(crate) convert: Option<Convert>,
