@@ -1,6 +1,5 @@
 //! Tests whole models with `DynamicQuantizeLSTM`: against the layer alone and against ONNX Runtime.
 
-use super::onnx_bodies::{onnx_error, outputs};
 use rnnpack_dev::onnx::quantized::{INT8, QuantizedNode, UINT8};
 use rnnpack_dev::onnx::recorded::{Case, cases, relative};
 use rnnpack_dev::onnx::{
@@ -12,6 +11,10 @@ use tract_onnx::prelude::{Framework, InferenceModelExt, IntoRunnable};
 
 fn feeds(inputs: &rnnpack_dev::onnx::recorded::Values) -> Vec<(&str, &Tensor)> {
     inputs.iter().map(|(name, value)| (name.as_str(), value)).collect()
+}
+
+fn outputs(names: &[&str]) -> Vec<Msg> {
+    names.iter().map(|name| untyped(name)).collect()
 }
 
 fn bits(t: &Tensor) -> Vec<u32> {
@@ -96,8 +99,8 @@ fn given(names: &[&'static str], open: bool) -> (Vec<u8>, Vec<(&'static str, Ten
         names.iter().map(|name| (*name, conformance::stored(&all.bytes(), name).unwrap())).collect();
     for (name, tensor) in &tensors {
         let dtype = if tensor.as_slice::<f32>().is_some() { FLOAT } else { UINT8 };
-        let dim = |&d: &usize| if open { Dim::Name("open") } else { Dim::N(d) };
-        let dims: Vec<Dim> = tensor.dims().iter().map(dim).collect();
+        let dim = |(&d, axis): (&usize, &'static str)| if open { Dim::Name(axis) } else { Dim::N(d) };
+        let dims: Vec<Dim> = tensor.dims().iter().zip(["first", "second", "third"]).map(dim).collect();
         graph.inputs.push(value(name, dtype, &dims));
     }
     (graph.model(17), tensors)
@@ -120,15 +123,15 @@ fn weights_that_are_inputs_are_packed_when_the_node_runs_or_bound() {
 
 #[test]
 fn scales_and_zero_points_that_are_inputs_are_refused_by_name_when_they_are_wrong() {
-    let wrong = |name: &str, t: Tensor, part: &str| {
-        let (bytes, _) = given(&[if name == "R_scale" { "R_scale" } else { "W_zero_point" }], true);
+    let wrong = |name: &'static str, t: Tensor, part: &str| {
+        let (bytes, _) = given(&[name], true);
         let error = Model::load(&bytes).unwrap().run(&[("X", &x(4)), (name, &t)]).unwrap_err();
-        match onnx_error(&error) {
-            Some(OnnxError::Input { node, input, reason }) => {
+        match error {
+            Error::Onnx(OnnxError::Input { node, input, reason }) => {
                 assert_eq!((node.as_str(), input.as_str()), ("lstm", name));
                 assert!(reason.contains(part), "{reason}");
             }
-            _ => panic!("{error}"),
+            e => panic!("{e}"),
         }
     };
     wrong("R_scale", Tensor::new(&[2, 8], vec![0f32; 16]).unwrap(), "must be positive");
