@@ -303,6 +303,18 @@ fn weights_may_be_computed_by_constants_or_given_later() {
 }
 
 #[test]
+fn matrices_whose_sums_do_not_fit_are_refused() {
+    for (columns, fits) in [(65_000, true), (70_000, false)] {
+        let node = read(&QuantizedNode::new([columns, 1], "forward", INT8, true).bytes());
+        assert_eq!((node.refusal().is_none(), node.pack().is_ok()), (fits, fits), "{columns}");
+        if let Some(error) = node.refusal() {
+            assert!(matches!(error, Error::Layer { node, .. } if node == "lstm"), "{error}");
+            assert!(error.to_string().contains("W has 70000 columns"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn nodes_that_share_a_matrix_take_memory_in_proportion_to_the_file() {
     let one = QuantizedNode::new([64, 64], "forward", INT8, false);
     let mut graph = one.graph();
