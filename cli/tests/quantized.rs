@@ -47,12 +47,12 @@ fn verify_passes_in_onnx_runtimes_arithmetic_and_says_what_was_not_compared() {
         let of_recorded = &compared(&json, "recorded")["outputs"][0];
         assert!(of_recorded["relative"].as_f64().unwrap() < 1e-6, "{json}");
         for against in ["f64", "tract"] {
-            let reason = compared(&json, against)["left_out"].to_string();
+            let reason = compared(&json, against)["not_compared"].to_string();
             assert!(reason.contains("it does not quantize x and h"), "{json}");
         }
         let json: serde_json::Value = serde_json::from_str(&verify(&[]).stdout).unwrap();
         exceeded += usize::from(json["verdict"] == "fail");
-        let tract = compared(&json, "tract")["left_out"].to_string();
+        let tract = compared(&json, "tract")["not_compared"].to_string();
         assert!(tract.contains("tract has no operator of its own for it"), "{json}");
         verify(&["--bound", "0.1"]).json(0);
     }
