@@ -6,6 +6,7 @@ use ndarray_npy::{NpzWriter, WritableElement, write_npy};
 use rnnpack_dev::onnx::one::one;
 use rnnpack_dev::onnx::quantized::{INT8, QuantizedNode};
 use rnnpack_dev::onnx::recorded::{Case, Values, cases};
+use rnnpack_dev::onnx::{Dim, FLOAT, INT32, value};
 use rnnpack_onnx::{Element, Tensor};
 use std::fs::{self, File};
 use std::path::Path;
@@ -69,6 +70,22 @@ fn a_wrong_recording_does_not_pass_in_onnx_runtimes_arithmetic() {
     let [path, recorded] = written(&folder, &case);
     let json = rnnpack(&["verify", &path, "--recorded", &recorded, "--as-onnxruntime", "--json"]).json(1);
     assert_eq!(json["verdict"], "fail");
+}
+
+#[test]
+fn verify_generates_inputs_for_a_quantized_node() {
+    let folder = folder("quantized-generated");
+    let one = QuantizedNode::new([5, 4], "bidirectional", INT8, false).input(4, "lens");
+    let mut graph = one.graph();
+    // I is not declared, so it is that of W.
+    graph.inputs =
+        vec![value("X", FLOAT, &["T", "B", "I"].map(Dim::Name)), value("lens", INT32, &[Dim::Name("B")])];
+    let path = folder.join("model.onnx").display().to_string();
+    fs::write(&path, graph.model(17)).unwrap();
+    let json =
+        rnnpack(&["verify", &path, "--dim", "T=9", "--dim", "B=3", "--bound", "0.1", "--json"]).json(0);
+    assert!(compared(&json, "f64")["outputs"][0]["relative"].as_f64().unwrap() > 1e-4, "{json}");
+    assert!(json["generated"].to_string().contains("DynamicQuantizeLSTM `lstm`"), "{json}");
 }
 
 #[test]
