@@ -60,7 +60,7 @@
 /* Memory that is written overlaps other memory of the call, or rows of y overlap each other. */
 #define RNNPACK_OVERLAP 6
 
-/* A weight is NaN or infinite. */
+/* A weight is NaN or infinite, or beyond the range of the type to store it in. */
 #define RNNPACK_WEIGHTS 7
 
 /* The node of an ONNX file is not computed here; the message names the node and its attribute, input or type. */
@@ -107,6 +107,22 @@
  * result. The same bits come out on every x86 instruction set with fused multiply-adds.
  */
 #define RNNPACK_SUBNORMALS_FLUSH 2
+
+/* Type of W and R: f32 where pointers give them. The layer of an ONNX node has the type of 16 bits that holds each element
+ * of W and R exactly, as where the file stores 16 bits, and else f32: no bit of a result depends on it.
+ */
+#define RNNPACK_WEIGHT_TYPE_GIVEN 0
+
+/* Type of W and R: f32, 4 bytes. */
+#define RNNPACK_WEIGHT_TYPE_F32 1
+
+/* Type of W and R: bf16, 2 bytes, with 8 significant bits. Weights are rounded to the nearest; arithmetic is f32. */
+#define RNNPACK_WEIGHT_TYPE_BF16 2
+
+/* Type of W and R: f16, 2 bytes, with 11 significant bits and numbers to 65504. Weights are rounded to the nearest; arithmetic
+ * is f32.
+ */
+#define RNNPACK_WEIGHT_TYPE_F16 3
 
 /* Operator: LSTM, with 4 gates. */
 #define RNNPACK_LSTM 0
@@ -176,6 +192,8 @@ typedef struct rnnpack_pack_desc {
   size_t size;
   /* RNNPACK_SUBNORMALS_KEEP, RNNPACK_SUBNORMALS_FLUSH_WEIGHTS or RNNPACK_SUBNORMALS_FLUSH. */
   int32_t subnormals;
+  /* The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_BF16. The default: RNNPACK_WEIGHT_TYPE_GIVEN. */
+  int32_t weight_type;
   /* Name of the instruction set to pack for; all with fused multiply-adds give the same bits. NULL: that of rnnpack_isa. */
   const char *isa;
 } rnnpack_pack_desc;
@@ -264,6 +282,8 @@ typedef struct rnnpack_layer_info {
   size_t packed_bytes;
   /* What the layer does with subnormal numbers, such as RNNPACK_SUBNORMALS_KEEP; of a stack, the last layer. */
   int32_t subnormals;
+  /* The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_F32; of a stack, in the last layer. */
+  int32_t weight_type;
   /* Weights of all layers that were subnormal and became zero when they were packed. */
   uint64_t flushed_weights;
   /* Bytes that rnnpack_layer_to_bytes writes; 0 for a stack of several layers. */
@@ -394,8 +414,8 @@ rnnpack_status rnnpack_isa(const char **isa);
  *
  * desc: what the layer computes. layer: out, NULL where the call fails.
  *
- * Fails with RNNPACK_WEIGHTS for a weight that is NaN or infinite, RNNPACK_SHAPE for counts that disagree with the sizes,
- * RNNPACK_ARGUMENT for options that the operator does not have.
+ * Fails with RNNPACK_WEIGHTS for a weight that is NaN or infinite, or beyond the range of the type to store it in,
+ * RNNPACK_SHAPE for counts that disagree with the sizes, RNNPACK_ARGUMENT for options that the operator does not have.
  * Owner: the caller, until rnnpack_layer_free.
  * Threads: any number at once.
  */
@@ -518,12 +538,13 @@ rnnpack_status rnnpack_onnx_get_node(const struct rnnpack_onnx *onnx,
                                      size_t index,
                                      struct rnnpack_node_info *info);
 
-/* Packs the layer of a node, by its name as rnnpack_onnx_get_node tells it. Numbers of half precision are widened, which is
- * exact. The layer holds the weights alone: initial states and lengths, stored ones too, are given to rnnpack_forward.
+/* Packs the layer of a node, by its name as rnnpack_onnx_get_node tells it. Numbers of half precision are widened when they are
+ * used, which is exact. The layer holds the weights alone: initial states and lengths, stored ones too, are given to rnnpack_forward.
  *
  * name: text in UTF-8. pack: how the weights are packed; NULL: the defaults. layer: out, NULL where the call fails.
  *
- * Fails with RNNPACK_NOT_FOUND where no node has the name, RNNPACK_UNSUPPORTED where the node is not computed here; the
+ * Fails with RNNPACK_NOT_FOUND where no node has the name, RNNPACK_WEIGHTS for a weight beyond the range of the type that
+ * pack says, RNNPACK_UNSUPPORTED where the node is not computed here; the
  * message names its attribute, input or type (doubles, for one).
  * Owner: the caller, until rnnpack_layer_free; the rnnpack_onnx may be freed before.
  * Threads: any number at once, also on one rnnpack_onnx.

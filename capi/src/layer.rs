@@ -1,7 +1,7 @@
 //! Layers from weights.
 
 use crate::lent::{self, Lent};
-use crate::pack::{Packing, SUBNORMALS};
+use crate::pack::{Packing, SUBNORMALS, WEIGHT_TYPES};
 use crate::{Failure, PackDesc, RNNPACK_ARGUMENT, Status, isa, status};
 use rnnpack::{Direction, Error, GateOrder, Layer, LayerTensors, LayerWeights, Shape, Stack};
 use rnnpack_onnx::{CellAttributes, RecurrentOp};
@@ -154,6 +154,8 @@ pub struct LayerInfo {
     pub packed_bytes: usize,
     /// What the layer does with subnormal numbers, such as RNNPACK_SUBNORMALS_KEEP; of a stack, the last layer.
     pub subnormals: i32,
+    /// The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_F32; of a stack, in the last layer.
+    pub weight_type: i32,
     /// Weights of all layers that were subnormal and became zero when they were packed.
     pub flushed_weights: u64,
     /// Bytes that rnnpack_layer_to_bytes writes; 0 for a stack of several layers.
@@ -179,6 +181,7 @@ impl LayerInfo {
             c_per_row: sum(|layer| if layer.cell().has_cell_state() { layer.shape().output() } else { 0 }),
             packed_bytes: sum(Layer::packed_bytes),
             subnormals: constant(&SUBNORMALS, last.subnormals()),
+            weight_type: constant(&WEIGHT_TYPES, Some(last.weight_type())),
             flushed_weights: layers.iter().map(Layer::flushed_weights).fold(0, u64::saturating_add),
             bytes_count: if let [layer] = layers { layer.bytes_size()? } else { 0 },
             isa: isa::name(last.plan().variant),
@@ -271,8 +274,8 @@ unsafe fn names_of<'a, 'd>(
 ///
 /// desc: what the layer computes. layer: out, NULL where the call fails.
 ///
-/// Fails with RNNPACK_WEIGHTS for a weight that is NaN or infinite, RNNPACK_SHAPE for counts that disagree with the sizes,
-/// RNNPACK_ARGUMENT for options that the operator does not have.
+/// Fails with RNNPACK_WEIGHTS for a weight that is NaN or infinite, or beyond the range of the type to store it in,
+/// RNNPACK_SHAPE for counts that disagree with the sizes, RNNPACK_ARGUMENT for options that the operator does not have.
 /// Owner: the caller, until rnnpack_layer_free.
 /// Threads: any number at once.
 #[unsafe(no_mangle)]

@@ -157,12 +157,13 @@ pub unsafe extern "C" fn rnnpack_onnx_get_node(
     })
 }
 
-/// Packs the layer of a node, by its name as rnnpack_onnx_get_node tells it. Numbers of half precision are widened, which is
-/// exact. The layer holds the weights alone: initial states and lengths, stored ones too, are given to rnnpack_forward.
+/// Packs the layer of a node, by its name as rnnpack_onnx_get_node tells it. Numbers of half precision are widened when they are
+/// used, which is exact. The layer holds the weights alone: initial states and lengths, stored ones too, are given to rnnpack_forward.
 ///
 /// name: text in UTF-8. pack: how the weights are packed; NULL: the defaults. layer: out, NULL where the call fails.
 ///
-/// Fails with RNNPACK_NOT_FOUND where no node has the name, RNNPACK_UNSUPPORTED where the node is not computed here; the
+/// Fails with RNNPACK_NOT_FOUND where no node has the name, RNNPACK_WEIGHTS for a weight beyond the range of the type that
+/// pack says, RNNPACK_UNSUPPORTED where the node is not computed here; the
 /// message names its attribute, input or type (doubles, for one).
 /// Owner: the caller, until rnnpack_layer_free; the rnnpack_onnx may be freed before.
 /// Threads: any number at once, also on one rnnpack_onnx.

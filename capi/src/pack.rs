@@ -1,7 +1,7 @@
-//! How weights are packed: the instruction set, and what becomes of subnormal numbers.
+//! How weights are packed: their type, the instruction set, and what becomes of subnormal numbers.
 
 use crate::{Failure, LayerHandle, isa, lent};
-use rnnpack::{Error, Layer, LayerWeights, Planner, Subnormals};
+use rnnpack::{Error, Layer, LayerWeights, Planner, Subnormals, WeightType};
 use std::ffi::c_char;
 
 /// Subnormals: computed exactly, as the standard says. On many CPUs they cost a hundred cycles each.
@@ -15,6 +15,20 @@ pub const RNNPACK_SUBNORMALS_FLUSH: i32 = 2;
 pub(crate) const SUBNORMALS: [Subnormals; 3] =
     [Subnormals::Keep, Subnormals::FlushWeights, Subnormals::Flush];
 
+/// Type of W and R: f32 where pointers give them. The layer of an ONNX node has the type of 16 bits that holds each element
+/// of W and R exactly, as where the file stores 16 bits, and else f32: no bit of a result depends on it.
+pub const RNNPACK_WEIGHT_TYPE_GIVEN: i32 = 0;
+/// Type of W and R: f32, 4 bytes.
+pub const RNNPACK_WEIGHT_TYPE_F32: i32 = 1;
+/// Type of W and R: bf16, 2 bytes, with 8 significant bits. Weights are rounded to the nearest; arithmetic is f32.
+pub const RNNPACK_WEIGHT_TYPE_BF16: i32 = 2;
+/// Type of W and R: f16, 2 bytes, with 11 significant bits and numbers to 65504. Weights are rounded to the nearest; arithmetic
+/// is f32.
+pub const RNNPACK_WEIGHT_TYPE_F16: i32 = 3;
+
+pub(crate) const WEIGHT_TYPES: [Option<WeightType>; 4] =
+    [None, Some(WeightType::F32), Some(WeightType::Bf16), Some(WeightType::F16)];
+
 /// How a layer is packed. Set all of it to zero first, then size and what differs from the defaults.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -23,6 +37,8 @@ pub struct PackDesc {
     pub size: usize,
     /// RNNPACK_SUBNORMALS_KEEP, RNNPACK_SUBNORMALS_FLUSH_WEIGHTS or RNNPACK_SUBNORMALS_FLUSH.
     pub subnormals: i32,
+    /// The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_BF16. The default: RNNPACK_WEIGHT_TYPE_GIVEN.
+    pub weight_type: i32,
     /// Name of the instruction set to pack for; all with fused multiply-adds give the same bits. NULL: that of rnnpack_isa.
     pub isa: *const c_char,
 }
@@ -31,6 +47,8 @@ pub struct PackDesc {
 pub(crate) struct Packing {
     planner: Planner,
     subnormals: Subnormals,
+    /// `None`: as the weights are given.
+    weight_type: Option<WeightType>,
 }
 
 impl Packing {
@@ -40,18 +58,21 @@ impl Packing {
     /// The contract holds for everything that `desc` points to.
     pub(crate) unsafe fn new(desc: *const PackDesc) -> Result<Packing, Failure> {
         if desc.is_null() {
-            return Ok(Packing { planner: Planner::from_env()?, subnormals: Subnormals::Keep });
+            let planner = Planner::from_env()?;
+            return Ok(Packing { planner, subnormals: Subnormals::Keep, weight_type: None });
         }
         // SAFETY: by the contract.
         unsafe {
             let desc = lent::read(desc, "pack")?;
             let subnormals = lent::choice(desc.subnormals, "subnormals", &SUBNORMALS)?;
-            Ok(Packing { planner: isa::planner(desc.isa)?, subnormals })
+            let weight_type = lent::choice(desc.weight_type, "weight_type", &WEIGHT_TYPES)?;
+            Ok(Packing { planner: isa::planner(desc.isa)?, subnormals, weight_type })
         }
     }
 
     pub(crate) fn layer(&self, weights: LayerWeights<'_>) -> Result<LayerHandle, Error> {
-        let weights = weights.with_subnormals(self.subnormals)?;
+        let weight_type = self.weight_type.unwrap_or(weights.weight_type());
+        let weights = weights.with_subnormals(self.subnormals)?.with_type(weight_type)?;
         let plan = self.planner.plan(weights.cell(), weights.shape());
         LayerHandle::new(vec![Layer::with_plan(&weights, plan)?])
     }

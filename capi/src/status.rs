@@ -23,7 +23,7 @@ pub const RNNPACK_SHAPE: i32 = 4;
 pub const RNNPACK_ALIGNMENT: i32 = 5;
 /// Memory that is written overlaps other memory of the call, or rows of y overlap each other.
 pub const RNNPACK_OVERLAP: i32 = 6;
-/// A weight is NaN or infinite.
+/// A weight is NaN or infinite, or beyond the range of the type to store it in.
 pub const RNNPACK_WEIGHTS: i32 = 7;
 /// The node of an ONNX file is not computed here; the message names the node and its attribute, input or type.
 pub const RNNPACK_UNSUPPORTED: i32 = 8;
@@ -99,7 +99,7 @@ fn status_of(error: &rnnpack::Error) -> Status {
     match error {
         rnnpack::Error::Kernel(error) => match error {
             Kernel::Overlap => RNNPACK_OVERLAP,
-            Kernel::NotFinite { .. } => RNNPACK_WEIGHTS,
+            Kernel::NotFinite { .. } | Kernel::OutOfRange { .. } => RNNPACK_WEIGHTS,
             Kernel::Option { .. } | Kernel::CannotFlush => RNNPACK_ARGUMENT,
             Kernel::Memory { .. } => RNNPACK_MEMORY,
             Kernel::Bytes(_) => RNNPACK_BYTES,

@@ -427,6 +427,13 @@ fn onnx_handle(list: &mut Refused) {
         "`none`",
         rnnpack_onnx_layer(onnx.get(), none.as_ptr(), null(), &mut layer)
     );
+    let pack = PackDesc { weight_type: 99, ..zeroed() };
+    refused!(
+        list,
+        RNNPACK_ARGUMENT,
+        "weight_type is 99",
+        rnnpack_onnx_layer(onnx.get(), info.name, &pack, &mut layer)
+    );
     let pack = of_pack(3);
     refused!(
         list,

@@ -4,6 +4,7 @@ pub mod conformance;
 pub mod faint;
 pub mod function;
 pub mod hostile;
+pub mod narrow;
 pub mod native;
 pub mod one;
 pub mod recorded;
@@ -12,6 +13,7 @@ pub mod stored;
 pub use crate::numbers::Numbers;
 pub use faint::Faint;
 pub use function::{Function, attr_ref, call};
+pub use narrow::Narrow;
 pub use stored::{external, sparse};
 
 use rnnpack_onnx::{Error, File, RecurrentNode, Tensor};

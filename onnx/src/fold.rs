@@ -1,7 +1,9 @@
-//! Evaluates constant expressions: values that a file stores, or computes from stored values by moving elements.
+//! Evaluates constant expressions: values that a file stores, or computes from stored values by moving or widening
+//! elements.
 //!
 //! Exporters store an LSTM's weights once and build `W`, `R` and `B` from them with `Unsqueeze`, `Slice`, `Concat` and
-//! similar operators. Only operators that copy elements are folded, so folding never rounds.
+//! similar operators, or store it in half precision and widen it with `Cast`. Only operators that keep the values of
+//! elements are folded, so folding never rounds.
 
 use crate::attribute::{Attributes, BadAttribute};
 use crate::brief::Name;
@@ -16,9 +18,9 @@ use std::sync::Arc;
 /// The largest number of operators in a chain.
 const MAX_DEPTH: usize = 64;
 
-/// The operators that are folded.
-const FOLDED: [&str; 8] =
-    ["Constant", "Identity", "Unsqueeze", "Squeeze", "Concat", "Slice", "Transpose", "Reshape"];
+/// The operators that are folded. Of `Cast`, only what rounds nothing is.
+const FOLDED: [&str; 9] =
+    ["Constant", "Identity", "Unsqueeze", "Squeeze", "Concat", "Slice", "Transpose", "Reshape", "Cast"];
 
 /// Folds the constant expressions of one model. Each is folded once.
 pub(crate) struct Folder<'b> {
@@ -165,6 +167,10 @@ impl<'b> Folder<'b> {
         let inputs = node.input.iter().map(&mut input).collect::<Result<_, _>>()?;
         let call = Move { node, inputs, opset: self.opset };
         self.spend(call.input_bytes())?;
+        if node.op_type == "Cast" {
+            let reason = || "of Cast, only f16, bf16 and f32 to FLOAT are folded".to_string();
+            return call.widened().map_or_else(|| unfolded(reason()), Ok);
+        }
         call.evaluate().map_err(wrong)
     }
 }

@@ -1,12 +1,12 @@
-//! Operators that move elements of constants and compute nothing.
+//! Operators that move or widen elements of constants and compute nothing.
 
 use crate::attribute::Attributes;
 use crate::brief::List;
 use crate::proto;
-use crate::tensor::{Tensor, element_count};
+use crate::tensor::{DType, Tensor, element_count};
 use std::sync::Arc;
 
-/// A node that moves elements, with its evaluated inputs.
+/// A node that moves or widens elements, with its evaluated inputs.
 pub(crate) struct Move<'n> {
     pub(crate) node: &'n proto::Node,
     pub(crate) inputs: Vec<Option<Arc<Tensor>>>,
@@ -15,8 +15,8 @@ pub(crate) struct Move<'n> {
 
 impl Move<'_> {
     /// The bytes of the inputs that the node reads, whether it succeeds or not. A `Slice` reads only what it returns of
-    /// its first input. No operator here returns more than its inputs have, and the time of each is linear in what it
-    /// reads and returns.
+    /// its first input. No operator here returns more than twice what its inputs have, and the time of each is linear in
+    /// what it reads and returns.
     pub(crate) fn input_bytes(&self) -> usize {
         let read = |(i, t): (usize, &Option<Arc<Tensor>>)| match t {
             Some(t) if i == 0 && self.node.op_type == "Slice" => size_of_val(t.dims()),
@@ -39,6 +39,13 @@ impl Move<'_> {
             "Transpose" => self.transpose(),
             _ => self.reshape(),
         }
+    }
+
+    /// The result of a `Cast` to FLOAT, if it rounds nothing: from f16, bf16 or f32.
+    pub(crate) fn widened(&self) -> Option<Tensor> {
+        let to = self.attributes(&["to", "saturate", "round_mode"]).ok()?.int("to").ok()??;
+        let exact = to == i64::from(DType::F32.number()) && self.inputs.len() == 1;
+        if exact { self.data().ok()?.to_f32() } else { None }
     }
 
     fn attributes(&self, known: &[&str]) -> Result<Attributes<'_>, String> {

@@ -6,7 +6,7 @@ use crate::extent::Extent;
 use crate::operator::RecurrentOp;
 use crate::tensor::{DType, Element};
 use crate::weights::NodeWeights;
-use rnnpack::{Cell, Direction, Layer, LayerF64, LayerWeights, Layout, Subnormals};
+use rnnpack::{Cell, Direction, Layer, LayerF64, LayerWeights, Layout, Subnormals, WeightType};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -113,11 +113,39 @@ impl RecurrentNode {
         RecurrentNode { weights: self.weights.map(|weights| weights.with_subnormals(subnormals)), ..self }
     }
 
+    /// Sets the type in which the layer stores W and R. The default is bf16 or f16 if each element of W and R is a number
+    /// of this type: no bit of a result depends on it, and the layer has half of the bytes. It is so where the file stores
+    /// 16 bits, also behind a `Cast`, and may be so where it stores more. Else the default is f32. A type that an element
+    /// does not fit into is refused when a layer is built.
+    ///
+    /// ```no_run
+    /// use rnnpack::WeightType;
+    /// use rnnpack_onnx::File;
+    ///
+    /// # fn main() -> Result<(), rnnpack_onnx::Error> {
+    /// let file = File::open("model.onnx")?;
+    /// let node = file.node("lstm")?;
+    /// let as_it_is = node.pack()?;
+    /// let rounded = node.clone().with_type(WeightType::Bf16).pack()?;
+    /// println!("{} bytes, or {}", as_it_is.packed_bytes(), rounded.packed_bytes());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_type(self, weight_type: WeightType) -> RecurrentNode {
+        RecurrentNode { weights: self.weights.map(|weights| weights.with_type(weight_type)), ..self }
+    }
+
+    /// The type in which the layer stores W and R, or `None` if no layer can be built from the file alone.
+    pub fn weight_type(&self) -> Option<WeightType> {
+        self.weights.as_ref().ok().map(NodeWeights::weight_type)
+    }
+
     /// The layer's weights, for a node of f32, f16 or bf16. Half precision is widened to f32, which is exact.
     ///
     /// # Errors
     /// The error of [`NodeDescription::refusal`], [`Error::Input`] for a node of f64, and [`Error::Layer`] if the choice
-    /// of [`RecurrentNode::with_subnormals`] cannot be kept.
+    /// of [`RecurrentNode::with_subnormals`] or [`RecurrentNode::with_type`] cannot be kept.
     pub fn weights(&self) -> Result<LayerWeights<'_>, Error> {
         self.weights_of(false)
     }
@@ -126,7 +154,7 @@ impl RecurrentNode {
     ///
     /// # Errors
     /// The error of [`NodeDescription::refusal`], [`Error::Input`] for a node of another element type, and
-    /// [`Error::Layer`] if the choice of [`RecurrentNode::with_subnormals`] cannot be kept.
+    /// [`Error::Layer`] if the choice of [`RecurrentNode::with_subnormals`] or [`RecurrentNode::with_type`] cannot be kept.
     pub fn weights_f64(&self) -> Result<LayerWeights<'_, f64>, Error> {
         self.weights_of(true)
     }

@@ -5,11 +5,15 @@ use crate::error::Error;
 use crate::operator::RecurrentOp;
 use crate::spec::NodeSpec;
 use crate::tensor::{DType, Element, Tensor, TensorData};
-use rnnpack::{Cell, GateOrder, LayerTensors, LayerWeights, Shape, Subnormals};
+use rnnpack::{Cell, GateOrder, LayerTensors, LayerWeights, Shape, Subnormals, WeightType};
 use std::sync::Arc;
 
 /// The inputs that are weights, each with its index among the inputs of a node.
 pub(crate) const INPUTS: [(&str, usize); 4] = [("W", 1), ("R", 2), ("B", 3), ("P", 7)];
+
+/// The narrow types whose weights a layer widens in registers. A layer whose weights are numbers of such a type has the
+/// same bits with it as with f32, and half of the bytes.
+const NARROW: [WeightType; 2] = [WeightType::Bf16, WeightType::F16];
 
 /// The tensor of one of [`INPUTS`].
 #[derive(Debug, Clone)]
@@ -22,6 +26,8 @@ pub(crate) struct Weight {
     not_finite: Option<(usize, f64)>,
     /// How many of the values are subnormal.
     subnormal: usize,
+    /// For each of [`NARROW`], whether all values are numbers of this type.
+    fits: [bool; NARROW.len()],
 }
 
 impl Weight {
@@ -36,7 +42,8 @@ impl Weight {
             TensorData::F64(v) => (first_not_finite(v.iter().copied()), subnormal(v)),
             _ => (None, 0),
         };
-        Weight { stored, values, not_finite, subnormal }
+        let fits = NARROW.map(|narrow| values.as_slice::<f32>().is_some_and(|v| is_exact(v, narrow)));
+        Weight { stored, values, not_finite, subnormal, fits }
     }
 
     /// The bytes of the widened copy, 0 if there is none. They come on top of the tensor that this was built from.
@@ -71,6 +78,11 @@ fn subnormal<F: rnnpack::Element>(values: &[F]) -> usize {
     values.iter().filter(|x| x.is_subnormal()).count()
 }
 
+/// Whether all values are numbers of the type `narrow`.
+fn is_exact(values: &[f32], narrow: WeightType) -> bool {
+    values.iter().all(|&x| narrow.rounded(x).to_bits() == x.to_bits())
+}
+
 /// The checked weights of a node, from which a layer can be built.
 #[derive(Debug, Clone)]
 pub struct NodeWeights {
@@ -79,6 +91,7 @@ pub struct NodeWeights {
     dtype: DType,
     tensors: [Option<Arc<Tensor>>; 4],
     subnormals: Subnormals,
+    weight_type: WeightType,
 }
 
 impl NodeWeights {
@@ -99,8 +112,14 @@ impl NodeWeights {
                 return Err(spec.bad_input(input, &format!("element {index} is {value}")));
             }
         }
+        let [w, r, ..] = weights;
+        let fit = |i: usize| [w, r].iter().all(|weight| weight.is_some_and(|weight| weight.fits[i]));
+        let narrow = || NARROW.into_iter().enumerate().find_map(|(i, narrow)| fit(i).then_some(narrow));
+        // Numbers of f16 may be numbers of bf16 too. The type of the file comes first.
+        let weight_type = if dtype == DType::F16 { WeightType::F16 } else { narrow().unwrap_or_default() };
+        let subnormals = Subnormals::Keep;
         let tensors = weights.map(|w| w.map(|w| w.values.clone()));
-        Ok(NodeWeights { cells: spec.cells.clone(), shape, dtype, tensors, subnormals: Subnormals::Keep })
+        Ok(NodeWeights { cells: spec.cells.clone(), shape, dtype, tensors, subnormals, weight_type })
     }
 
     /// Sets what the layer does with subnormal numbers. The default, [`Subnormals::Keep`], computes exactly.
@@ -108,6 +127,19 @@ impl NodeWeights {
     #[must_use]
     pub fn with_subnormals(self, subnormals: Subnormals) -> NodeWeights {
         NodeWeights { subnormals, ..self }
+    }
+
+    /// Sets the type in which the layer stores W and R. The default is bf16 or f16 if each element of W and R is a number
+    /// of this type, which no bit of a result depends on, and else f32. [`NodeWeights::view`] refuses a type that an
+    /// element does not fit into.
+    #[must_use]
+    pub fn with_type(self, weight_type: WeightType) -> NodeWeights {
+        NodeWeights { weight_type, ..self }
+    }
+
+    /// The type in which the layer stores W and R.
+    pub fn weight_type(&self) -> WeightType {
+        self.weight_type
     }
 
     /// The cell of each direction.
@@ -133,13 +165,15 @@ impl NodeWeights {
     /// The layer's weights. `F` must be f64 if [`NodeWeights::is_f64`], else f32.
     ///
     /// # Errors
-    /// With the wrong `F`, the errors of [`LayerWeights::new`]; the errors of [`LayerWeights::with_subnormals`].
+    /// With the wrong `F`, the errors of [`LayerWeights::new`]; the errors of [`LayerWeights::with_subnormals`] and
+    /// [`LayerWeights::with_type`].
     pub fn view<F: Element + rnnpack::Element>(&self) -> Result<LayerWeights<'_, F>, rnnpack::Error> {
         let [w, r, b, p] =
             self.tensors.each_ref().map(|t| t.as_ref().map(|t| t.as_slice().unwrap_or_default()));
         let tensors = LayerTensors { w: w.unwrap_or_default(), r: r.unwrap_or_default(), b, p };
         LayerWeights::per_direction(&self.cells, self.shape, GateOrder::Onnx, tensors)?
-            .with_subnormals(self.subnormals)
+            .with_subnormals(self.subnormals)?
+            .with_type(self.weight_type)
     }
 }
 

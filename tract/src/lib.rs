@@ -50,7 +50,7 @@ pub use error::{Error, Unsupported};
 pub use loader::Loader;
 pub use model::Model;
 pub use register::{register, register_with};
-pub use rnnpack::Subnormals;
+pub use rnnpack::{Subnormals, WeightType};
 pub use rnnpack_onnx::{DType, Element, Extent, NodeDescription, Tensor, TensorData};
 pub use settings::Kernels;
 pub use stream::Stream;

@@ -12,7 +12,7 @@ use crate::value::ValueSpec;
 use crate::{
     bf16, comparison, fits, guard, if_op, loop_op, messages, operators, outputs, own_operator, prepare,
 };
-use rnnpack::{KernelError, Subnormals};
+use rnnpack::{KernelError, Subnormals, WeightType};
 use rnnpack_onnx::{
     DType, Error as OnnxError, Extent, NodeDescription, RecurrentNode, ShownNames, Tensor, nodes_of, proto,
 };
@@ -40,6 +40,7 @@ pub struct Loader {
     kernels: Kernels,
     threads: usize,
     subnormals: Subnormals,
+    weight_type: Option<WeightType>,
 }
 
 impl Loader {
@@ -89,6 +90,17 @@ impl Loader {
     #[must_use]
     pub fn subnormals(mut self, subnormals: Subnormals) -> Self {
         self.subnormals = subnormals;
+        self
+    }
+
+    /// Sets the type in which all recurrent nodes store W and R. The default is chosen for each node: bf16 or f16 if each
+    /// element of its W and R is a number of this type, which no bit of a result depends on, and else f32.
+    ///
+    /// Loading refuses a recurrent node with a weight that does not fit into the type, a node of f64 for every type but f32,
+    /// and other [`Kernels`] than rnnpack's. Weights that are known only when the node runs are refused then.
+    #[must_use]
+    pub fn weight_type(mut self, weight_type: WeightType) -> Self {
+        self.weight_type = Some(weight_type);
         self
     }
 
@@ -161,9 +173,16 @@ impl Loader {
         if self.kernels == Kernels::Tract {
             own_operator::check_right(node)?;
         }
-        if self.subnormals != Subnormals::Keep && self.kernels != Kernels::Rnnpack {
-            let reason = "only rnnpack's kernels flush subnormal numbers".to_string();
-            return Err(OnnxError::Node { node: node.name.clone(), op: node.op.to_string(), reason });
+        if self.kernels != Kernels::Rnnpack {
+            let reason = match (self.subnormals, self.weight_type) {
+                (Subnormals::Keep, None) => None,
+                (Subnormals::Keep, Some(_)) => Some("only rnnpack's kernels have a type of weights"),
+                _ => Some("only rnnpack's kernels flush subnormal numbers"),
+            };
+            if let Some(reason) = reason {
+                let (node, op) = (node.name.clone(), node.op.to_string());
+                return Err(OnnxError::Node { node, op, reason: reason.to_string() });
+            }
         }
         if !self.subnormals.is_available() {
             return Err(OnnxError::of_layer(&node.name, KernelError::CannotFlush.into()));
@@ -214,7 +233,7 @@ impl Loader {
         onnx.op_register.insert("Loop", loop_op::build_loop);
         onnx.op_register.insert("Scan", loop_op::build_scan);
         if self.kernels != Kernels::Tract {
-            register_with(&mut onnx, self.subnormals);
+            register_with(&mut onnx, self.subnormals, self.weight_type);
         }
         onnx
     }

@@ -5,7 +5,7 @@ use crate::messages;
 use crate::recurrent_op::Recurrent;
 use crate::recurrent_spec::{InputSlots, Spec};
 use crate::settings::Settings;
-use rnnpack::Subnormals;
+use rnnpack::{Subnormals, WeightType};
 use rnnpack_onnx::{NodeSpec, RecurrentOp};
 use std::sync::Arc;
 use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
@@ -24,10 +24,21 @@ pub(crate) type Builder =
     fn(&ParsingContext<'_>, &pb::NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 /// Builds the operator of an LSTM, a GRU or an RNN node. `SUBNORMALS` is the index in [`Subnormals::ALL`] of what its
-/// layer does with subnormal numbers.
-pub(crate) fn build<const SUBNORMALS: usize>(
+/// layer does with subnormal numbers. `WEIGHTS` is 0, or 1 and the index in [`WeightType::ALL`] of the type in which it
+/// stores its weights.
+pub(crate) fn build<const SUBNORMALS: usize, const WEIGHTS: usize>(
     ctx: &ParsingContext<'_>,
     pb: &pb::NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let weight_type = WEIGHTS.checked_sub(1).map(|index| WeightType::ALL[index]);
+    operator(ctx, pb, Subnormals::ALL[SUBNORMALS], weight_type)
+}
+
+fn operator(
+    ctx: &ParsingContext<'_>,
+    pb: &pb::NodeProto,
+    subnormals: Subnormals,
+    weight_type: Option<WeightType>,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let mut node = messages::recurrent(pb);
     let attributes = node.attribute.len();
@@ -42,8 +53,7 @@ pub(crate) fn build<const SUBNORMALS: usize>(
     let mut inputs = optional_inputs(pb);
     let mut outputs = optional_outputs(pb);
     let outputs = std::array::from_fn(|_| outputs.next().flatten());
-    let subnormals = Subnormals::ALL[SUBNORMALS];
-    let spec = Spec { node, bf16, outputs, computed, subnormals };
+    let spec = Spec { node, bf16, outputs, computed, subnormals, weight_type };
     let inputs = std::array::from_fn(|_| inputs.next().flatten());
     Ok((expand(Parsed { spec: Arc::new(spec), inputs }), vec![]))
 }

@@ -2,7 +2,7 @@
 
 use crate::convert;
 use crate::settings::Settings;
-use rnnpack::{Layout, Subnormals};
+use rnnpack::{Layout, Subnormals, WeightType};
 use rnnpack_onnx::{DType, NodeSpec, RecurrentOp};
 use tract_onnx::tract_hir::internal::*;
 
@@ -20,6 +20,8 @@ pub(crate) struct Spec {
     pub(crate) outputs: [Option<usize>; 3],
     pub(crate) computed: Settings,
     pub(crate) subnormals: Subnormals,
+    /// The type in which the layer stores its weights. `None`: as [`rnnpack_onnx::NodeWeights::with_type`] chooses.
+    pub(crate) weight_type: Option<WeightType>,
 }
 
 impl Spec {

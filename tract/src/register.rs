@@ -1,7 +1,7 @@
 //! Registers the recurrent operators in a program's own tract.
 
 use crate::recurrent_node::{Builder, build};
-use rnnpack::Subnormals;
+use rnnpack::{Subnormals, WeightType};
 use rnnpack_onnx::RecurrentOp;
 
 /// For programs that use tract directly. In models that `onnx` loads after this call, the `LSTM`, `GRU` and `RNN` nodes
@@ -24,15 +24,26 @@ use rnnpack_onnx::RecurrentOp;
 /// # }
 /// ```
 pub fn register(onnx: &mut tract_onnx::Onnx) {
-    register_with(onnx, Subnormals::Keep);
+    register_with(onnx, Subnormals::Keep, None);
 }
 
-/// [`register`], with a choice of what all these layers do with subnormal numbers. A node for which the choice cannot be
-/// kept is refused.
-pub fn register_with(onnx: &mut tract_onnx::Onnx, subnormals: Subnormals) {
-    /// A builder for each of [`Subnormals::ALL`]. Builders are plain functions, so they cannot capture the choice.
-    const BUILDERS: [Builder; Subnormals::ALL.len()] = [build::<0>, build::<1>, build::<2>];
+/// [`register`], with a choice of what all these layers do with subnormal numbers, and of the type in which they store W
+/// and R. Without a type, they store them as [`rnnpack_onnx::RecurrentNode::with_type`] says. A node for which the choices
+/// cannot be kept is refused.
+pub fn register_with(onnx: &mut tract_onnx::Onnx, subnormals: Subnormals, weight_type: Option<WeightType>) {
+    let of_type = |weight_type| WeightType::ALL.iter().position(|&other| other == weight_type);
+    let index = weight_type.and_then(of_type).map_or(0, |index| 1 + index);
     for op in [RecurrentOp::Lstm, RecurrentOp::Gru, RecurrentOp::Rnn] {
-        onnx.op_register.insert(op.name(), BUILDERS[subnormals as usize]);
+        onnx.op_register.insert(op.name(), BUILDERS[subnormals as usize][index]);
     }
+}
+
+/// The builders of one choice of [`Subnormals`]: without a type of weights, and with each.
+type OfTypes = [Builder; 1 + WeightType::ALL.len()];
+
+/// A builder for each choice. Builders are plain functions, so they cannot capture the choice.
+const BUILDERS: [OfTypes; Subnormals::ALL.len()] = [builders::<0>(), builders::<1>(), builders::<2>()];
+
+const fn builders<const SUBNORMALS: usize>() -> OfTypes {
+    [build::<SUBNORMALS, 0>, build::<SUBNORMALS, 1>, build::<SUBNORMALS, 2>, build::<SUBNORMALS, 3>]
 }

@@ -149,10 +149,18 @@ impl Case {
 
     /// The layer of the crate `rnnpack`.
     pub(crate) fn expected(&self) -> Layer {
+        self.expected_as(|weights| weights)
+    }
+
+    /// The layer of the crate `rnnpack`, after `change` of its weights.
+    pub(crate) fn expected_as<'a>(
+        &'a self,
+        change: impl FnOnce(LayerWeights<'a>) -> LayerWeights<'a>,
+    ) -> Layer {
         let Case { w, r, b, p, .. } = self;
         let tensors = LayerTensors { w, r, b: Some(b), p: p.as_deref() };
-        Layer::new(&LayerWeights::per_direction(&self.cells, self.shape, self.order, tensors).unwrap())
-            .unwrap()
+        let weights = LayerWeights::per_direction(&self.cells, self.shape, self.order, tensors).unwrap();
+        Layer::new(&change(weights)).unwrap()
     }
 }
 

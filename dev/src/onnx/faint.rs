@@ -51,7 +51,7 @@ impl Faint {
 }
 
 /// The bytes of a number in an element type of floats.
-fn element(dtype: i64, x: f64) -> Vec<u8> {
+pub(super) fn element(dtype: i64, x: f64) -> Vec<u8> {
     match dtype {
         FLOAT => (x as f32).to_le_bytes().to_vec(),
         DOUBLE => x.to_le_bytes().to_vec(),

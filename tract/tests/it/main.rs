@@ -14,3 +14,4 @@ mod onnx_refusals;
 mod onnx_tract;
 mod operators;
 mod subnormals;
+mod weight_types;

@@ -64,7 +64,7 @@ fn layers_in_the_callers_tract_do_what_they_were_told() {
     let x = tensor3(&X.map(|x| [[x]]));
     for choice in Subnormals::ALL {
         let mut onnx = tract_onnx::onnx();
-        register_with(&mut onnx, choice);
+        register_with(&mut onnx, choice, None);
         let bytes = Faint::new(FLOAT, [1e-40, 1.0]).model();
         let model = onnx.model_for_read(&mut &*bytes).unwrap();
         let model = model.into_optimized().unwrap().into_runnable().unwrap();
