@@ -24,6 +24,7 @@ pub mod perf;
 pub mod report;
 mod run;
 mod seconds;
+mod size;
 mod subnormals;
 mod tensors;
 mod terminal;
@@ -59,6 +60,7 @@ enum Command {
     Verify(verify::Args),
     Pack(pack::Args),
     Bench(bench::Args),
+    Size(size::Args),
     Perf(perf::Args),
 }
 
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args, cli.json),
         Command::Pack(args) => pack::pack(&args, cli.json),
         Command::Bench(args) => bench::bench(&args, cli.json),
+        Command::Size(args) => size::size(&args, cli.json),
         Command::Perf(args) => perf::perf(&args, &perf::Places::COMMAND, cli.json),
     };
     outcome::exit_code(result)
