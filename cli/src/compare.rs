@@ -1,11 +1,21 @@
 //! Compares two sets of outputs, each with several named tensors.
 
+use crate::decisions::Decisions;
 use crate::report::number;
 use crate::tensors::Tensors;
 use rnnpack::compare::Difference as Elements;
 use rnnpack_onnx::{DType, Tensor, TensorData};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+
+/// What makes outputs agree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rule {
+    /// The largest difference is at most this, relative to the largest magnitude of the output.
+    Bound(f64),
+    /// All decisions along this axis are the same.
+    Decisions(i64),
+}
 
 /// How far one output is from the expected one, over all steps.
 #[derive(Clone, Debug)]
@@ -18,8 +28,10 @@ pub(crate) struct Difference {
     /// The largest finite magnitude of the expected output.
     pub(crate) scale: f64,
     /// The largest value that `largest` may have: the scale times the bound, or times a step of the type if that is
-    /// more. 0 for integers and booleans.
+    /// more. 0 for integers and booleans. Infinite if decisions are compared.
     pub(crate) allowed: f64,
+    /// The decisions, if they are compared in place of the difference.
+    pub(crate) decisions: Option<Decisions>,
     /// The number of elements of the expected output.
     pub(crate) elements: usize,
     /// How many of them are finite.
@@ -31,7 +43,7 @@ pub(crate) struct Difference {
 pub(crate) enum Finding {
     /// At least one finite element was compared, and all elements agree.
     Agrees,
-    /// The difference is larger than the bound allows.
+    /// The difference is larger than the bound allows, or a decision is another.
     Exceeds,
     /// The tensors cannot be compared.
     Disagrees,
@@ -44,7 +56,10 @@ pub(crate) enum Finding {
 impl Difference {
     pub(crate) fn finding(&self) -> Finding {
         // A bound of infinity would allow everything.
-        let within = self.largest <= self.allowed && self.allowed.is_finite();
+        let within = match self.decisions {
+            Some(Decisions { same, of }) => same == of,
+            None => self.largest <= self.allowed && self.allowed.is_finite(),
+        };
         match self {
             Difference { mismatch: Some(_), .. } => Finding::Disagrees,
             Difference { elements: 0, .. } => Finding::Empty,
@@ -67,6 +82,7 @@ impl Difference {
                 format!("ok ({odd} of {} elements are NaN or infinite on both sides)", self.elements)
             }
             Finding::Agrees => "ok".to_owned(),
+            Finding::Exceeds if self.decisions.is_some() => "DECIDES DIFFERENTLY".to_owned(),
             Finding::Exceeds => "EXCEEDED".to_owned(),
             Finding::Disagrees => format!("DISAGREES: {}", self.mismatch.as_deref().unwrap_or_default()),
             Finding::NothingFinite => {
@@ -88,7 +104,8 @@ impl Difference {
             "mismatch": self.mismatch,
             "scale": self.scale,
             "relative": number(self.relative()),
-            "allowed": number(self.allowed),
+            "allowed": self.decisions.is_none().then(|| number(self.allowed)),
+            "decisions": self.decisions.map(|Decisions { same, of }| json!({ "same": same, "of": of })),
             "elements": self.elements,
             "finite": self.finite,
             "passes": self.passes(),
@@ -97,16 +114,17 @@ impl Difference {
 }
 
 /// Compares the outputs of each step. If one side lacks an output, the difference is infinite.
-pub(crate) fn compare(ours: &[Tensors], expected: &[Tensors], bound: f64) -> Vec<Difference> {
+pub(crate) fn compare(ours: &[Tensors], expected: &[Tensors], rule: Rule) -> Vec<Difference> {
     let names: BTreeSet<&String> = ours.iter().chain(expected).flat_map(Tensors::keys).collect();
-    names.into_iter().map(|name| of_output(name, ours, expected, bound)).collect()
+    names.into_iter().map(|name| of_output(name, ours, expected, rule)).collect()
 }
 
 /// Compares one output over all steps.
-fn of_output(name: &str, ours: &[Tensors], expected: &[Tensors], bound: f64) -> Difference {
+fn of_output(name: &str, ours: &[Tensors], expected: &[Tensors], rule: Rule) -> Difference {
     let mut all = Elements::NONE;
     let (mut elements, mut finite) = (0, 0);
     let mut step = Some(0.0f64);
+    let mut decisions = matches!(rule, Rule::Decisions(_)).then(Decisions::default);
     let steps = format!("{} steps, expected {}", ours.len(), expected.len());
     let mut mismatch = (ours.len() != expected.len()).then_some(steps);
     for (i, (ours, expected)) in ours.iter().zip(expected).enumerate() {
@@ -115,7 +133,12 @@ fn of_output(name: &str, ours: &[Tensors], expected: &[Tensors], bound: f64) -> 
                 step = step.zip(step_of(ours.dtype())).map(|(a, b)| a.max(b));
                 elements += expected.data().len();
                 finite += finite_elements(expected);
-                of_tensors(ours, expected)
+                of_tensors(ours, expected).and_then(|found| {
+                    if let (Rule::Decisions(axis), Some(decisions)) = (rule, &mut decisions) {
+                        *decisions = decisions.plus(Decisions::new(ours, expected, axis)?);
+                    }
+                    Ok(found)
+                })
             }
             _ => Err("one side has no such output".to_owned()),
         };
@@ -124,10 +147,13 @@ fn of_output(name: &str, ours: &[Tensors], expected: &[Tensors], bound: f64) -> 
             Err(why) => drop(mismatch.get_or_insert(format!("step {i}: {why}"))),
         }
     }
-    let allowed = step.map_or(0.0, |step| bound.max(step) * all.scale);
+    let allowed = match rule {
+        Rule::Bound(bound) => step.map_or(0.0, |step| bound.max(step) * all.scale),
+        Rule::Decisions(_) => f64::INFINITY,
+    };
     let largest = if mismatch.is_some() { f64::INFINITY } else { all.largest };
     let (output, scale) = (name.to_owned(), all.scale);
-    Difference { output, largest, mismatch, scale, allowed, elements, finite }
+    Difference { output, largest, mismatch, scale, allowed, decisions, elements, finite }
 }
 
 /// How many elements are neither NaN nor infinite.
@@ -171,9 +197,9 @@ mod tests {
     #[test]
     fn the_scale_is_that_of_all_steps_and_the_bound_relative_to_it() {
         let (ours, expected) = ([step(&[1.0]), step(&[100.5])], [step(&[1.0]), step(&[100.0])]);
-        let [d] = compare(&ours, &expected, 0.01).try_into().ok().unwrap();
+        let [d] = compare(&ours, &expected, Rule::Bound(0.01)).try_into().ok().unwrap();
         assert_eq!((d.largest, d.scale, d.allowed, d.passes()), (0.5, 100.0, 1.0, true));
-        assert!(!compare(&ours, &expected, 0.001)[0].passes());
+        assert!(!compare(&ours, &expected, Rule::Bound(0.001))[0].passes());
     }
 
     #[test]
@@ -190,35 +216,35 @@ mod tests {
             (&[1e-30], &[0.0], false),
         ];
         for (a, b, passes) in cases {
-            assert_eq!(compare(&[step(a)], &[step(b)], 1e-3)[0].passes(), passes, "{a:?} {b:?}");
+            assert_eq!(compare(&[step(a)], &[step(b)], Rule::Bound(1e-3))[0].passes(), passes, "{a:?} {b:?}");
         }
         let square = Tensor::new(&[1, 1], vec![1f32]).unwrap();
         let square = Tensors::from([("y".to_owned(), square)]);
-        let [d] = compare(&[step(&[1.0])], &[square], 1e-3).try_into().ok().unwrap();
+        let [d] = compare(&[step(&[1.0])], &[square], Rule::Bound(1e-3)).try_into().ok().unwrap();
         let why = "step 0: its dimensions are [1], expected [1, 1]";
         assert_eq!((d.passes(), d.mismatch.as_deref()), (false, Some(why)));
-        assert!(!compare(&[step(&[1.0])], &[Tensors::new()], 1e-3)[0].passes());
-        assert!(!compare(&[step(&[1.0])], &[step(&[1.0]), step(&[1.0])], 1e-3)[0].passes());
+        assert!(!compare(&[step(&[1.0])], &[Tensors::new()], Rule::Bound(1e-3))[0].passes());
+        assert!(!compare(&[step(&[1.0])], &[step(&[1.0]), step(&[1.0])], Rule::Bound(1e-3))[0].passes());
     }
 
     #[test]
     fn a_bound_that_becomes_infinite_allows_nothing() {
         for (a, b) in [(1.0, 1e30), (1e30, 1e30)] {
-            let d = &compare(&[step(&[a])], &[step(&[b])], f64::MAX)[0];
+            let d = &compare(&[step(&[a])], &[step(&[b])], Rule::Bound(f64::MAX))[0];
             assert_eq!((d.allowed, d.passes()), (f64::INFINITY, false), "{a} {b}");
         }
     }
 
     #[test]
     fn a_nan_on_one_side_does_not_pass_under_any_bound() {
-        let d = &compare(&[step(&[f32::NAN, 1e30])], &[step(&[1.0, 1e30])], f64::MAX)[0];
+        let d = &compare(&[step(&[f32::NAN, 1e30])], &[step(&[1.0, 1e30])], Rule::Bound(f64::MAX))[0];
         assert_eq!((d.finding(), d.passes()), (Finding::Disagrees, false));
     }
 
     #[test]
     fn an_output_without_a_finite_element_says_so() {
         let found = |a: &[f32]| {
-            let d = compare(&[step(a)], &[step(a)], 1e-4).remove(0);
+            let d = compare(&[step(a)], &[step(a)], Rule::Bound(1e-4)).remove(0);
             (d.finding(), d.text())
         };
         let words = "NOTHING COMPARED: none of the 2 elements is finite";
@@ -234,18 +260,20 @@ mod tests {
         let next = Tensor::new(&[2], vec![1.0f32, 0.5 + 0.001]).unwrap();
         for (dtype, step) in [(DType::F16, 2f64.powi(-10)), (DType::BF16, 2f64.powi(-7))] {
             let of = |t: &Tensor| [Tensors::from([("y".to_owned(), t.round_to(dtype).unwrap())])];
-            let same = &compare(&of(&wide), &[Tensors::from([("y".to_owned(), wide.clone())])], 1e-4)[0];
+            let same =
+                &compare(&of(&wide), &[Tensors::from([("y".to_owned(), wide.clone())])], Rule::Bound(1e-4))
+                    [0];
             assert_eq!((same.largest, same.allowed), (0.0, step));
-            assert!(compare(&of(&wide), &of(&next), 1e-4)[0].passes());
-            assert_eq!(compare(&of(&wide), &of(&next), 1e-1)[0].allowed, 1e-1);
+            assert!(compare(&of(&wide), &of(&next), Rule::Bound(1e-4))[0].passes());
+            assert_eq!(compare(&of(&wide), &of(&next), Rule::Bound(1e-1))[0].allowed, 1e-1);
         }
     }
 
     #[test]
     fn integers_must_be_equal() {
         let step = |x: i64| [Tensors::from([("n".to_owned(), Tensor::scalar(x))])];
-        assert!(compare(&step(7), &step(7), 1e-3)[0].passes());
-        assert!(!compare(&step(1_000_001), &step(1_000_000), 1e-3)[0].passes());
-        assert!(!compare(&step(i64::MAX), &step(i64::MAX - 1), 1e-3)[0].passes());
+        assert!(compare(&step(7), &step(7), Rule::Bound(1e-3))[0].passes());
+        assert!(!compare(&step(1_000_001), &step(1_000_000), Rule::Bound(1e-3))[0].passes());
+        assert!(!compare(&step(i64::MAX), &step(i64::MAX - 1), Rule::Bound(1e-3))[0].passes());
     }
 }

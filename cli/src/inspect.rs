@@ -7,21 +7,25 @@ use crate::outcome::Outcome;
 use crate::report::{self, Table, bytes};
 use anyhow::{Context, Result};
 use border::{Border, extent_json};
-use rnnpack::Layout;
+use rnnpack::{Layout, WeightType};
 use rnnpack_onnx::{DType, RecurrentNode, Shown, nodes_of};
 use rnnpack_tract::{Loader, Unsupported};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Lists the inputs and outputs of the model, the operators that cannot run, and every LSTM, GRU and RNN node, \
 including those inside If, Loop and Scan. For each node it shows the element type; T steps, B batch rows, I \
-inputs and H hidden units, if the file says them; the bytes of its weights in the file and packed, of the \
-state of one stream, and of the scratch memory for one step of it; and the instruction set and tile that it \
+inputs and H hidden units, if the file says them; the bytes of its weights in the file and packed; the type in \
+which W and R are packed; the bytes of the state of one stream, and of the scratch memory for one step of it; and the instruction set and tile that it \
 runs with on this machine. Layers of f64 run on the products of matrixmultiply, whose scratch memory is not \
-counted. The lines below the table show each node's activations, the options that are not the defaults, and how many \
-weights are subnormal, if any.
+counted. The lines below the table show each node's activations, the options that are not the defaults, the bytes that it \
+would take packed with other types of weights (--weights of run, verify, bench and pack), and how many weights are \
+subnormal, if any.
+
+W and R are packed as bf16 or f16 if that holds all of their elements exactly, as it does if the file has them in half \
+precision, also behind a Cast. No bit of a result depends on that. Else they are packed as f32.
 
 A node whose weights are in the file is packed at load. Other weights are packed when the node runs: those \
 that are inputs, and those that the graph computes, such as the weights of a quantized model in the QDQ \
@@ -71,6 +75,10 @@ impl Packing {
 #[derive(Clone)]
 struct PackedLayer {
     bytes: usize,
+    /// The type of W and R. `None` if they are f64.
+    weights: Option<WeightType>,
+    /// The bytes with each type of weights that holds them.
+    bytes_as: BTreeMap<&'static str, usize>,
     /// The state of one stream.
     state_bytes: usize,
     /// The scratch for one step of one stream. `None` if another crate also allocates some.
@@ -86,6 +94,8 @@ impl PackedLayer {
             let layer = node.pack_f64()?;
             return Ok(PackedLayer {
                 bytes: layer.packed_bytes(),
+                weights: None,
+                bytes_as: BTreeMap::new(),
                 state_bytes: layer.new_state(1)?.bytes(),
                 scratch_bytes: None,
                 isa: None,
@@ -93,8 +103,14 @@ impl PackedLayer {
             });
         }
         let layer = node.pack()?;
+        let bytes_as = |weights: WeightType| {
+            let packed = node.clone().with_type(weights).pack().ok()?;
+            Some((weights.name(), packed.packed_bytes()))
+        };
         Ok(PackedLayer {
             bytes: layer.packed_bytes(),
+            weights: Some(layer.weight_type()),
+            bytes_as: WeightType::ALL.into_iter().filter_map(bytes_as).collect(),
             state_bytes: layer.new_state(1)?.bytes(),
             scratch_bytes: Some(layer.scratch_bytes(1, 1)?),
             isa: Some(layer.plan().variant.name()),
@@ -153,7 +169,8 @@ impl Line {
         let packing = match node.refusal() {
             Some(_) => pack(),
             None => {
-                let sizes = (node.dtype, node.direction, node.input, node.hidden, &node.cells);
+                let sizes =
+                    (node.dtype, node.weight_type(), node.direction, node.input, node.hidden, &node.cells);
                 known.entry(format!("{sizes:?}")).or_insert_with(pack).clone()
             }
         };
@@ -213,6 +230,8 @@ impl Line {
             "weight_bytes": node.weight_bytes,
             "subnormal_weights": packed.map(|_| node.subnormal_weights),
             "packed_bytes": packed.map(|p| p.bytes),
+            "weights": packed.and_then(|p| p.weights).map(WeightType::name),
+            "packed_bytes_as": packed.map(|p| &p.bytes_as),
             "state_bytes": packed.map(|p| p.state_bytes),
             "scratch_bytes": packed.and_then(|p| p.scratch_bytes),
             "isa": packed.and_then(|p| p.isa),
@@ -258,12 +277,14 @@ fn text(lines: &[Line]) -> String {
         "H",
         "weights",
         "packed",
+        "as",
         "state",
         "scratch",
         "plan",
     ];
-    let right =
-        &[true, false, false, true, false, true, true, true, true, true, true, true, true, true, false];
+    let right = &[
+        true, false, false, true, false, true, true, true, true, true, true, true, false, true, true, false,
+    ];
     let mut table = Table::new(&headings, right);
     let known = |n: Option<usize>| n.map_or("?".to_owned(), |n| n.to_string());
     let size = |n: Option<usize>| n.map_or("-".to_owned(), bytes);
@@ -282,6 +303,7 @@ fn text(lines: &[Line]) -> String {
             known(node.hidden),
             bytes(node.weight_bytes),
             size(packed.map(|p| p.bytes)),
+            packed.map_or("-", |p| p.weights.map_or("f64", WeightType::name)).to_owned(),
             size(packed.map(|p| p.state_bytes)),
             size(packed.and_then(|p| p.scratch_bytes)),
             packed.map_or_else(|| line.plan().to_owned(), |p| p.plan.clone()),
@@ -309,6 +331,13 @@ impl Line {
                 let all: Vec<String> = cells.iter().map(cell::text).collect();
                 out += &format!("   computes: {}\n", all.join(" | "));
             }
+        }
+        if let Some(PackedLayer { bytes_as, .. }) = self.packed()
+            && !bytes_as.is_empty()
+        {
+            let all: Vec<String> =
+                bytes_as.iter().map(|(name, size)| format!("{name} {}", bytes(*size))).collect();
+            out += &format!("   packed with weights in: {}\n", all.join(", "));
         }
         match &self.packing {
             Packing::AtLoad(_) if node.subnormal_weights > 0 => {

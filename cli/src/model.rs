@@ -1,9 +1,9 @@
 //! Loads and runs whole models.
 
 use crate::inputs::Feeds;
+use crate::layer_options::LayerOptions;
 use crate::tensors::Tensors;
 use anyhow::{Context, Result, anyhow};
-use rnnpack::Subnormals;
 use rnnpack_onnx::{DType, Error as OnnxError, Tensor};
 use rnnpack_tract::{Error, Kernels, Loader, Model};
 use std::collections::HashSet;
@@ -32,18 +32,18 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 pub(crate) struct Computed {
     pub(crate) kernels: Kernels,
     pub(crate) threads: usize,
-    pub(crate) subnormals: Subnormals,
+    pub(crate) options: LayerOptions,
 }
 
 impl Computed {
     /// rnnpack.
-    pub(crate) fn ours(threads: usize, subnormals: Subnormals) -> Computed {
-        Computed { kernels: Kernels::Rnnpack, threads, subnormals }
+    pub(crate) fn ours(threads: usize, options: LayerOptions) -> Computed {
+        Computed { kernels: Kernels::Rnnpack, threads, options }
     }
 
     /// Another side, which computes exactly and on one thread.
     pub(crate) fn by(kernels: Kernels) -> Computed {
-        Computed { kernels, threads: 1, subnormals: Subnormals::Keep }
+        Computed { kernels, threads: 1, options: LayerOptions::default() }
     }
 }
 
@@ -58,8 +58,11 @@ impl Computed {
 pub(crate) fn load(bytes: &[u8], feeds: &Feeds, computed: Computed) -> Result<Loaded> {
     let weights: HashSet<&String> = feeds.weights.iter().collect();
     let attempt = |shapes: bool, scalars: bool| {
-        let Computed { kernels, threads, subnormals } = computed;
-        let mut loader = Loader::new().kernels(kernels).threads(threads).subnormals(subnormals);
+        let Computed { kernels, threads, options } = computed;
+        let mut loader = Loader::new().kernels(kernels).threads(threads).subnormals(options.subnormals);
+        if let Some(weights) = options.weights {
+            loader = loader.weight_type(weights);
+        }
         let mut bound: Vec<String> = Vec::new();
         for (name, tensor) in &feeds.bound {
             loader = loader.bind(name, tensor.clone());

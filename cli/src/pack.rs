@@ -1,8 +1,8 @@
 //! `rnnpack pack`: writes a recurrent node of a model as packed bytes.
 
+use crate::layer_options::LayerOptions;
 use crate::outcome::Outcome;
 use crate::report::{self, bytes, count};
-use crate::subnormals::SubnormalsArg;
 use anyhow::{Context, Result, bail};
 use rnnpack::{Subnormals, Target, Variant};
 use rnnpack_onnx::{File, RecurrentNode};
@@ -12,14 +12,16 @@ use std::path::PathBuf;
 const AFTER_HELP: &str = "\
 The layer is packed for one instruction set, which this machine need not have, and written to FILE. A \
 program uses the bytes, from the file or built in, with rnnpack::Layer::from_static or, without the standard \
-library, rnnpack_kernels::bytes::from_static: see docs/embedded.md. Layers of half precision are packed as \
-f32. Layers of f64 cannot be packed. The bytes hold what the layer does with subnormal numbers (--subnormals), \
+library, rnnpack_kernels::bytes::from_static: see docs/embedded.md. Without --weights, W and R are stored as bf16 \
+or f16 if that holds all of their elements exactly, and else as f32. With --weights, they are rounded to its type. \
+Layers of f64 cannot be packed. The bytes hold what the layer does with subnormal numbers (--subnormals), \
 and the output says how many weights are subnormal, if any, or became zero.
 
 Examples:
   rnnpack pack model.onnx --isa portable --output layer.rnnpack
   rnnpack pack model.onnx --node 2 --isa portable --output layer.rnnpack
   rnnpack pack model.onnx --node lstm_1 --isa avx2 --output layer.rnnpack
+  rnnpack pack model.onnx --isa portable --weights bf16 --output layer.rnnpack
   rnnpack pack model.onnx --isa avx2 --subnormals flush-weights --output layer.rnnpack";
 
 /// Write the packed weights of a recurrent node, for a small device
@@ -38,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
-    flushed: SubnormalsArg,
+    layers: LayerOptions,
 }
 
 pub(crate) fn pack(args: &Args, json: bool) -> Result<Outcome> {
@@ -49,8 +51,13 @@ pub(crate) fn pack(args: &Args, json: bool) -> Result<Outcome> {
     let file = crate::model::read(&args.model)?;
     let file = File::parse(&file).with_context(|| format!("cannot pack {name}"))?;
     let node = find(file.nodes(), args.node.as_deref()).with_context(|| format!("cannot pack {name}"))?;
-    let subnormals = args.flushed.subnormals;
-    let packed = node.clone().with_subnormals(subnormals).weights()?.to_bytes(target)?;
+    let LayerOptions { weights, subnormals } = args.layers;
+    let mut layer = node.clone().with_subnormals(subnormals);
+    if let Some(weights) = weights {
+        layer = layer.with_type(weights);
+    }
+    let layer = layer.weights()?;
+    let (weights, packed) = (layer.weight_type().name(), layer.to_bytes(target)?);
     let flushed = if subnormals == Subnormals::Keep { 0 } else { node.subnormal_weights };
     let output = args.output.display();
     crate::output::write(&args.output, &packed)?;
@@ -59,19 +66,20 @@ pub(crate) fn pack(args: &Args, json: bool) -> Result<Outcome> {
         || {
             json!({
                 "node": node.name, "isa": target.name(), "lanes": target.lanes(), "bytes": packed.len(),
+                "weights": weights,
                 "subnormals": subnormals.name(), "subnormal_weights": node.subnormal_weights,
                 "flushed_weights": flushed,
             })
         },
         || {
             let (bytes, isa, lanes) = (bytes(packed.len()), target.name(), target.lanes());
-            let weights = count(node.subnormal_weights, "subnormal weight");
-            let weights = match subnormals {
+            let faint = count(node.subnormal_weights, "subnormal weight");
+            let faint = match subnormals {
                 Subnormals::Keep if node.subnormal_weights == 0 => String::new(),
-                Subnormals::Keep => format!("{weights} stayed; --subnormals flush-weights makes them zero\n"),
-                _ => format!("{weights} became zero\n"),
+                Subnormals::Keep => format!("{faint} stayed; --subnormals flush-weights makes them zero\n"),
+                _ => format!("{faint} became zero\n"),
             };
-            format!("{output}: {bytes} for {isa} ({lanes} lanes)\n{weights}")
+            format!("{output}: {bytes} for {isa} ({lanes} lanes), weights in {weights}\n{faint}")
         },
     )?;
     Ok(Outcome::Done)

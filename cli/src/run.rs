@@ -2,11 +2,11 @@
 
 use crate::advice::advise;
 use crate::inputs::{Feeds, GivenArgs};
+use crate::layer_options::LayerOptions;
 use crate::model::{Computed, load, thread_count};
 use crate::outcome::Outcome;
 use crate::output::Prepared;
 use crate::report::{self, Table};
-use crate::subnormals::SubnormalsArg;
 use crate::tensors::write_npy;
 use anyhow::{Context, Result, bail};
 use rnnpack_onnx::{Shown, Tensor};
@@ -18,11 +18,13 @@ const AFTER_HELP: &str = "\
 Every output is written to DIR as <output>.npy. Each / \\ : and control character in its name becomes _. \
 The files are written only if all outputs can be; each is whole or not there. The recurrent \
 layers of the model run on rnnpack. If the model does not load otherwise, inputs that control its flow become \
-constants. Tensors in half precision are f32 in files, which holds the same values.
+constants. Tensors in half precision are f32 in files, which holds the same values. With --weights, all recurrent \
+layers round their weights W and R to that type and take fewer bytes.
 
 Examples:
   rnnpack run model.onnx --input x=x.npy --output out
   rnnpack run model.onnx --input inputs.npz --output out --threads 2
+  rnnpack run model.onnx --input x=x.npy --weights bf16 --output out
   rnnpack run vad.onnx --input input=chunk.npy --input state=state.npy --bind sr=16000 --output out";
 
 /// Run a model on .npy or .npz inputs and write its outputs
@@ -40,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = thread_count())]
     threads: u16,
     #[command(flatten)]
-    flushed: SubnormalsArg,
+    layers: LayerOptions,
 }
 
 pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
@@ -49,7 +51,7 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
     let threads = usize::from(args.threads);
     let outputs = crate::model::with_threads(threads, || -> Result<_> {
         let feeds = Feeds::given(&bytes, &args.given)?;
-        let computed = Computed::ours(threads, args.flushed.subnormals);
+        let computed = Computed::ours(threads, args.layers);
         let outputs = load(&bytes, &feeds, computed).and_then(|model| model.run(&feeds, &[]));
         let outputs = outputs.map_err(|e| advise(&bytes, &feeds, e))?;
         Ok(outputs.into_iter().next().unwrap_or_default())

@@ -4,15 +4,15 @@ mod report;
 mod verdict;
 
 use crate::advice::advise;
-use crate::compare::{Difference, compare};
+use crate::compare::{Difference, Rule, compare};
 use crate::fit;
 use crate::half::{STEPS, coarsest_step};
 use crate::inputs::{Feeds, GeneratedArgs, GivenArgs, Recorded};
+use crate::layer_options::LayerOptions;
 use crate::model::{Computed, Loaded, load};
 use crate::operators;
 use crate::outcome::Outcome;
 use crate::report::{emit, error, progress};
-use crate::subnormals::SubnormalsArg;
 use crate::tensors::Tensors;
 use anyhow::{Context, Result, bail};
 use report::Report;
@@ -40,7 +40,13 @@ much, and long streams and the layers around can amplify both tenfold. A wrong g
 length changes outputs by 1e-2 or more. Integers and booleans must be equal. NaN and infinities must stand in \
 the same places, and an output with no finite element does not pass.
 
-With --subnormals, rnnpack flushes, and the others compute exactly: what flushing changes must pass too.
+With --subnormals, rnnpack flushes, and the others compute exactly: what flushing changes must pass too. \
+Likewise with --weights: rnnpack rounds the weights W and R to that type, and the others do not.
+
+With --decisions AXIS, for models that classify, an output passes if the largest element of each line along the axis \
+stands where that of the other side stands; the first of equal ones counts. The table shows how many of these decisions \
+are the same, and the largest difference, which may be any. Each integer or boolean is a decision by itself. An output \
+that has no such axis, or one element along it, does not pass.
 
 If the model computes in half precision, every operator rounds. Then outputs may differ by 2 steps of that \
 type from f64 and by 8 steps from the others; a step is 1e-3 (f16) or 8e-3 (bf16) of the largest magnitude. \
@@ -62,6 +68,7 @@ Examples:
   rnnpack verify model.onnx
   rnnpack verify model.onnx --dim batch=3 --dim time=50 --seed 7
   rnnpack verify model.onnx --input x=x.npy --bound 1e-5
+  rnnpack verify tagger.onnx --weights bf16 --decisions -1
   rnnpack verify vad.onnx --recorded vad.16k.npz --json";
 
 /// Compare a model's outputs with tract's, with an f64 reference and with recorded ones
@@ -80,8 +87,18 @@ pub(crate) struct Args {
     /// Largest difference that passes, relative to the largest magnitude of the output
     #[arg(long, default_value_t = 1e-4, value_parser = parse_bound)]
     bound: f64,
+    /// Compare decisions in place of differences: where the largest element along this axis stands; -1 is the last axis
+    #[arg(long, value_name = "AXIS", allow_negative_numbers = true, conflicts_with = "bound")]
+    decisions: Option<i64>,
     #[command(flatten)]
-    flushed: SubnormalsArg,
+    layers: LayerOptions,
+}
+
+impl Args {
+    /// The rule for models that round, where outputs may be `rounding` off.
+    fn rule(&self, rounding: f64) -> Rule {
+        self.decisions.map_or(Rule::Bound(self.bound.max(rounding)), Rule::Decisions)
+    }
 }
 
 fn parse_bound(s: &str) -> Result<f64> {
@@ -111,7 +128,7 @@ pub(crate) fn verify(args: &Args, json: bool) -> Result<Outcome> {
 
 /// Our own run: the inputs, the loaded model and its outputs.
 fn ours(args: &Args, bytes: &[u8], recorded: Option<&Recorded>) -> Result<(Feeds, Loaded, Vec<Tensors>)> {
-    let computed = Computed::ours(1, args.flushed.subnormals);
+    let computed = Computed::ours(1, args.layers);
     match recorded {
         Some(recorded) => {
             let feeds = Feeds::recorded(bytes, &args.given, recorded)?;
@@ -142,14 +159,12 @@ fn judge(args: &Args, model: String, bytes: &[u8], recorded: Option<&Recorded>) 
         let run = || load(bytes, &feeds, Computed::by(kernels))?.run(&feeds, &carried);
         let result = match nodes {
             [] => Err("without a recurrent node both are tract".to_owned()),
-            _ => run()
-                .map(|theirs| compare(&ours, &theirs, args.bound.max(steps * step)))
-                .map_err(|e| error(&e)),
+            _ => run().map(|theirs| compare(&ours, &theirs, args.rule(steps * step))).map_err(|e| error(&e)),
         };
         comparisons.push(Comparison { with, result, excuse: None });
     }
     if let Some(recorded) = recorded {
-        let result = Ok(compare(&ours, &recorded.outputs, args.bound.max(STEPS * step)));
+        let result = Ok(compare(&ours, &recorded.outputs, args.rule(STEPS * step)));
         comparisons.push(Comparison { with: "recorded", result, excuse: None });
     }
     bar.finish_and_clear();

@@ -100,7 +100,7 @@ fn pack_writes_the_choice_and_says_how_many_weights_became_zero() {
     let path = written(&folder, "none.onnx", &Faint::new(FLOAT, [0.5, 1.0]).model());
     let pack = ["pack", &path, "--isa", "portable", "--output", &file];
     let text = rnnpack(&pack).stdout;
-    assert!(text.ends_with(" for portable (4 lanes)\n"), "{text}");
+    assert!(text.ends_with(" for portable (4 lanes), weights in bf16\n"), "{text}");
     let text = rnnpack(&[&pack[..], &["--subnormals", "flush"]].concat()).stdout;
     assert!(text.ends_with("0 subnormal weights became zero\n"), "{text}");
 }

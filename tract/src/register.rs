@@ -45,6 +45,11 @@ type OfTypes = [Builder; 1 + WeightType::ALL.len()];
 const BUILDERS: [OfTypes; Subnormals::ALL.len()] = [builders::<0>(), builders::<1>(), builders::<2>()];
 
 const fn builders<const SUBNORMALS: usize>() -> OfTypes {
-    use build as b;
-    [b::<SUBNORMALS, 0>, b::<SUBNORMALS, 1>, b::<SUBNORMALS, 2>, b::<SUBNORMALS, 3>, b::<SUBNORMALS, 4>]
+    [
+        build::<SUBNORMALS, 0>,
+        build::<SUBNORMALS, 1>,
+        build::<SUBNORMALS, 2>,
+        build::<SUBNORMALS, 3>,
+        build::<SUBNORMALS, 4>,
+    ]
 }

@@ -3,9 +3,9 @@
 use super::layer_args::LayerArgs;
 use super::layer_data::LayerShape;
 use crate::inputs::{GeneratedArgs, GivenArgs};
+use crate::layer_options::LayerOptions;
 use crate::model::thread_count;
 use crate::seconds::parse_seconds;
-use crate::subnormals::SubnormalsArg;
 use anyhow::{Result, bail};
 use clap::ArgGroup;
 use std::path::PathBuf;
@@ -16,6 +16,8 @@ tract's own operator, and on an unfused layer over matrixmultiply. With MODEL, t
 with its recurrent layers on rnnpack, and on tract's own. If tract is known to compute something else, it is \
 left out, and the reason is shown. So it is if a model's results differ from tract's while they agree with a \
 reference in f64. In half precision tract rounds more often; then it is timed, and its difference is shown. \
+With --weights, rnnpack stores the weights W and R in that type. The other sides of a layer compute with the \
+rounded weights in f32; those of a model with its own weights, and the difference is shown. \
 Inputs of a model that are not given are generated as for verify.
 
 All sides take turns in one run. A turn starts with one call that is not timed. Then it times calls for \
@@ -24,8 +26,8 @@ are compared before anything is timed. `ratio` is a side's fastest call divided 
 share of the multiply-add throughput of one thread, and `read` that of its read bandwidth at a buffer as \
 large as the packed R. Both are measured before every round, and a turn is compared with the probe of its \
 own round. Flops are T*B*2*G*H*(I+H) for each direction, without activations. G is the number of computed \
-gates: 4 for an LSTM, 3 with --input-forget, 3 for a GRU, 1 for an RNN. Bytes are 4*G*H*H for each step and \
-direction.
+gates: 4 for an LSTM, 3 with --input-forget, 3 for a GRU, 1 for an RNN. Bytes are G*H*H times those of a weight \
+(4, or fewer with --weights) for each step and direction.
 
 At batch 1 the limit is the time to read R's bytes at that bandwidth, plus the time for the input's \
 projection at the peak.
@@ -34,6 +36,7 @@ Examples:
   rnnpack bench --shape 100,1,256,256
   rnnpack bench --shape 50,64,256,256 --threads 2 --seconds 5
   rnnpack bench --shape 50,16,256,256 --isa avx2 --no-tract --json
+  rnnpack bench --shape 100,1,512,512 --weights bf16
   rnnpack bench --shape 100,1,256,256 --op gru --linear-before-reset
   rnnpack bench --shape 100,1,256,256 --op rnn --activation Relu
   rnnpack bench model.onnx --input x=x.npy";
@@ -59,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_tract: bool,
     #[command(flatten)]
-    pub(crate) flushed: SubnormalsArg,
+    pub(crate) layers: LayerOptions,
     #[command(flatten)]
     pub(crate) given: GivenArgs,
     #[command(flatten)]

@@ -18,8 +18,10 @@ pub(crate) fn bench(args: &Args, shape: LayerShape, json: bool) -> Result<Outcom
         Some(name) => Planner::for_isa(name)?,
         None => Planner::from_env()?,
     };
-    let data = LayerData::random(shape, args.layer.spec()?, args.generated.seed)?;
-    let weights = data.weights()?.with_subnormals(args.flushed.subnormals)?;
+    let mut data = LayerData::random(shape, args.layer.spec()?, args.generated.seed)?;
+    let weight_type = args.layers.weights.unwrap_or_default();
+    data.round(weight_type);
+    let weights = data.weights()?.with_subnormals(args.layers.subnormals)?.with_type(weight_type)?;
     let layer = Layer::with_plan(&weights, planner.plan(weights.cell(), weights.shape()))?;
     with_threads(args.threads.into(), || compete(args, &data, &weights, &layer, json))?
 }
@@ -38,7 +40,8 @@ fn compete(
     let agreement = Agreement::new(compared.collect(), tract_left_out);
     let agree = agreement.holds();
     let plan = layer.plan();
-    let mut limits = Limits::new(plan.variant, plan.recurrent_bytes(&data.cell, data.shape.hidden));
+    let mut limits =
+        Limits::new(plan.variant, plan.recurrent_bytes(&data.cell, data.shape.hidden, layer.weight_type()));
     let mut times = Vec::new();
     if agree {
         let sides = competitors.iter_mut().map(|(name, c)| Side::new(name, || c.call()));

@@ -3,7 +3,7 @@
 use super::layer_args::LayerSpec;
 use crate::tensors::Random;
 use anyhow::{Context, Result};
-use rnnpack::{Cell, GateOrder, LayerTensors, LayerWeights, Shape};
+use rnnpack::{Cell, GateOrder, LayerTensors, LayerWeights, Shape, WeightType};
 
 /// The sizes of a timed layer.
 #[derive(Clone, Copy)]
@@ -52,6 +52,11 @@ impl LayerData {
         Ok(LayerData { time, batch, cell, shape, w, r, b, p, x, y_len })
     }
 
+    /// Rounds W and R to `weights`, so that all sides compute with the same numbers.
+    pub(crate) fn round(&mut self, weights: WeightType) {
+        self.w.iter_mut().chain(&mut self.r).for_each(|weight| *weight = weights.rounded(*weight));
+    }
+
     pub(crate) fn weights(&self) -> Result<LayerWeights<'_>> {
         let tensors = LayerTensors { w: &self.w, r: &self.r, b: Some(&self.b), p: self.p.as_deref() };
         Ok(LayerWeights::new(self.cell, self.shape, GateOrder::Onnx, tensors)?)
@@ -73,9 +78,9 @@ impl LayerData {
         self.steps() * self.batch as f64 * 2.0 * self.rows() * columns as f64
     }
 
-    /// The bytes of R that the steps of a call read. Each step counts them once.
-    pub(crate) fn r_bytes(&self) -> f64 {
-        self.steps() * 4.0 * self.rows() * self.shape.hidden as f64
+    /// The bytes of R that the steps of a call read, with `bytes` for an element. Each step counts them once.
+    pub(crate) fn r_bytes(&self, bytes: usize) -> f64 {
+        self.steps() * bytes as f64 * self.rows() * self.shape.hidden as f64
     }
 
     /// The number of rows of W and R that a step computes with.

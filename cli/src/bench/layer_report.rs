@@ -7,7 +7,7 @@ use crate::limits::Limits;
 use crate::median::median;
 use crate::report::{self, Table, count, micros};
 use crate::timing::Times;
-use rnnpack::{Layer, Shape, Subnormals};
+use rnnpack::{Layer, Shape, Subnormals, WeightType};
 use serde_json::{Value, json};
 
 pub(crate) struct Report<'a> {
@@ -23,7 +23,12 @@ pub(crate) struct Report<'a> {
 impl Report<'_> {
     /// The seconds to read R's bytes at a read bandwidth, and the seconds for the projection at a peak.
     fn limit(&self, peak: f64, bandwidth: f64) -> [f64; 2] {
-        [self.data.r_bytes() / bandwidth, self.data.projection_flops() / peak]
+        [self.r_bytes() / bandwidth, self.data.projection_flops() / peak]
+    }
+
+    /// The bytes of R that the steps of a call read, in the type of rnnpack's layer.
+    fn r_bytes(&self) -> f64 {
+        self.data.r_bytes(self.layer.weight_type().bytes())
     }
 
     /// The number of threads that a side uses.
@@ -42,7 +47,7 @@ impl Report<'_> {
         let threads = self.threads_of(name);
         [
             self.over_rounds(times, |peak, _, t| self.data.flops() / (t * threads) / peak),
-            self.over_rounds(times, |_, read, t| self.data.r_bytes() / (t * threads) / read),
+            self.over_rounds(times, |_, read, t| self.r_bytes() / (t * threads) / read),
         ]
     }
 
@@ -59,9 +64,13 @@ impl Report<'_> {
             Subnormals::Keep => String::new(),
             other => format!("; subnormals: {}", other.name()),
         };
+        let weights = match self.layer.weight_type() {
+            WeightType::F32 => String::new(),
+            other => format!("; weights: {}", other.name()),
+        };
         let peepholes = if self.data.p.is_some() { "; peepholes" } else { "" };
         let shape = format!(
-            "{op} T={time} B={batch} I={input} H={hidden} {direction}, {plan}, {threads}\n{}{peepholes}{subnormals}\n",
+            "{op} T={time} B={batch} I={input} H={hidden} {direction}, {plan}, {threads}\n{}{peepholes}{weights}{subnormals}\n",
             cell::text(cell),
         );
         let agreement = self.agreement.text();
@@ -126,6 +135,7 @@ impl Report<'_> {
             "direction": direction.to_string(),
             "isa": self.layer.plan().variant.name(),
             "threads": self.threads,
+            "weights": self.layer.weight_type().name(),
             "subnormals": self.layer.subnormals().name(),
             "flops": self.data.flops(),
             "packed_bytes": self.layer.packed_bytes(),

@@ -186,9 +186,9 @@ fn interrupted(
 
 /// The share of its limit that a case reached: the median over rounds. Each round is compared with its own probe.
 fn reached(case: &Case, work: Work, limits: &Limits, times: &Times) -> f64 {
-    let What::Layer { shape: [_, batch, ..], dtype, .. } = case.what else { return f64::NAN };
+    let What::Layer { shape: [_, batch, ..], numbers, .. } = case.what else { return f64::NAN };
     // A vector holds half as many f64 as f32.
-    let lanes = if dtype == suite::DType::F64 { 0.5 } else { 1.0 };
+    let lanes = if numbers == suite::Numbers::Double { 0.5 } else { 1.0 };
     let share = |((&peak, &bandwidth), &seconds): ((&f64, &f64), &f64)| {
         let peak = peak * lanes * f64::from(case.threads);
         let least = match batch {

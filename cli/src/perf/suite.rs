@@ -4,11 +4,12 @@ use crate::bench::LayerSpec;
 use crate::bench::layer_data::{LayerData, LayerShape};
 use crate::fit;
 use crate::inputs::{GeneratedArgs, GivenArgs};
+use crate::layer_options::LayerOptions;
 use crate::model::Computed;
 use anyhow::{Context, Result, bail};
 use rnnpack::{
     Activation, Cell, Direction, GateOrder, Layer, LayerF64, LayerTensors, LayerWeights, Network, Sequence,
-    Stream, Subnormals, Threads,
+    Stream, Threads, WeightType,
 };
 use std::path::{Path, PathBuf};
 
@@ -22,23 +23,25 @@ const SEED: u64 = 1;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum What {
     /// A layer with random weights.
-    Layer { cell: &'static str, shape: [usize; 4], dtype: DType },
+    Layer { cell: &'static str, shape: [usize; 4], numbers: Numbers },
     /// A model file in [`MODELS`], called repeatedly as a stream.
     Model { name: &'static str, file: &'static str, dims: &'static [&'static str], sr: Option<i64> },
 }
 
 /// The type of a layer's numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum DType {
-    F32,
-    F64,
+pub(crate) enum Numbers {
+    /// f32, with W and R in this type.
+    Single(WeightType),
+    /// f64.
+    Double,
 }
 
-impl DType {
+impl Numbers {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            DType::F32 => "f32",
-            DType::F64 => "f64",
+            Numbers::Single(weights) => weights.name(),
+            Numbers::Double => "f64",
         }
     }
 }
@@ -80,18 +83,19 @@ const RNN: &str = "rnn";
 
 /// All cases, in the order in which they are reported.
 pub(crate) fn suite() -> Vec<Case> {
-    let layer = |group, cell, shape, dtype, threads| Case {
+    const F32: Numbers = Numbers::Single(WeightType::F32);
+    let layer = |group, cell, shape, numbers, threads| Case {
         group,
-        what: What::Layer { cell, shape, dtype },
+        what: What::Layer { cell, shape, numbers },
         threads,
     };
-    let f32 = |group, cell, shape| layer(group, cell, shape, DType::F32, 1);
+    let f32 = |group, cell, shape| layer(group, cell, shape, F32, 1);
     let model = |name, file, dims, sr| Case {
         group: "model",
         what: What::Model { name, file, dims, sr },
         threads: 1,
     };
-    vec![
+    let mut all = vec![
         f32("step", LSTM, [1, 1, 128, 128]),
         f32("step", GRU, [1, 1, 128, 128]),
         f32("step", RNN, [1, 1, 128, 128]),
@@ -103,7 +107,7 @@ pub(crate) fn suite() -> Vec<Case> {
         f32("sequence", GRU_LINEAR, [100, 1, 256, 256]),
         f32("sequence", RNN, [100, 1, 256, 256]),
         f32("sequence", LSTM, [20, 1, 1024, 1024]),
-        layer("sequence", LSTM, [20, 1, 128, 128], DType::F64, 1),
+        layer("sequence", LSTM, [20, 1, 128, 128], Numbers::Double, 1),
         f32("batch", LSTM, [200, 8, 40, 32]),
         f32("batch", LSTM, [10, 16, 256, 256]),
         f32("batch", GRU, [10, 16, 256, 256]),
@@ -111,8 +115,8 @@ pub(crate) fn suite() -> Vec<Case> {
         f32("batch", RNN, [10, 16, 256, 256]),
         f32("batch", LSTM, [5, 16, 1024, 1024]),
         f32("batch", LSTM, [10, 64, 256, 256]),
-        layer("batch", LSTM, [10, 64, 256, 256], DType::F32, 2),
-        layer("batch", GRU, [10, 16, 128, 128], DType::F64, 1),
+        layer("batch", LSTM, [10, 64, 256, 256], F32, 2),
+        layer("batch", GRU, [10, 16, 128, 128], Numbers::Double, 1),
         model(
             "silero_vad",
             "silero_vad/silero_vad_16k_op15.onnx",
@@ -120,7 +124,13 @@ pub(crate) fn suite() -> Vec<Case> {
             Some(16_000),
         ),
         model("gtcrn", "gtcrn/gtcrn_simple.onnx", &[], None),
-    ]
+    ];
+    for weights in WeightType::ALL.into_iter().filter(|&weights| weights != WeightType::F32) {
+        let numbers = Numbers::Single(weights);
+        all.push(layer("sequence", LSTM, [100, 1, 256, 256], numbers, 1));
+        all.push(layer("batch", LSTM, [10, 16, 256, 256], numbers, 1));
+    }
+    all
 }
 
 /// The cases whose names contain one of `wanted`. All cases if `wanted` is empty.
@@ -142,8 +152,8 @@ impl Case {
     pub(crate) fn name(&self) -> String {
         let Case { group, threads, .. } = self;
         match self.what {
-            What::Layer { cell, shape: [t, b, i, h], dtype } => {
-                format!("{group}/{cell}/{t},{b},{i},{h}/{}/{threads}", dtype.name())
+            What::Layer { cell, shape: [t, b, i, h], numbers } => {
+                format!("{group}/{cell}/{t},{b},{i},{h}/{}/{threads}", numbers.name())
             }
             What::Model { name, .. } => format!("{group}/{name}/{threads}"),
         }
@@ -163,8 +173,10 @@ impl Case {
     /// Generates weights and inputs, packs, and calls once.
     pub(crate) fn prepare(&self) -> Result<Prepared> {
         let mut prepared = match self.what {
-            What::Layer { cell, shape, dtype: DType::F32 } => layer_f32(cell, shape, self.threads.into()),
-            What::Layer { cell, shape, dtype: DType::F64 } => layer_f64(cell, shape),
+            What::Layer { cell, shape, numbers: Numbers::Single(weights) } => {
+                layer_f32(cell, shape, weights, self.threads.into())
+            }
+            What::Layer { cell, shape, numbers: Numbers::Double } => layer_f64(cell, shape),
             What::Model { file, dims, sr, .. } => model(file, dims, sr),
         }
         .with_context(|| format!("cannot prepare {}", self.name()))?;
@@ -188,24 +200,25 @@ fn data(name: &str, [time, batch, input, hidden]: [usize; 4]) -> Result<LayerDat
 }
 
 impl Work {
-    /// The work of a layer whose numbers have `size` bytes each.
-    fn new(data: &LayerData, r_packed: usize, size: usize) -> Work {
-        let scale = size as f64 / 4.0;
-        let once = (data.w.len() + data.x.len() + data.y_len) as f64 * size as f64;
+    /// The work of a layer whose weights, and whose other numbers, have so many bytes each.
+    fn new(data: &LayerData, r_packed: usize, [weight, number]: [usize; 2]) -> Work {
+        let r_bytes = data.r_bytes(weight);
+        let once = data.w.len() * weight + (data.x.len() + data.y_len) * number;
         Work {
             flops: data.flops(),
             projection_flops: data.projection_flops(),
-            r_bytes: data.r_bytes() * scale,
+            r_bytes,
             r_packed,
-            bytes: data.r_bytes() * scale + once,
+            bytes: r_bytes + once as f64,
         }
     }
 }
 
-fn layer_f32(cell: &str, shape: [usize; 4], threads: usize) -> Result<Prepared> {
+fn layer_f32(cell: &str, shape: [usize; 4], weights: WeightType, threads: usize) -> Result<Prepared> {
     let data = data(cell, shape)?;
-    let layer = Layer::new(&data.weights()?)?;
-    let work = Work::new(&data, layer.plan().recurrent_bytes(layer.cell(), data.shape.hidden), 4);
+    let layer = Layer::new(&data.weights()?.with_type(weights)?)?;
+    let r_packed = layer.plan().recurrent_bytes(layer.cell(), data.shape.hidden, weights);
+    let work = Work::new(&data, r_packed, [weights.bytes(), size_of::<f32>()]);
     let stream = layer.stream(data.batch)?;
     Ok(Prepared { call: calls(&data, data.x.clone(), stream, Threads::AtMost(threads)), work: Some(work) })
 }
@@ -216,7 +229,7 @@ fn layer_f64(cell: &str, shape: [usize; 4]) -> Result<Prepared> {
     let (w, r, b, x) = (wide(&data.w), wide(&data.r), wide(&data.b), wide(&data.x));
     let tensors = LayerTensors { w: &w, r: &r, b: Some(&b), p: None };
     let layer = LayerF64::new(&LayerWeights::new(data.cell, data.shape, GateOrder::Onnx, tensors)?)?;
-    let work = Work::new(&data, r.len() * size_of::<f64>(), 8);
+    let work = Work::new(&data, r.len() * size_of::<f64>(), [size_of::<f64>(); 2]);
     Ok(Prepared { call: calls(&data, x, layer.stream(data.batch)?, Threads::Caller), work: Some(work) })
 }
 
@@ -268,7 +281,8 @@ fn model(file: &str, dims: &[&str], sr: Option<i64>) -> Result<Prepared> {
     let bind = sr.iter().map(|rate| format!("sr={rate}")).collect();
     let given = GivenArgs::new(Vec::new(), bind);
     let how = GeneratedArgs { dim: dims.iter().map(|&d| d.to_owned()).collect(), seed: SEED };
-    let (feeds, loaded, _) = fit::generated(&bytes, &given, &how, Computed::ours(1, Subnormals::Keep))?;
+    let (feeds, loaded, _) =
+        fit::generated(&bytes, &given, &how, Computed::ours(1, LayerOptions::default()))?;
     let mut stream = loaded.model.stream(&[])?;
     let call = move || {
         stream.run(&loaded.inputs(&feeds.steps[0], &[]))?;
@@ -291,18 +305,19 @@ mod tests {
     }
 
     #[test]
-    fn the_suite_has_every_cell_and_dtype_and_more_than_one_thread() {
+    fn the_suite_has_every_cell_and_type_and_more_than_one_thread() {
         let all = suite();
         let layers = || {
             all.iter().filter_map(|case| match case.what {
-                What::Layer { cell, dtype, .. } => Some((cell, dtype)),
+                What::Layer { cell, numbers, .. } => Some((cell, numbers)),
                 What::Model { .. } => None,
             })
         };
         for name in [LSTM, GRU, GRU_LINEAR, RNN] {
             assert!(layers().any(|(cell, _)| cell == name), "{name}");
         }
-        assert!(layers().any(|(_, dtype)| dtype == DType::F64));
+        let types = WeightType::ALL.map(Numbers::Single).into_iter().chain([Numbers::Double]);
+        types.for_each(|numbers| assert!(layers().any(|(_, other)| other == numbers), "{numbers:?}"));
         assert!(all.iter().any(|case| case.threads > 1));
         for group in ["step", "sequence", "batch", "model"] {
             assert!(all.iter().any(|case| case.group == group), "{group}");

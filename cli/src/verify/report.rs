@@ -78,7 +78,10 @@ impl Report {
     }
 
     fn table(&self) -> Table {
-        let headings = ["against", "output", "largest difference", "scale", "relative", "allowed", ""];
+        let decides =
+            self.comparisons.iter().flat_map(|c| c.result.iter().flatten()).any(|d| d.decisions.is_some());
+        let allowed = if decides { "same decisions" } else { "allowed" };
+        let headings = ["against", "output", "largest difference", "scale", "relative", allowed, ""];
         let mut table = Table::new(&headings, &[false, false, true, true, true, true, false]);
         for Comparison { with, result, .. } in &self.comparisons {
             for d in result.iter().flatten() {
@@ -88,7 +91,7 @@ impl Report {
                     difference(d.largest),
                     magnitude(d.scale),
                     difference(d.relative()),
-                    difference(d.allowed),
+                    d.decisions.map_or_else(|| difference(d.allowed), |d| format!("{} of {}", d.same, d.of)),
                     d.text(),
                 ]);
             }

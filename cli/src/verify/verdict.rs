@@ -74,14 +74,14 @@ pub(super) fn excuse(comparisons: &mut [Comparison], half: Option<DType>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::compare;
+    use crate::compare::{Rule, compare};
     use crate::tensors::Tensors;
     use rnnpack_onnx::Tensor;
 
     /// A comparison of a 1 with `theirs`.
     fn against(with: &'static str, theirs: f32) -> Comparison {
         let step = |x: f32| [Tensors::from([("y".to_owned(), Tensor::scalar(x))])];
-        Comparison { with, result: Ok(compare(&step(1.0), &step(theirs), 1e-4)), excuse: None }
+        Comparison { with, result: Ok(compare(&step(1.0), &step(theirs), Rule::Bound(1e-4))), excuse: None }
     }
 
     /// The verdict after excuses, and whether tract was excused.
@@ -122,7 +122,8 @@ mod tests {
             (Verdict::Fail, false)
         );
         let empty = [Tensors::from([("y".to_owned(), Tensor::new(&[0], Vec::<f32>::new()).unwrap())])];
-        let empty = Comparison { with: "f64", result: Ok(compare(&empty, &empty, 1e-4)), excuse: None };
+        let empty =
+            Comparison { with: "f64", result: Ok(compare(&empty, &empty, Rule::Bound(1e-4))), excuse: None };
         assert_eq!(Verdict::of(&[empty]), Verdict::NothingCompared);
         let nan = against("f64", f32::NAN);
         assert_eq!(Verdict::of(&[nan]), Verdict::Fail);
