@@ -154,8 +154,16 @@ fn row_json(hidden: usize, costs: &[Cost]) -> Value {
 
 fn text(args: &Args, planner: &Planner, spec: LayerSpec, rows: &[(usize, Vec<Cost>)]) -> String {
     const HEADINGS: [&str; 10] = [
-        "H", "f32 µs", "bf16 µs", "int8 µs", "f32 packed", "bf16 packed", "int8 packed", "f32 streams",
-        "bf16 streams", "int8 streams",
+        "H",
+        "f32 µs",
+        "bf16 µs",
+        "int8 µs",
+        "f32 packed",
+        "bf16 packed",
+        "int8 packed",
+        "f32 streams",
+        "bf16 streams",
+        "int8 streams",
     ];
     let columns = if args.every.is_some() { HEADINGS.len() } else { 1 + 2 * TYPES.len() };
     let mut table = Table::new(&HEADINGS[..columns], &[true; HEADINGS.len()]);

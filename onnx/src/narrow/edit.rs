@@ -1,0 +1,22 @@
+//! What becomes of one recurrent node.
+
+use crate::proto::{Attribute, Node};
+
+/// The domain and the name of ONNX Runtime's LSTM of int8 weights.
+pub(super) const QUANTIZED: (&str, &str) = ("com.microsoft", "DynamicQuantizeLSTM");
+
+/// The new form of a recurrent node. Everything of the node that is not named here stays.
+pub(super) struct Edit {
+    /// The nodes that make its new inputs.
+    pub(super) before: Vec<Node>,
+    pub(super) inputs: Vec<String>,
+    pub(super) outputs: Vec<String>,
+    /// The new domain and operator.
+    pub(super) operator: Option<(&'static str, &'static str)>,
+    /// The names of the attributes that it loses.
+    pub(super) dropped: &'static [&'static str],
+    /// New attributes.
+    pub(super) added: Vec<Attribute>,
+    /// The nodes that make its old outputs of the new ones.
+    pub(super) after: Vec<Node>,
+}
