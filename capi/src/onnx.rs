@@ -73,7 +73,7 @@ impl Node {
             size: size_of::<NodeInfo>(),
             name: self.name.as_ptr(),
             refusal: self.refusal.as_ref().map_or(null(), |text| text.as_ptr()),
-            op: constant(&OPS, self.node.op),
+            op: constant(&OPS, self.node.op.standard()),
             direction: self.node.direction.map_or(-1, |direction| constant(&DIRECTIONS, direction)),
             layout: self.node.layout.map_or(-1, |layout| constant(&layouts, layout)),
             input: self.node.input.unwrap_or(usize::MAX),

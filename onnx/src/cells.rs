@@ -40,12 +40,12 @@ impl CellAttributes<'_> {
             ("input_forget", input_forget, RecurrentOp::Lstm),
             ("linear_before_reset", linear_before_reset, RecurrentOp::Gru),
         ] {
-            if set && op != of {
+            if set && op.standard() != of {
                 return bad(attribute, format!("not an attribute of {op}"));
             }
         }
         Ok(match op {
-            RecurrentOp::Lstm => {
+            RecurrentOp::Lstm | RecurrentOp::DynamicQuantizeLstm => {
                 let cell = |&activations: &_| Cell::Lstm(LstmCell { activations, clip, input_forget });
                 functions.as_chunks::<3>().0.iter().map(cell).collect()
             }

@@ -4,34 +4,39 @@ use crate::error::Error;
 use crate::extent::Extent;
 use crate::fold::{Folder, NotConstant, NotConstantKind};
 use crate::node::{NodeDescription, RecurrentNode};
+use crate::operator::RecurrentOp;
 use crate::scope::Scope;
 use crate::spec::{NodeSpec, Reader, ShapeAttributes};
 use crate::stored::dtype_name;
 use crate::tensor::DType;
-use crate::weights::{INPUTS, NodeWeights, Weight, check_dtype};
+use crate::weight::{INPUTS, Weight};
+use crate::weight_checks::check_dtype;
+use crate::weights::NodeWeights;
 use rnnpack::Layout;
 
 /// The weights of a node that are constants, in the order of [`INPUTS`].
-struct Constants([Option<Result<Weight, NotConstant>>; 4]);
+struct Constants([Option<Result<Weight, NotConstant>>; INPUTS.len()]);
 
 impl Constants {
     fn read(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Folder<'_>) -> Self {
         let read = |(input, index): (&str, usize)| {
             // An operator without peepholes has no input with this index.
             let known = reader.op.inputs().get(index) == Some(&input);
-            reader.input(index).filter(|_| known).map(|value| folder.weight(scope, value))
+            let value = reader.input(index).filter(|_| known)?;
+            let matrix = reader.op.is_quantized() && matches!(input, "W" | "R");
+            Some(if matrix { folder.integers(scope, value) } else { folder.weight(scope, value) })
         };
         Self(INPUTS.map(read))
     }
 
-    fn known(&self) -> [Option<&Weight>; 4] {
+    fn known(&self) -> [Option<&Weight>; INPUTS.len()] {
         self.0.each_ref().map(|w| w.as_ref()?.as_ref().ok())
     }
 
-    /// The last dimension of `W` (0) or `R` (1), if it is a constant with three dimensions.
-    fn last_dim(&self, i: usize) -> Option<usize> {
+    /// I of `W` (0) or H of `R` (1), if it is a constant with three dimensions.
+    fn size(&self, i: usize, op: RecurrentOp) -> Option<usize> {
         let weight = self.known()[i]?;
-        weight.dims().last().copied().filter(|_| weight.dims().len() == 3)
+        weight.dims().get(op.summed_axis()).copied().filter(|_| weight.dims().len() == 3)
     }
 
     /// Whether some weights are not constants here, and none is wrong.
@@ -41,7 +46,7 @@ impl Constants {
     }
 
     /// All weights that are present, if all of them are constants.
-    fn all(&self, spec: &NodeSpec) -> Result<[Option<&Weight>; 4], Error> {
+    fn all(&self, spec: &NodeSpec) -> Result<[Option<&Weight>; INPUTS.len()], Error> {
         for (weight, (input, _)) in self.0.iter().zip(INPUTS) {
             if let Some(Err(e)) = weight {
                 return Err(spec.bad_input(input, &e.reason));
@@ -77,6 +82,7 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
     let settings = read.as_ref().ok().map(|(s, _)| *s);
     let spec = read.and_then(|(settings, attributes)| reader.spec(&settings, &attributes));
     let certain = constants.known()[0].map(Weight::dtype);
+    let certain = if reader.op.is_quantized() { Some(DType::F32) } else { certain };
     let certain = certain.or_else(|| type_of(reader, |name| scope.given_type(name)));
     let dtype = certain.or_else(|| type_of(reader, |name| scope.declared_type(name)));
     let verdict = match &spec {
@@ -103,15 +109,18 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
         layout: settings.map(|s| s.layout),
         cells: spec.map(|spec| spec.cells).unwrap_or_default(),
         dtype,
-        input: constants.last_dim(0).or_else(|| declared(0)).or_else(|| declared(1)),
-        hidden: constants.last_dim(1).or(settings.and_then(|s| s.hidden)).or_else(|| declared(2)),
+        input: constants.size(0, reader.op).or_else(|| declared(0)).or_else(|| declared(1)),
+        hidden: constants.size(1, reader.op).or(settings.and_then(|s| s.hidden)).or_else(|| declared(2)),
         time,
         batch,
         attributes: node.attribute.iter().map(|a| (a.name.clone(), a.into())).collect(),
         inputs: present(&node.input, reader.op.inputs()),
         outputs: present(&node.output, reader.op.outputs()),
         weight_bytes: constants.known().into_iter().flatten().map(Weight::stored_bytes).sum(),
-        subnormal_weights: constants.known().into_iter().flatten().map(Weight::subnormal).sum(),
+        subnormal_weights: match &verdict.weights {
+            Ok(weights) => weights.subnormal(),
+            Err(_) => constants.known().into_iter().flatten().map(Weight::subnormal).sum(),
+        },
         refusal: verdict.weights.as_ref().err().cloned(),
         awaits_weights: verdict.awaits_weights,
     };
@@ -133,27 +142,29 @@ fn check_types(
     scope: &Scope<'_>,
     dtype: Option<DType>,
 ) -> Result<(), Error> {
-    const INT32: i32 = 6;
     dtype.map_or(Ok(()), |dtype| check_dtype(spec, "W", dtype, dtype))?;
     for (index, &input) in reader.op.inputs().iter().enumerate() {
-        let expected = if input == "sequence_lens" { Some(INT32) } else { dtype.map(DType::number) };
-        let found = reader.input(index).and_then(|value| scope.given_type(value));
-        let (Some(expected), Some(found)) = (expected, found) else { continue };
-        if found != expected {
-            let reason = format!("it is {}, not {}", dtype_name(found), dtype_name(expected));
+        let expected = match dtype {
+            Some(dtype) => reader.op.input_types(input, dtype),
+            None if input == "sequence_lens" => vec![DType::I32],
+            None => continue,
+        };
+        let Some(found) = reader.input(index).and_then(|value| scope.given_type(value)) else { continue };
+        if !expected.iter().any(|expected| expected.number() == found) {
+            let expected: Vec<String> = expected.iter().map(|dtype| dtype_name(dtype.number())).collect();
+            let reason = format!("it is {}, not {}", dtype_name(found), expected.join(" or "));
             return Err(reader.bad_input(input, &reason));
         }
     }
     Ok(())
 }
 
-/// The last of the three dimensions that the file declares for an input: I for X and W, H for R.
+/// The size that the file declares for an input with three dimensions: I for X and W, H for R.
 fn declared_size(reader: &Reader<'_>, scope: &Scope<'_>, index: usize) -> Option<usize> {
-    match scope.declared(reader.input(index)?)?.shape.as_ref()?.dim.as_slice() {
-        [_, _, last] => match Extent::from(last) {
-            Extent::Fixed(size) => Some(size),
-            _ => None,
-        },
+    let axis = if index == 0 { 2 } else { reader.op.summed_axis() };
+    let dims = scope.declared(reader.input(index)?)?.shape.as_ref()?.dim.as_slice();
+    match dims.get(axis).filter(|_| dims.len() == 3).map(Extent::from) {
+        Some(Extent::Fixed(size)) => Some(size),
         _ => None,
     }
 }

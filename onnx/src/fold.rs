@@ -11,7 +11,7 @@ use crate::moves::Move;
 use crate::proto;
 use crate::scope::{Origin, Scope};
 use crate::tensor::{Element, Tensor};
-use crate::weights::Weight;
+use crate::weight::Weight;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -88,6 +88,12 @@ impl<'b> Folder<'b> {
         let weight = self.spend(weight.widened_bytes()).map(|()| weight);
         self.weights.insert(address, weight.clone());
         weight
+    }
+
+    /// [`Folder::weight`], for a matrix of integers. Each node that has it makes f32 of it.
+    pub(crate) fn integers(&mut self, scope: &Scope<'_>, name: &str) -> Result<Weight, NotConstant> {
+        let weight = self.weight(scope, name)?;
+        self.spend(weight.tensor().data().len().saturating_mul(size_of::<f32>())).map(|()| weight)
     }
 
     /// Subtracts `bytes` that are read or written from the budget.

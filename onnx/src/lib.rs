@@ -14,7 +14,8 @@
 //! ```
 //!
 //! `LSTM`, `GRU` and `RNN` of operator sets 1 to 28 are computed as the ONNX standard says, with all their attributes,
-//! inputs and outputs, in f32, f64, f16 and bf16. Anything else is refused with an [`Error`]. It names the node, the
+//! inputs and outputs, in f32, f64, f16 and bf16. So is `DynamicQuantizeLSTM` of ONNX Runtime, with the integers of the file
+//! as weights; see [`OnnxRuntimeLstm`] for the difference from ONNX Runtime. Anything else is refused with an [`Error`]. It names the node, the
 //! attribute, input or tensor, and its value. Nothing is ignored. `docs/onnx.md` in the repository lists what is
 //! computed and what is refused.
 //!
@@ -48,9 +49,11 @@ mod moves;
 mod names;
 mod narrow;
 mod node;
+mod onnxruntime;
 mod operator;
 mod path;
 pub mod proto;
+mod quantized;
 mod rename;
 mod scope;
 mod shadow;
@@ -59,6 +62,8 @@ mod spec;
 mod stored;
 mod tensor;
 mod walk;
+mod weight;
+mod weight_checks;
 mod weights;
 
 pub use attribute::{AttributeValue, BadAttribute};
@@ -74,6 +79,7 @@ pub use model::{decode, decode_in, open, read_whole};
 pub use names::UniqueNames;
 pub use narrow::narrow;
 pub use node::{NodeDescription, RecurrentNode};
+pub use onnxruntime::OnnxRuntimeLstm;
 pub use operator::{OPSETS, RecurrentOp};
 pub use spec::NodeSpec;
 pub use stored::dtype_name;

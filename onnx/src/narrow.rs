@@ -15,7 +15,6 @@ use crate::proto::{self, Graph, Node};
 use crate::shadow::take_names;
 use crate::tensor::DType;
 use crate::walk::nodes_of;
-use edit::Edit;
 use rnnpack::WeightType;
 
 /// Rewrites the bytes of a model: each recurrent node stores W and R in the type that `choose` returns for it.

@@ -41,6 +41,21 @@ impl NodeSpec {
         reader.spec(&settings, &attributes)
     }
 
+    /// The dimensions of the weights, in the order of [`NodeWeights::INPUTS`](crate::NodeWeights::INPUTS), as far as they
+    /// follow from I and H. A scale or a zero point may have the first one alone.
+    pub fn weight_dims(&self, input: Option<usize>, hidden: Option<usize>) -> [Vec<Option<usize>>; 8] {
+        let rows = |factor: usize| hidden.map(|h| h.saturating_mul(factor));
+        let (directions, gates) = (Some(self.direction.count()), self.op.gates());
+        let matrix = |columns| match self.op.summed_axis() {
+            1 => vec![directions, columns, rows(gates)],
+            _ => vec![directions, rows(gates), columns],
+        };
+        let vector = |factor| vec![directions, rows(factor)];
+        let [w, r] = [matrix(input), matrix(hidden)];
+        let [b, p] = [vector(2 * gates), vector(3)];
+        [w, r, b, p, vector(gates), vector(gates), vector(gates), vector(gates)]
+    }
+
     /// The error that refuses an input of this node. `input` is its name in the standard.
     pub fn bad_input(&self, input: &str, reason: &str) -> Error {
         Error::bad_input(&self.name, input, reason)
@@ -96,8 +111,11 @@ impl<'n> Reader<'n> {
 
     fn check_operator(&self) -> Result<(), Error> {
         let node = self.node;
-        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
-            return Err(self.refuse("it is not of the standard operator set"));
+        let domain = if node.domain == "ai.onnx" { "" } else { node.domain.as_str() };
+        match self.op.domain() {
+            known if known == domain => {}
+            "" => return Err(self.refuse("it is not of the standard operator set")),
+            known => return Err(self.refuse(&format!("it is not of the domain {known}"))),
         }
         if !OPSETS.contains(&self.opset) {
             let reason = format!("{} is known in {} to {}", self.op, OPSETS.start(), OPSETS.end());
@@ -116,7 +134,8 @@ impl<'n> Reader<'n> {
         if self.op == RecurrentOp::Gru && self.opset < 3 && !self.has_output("Y_h") {
             return Err(self.refuse("it has no output `Y_h`, which is optional from operator set 3 only"));
         }
-        match self.op.inputs()[..3].iter().enumerate().find(|&(i, _)| self.input(i).is_none()) {
+        let mut required = self.op.inputs().iter().enumerate().filter(|&(i, _)| self.op.requires(i));
+        match required.find(|&(i, _)| self.input(i).is_none()) {
             Some((_, missing)) => Err(self.bad_input(missing, "it is missing")),
             None => Ok(()),
         }

@@ -1,11 +1,11 @@
-//! The layer of a recurrent node, computed in f32, in f64 or by the reference.
+//! The layer of a recurrent node, computed in f32, in f64, by the reference or in ONNX Runtime's arithmetic.
 
 use crate::round::odd_f32;
 use crate::settings::Kernels;
 use rnnpack::{
     Cell, Dims, Error, LayerF64, Scratch, ScratchF64, Sequence, Shape, State, View, ViewMut, reference,
 };
-use rnnpack_onnx::{DType, NodeWeights};
+use rnnpack_onnx::{DType, NodeWeights, OnnxRuntimeLstm};
 use tract_onnx::tract_hir::internal::*;
 
 /// A layer that is ready to run, and the element type of its node.
@@ -18,15 +18,21 @@ pub(crate) enum Implementation {
     Single(rnnpack::Layer),
     Double(LayerF64),
     Reference(NodeWeights),
+    OnnxRuntime(OnnxRuntimeLstm),
 }
 
 impl NodeLayer {
     pub(crate) fn new(weights: NodeWeights, kernels: Kernels) -> Result<NodeLayer, Error> {
         let dtype = weights.dtype();
-        let body = match kernels {
-            Kernels::Reference64 => Implementation::Reference(weights),
-            _ if weights.is_f64() => Implementation::Double(LayerF64::new(&weights.view()?)?),
-            _ => Implementation::Single(rnnpack::Layer::new(&weights.view()?)?),
+        let of_onnxruntime = match kernels {
+            Kernels::OnnxRuntime if !weights.is_f64() => OnnxRuntimeLstm::new(&weights.view()?),
+            _ => None,
+        };
+        let body = match of_onnxruntime {
+            Some(lstm) => Implementation::OnnxRuntime(lstm),
+            None if kernels == Kernels::Reference64 => Implementation::Reference(weights),
+            None if weights.is_f64() => Implementation::Double(LayerF64::new(&weights.view()?)?),
+            None => Implementation::Single(rnnpack::Layer::new(&weights.view()?)?),
         };
         Ok(NodeLayer { body, dtype })
     }
@@ -36,14 +42,16 @@ impl NodeLayer {
             Implementation::Single(layer) => layer.shape(),
             Implementation::Double(layer) => layer.shape(),
             Implementation::Reference(weights) => weights.shape(),
+            Implementation::OnnxRuntime(lstm) => lstm.shape(),
         }
     }
 
-    pub(crate) fn cell(&self) -> &Cell {
+    pub(crate) fn cell(&self) -> Cell {
         match &self.body {
-            Implementation::Single(layer) => layer.cell(),
-            Implementation::Double(layer) => layer.cell(),
-            Implementation::Reference(weights) => &weights.cells()[0],
+            Implementation::Single(layer) => *layer.cell(),
+            Implementation::Double(layer) => *layer.cell(),
+            Implementation::Reference(weights) => weights.cells()[0],
+            Implementation::OnnxRuntime(lstm) => lstm.cell(),
         }
     }
 

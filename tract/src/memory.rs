@@ -2,6 +2,7 @@
 
 use crate::layer::{Float, NodeLayer};
 use rnnpack::{Error, Shape, State};
+use rnnpack_onnx::NodeWeights;
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
 
@@ -38,22 +39,25 @@ impl<F: Float> Part<F> {
                 state.reset();
                 state
             }
-            _ => State::zeros(layer.cell(), shape, batch)?,
+            _ => State::zeros(&layer.cell(), shape, batch)?,
         };
         Ok((&mut self.state.insert((shape, state)).1, &mut self.scratch))
     }
 }
 
+/// The weights of a node, in the order of [`NodeWeights::INPUTS`].
+pub(crate) type Weights = [Option<Arc<Tensor>>; NodeWeights::INPUTS.len()];
+
 /// The last packed weights of a node whose weights are not constants.
 pub(crate) struct PackedWeights {
     /// The tensors from which they were packed. Nobody can change them while they are held here.
-    pub(crate) from: [Option<Arc<Tensor>>; 4],
+    pub(crate) from: Weights,
     pub(crate) layer: Arc<NodeLayer>,
 }
 
 impl PackedWeights {
     /// Whether the layer was packed from these weights.
-    pub(crate) fn is_of(&self, weights: &[Option<Arc<Tensor>>; 4]) -> bool {
+    pub(crate) fn is_of(&self, weights: &Weights) -> bool {
         self.from.iter().zip(weights).all(|pair| match pair {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b) || same_contents(a, b),
             (None, None) => true,

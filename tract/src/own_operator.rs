@@ -9,6 +9,10 @@ pub(crate) fn check_right(node: &NodeDescription) -> Result<(), Error> {
         let reason = format!("{value}: tract's own operator ignores it and would be wrong");
         Err(Error::Attribute { node: node.name.clone(), attribute: attribute.to_string(), reason })
     };
+    if node.op.is_quantized() {
+        let (node, op) = (node.name.clone(), node.op.to_string());
+        return Err(Error::Node { node, op, reason: "tract has no operator of its own for it".to_string() });
+    }
     if node.direction == Some(Direction::Reverse) {
         return wrong("direction", "`reverse`".to_string());
     }

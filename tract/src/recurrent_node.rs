@@ -23,7 +23,7 @@ struct Parsed {
 pub(crate) type Builder =
     fn(&ParsingContext<'_>, &pb::NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
-/// Builds the operator of an LSTM, a GRU or an RNN node. `SUBNORMALS` is the index in [`Subnormals::ALL`] of what its
+/// Builds the operator of a recurrent node. `SUBNORMALS` is the index in [`Subnormals::ALL`] of what its
 /// layer does with subnormal numbers. `WEIGHTS` is 0, or 1 and the index in [`WeightType::ALL`] of the type in which it
 /// stores its weights.
 pub(crate) fn build<const SUBNORMALS: usize, const WEIGHTS: usize>(
@@ -73,29 +73,25 @@ impl Expansion for Parsed {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        let [x, w, r, b, lens, h, c, p] = self.inputs.map(|slot| slot.map(|i| &inputs[i]));
-        let (Some(x), Some(w), Some(r)) = (x, w, r) else { bail!("X, W or R is missing") };
+        let slots = self.inputs.map(|slot| slot.map(|i| &inputs[i]));
+        let [Some(x), Some(_), Some(r), ..] = slots else { bail!("X, W or R is missing") };
         s.given(&x.datum_type, |_, dt| self.spec.check_known(dt))?;
-        for (input, name, rank) in [
-            (Some(x), "X", 3),
-            (Some(w), "W", 3),
-            (Some(r), "R", 3),
-            (b, "B", 2),
-            (h, "initial_h", 3),
-            (c, "initial_c", 3),
-            (p, "P", 2),
-        ] {
+        for (&name, input) in self.spec.node.op.inputs().iter().zip(slots) {
             let Some(input) = input else { continue };
-            s.given(&input.rank, move |_, found| self.spec.check_rank(name, found, rank))?;
-            s.equals(&input.rank, rank)?;
+            let rank = match name {
+                "sequence_lens" => Some(1),
+                "B" | "P" => Some(2),
+                "X" | "W" | "R" | "initial_h" | "initial_c" => Some(3),
+                // Scales and zero points have one dimension or two.
+                _ => None,
+            };
+            if let Some(rank) = rank {
+                s.given(&input.rank, move |_, found| self.spec.check_rank(name, found, rank))?;
+                s.equals(&input.rank, rank)?;
+            }
             s.given_2(&x.datum_type, &input.datum_type, move |_, x, found| {
                 self.spec.check_type(name, found, x)
             })?;
-        }
-        if let Some(lens) = lens {
-            s.given(&lens.rank, |_, found| self.spec.check_rank("sequence_lens", found, 1))?;
-            s.equals(&lens.rank, 1)?;
-            s.given(&lens.datum_type, |_, dt| self.spec.check_type("sequence_lens", dt, i32::datum_type()))?;
         }
         self.output_rules(s, x, r, outputs)
     }
@@ -134,7 +130,7 @@ impl Parsed {
         let [y, y_h, y_c] = self.spec.outputs.map(|slot| slot.map(|i| &outputs[i]));
         let hidden = |s: &mut Solver<'r>, of: &'p TensorProxy, axis: usize| match self.spec.node.hidden {
             Some(hidden) => s.equals(&of.shape[axis], hidden.to_dim()),
-            None => s.equals(&of.shape[axis], &r.shape[2]),
+            None => s.equals(&of.shape[axis], &r.shape[self.spec.node.op.summed_axis()]),
         };
         for state in [y_h, y_c].into_iter().flatten() {
             s.equals(&state.rank, 3)?;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tract_onnx::tract_hir::internal::*;
 
 /// The inputs that are weights, each with its index among the inputs of a node.
-const WEIGHTS: [(&str, usize); 4] = [("W", 1), ("R", 2), ("B", 3), ("P", 7)];
+const WEIGHTS: [(&str, usize); 8] = NodeWeights::INPUTS;
 
 /// The most elements that Y may have if X has none. A larger Y is refused, because no data accounts for its size.
 const MAX_Y_OF_EMPTY_X: usize = 1 << 28;
@@ -46,7 +46,7 @@ impl Recurrent {
     }
 
     /// The wired inputs that are weights.
-    fn weight_slots(&self) -> [Option<usize>; 4] {
+    fn weight_slots(&self) -> [Option<usize>; WEIGHTS.len()] {
         WEIGHTS.map(|(_, index)| self.inputs[index])
     }
 
@@ -59,7 +59,7 @@ impl Recurrent {
         }
         let layer = self.pack(slots.map(|slot| slot.and_then(|i| facts[i].konst.as_deref())))?;
         let mut kept = tvec![];
-        let mut inputs = [None; 8];
+        let mut inputs = InputSlots::default();
         for i in [0, 4, 5, 6] {
             if let Some(slot) = self.inputs[i] {
                 inputs[i] = Some(kept.len());
@@ -74,7 +74,7 @@ impl Recurrent {
         let extent = |slot: Option<usize>, axis: usize| facts[slot?].shape.get(axis)?.to_usize().ok();
         let [_, r, ..] = self.weight_slots();
         let node = &self.spec.node;
-        let (input, hidden) = (extent(self.inputs[0], 2), extent(r, 2));
+        let (input, hidden) = (extent(self.inputs[0], 2), extent(r, node.op.summed_axis()));
         if let (Some(given), Some(found)) = (node.hidden, hidden)
             && given != found
         {
@@ -82,14 +82,7 @@ impl Recurrent {
             return Err(TractError::new(node.bad_attribute("hidden_size", &reason)));
         }
         let hidden = hidden.or(node.hidden);
-        let rows = |factor: usize| hidden.and_then(|h| h.checked_mul(factor));
-        let (directions, gates) = (Some(node.direction.count()), node.op.gates());
-        let expected: [&[Option<usize>]; 4] = [
-            &[directions, rows(gates), input],
-            &[directions, rows(gates), hidden],
-            &[directions, rows(2 * gates)],
-            &[directions, rows(3)],
-        ];
+        let expected = node.weight_dims(input, hidden);
         for ((slot, expected), (name, _)) in self.weight_slots().into_iter().zip(expected).zip(WEIGHTS) {
             for (axis, expected) in expected.iter().enumerate() {
                 let (Some(found), Some(expected)) = (extent(slot, axis), *expected) else { continue };
@@ -103,8 +96,8 @@ impl Recurrent {
     }
 
     /// Packs weights, which are in the order of [`WEIGHTS`].
-    fn pack(&self, tensors: [Option<&Tensor>; 4]) -> TractResult<NodeLayer> {
-        let mut weights = [const { None }; 4];
+    fn pack(&self, tensors: [Option<&Tensor>; WEIGHTS.len()]) -> TractResult<NodeLayer> {
+        let mut weights = [const { None }; WEIGHTS.len()];
         for ((weight, tensor), (input, _)) in weights.iter_mut().zip(tensors).zip(WEIGHTS) {
             let Some(tensor) = tensor else { continue };
             let dt = tensor.datum_type();
@@ -157,6 +150,10 @@ impl Recurrent {
             }),
             Implementation::Double(body) => self.run_in(&layer, inputs, double, |call, state, scratch| {
                 body.forward(call.sequence(), state, scratch)
+            }),
+            Implementation::OnnxRuntime(lstm) => self.run_in(&layer, inputs, single, |call, state, _| {
+                let Call { x, lens, y } = call;
+                lstm.forward(x, lens, y, state)
             }),
             Implementation::Reference(weights) if weights.is_f64() => {
                 self.run_in(&layer, inputs, double, |call, state, _| forward_f64(weights, call, state))
@@ -341,7 +338,9 @@ impl TypedOp for Recurrent {
                 layer.shape().hidden.to_dim()
             }
             (None, _, Some(hidden)) => hidden.to_dim(),
-            (None, Some(r), None) if inputs[r].rank() == 3 => inputs[r].shape[2].clone(),
+            (None, Some(r), None) if inputs[r].rank() == 3 => {
+                inputs[r].shape[self.spec.node.op.summed_axis()].clone()
+            }
             _ => bail!("R has not three dimensions"),
         };
         let directions = self.spec.node.direction.count().to_dim();

@@ -3,11 +3,11 @@
 use crate::convert;
 use crate::settings::Settings;
 use rnnpack::{Layout, Subnormals, WeightType};
-use rnnpack_onnx::{DType, NodeSpec, RecurrentOp};
+use rnnpack_onnx::{DType, NodeSpec};
 use tract_onnx::tract_hir::internal::*;
 
-/// For each of the inputs `X, W, R, B, sequence_lens, initial_h, initial_c, P`, its index among the wired inputs.
-pub(crate) type InputSlots = [Option<usize>; 8];
+/// For each of [`RecurrentOp::inputs`](rnnpack_onnx::RecurrentOp::inputs), its index among the wired inputs.
+pub(crate) type InputSlots = [Option<usize>; 12];
 
 /// What the parser knows about a recurrent node.
 #[derive(Debug)]
@@ -43,23 +43,26 @@ impl Spec {
         }
     }
 
-    /// Refuses an input whose element type is not `expected`.
-    pub(crate) fn check_type(&self, input: &str, found: DatumType, expected: DatumType) -> TractResult<()> {
-        let name = |dt: DatumType| match convert::dtype(dt) {
-            Some(_) if self.bf16 && dt == f32::datum_type() => DType::BF16.to_string(),
-            Some(dt) => dt.to_string(),
-            None => format!("{dt:?}"),
+    /// Refuses an input whose element type is not one that it may have beside an X of type `x`.
+    pub(crate) fn check_type(&self, input: &str, found: DatumType, x: DatumType) -> TractResult<()> {
+        let dtype = |dt: DatumType| match convert::dtype(dt) {
+            Some(_) if self.bf16 && dt == f32::datum_type() => Some(DType::BF16),
+            other => other,
         };
-        match found == expected {
-            true => Ok(()),
-            false => Err(self.bad_input(input, format!("it is {}, not {}", name(found), name(expected)))),
+        let name = |dt: DatumType| dtype(dt).map_or_else(|| format!("{dt:?}"), |dt| dt.to_string());
+        let Some(of_x) = dtype(x) else { return self.check_known(x) };
+        let expected = self.node.op.input_types(input, of_x);
+        if dtype(found).is_some_and(|found| expected.contains(&found)) {
+            return Ok(());
         }
+        let expected: Vec<String> = expected.iter().map(DType::to_string).collect();
+        Err(self.bad_input(input, format!("it is {}, not {}", name(found), expected.join(" or "))))
     }
 
     /// Refuses an element type that the operator does not have.
     pub(crate) fn check_known(&self, found: DatumType) -> TractResult<()> {
         let dtype = if self.bf16 { Some(DType::BF16) } else { convert::dtype(found) };
-        let known = RecurrentOp::dtypes(self.node.opset);
+        let known = self.node.op.dtypes(self.node.opset);
         if dtype.is_some_and(|dtype| known.contains(&dtype)) {
             return Ok(());
         }

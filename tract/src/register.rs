@@ -4,8 +4,8 @@ use crate::recurrent_node::{Builder, build};
 use rnnpack::{Subnormals, WeightType};
 use rnnpack_onnx::RecurrentOp;
 
-/// For programs that use tract directly. In models that `onnx` loads after this call, the `LSTM`, `GRU` and `RNN` nodes
-/// run on this crate's kernels, on the calling thread. All other operators remain tract's.
+/// For programs that use tract directly. In models that `onnx` loads after this call, the `LSTM`, `GRU`, `RNN` and
+/// `DynamicQuantizeLSTM` nodes run on this crate's kernels, on the calling thread. All other operators remain tract's.
 ///
 /// The program's own `tract-onnx` must be the version that this crate is built with. The loaded model is an ordinary
 /// tract model: type, optimize, run and stream it as usual. If this crate refuses a node, tract returns an error with a
@@ -33,7 +33,7 @@ pub fn register(onnx: &mut tract_onnx::Onnx) {
 pub fn register_with(onnx: &mut tract_onnx::Onnx, subnormals: Subnormals, weight_type: Option<WeightType>) {
     let of_type = |weight_type| WeightType::ALL.iter().position(|&other| other == weight_type);
     let index = weight_type.and_then(of_type).map_or(0, |index| 1 + index);
-    for op in [RecurrentOp::Lstm, RecurrentOp::Gru, RecurrentOp::Rnn] {
+    for op in RecurrentOp::ALL {
         onnx.op_register.insert(op.name(), BUILDERS[subnormals as usize][index]);
     }
 }

@@ -13,6 +13,15 @@ pub enum Kernels {
     /// tract's own operator, as an independent check. If it is known to compute a node wrongly, the model is refused.
     /// The error names the attribute or input that it ignores.
     Tract,
+    /// ONNX Runtime's arithmetic for `DynamicQuantizeLSTM`, as it computes on one thread: [`rnnpack_onnx::OnnxRuntimeLstm`]
+    /// says how it differs. It is slow, and there to explain a difference. Other recurrent nodes run on rnnpack's kernels.
+    OnnxRuntime,
+}
+
+impl Kernels {
+    /// Everything that can compute the nodes.
+    pub(crate) const ALL: [Kernels; 4] =
+        [Kernels::Rnnpack, Kernels::Reference64, Kernels::Tract, Kernels::OnnxRuntime];
 }
 
 /// What the builders of operators must know. Builders are plain functions, so they cannot capture it.
@@ -32,8 +41,7 @@ impl Settings {
 
     /// Passes the settings to the builders of a model's operators.
     pub(crate) fn hand_to(self, template: &mut InferenceModel) {
-        let kernels = [Kernels::Rnnpack, Kernels::Reference64, Kernels::Tract];
-        let kernels = kernels.iter().position(|&k| k == self.kernels).unwrap_or_default();
+        let kernels = Kernels::ALL.iter().position(|&k| k == self.kernels).unwrap_or_default();
         let property = tensor1(&[kernels as i64, self.threads as i64]);
         template.properties.insert(PROPERTY.into(), property.into_arc_tensor());
     }
@@ -44,7 +52,7 @@ impl Settings {
         let [kernels, threads] = property.try_as_plain_ram()?.as_slice::<i64>()? else {
             bail!("no settings")
         };
-        let kernels = if *kernels == 1 { Kernels::Reference64 } else { Kernels::Rnnpack };
-        Ok(Settings { kernels, threads: *threads as usize })
+        let kernels = usize::try_from(*kernels).ok().and_then(|index| Kernels::ALL.get(index));
+        Ok(Settings { kernels: *kernels.context("no settings")?, threads: *threads as usize })
     }
 }

@@ -6,11 +6,12 @@ use crate::{bf16, fits};
 use rnnpack_onnx::proto;
 use std::collections::BTreeMap;
 
-/// The operators of ONNX Runtime that tract has. tract looks an operator up by its name alone: all other names belong to
+/// The operators of ONNX Runtime that tract has, and the one that is ours. tract looks an operator up by its name alone: all other names belong to
 /// the standard, which may define another operator for them. Two of these are in the standard too: `Gelu` is the same
 /// there, and tract tells the two `RotaryEmbedding` apart.
-const MICROSOFT: [&str; 11] = [
+const MICROSOFT: [&str; 12] = [
     "BiasGelu",
+    "DynamicQuantizeLSTM",
     "FastGelu",
     "GatherBlockQuantized",
     "Gelu",
@@ -80,10 +81,6 @@ fn count<'m>(nodes: &'m [proto::Node], counts: &mut BTreeMap<(&'m str, &'m str),
 /// Why an operator that is not known cannot run, and what helps.
 fn reason(domain: &str, op: &str) -> String {
     match (domain, op) {
-        ("com.microsoft", "DynamicQuantizeLSTM") => {
-            "an LSTM with weights in 8 bits, which ONNX Runtime's quantization makes; take the model from before \
-             that step, or quantize it in the QDQ format"
-        }
         ("com.microsoft" | "com.microsoft.nchwc", _) => {
             "an operator of ONNX Runtime, not of the standard; take the model from before ONNX Runtime optimized \
              or quantized it"

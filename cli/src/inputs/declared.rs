@@ -1,7 +1,7 @@
 //! The inputs that a model's file declares.
 
 use anyhow::{Result, anyhow};
-use rnnpack_onnx::{DType, Extent, RecurrentOp, Shown, ShownNames, proto};
+use rnnpack_onnx::{DType, Extent, NodeWeights, RecurrentOp, Shown, ShownNames, proto};
 use std::collections::{BTreeSet, HashMap};
 
 /// An input as the file declares it.
@@ -11,7 +11,7 @@ pub(super) struct Declared {
     /// `None` if tensors cannot hold the type.
     pub(super) dtype: Option<DType>,
     pub(super) dims: Option<Vec<Extent>>,
-    /// Whether it is W, R, B or P of a recurrent node. As a constant, it is packed only once.
+    /// Whether it is a weight of a recurrent node, or a scale of its weights. As a constant, it is packed only once.
     pub(super) weights: bool,
     /// Whether the file stores a default. A given value replaces it when the model is loaded.
     pub(super) has_default: bool,
@@ -22,7 +22,7 @@ pub(super) fn declared_inputs(model: &proto::Model) -> Result<Vec<Declared>> {
     let graph = model.graph()?;
     let stored: BTreeSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     let recurrent = graph.node.iter().filter(|n| RecurrentOp::from_type(&n.op_type).is_some());
-    let weights = |n: &'_ proto::Node| [1, 2, 3, 7].map(|i| n.input.get(i).cloned());
+    let weights = |n: &'_ proto::Node| NodeWeights::INPUTS.map(|(_, i)| n.input.get(i).cloned());
     let weights: BTreeSet<String> = recurrent.flat_map(weights).flatten().collect();
     let declared = |info: &proto::ValueInfo| Declared {
         weights: weights.contains(&info.name),

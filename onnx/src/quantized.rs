@@ -1,0 +1,120 @@
+//! Weights that a file stores as integers of 8 bits: as numbers in LSTM's order, with the scales of their rows.
+
+use crate::error::Error;
+use crate::spec::NodeSpec;
+use crate::tensor::{DType, Tensor, TensorData};
+use crate::weight::Weight;
+use rnnpack::LayerScales;
+use std::sync::Arc;
+
+/// The scales of W and R.
+#[derive(Debug, Clone)]
+pub(crate) struct Quantized {
+    w: Scales,
+    r: Scales,
+}
+
+/// The scales of a matrix.
+#[derive(Debug, Clone)]
+struct Scales {
+    /// `[D, rows]`
+    rows: Vec<f32>,
+    /// The integer of 0 in each direction, as an i8.
+    zero_points: Vec<i32>,
+}
+
+impl Quantized {
+    pub(crate) fn view(&self) -> LayerScales<'_> {
+        let Quantized { w, r } = self;
+        LayerScales { w: &w.rows, r: &r.rows, w_zero_points: &w.zero_points, r_zero_points: &r.zero_points }
+    }
+}
+
+/// W and R of a node of `DynamicQuantizeLSTM` as numbers, `[D, 4·H, I]` and `[D, 4·H, H]`, and their scales. The
+/// dimensions and the element types must be right.
+pub(crate) fn read(
+    spec: &NodeSpec,
+    weights: [Option<&Weight>; 8],
+) -> Result<([Arc<Tensor>; 2], Quantized), Error> {
+    let [w, r, _, _, w_scale, w_zero_point, r_scale, r_zero_point] = weights;
+    let (w, of_w) = matrix(spec, ["W", "W_scale", "W_zero_point"], [w, w_scale, w_zero_point])?;
+    let (r, of_r) = matrix(spec, ["R", "R_scale", "R_zero_point"], [r, r_scale, r_zero_point])?;
+    Ok(([w, r], Quantized { w: of_w, r: of_r }))
+}
+
+/// A stored matrix `[D, columns, rows]` as numbers `[D, rows, columns]`: `scale * (integer - zero point)`.
+fn matrix(
+    spec: &NodeSpec,
+    names: [&str; 3],
+    tensors: [Option<&Weight>; 3],
+) -> Result<(Arc<Tensor>, Scales), Error> {
+    let [Some(matrix), Some(scale), Some(zero_point)] = tensors else {
+        let missing = tensors.iter().position(Option::is_none).unwrap_or_default();
+        return Err(spec.bad_input(names[missing], "it is missing"));
+    };
+    let &[directions, columns, rows] = matrix.dims() else {
+        return Err(spec.bad_input(names[0], "it has not 3 dimensions"));
+    };
+    let scales = Scales {
+        rows: scales(scale.tensor(), rows).map_err(|reason| spec.bad_input(names[1], &reason))?,
+        zero_points: zero_points(zero_point.tensor()).map_err(|reason| spec.bad_input(names[2], &reason))?,
+    };
+    let integers = matrix.tensor();
+    let mut numbers = Vec::with_capacity(integers.data().len());
+    for d in 0..directions {
+        for row in 0..rows {
+            let scale = scales.rows[d * rows + row];
+            let index = |column: usize| (d * columns + column) * rows + row;
+            let number = |column| scale * (signed(integers, index(column)) - scales.zero_points[d]) as f32;
+            numbers.extend((0..columns).map(number));
+            let added = &numbers[numbers.len() - columns..];
+            if let Some(column) = added.iter().position(|number| !number.is_finite()) {
+                let reason = format!("element {} times the scale {scale} is infinite", index(column));
+                return Err(spec.bad_input(names[0], &reason));
+            }
+        }
+    }
+    let numbers = Tensor::new(&[directions, rows, columns], numbers);
+    Ok((Arc::new(numbers.map_err(|e| spec.bad_input(names[0], &e.to_string()))?), scales))
+}
+
+/// An integer of 8 bits as an i8. Those without a sign lose 128, as their zero points do.
+fn signed(tensor: &Tensor, index: usize) -> i32 {
+    match tensor.data() {
+        TensorData::I8(v) => v[index].into(),
+        TensorData::U8(v) => i32::from(v[index]) - 128,
+        _ => 0,
+    }
+}
+
+/// The scales of all rows, from one for each direction or for each row.
+fn scales(given: &Tensor, rows: usize) -> Result<Vec<f32>, String> {
+    let values = given.as_slice::<f32>().unwrap_or_default();
+    if let Some(index) = values.iter().position(|&scale| !(scale > 0.0 && scale.is_finite())) {
+        return Err(format!("element {index} is {}, which is no scale: it must be positive", values[index]));
+    }
+    let times = if given.dims().len() == 1 { rows } else { 1 };
+    Ok(values.iter().flat_map(|&scale| std::iter::repeat_n(scale, times)).collect())
+}
+
+/// The zero point of each direction. Those of rows must be 0 if they have a sign, and else equal to each other, as ONNX
+/// Runtime demands.
+fn zero_points(given: &Tensor) -> Result<Vec<i32>, String> {
+    let count = given.data().len();
+    let &[directions, rows] = given.dims() else {
+        return Ok((0..count).map(|d| signed(given, d)).collect());
+    };
+    let mut of_directions = Vec::with_capacity(directions);
+    for d in 0..directions {
+        let of_rows = |row: usize| signed(given, d * rows + row);
+        let (first, what) = match given.dtype() {
+            DType::I8 => (0, "must be 0"),
+            _ => (of_rows(0), "must be equal"),
+        };
+        if let Some(row) = (0..rows).find(|&row| of_rows(row) != first) {
+            return Err(format!("element {} is another: those of columns {what}", d * rows + row));
+        }
+        of_directions.push(first);
+    }
+    Ok(of_directions)
+}
