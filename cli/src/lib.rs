@@ -23,6 +23,7 @@ pub mod outcome;
 mod output;
 mod pack;
 pub mod perf;
+mod quantize;
 pub mod report;
 mod run;
 mod seconds;
@@ -60,6 +61,7 @@ enum Command {
     Run(run::Args),
     Verify(verify::Args),
     Pack(pack::Args),
+    Quantize(quantize::Args),
     Bench(bench::Args),
     Size(size::Args),
     Perf(perf::Args),
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, cli.json),
         Command::Verify(args) => verify::verify(&args, cli.json),
         Command::Pack(args) => pack::pack(&args, cli.json),
+        Command::Quantize(args) => quantize::quantize(&args, cli.json),
         Command::Bench(args) => bench::bench(&args, cli.json),
         Command::Size(args) => size::size(&args, cli.json),
         Command::Perf(args) => perf::perf(&args, &perf::Places::COMMAND, cli.json),

@@ -62,7 +62,8 @@ pub fn narrow(model: &[u8], choose: impl Fn(&NodeDescription) -> WeightType) -> 
         return Ok(model.to_vec());
     }
     let unused = unused::unused(graph, &released);
-    let import = quantized && message.opset_import.iter().all(|import| import.domain != edit::QUANTIZED.0);
+    let import =
+        quantized && message.opset_import.iter().all(|import| import.domain != edit::QUANTIZED.domain());
     write::model(model, &edits, &unused, import)
 }
 
@@ -72,7 +73,7 @@ fn is_stored_as(node: &RecurrentNode, weights: WeightType) -> bool {
         WeightType::F32 => true,
         WeightType::Bf16 => node.dtype == Some(DType::BF16),
         WeightType::F16 => node.dtype == Some(DType::F16),
-        _ => false,
+        _ => node.op.is_quantized(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! What becomes of one recurrent node.
 
+use crate::operator::RecurrentOp;
 use crate::proto::{Attribute, Node};
 
-/// The domain and the name of ONNX Runtime's LSTM of int8 weights.
-pub(super) const QUANTIZED: (&str, &str) = ("com.microsoft", "DynamicQuantizeLSTM");
+/// ONNX Runtime's LSTM of int8 weights.
+pub(super) const QUANTIZED: RecurrentOp = RecurrentOp::DynamicQuantizeLstm;
 
 /// The new form of a recurrent node. Everything of the node that is not named here stays.
 pub(super) struct Edit {
@@ -11,8 +12,8 @@ pub(super) struct Edit {
     pub(super) before: Vec<Node>,
     pub(super) inputs: Vec<String>,
     pub(super) outputs: Vec<String>,
-    /// The new domain and operator.
-    pub(super) operator: Option<(&'static str, &'static str)>,
+    /// The new operator.
+    pub(super) operator: Option<RecurrentOp>,
     /// The names of the attributes that it loses.
     pub(super) dropped: &'static [&'static str],
     /// New attributes.

@@ -29,7 +29,11 @@ pub(super) fn edit(
     let refuse = |reason: String| Error::Node { node: node.name.clone(), op: node.op.to_string(), reason };
     let narrowed = node.clone().with_type(weights);
     let stored = narrowed.weights()?;
-    if let Some(other) = node.dtype.filter(|&dtype| dtype != DType::F32) {
+    let other = match node.dtype {
+        _ if node.op.is_quantized() => Some("int8".to_string()),
+        dtype => dtype.filter(|&dtype| dtype != DType::F32).map(|dtype| dtype.to_string()),
+    };
+    if let Some(other) = other {
         let reason = format!("its weights are {other}; only those of f32 become {}", weights.name());
         return Err(refuse(reason));
     }

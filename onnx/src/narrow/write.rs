@@ -53,7 +53,7 @@ pub(super) fn model(
         return Err(malformed("its graphs are stored in several parts"));
     }
     if import {
-        let import = OpsetId { domain: QUANTIZED.0.to_string(), version: 1 };
+        let import = OpsetId { domain: QUANTIZED.domain().to_string(), version: 1 };
         put(&mut out, number::MODEL_OPSET, &import.encode_to_vec());
     }
     Ok(out)
@@ -168,9 +168,9 @@ fn edited(bytes: &[u8], edit: &Edit, graph: &mut Vec<u8>) -> Result<(), Error> {
             out.extend_from_slice(field.whole);
         }
     }
-    if let Some((domain, operator)) = edit.operator {
-        put(&mut out, number::NODE_OPERATOR, operator.as_bytes());
-        put(&mut out, number::NODE_DOMAIN, domain.as_bytes());
+    if let Some(operator) = edit.operator {
+        put(&mut out, number::NODE_OPERATOR, operator.name().as_bytes());
+        put(&mut out, number::NODE_DOMAIN, operator.domain().as_bytes());
     }
     let attribute = |attribute: &Attribute| put(&mut out, number::NODE_ATTRIBUTE, &attribute.encode_to_vec());
     edit.added.iter().for_each(attribute);
