@@ -32,7 +32,7 @@ outputs are against the same model with its own weights. The relative error is t
 largest magnitude. The outputs are those for the given inputs; inputs that are not given are generated as for verify.
 
 With --budget, the written model's outputs have at most this relative error for these inputs: the layers with the \
-largest error alone become bf16, then f32, until it is so.
+largest error alone become bf16 (f16 in a file whose operator set has no bf16), then f32, until it is so.
 
 Examples:
   rnnpack quantize model.onnx --weights int8 --output small.onnx

@@ -91,12 +91,21 @@ pub(super) fn within(
     }
 }
 
+/// The types that a layer of this type may get instead, the narrowest first. A file of an old operator set has f16, but not
+/// bf16.
+fn wider(weights: WeightType) -> &'static [WeightType] {
+    match weights {
+        WeightType::I8 => &[WeightType::Bf16, WeightType::F16],
+        _ => &[],
+    }
+}
+
 /// Gives a layer the next wider type that the file can say.
 fn widen(bytes: &[u8], layer: &mut Layer, judge: &Judge, budget: f64) -> Result<()> {
     let name = &layer.node.name;
     let from = layer.weights.name();
-    let wider = if layer.weights == WeightType::I8 { WeightType::Bf16 } else { WeightType::F32 };
-    layer.weights = only(bytes, name, wider).map_or(WeightType::F32, |_| wider);
+    let mut wider = wider(layer.weights).iter().copied();
+    layer.weights = wider.find(|&weights| only(bytes, name, weights).is_ok()).unwrap_or(WeightType::F32);
     layer.alone = judge.outputs(&only(bytes, name, layer.weights)?).largest();
     layer.reason.get_or_insert(format!("{from} exceeds the budget of {budget}"));
     Ok(())
