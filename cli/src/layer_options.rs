@@ -2,12 +2,13 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rnnpack::{Subnormals, WeightType};
+use rnnpack_tract::Kernels;
 
 /// What all recurrent layers on rnnpack are told.
 #[derive(clap::Args, Clone, Copy, Default)]
 pub(crate) struct LayerOptions {
     /// Type in which rnnpack's layers store their weights W and R; by default each layer of a file takes bf16 or f16 if
-    /// that holds its weights exactly, else f32
+    /// that holds its weights exactly, else f32; DynamicQuantizeLSTM takes int8, as the file has it
     #[arg(long, value_name = "TYPE", value_parser = weight_types())]
     pub(crate) weights: Option<WeightType>,
     /// What rnnpack's layers do with subnormal numbers: compute exactly, take subnormal weights for zero, or flush them
@@ -16,10 +17,26 @@ pub(crate) struct LayerOptions {
     pub(crate) subnormals: Subnormals,
 }
 
+/// Whose arithmetic computes quantized layers.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct Arithmetic {
+    /// Compute DynamicQuantizeLSTM layers in ONNX Runtime's arithmetic on one thread, which quantizes all steps and rows
+    /// of x together, and all rows of h; slow, to tell its differences from others
+    #[arg(long)]
+    pub(crate) as_onnxruntime: bool,
+}
+
 /// The parser for the names of all types of weights.
 fn weight_types() -> impl TypedValueParser<Value = WeightType> {
     PossibleValuesParser::new(WeightType::ALL.map(WeightType::name))
         .try_map(|name| WeightType::by_name(&name).ok_or("no such type"))
+}
+
+impl Arithmetic {
+    /// What computes the layers.
+    pub(crate) fn kernels(self) -> Kernels {
+        if self.as_onnxruntime { Kernels::OnnxRuntime } else { Kernels::Rnnpack }
+    }
 }
 
 /// The parser for the names of all choices.

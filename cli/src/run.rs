@@ -2,7 +2,7 @@
 
 use crate::advice::advise;
 use crate::inputs::{Feeds, GivenArgs};
-use crate::layer_options::LayerOptions;
+use crate::layer_options::{Arithmetic, LayerOptions};
 use crate::model::{Computed, load, thread_count};
 use crate::outcome::Outcome;
 use crate::output::Prepared;
@@ -43,6 +43,8 @@ pub(crate) struct Args {
     threads: u16,
     #[command(flatten)]
     layers: LayerOptions,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
 }
 
 pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
@@ -51,7 +53,8 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Outcome> {
     let threads = usize::from(args.threads);
     let outputs = crate::model::with_threads(threads, || -> Result<_> {
         let feeds = Feeds::given(&bytes, &args.given)?;
-        let computed = Computed::ours(threads, args.layers);
+        let ours = Computed::ours(threads, args.layers);
+        let computed = Computed { kernels: args.arithmetic.kernels(), ..ours };
         let outputs = load(&bytes, &feeds, computed).and_then(|model| model.run(&feeds, &[]));
         let outputs = outputs.map_err(|e| advise(&bytes, &feeds, e))?;
         Ok(outputs.into_iter().next().unwrap_or_default())

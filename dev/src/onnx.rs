@@ -7,6 +7,7 @@ pub mod hostile;
 pub mod narrow;
 pub mod native;
 pub mod one;
+pub mod quantized;
 pub mod recorded;
 pub mod stored;
 
@@ -14,6 +15,7 @@ pub use crate::numbers::Numbers;
 pub use faint::Faint;
 pub use function::{Function, attr_ref, call};
 pub use narrow::Narrow;
+pub use quantized::QuantizedNode;
 pub use stored::{external, sparse};
 
 use rnnpack_onnx::{Error, File, RecurrentNode, Tensor};

@@ -12,7 +12,7 @@ use std::path::Path;
 ///
 /// A node that cannot be packed is listed too; [`NodeDescription::refusal`](crate::NodeDescription::refusal) says why
 /// it cannot. Weights may be stored tensors. They may also be computed from stored tensors by `Constant`, `Identity`,
-/// `Unsqueeze`, `Squeeze`, `Concat`, `Slice`, `Transpose` and `Reshape`. If weights are inputs of the model,
+/// `Unsqueeze`, `Squeeze`, `Concat`, `Slice`, `Transpose`, `Reshape`, `DequantizeLinear` and `Cast` to a wider type. If weights are inputs of the model,
 /// [`File::parse_with`] takes their values. Memory stays within a fixed multiple of the bytes given.
 #[derive(Debug, Clone)]
 pub struct File {

@@ -1,12 +1,13 @@
-//! Evaluates constant expressions: values that a file stores, or computes from stored values by moving or widening
-//! elements.
+//! Evaluates constant expressions: values that a file stores, or computes from stored values by moving, widening or
+//! dequantizing elements.
 //!
 //! Exporters store an LSTM's weights once and build `W`, `R` and `B` from them with `Unsqueeze`, `Slice`, `Concat` and
-//! similar operators, or store it in half precision and widen it with `Cast`. Only operators that keep the values of
-//! elements are folded, so folding never rounds.
+//! similar operators, or store it in half precision and widen it with `Cast`, or as integers with a scale behind
+//! `DequantizeLinear`. Only the last one rounds, in the one way that the standard gives it.
 
 use crate::attribute::{Attributes, BadAttribute};
 use crate::brief::Name;
+use crate::dequantize::dequantize;
 use crate::moves::Move;
 use crate::proto;
 use crate::scope::{Origin, Scope};
@@ -19,8 +20,18 @@ use std::sync::Arc;
 const MAX_DEPTH: usize = 64;
 
 /// The operators that are folded. Of `Cast`, only what rounds nothing is.
-const FOLDED: [&str; 9] =
-    ["Constant", "Identity", "Unsqueeze", "Squeeze", "Concat", "Slice", "Transpose", "Reshape", "Cast"];
+const FOLDED: [&str; 10] = [
+    "Constant",
+    "Identity",
+    "Unsqueeze",
+    "Squeeze",
+    "Concat",
+    "Slice",
+    "Transpose",
+    "Reshape",
+    "Cast",
+    "DequantizeLinear",
+];
 
 /// Folds the constant expressions of one model. Each is folded once.
 pub(crate) struct Folder<'b> {
@@ -176,6 +187,10 @@ impl<'b> Folder<'b> {
         if node.op_type == "Cast" {
             let reason = || "of Cast, only f16, bf16 and f32 to FLOAT are folded".to_string();
             return call.widened().map_or_else(|| unfolded(reason()), Ok);
+        }
+        if node.op_type == "DequantizeLinear" {
+            let found = dequantize(node, &call.inputs);
+            return found.map_or_else(|| unfolded("this form of it is not folded".to_string()), Ok);
         }
         call.evaluate().map_err(wrong)
     }

@@ -34,6 +34,7 @@ mod brief;
 mod cells;
 mod check;
 mod compare;
+mod dequantize;
 mod describe;
 mod error;
 mod extent;

@@ -15,7 +15,8 @@ pub(crate) struct Move<'n> {
 
 impl Move<'_> {
     /// The bytes of the inputs that the node reads, whether it succeeds or not. A `Slice` reads only what it returns of
-    /// its first input. No operator here returns more than twice what its inputs have, and the time of each is linear in
+    /// its first input. No operator here returns more than twice what its inputs have
+    /// (`DequantizeLinear`, which reads the same, four times), and the time of each is linear in
     /// what it reads and returns.
     pub(crate) fn input_bytes(&self) -> usize {
         let read = |(i, t): (usize, &Option<Arc<Tensor>>)| match t {

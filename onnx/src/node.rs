@@ -115,8 +115,13 @@ impl RecurrentNode {
 
     /// Sets the type in which the layer stores W and R. The default is bf16 or f16 if each element of W and R is a number
     /// of this type: no bit of a result depends on it, and the layer has half of the bytes. It is so where the file stores
-    /// 16 bits, also behind a `Cast`, and may be so where it stores more. Else the default is f32. A type that an element
-    /// does not fit into is refused when a layer is built.
+    /// 16 bits, also behind a `Cast`, and may be so where it stores more. Else the default is f32; for
+    /// `DynamicQuantizeLSTM` it is int8, with the scales of the file. A type that an element does not fit into is refused
+    /// when a layer is built.
+    ///
+    /// With int8, weights of other operators that are integers of 8 bits times a scale of their row keep these integers, so
+    /// that nothing of them is lost: those behind `DequantizeLinear`. It is never the default, because a layer of int8 also
+    /// rounds x and h, and the standard does not.
     ///
     /// ```no_run
     /// use rnnpack::WeightType;

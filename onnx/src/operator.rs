@@ -105,7 +105,7 @@ impl RecurrentOp {
         }
     }
 
-    /// The element types that an input may have in a node whose X has `dtype`. A zero point has that of its matrix.
+    /// The element types that an input may have in a node whose X has `dtype`. All integers of weights have one type.
     pub fn input_types(self, input: &str, dtype: DType) -> Vec<DType> {
         match input {
             "sequence_lens" => vec![DType::I32],

@@ -1,4 +1,4 @@
-//! Weights that a file stores as integers of 8 bits: as numbers in LSTM's order, with the scales of their rows.
+//! Weights that a file stores as integers of 8 bits: as numbers in LSTM's order, and the scales of their rows.
 
 use crate::error::Error;
 use crate::spec::NodeSpec;
@@ -24,10 +24,59 @@ struct Scales {
 }
 
 impl Quantized {
+    /// The scales of numbers that are integers of 8 bits times a scale of their row, as those behind `DequantizeLinear` are.
+    /// `None` if they are not. `w` and `r` are `[D, rows, columns]`.
+    pub(crate) fn of_numbers(w: &Tensor, r: &Tensor) -> Option<Quantized> {
+        Some(Quantized { w: Scales::of_numbers(w)?, r: Scales::of_numbers(r)? })
+    }
+
     pub(crate) fn view(&self) -> LayerScales<'_> {
         let Quantized { w, r } = self;
         LayerScales { w: &w.rows, r: &r.rows, w_zero_points: &w.zero_points, r_zero_points: &r.zero_points }
     }
+}
+
+impl Scales {
+    fn of_numbers(numbers: &Tensor) -> Option<Scales> {
+        let (&[directions, rows, columns], values) = (numbers.dims(), numbers.as_slice::<f32>()?) else {
+            return None;
+        };
+        let mut found = Scales { rows: Vec::new(), zero_points: Vec::new() };
+        for d in 0..directions {
+            let (mut low, mut high) = (0, 0);
+            for row in d * rows..(d + 1) * rows {
+                let row = &values[row * columns..][..columns];
+                let scale = scale_of(row)?;
+                let integers = row.iter().map(|number| (number / scale).round_ties_even() as i32);
+                (low, high) = integers.fold((low, high), |(low, high), i| (low.min(i), high.max(i)));
+                found.rows.push(scale);
+            }
+            found.zero_points.push(match (low, high) {
+                (-128.., ..=127) => 0,
+                _ if high - low <= 255 => -128 - low,
+                _ => return None,
+            });
+        }
+        Some(found)
+    }
+}
+
+/// The largest scale of which all numbers are multiples by integers up to ±255.
+///
+/// The smallest of them that is not 0 is the rounded product of the scale and an integer. So the scale is at most one place
+/// from their rounded quotient.
+fn scale_of(row: &[f32]) -> Option<f32> {
+    let magnitudes = row.iter().map(|number| number.abs()).filter(|&number| number > 0.0);
+    let Some(smallest) = magnitudes.reduce(f32::min) else { return Some(1.0) };
+    let near = |quotient: f32| [quotient, quotient.next_up(), quotient.next_down()];
+    let mut candidates = (1..=255u8).flat_map(|integer| near(smallest / f32::from(integer)));
+    candidates.find(|&scale| {
+        let is_multiple = |&number: &f32| {
+            let integer = (number / scale).round_ties_even();
+            integer.abs() <= 255.0 && integer * scale == number
+        };
+        scale > 0.0 && row.iter().all(is_multiple)
+    })
 }
 
 /// W and R of a node of `DynamicQuantizeLSTM` as numbers, `[D, 4·H, I]` and `[D, 4·H, H]`, and their scales. The

@@ -25,7 +25,7 @@ pub struct NodeWeights {
     dtype: DType,
     /// W, R, B and P.
     tensors: [Option<Arc<Tensor>>; 4],
-    /// The scales of W and R, if the file has them as integers.
+    /// The scales of W and R, if they are integers of 8 bits.
     scales: Option<Arc<Quantized>>,
     subnormals: Subnormals,
     weight_type: WeightType,
@@ -77,9 +77,17 @@ impl NodeWeights {
     /// Sets the type in which the layer stores W and R. The default is bf16 or f16 if each element of W and R is a number
     /// of this type, which no bit of a result depends on, and else f32; for `DynamicQuantizeLSTM` it is int8, with the
     /// scales of the file. [`NodeWeights::view`] refuses a type that an element does not fit into.
+    ///
+    /// With int8, weights of other operators that are integers of 8 bits times a scale of their row keep these integers, so
+    /// that nothing of them is lost: those behind `DequantizeLinear`. It is never the default, because a layer of int8 also
+    /// rounds x and h, and the standard does not.
     #[must_use]
     pub fn with_type(self, weight_type: WeightType) -> NodeWeights {
-        NodeWeights { weight_type, ..self }
+        let found = match (&self.tensors, &self.scales) {
+            ([Some(w), Some(r), ..], None) if weight_type == WeightType::I8 => Quantized::of_numbers(w, r),
+            _ => None,
+        };
+        NodeWeights { weight_type, scales: found.map(Arc::new).or(self.scales), ..self }
     }
 
     /// The type in which the layer stores W and R.

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Models of one node, for every operator with every option. Those with stored weights come first.
 fn small_files() -> Vec<Vec<u8>> {
-    let oracle = recorded::cases("oracle/cases.npz").into_values().map(|c| c.model);
+    let oracle = ["oracle/cases.npz", "oracle/quantized.npz"].map(recorded::cases);
+    let oracle = oracle.into_iter().flatten().map(|(_, case)| case.model);
     oracle.chain([small()]).chain(cases("").into_iter().map(|c| c.model)).collect()
 }
 

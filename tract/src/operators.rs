@@ -16,6 +16,7 @@ mod one_hot;
 mod order;
 mod pad;
 mod products;
+mod quantize;
 mod reduce;
 mod select;
 mod softmax;
@@ -36,6 +37,7 @@ pub(crate) fn register(onnx: &mut Onnx) {
     filled::register(onnx);
     stride::register(onnx);
     products::register(onnx);
+    quantize::register(onnx);
     order::register(onnx);
     pad::register(onnx);
     select::register(onnx);

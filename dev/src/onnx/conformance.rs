@@ -82,6 +82,8 @@ fn tensor(bytes: &[u8]) -> Tensor {
     match dtype {
         1 => Tensor::new(&dims, words.map(f32::from_le_bytes).collect()).unwrap(),
         6 => Tensor::new(&dims, words.map(i32::from_le_bytes).collect()).unwrap(),
+        2 => Tensor::new(&dims, raw.to_vec()).unwrap(),
+        3 => Tensor::new(&dims, raw.iter().map(|&b| b as i8).collect()).unwrap(),
         other => panic!("element type {other}"),
     }
 }

@@ -13,5 +13,6 @@ mod onnx_oracle;
 mod onnx_refusals;
 mod onnx_tract;
 mod operators;
+mod quantized;
 mod subnormals;
 mod weight_types;

@@ -4,6 +4,7 @@
 
 mod integers;
 mod moves;
+mod quantize;
 mod special;
 
 use rnnpack_dev::onnx::{Dim, Graph, Msg, node, untyped, value};
