@@ -153,10 +153,13 @@ mod tests {
     fn the_bytes_of_a_step_are_those_of_whole_panels() {
         for variant in Variant::available() {
             let panels = 20usize.div_ceil(variant.lanes());
-            let elements = panels * variant.lanes() * 4 * 20;
             for weights in WeightType::ALL {
-                let bytes = Plan::on(variant).recurrent_bytes(&Cell::lstm(), 20, weights);
-                assert_eq!(bytes, elements * weights.bytes(), "{variant}");
+                let bytes = panels * variant.lanes() * 4 * 20 * weights.bytes();
+                assert_eq!(
+                    Plan::on(variant).recurrent_bytes(&Cell::lstm(), 20, weights),
+                    bytes,
+                    "{variant} {weights:?}"
+                );
             }
         }
     }

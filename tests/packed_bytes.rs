@@ -1,7 +1,7 @@
 //! Tests that wrong packed bytes, and bytes for other machines, are refused for the right reason.
 
 use rnnpack::bytes::{self, BytesError, VERSION};
-use rnnpack::{Activation, Cell, Direction, Layer, LstmCell, Shape, Target, Variant};
+use rnnpack::{Activation, Cell, Direction, Layer, LstmCell, Shape, Target, Variant, WeightType};
 use rnnpack_dev::forms::forms;
 use rnnpack_dev::{Case, embedded};
 use rnnpack_kernels::{Error as KernelError, PackedWeights};
@@ -297,15 +297,39 @@ fn cost(name: &str, [input, hidden]: [usize; 2]) -> String {
     format!("| {name} | {input} | {hidden} | {four} | {eight} | {sixteen} | {state} | {scratch} |")
 }
 
-#[test]
+/// The row of a layer in the table of types of weights.
 #[cfg(target_arch = "x86_64")]
-fn the_table_of_costs_is_what_layers_cost() {
-    let table = include_str!("../docs/embedded.md").split_once("| cell | I | H |").unwrap().1;
+fn cost_of_types(name: &str, [input, hidden]: [usize; 2]) -> String {
+    let shape = Shape { input, hidden, direction: Direction::Forward };
+    let contents = Case::new(cell_named(name), shape, 1, 1, 0).contents();
+    let file = |weights| {
+        let weights = contents.weights().with_type(weights).unwrap();
+        weights.to_bytes(Target::by_name("portable").unwrap()).unwrap().len()
+    };
+    let [wide, bf16, f16, int8] =
+        [WeightType::F32, WeightType::Bf16, WeightType::F16, WeightType::I8].map(file);
+    assert_eq!(bf16, f16);
+    format!("| {name} | {input} | {hidden} | {wide} | {f16} | {int8} |")
+}
+
+/// Checks each row of the table of docs/embedded.md whose heading starts with `start`.
+#[cfg(target_arch = "x86_64")]
+#[track_caller]
+fn check_table(start: &str, count: usize, right: fn(&str, [usize; 2]) -> String) {
+    let table = include_str!("../docs/embedded.md").split_once(start).unwrap().1;
     let rows: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
-    assert_eq!(rows.len(), 9);
-    for row in rows {
+    assert_eq!(rows.len(), count);
+    let right = rows.iter().map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let size = |at: usize| cells[at].parse().unwrap();
-        assert_eq!(row, cost(cells[1], [size(2), size(3)]));
-    }
+        right(cells[1], [size(2), size(3)])
+    });
+    assert_eq!(rows.join("\n"), right.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn the_tables_of_costs_are_what_layers_cost() {
+    check_table("| cell | I | H |", 9, cost);
+    check_table("| cell of the file | I | H |", 7, cost_of_types);
 }

@@ -6,8 +6,12 @@ answers of all sides are compared before anything is timed, and a side that disa
 
 Rounds: the sides take turns in random order. A turn is one call that is not timed and then timed calls for about a
 millisecond, one at least; with several threads a rest of 10 ms goes before it. Every round begins with the machine's
-limits, measured anew: the multiply-add peak and the bandwidth at which one core reads a buffer of R's size. Shares are
-medians over rounds.
+limits, measured anew: the multiply-add peak in f32 and the bandwidth at which one core reads a buffer of R's size in
+f32. Shares are medians over rounds, for all types: narrow ones may exceed 100.
+
+dtype is the type of the weights. rnnpack widens bf16 and f16 in registers; OpenVINO's bf16 also rounds x and h. The int8 of
+ONNX Runtime is its dynamic quantization (DynamicQuantizeLSTM), that of PyTorch its dynamic quantization; ONNX Runtime has
+none of GRU and RNN.
 
 All sides are called from Python as their users call them, which is part of their time: about 2 µs for rnnpack through
 ctypes, 5 to 10 µs for the others.
@@ -23,6 +27,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +38,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TURN = 1e-3
 # Threads of the side before may spin for some milliseconds in wait of more work, on CPUs that the next side needs.
 REST = 10e-3
-# Activations are good to some 1e-6 each; a wrong gate or state moves answers by 1e-2 and more. bf16 has 8 bits.
-BOUND = {"f32": 1e-4, "bf16": 5e-2}
+# Activations are good to some 1e-6 each; a wrong gate or state moves answers by 1e-2 and more. bf16 has 8 bits, f16 has
+# 11, and int8 quantizes x and h too: with one scale for all of them, as in ONNX Runtime, by up to some 0.1.
+BOUND = {"f32": 1e-4, "f16": 1e-2, "bf16": 5e-2, "int8": 2e-1}
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 SHAPES = [
     (100, 1, 64, 64), (100, 1, 128, 128), (100, 1, 256, 256), (100, 1, 512, 512), (50, 1, 1024, 1024),
@@ -119,6 +125,13 @@ def onnx_model(case, data):
     return model.SerializeToString()
 
 
+class PackDesc(ctypes.Structure):
+    """rnnpack_pack_desc of rnnpack.h."""
+
+    _fields_ = [("size", ctypes.c_size_t), ("subnormals", ctypes.c_int32), ("weight_type", ctypes.c_int32),
+                ("isa", ctypes.c_char_p)]
+
+
 class LayerDesc(ctypes.Structure):
     """rnnpack_layer_desc of rnnpack.h."""
 
@@ -153,10 +166,12 @@ class ForwardDesc(ctypes.Structure):
 class Rnnpack:
     """Through the C library. The pool of more than one thread is the process's: all such cases have its size."""
 
-    name, dtype = "rnnpack", "f32"
+    name = "rnnpack"
+    # RNNPACK_WEIGHT_TYPE_F32 and so on.
+    TYPES = {"f32": 1, "bf16": 2, "f16": 3, "int8": 4}
 
-    def __init__(self, library):
-        self.c = ctypes.CDLL(str(library))
+    def __init__(self, library, dtype):
+        self.c, self.dtype = ctypes.CDLL(str(library)), dtype
         self.c.rnnpack_message.restype = ctypes.c_char_p
         version, isa = ctypes.c_char_p(), ctypes.c_char_p()
         self.check(self.c.rnnpack_version(ctypes.byref(version)))
@@ -175,6 +190,8 @@ class Rnnpack:
             tensor = getattr(data, name)
             setattr(desc, name, tensor.ctypes.data)
             setattr(desc, name + "_count", tensor.size)
+        pack = PackDesc(size=ctypes.sizeof(PackDesc), weight_type=self.TYPES[self.dtype])
+        desc.pack = ctypes.addressof(pack)
         layer, state, scratch = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
         self.check(self.c.rnnpack_layer_new(ctypes.byref(desc), ctypes.byref(layer)))
         self.check(self.c.rnnpack_state_new(layer, ctypes.c_size_t(b), ctypes.byref(state)))
@@ -199,20 +216,36 @@ class Rnnpack:
         return call
 
 
-class OnnxRuntime:
-    name, dtype = "onnxruntime", "f32"
+def quantized(model):
+    """The model with its LSTM as ONNX Runtime's DynamicQuantizeLSTM: int8, one scale for each column of a gate."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    def __init__(self):
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder, "f32.onnx"), Path(folder, "int8.onnx")
+        files[0].write_bytes(model)
+        quantize_dynamic(*files, per_channel=True, weight_type=QuantType.QInt8)
+        model = files[1].read_bytes()
+    if b"DynamicQuantizeLSTM" not in model:
+        raise RuntimeError("quantize_dynamic left it in f32")
+    return model
+
+
+class OnnxRuntime:
+    name = "onnxruntime"
+
+    def __init__(self, dtype):
         import onnxruntime
 
-        self.ort, self.version = onnxruntime, onnxruntime.__version__
+        self.ort, self.dtype, self.version = onnxruntime, dtype, onnxruntime.__version__
 
     def prepare(self, case, data):
         options = self.ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = case.threads, 1
         # Its threads would spin on through the turns of the others.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        session = self.ort.InferenceSession(onnx_model(case, data), options, providers=["CPUExecutionProvider"])
+        model = onnx_model(case, data)
+        model = quantized(model) if self.dtype == "int8" else model
+        session = self.ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         feeds = {"X": data.x}
         return lambda: session.run(None, feeds)[0]
 
@@ -243,12 +276,12 @@ class OpenVino:
 
 
 class PyTorch:
-    name, dtype = "pytorch", "f32"
+    name = "pytorch"
 
-    def __init__(self):
+    def __init__(self, dtype):
         import torch
 
-        self.torch, self.version = torch, torch.__version__.split("+")[0]
+        self.torch, self.dtype, self.version = torch, dtype, torch.__version__.split("+")[0]
 
     def prepare(self, case, data):
         torch = self.torch
@@ -258,6 +291,11 @@ class PyTorch:
         tensors = data.in_pytorch_order(case.op)
         layer.load_state_dict({n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in zip(names, tensors)})
         layer.eval()
+        if self.dtype == "int8":
+            kinds = {torch.nn.LSTM, torch.nn.GRU}
+            if type(layer) not in kinds:
+                raise RuntimeError("it quantizes LSTM and GRU only")
+            layer = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(layer), kinds, torch.qint8)[0]
         x = torch.from_numpy(data.x)
         torch.set_num_threads(case.threads)
 
@@ -377,6 +415,7 @@ def arguments():
     parser.add_argument("--shape", type=shape, action="append", metavar="T,B,I,H", help="only this; may be repeated")
     parser.add_argument("--op", choices=list(GATES), action="append", help="only this; may be repeated")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N", help="time one thread, and N")
+    parser.add_argument("--narrow", action="store_true", help="also weights of bf16, f16 and int8, of all that have them")
     parser.add_argument("--seconds", type=float, default=3.0, metavar="S", help="for each case, all sides together")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the results there too")
     return parser.parse_args()
@@ -386,7 +425,10 @@ def main():
     args = arguments()
     library, limits = build()
     os.environ["RAYON_NUM_THREADS"] = str(args.threads)
-    peers = [Rnnpack(library), OnnxRuntime(), OpenVino("f32"), PyTorch()]
+    peers = [Rnnpack(library, "f32"), OnnxRuntime("f32"), OpenVino("f32"), PyTorch("f32")]
+    if args.narrow:
+        peers += [Rnnpack(library, dtype) for dtype in ("bf16", "f16", "int8")]
+        peers += [OnnxRuntime("int8"), PyTorch("int8")]
     try:
         peers.append(OpenVino("bf16"))
     except RuntimeError as e:

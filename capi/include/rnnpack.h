@@ -124,6 +124,12 @@
  */
 #define RNNPACK_WEIGHT_TYPE_F16 3
 
+/* Type of W and R: int8, 1 byte, with a scale for each row of a gate that makes its largest weight 127 or -127. Rows of x and h
+ * become integers of 8 bits too, at every step and each with a scale of its own; sums of products are exact integers. A row of x
+ * with NaN or an infinity makes all gates NaN.
+ */
+#define RNNPACK_WEIGHT_TYPE_INT8 4
+
 /* Operator: LSTM, with 4 gates. */
 #define RNNPACK_LSTM 0
 

@@ -26,8 +26,13 @@ pub const RNNPACK_WEIGHT_TYPE_BF16: i32 = 2;
 /// is f32.
 pub const RNNPACK_WEIGHT_TYPE_F16: i32 = 3;
 
-pub(crate) const WEIGHT_TYPES: [Option<WeightType>; 4] =
-    [None, Some(WeightType::F32), Some(WeightType::Bf16), Some(WeightType::F16)];
+/// Type of W and R: int8, 1 byte, with a scale for each row of a gate that makes its largest weight 127 or -127. Rows of x and h
+/// become integers of 8 bits too, at every step and each with a scale of its own; sums of products are exact integers. A row of x
+/// with NaN or an infinity makes all gates NaN.
+pub const RNNPACK_WEIGHT_TYPE_INT8: i32 = 4;
+
+pub(crate) const WEIGHT_TYPES: [Option<WeightType>; 5] =
+    [None, Some(WeightType::F32), Some(WeightType::Bf16), Some(WeightType::F16), Some(WeightType::I8)];
 
 /// How a layer is packed. Set all of it to zero first, then size and what differs from the defaults.
 #[repr(C)]
@@ -71,8 +76,10 @@ impl Packing {
     }
 
     pub(crate) fn layer(&self, weights: LayerWeights<'_>) -> Result<LayerHandle, Error> {
-        let weight_type = self.weight_type.unwrap_or(weights.weight_type());
-        let weights = weights.with_subnormals(self.subnormals)?.with_type(weight_type)?;
+        let mut weights = weights.with_subnormals(self.subnormals)?;
+        if let Some(weight_type) = self.weight_type {
+            weights = weights.with_type(weight_type)?;
+        }
         let plan = self.planner.plan(weights.cell(), weights.shape());
         LayerHandle::new(vec![Layer::with_plan(&weights, plan)?])
     }

@@ -99,7 +99,9 @@ fn status_of(error: &rnnpack::Error) -> Status {
     match error {
         rnnpack::Error::Kernel(error) => match error {
             Kernel::Overlap => RNNPACK_OVERLAP,
-            Kernel::NotFinite { .. } | Kernel::OutOfRange { .. } => RNNPACK_WEIGHTS,
+            Kernel::NotFinite { .. } | Kernel::OutOfRange { .. } | Kernel::NoMultiple { .. } => {
+                RNNPACK_WEIGHTS
+            }
             Kernel::Option { .. } | Kernel::CannotFlush => RNNPACK_ARGUMENT,
             Kernel::Memory { .. } => RNNPACK_MEMORY,
             Kernel::Bytes(_) => RNNPACK_BYTES,

@@ -13,6 +13,7 @@ fn constant(weights: WeightType) -> i32 {
         "f32" => RNNPACK_WEIGHT_TYPE_F32,
         "bf16" => RNNPACK_WEIGHT_TYPE_BF16,
         "f16" => RNNPACK_WEIGHT_TYPE_F16,
+        "int8" => RNNPACK_WEIGHT_TYPE_INT8,
         other => panic!("{other} has no constant in C"),
     }
 }

@@ -76,12 +76,12 @@ fn pack_writes_the_bytes_of_a_node_for_an_instruction_set() {
         assert_eq!(bytes, nodes[0].weights().unwrap().to_bytes(target).unwrap());
         let expected = serde_json::json!({
             "node": "layer", "isa": isa, "lanes": target.lanes(), "bytes": bytes.len(),
-            "subnormals": "keep", "subnormal_weights": 0, "flushed_weights": 0
+            "weights": "f16", "subnormals": "keep", "subnormal_weights": 0, "flushed_weights": 0
         });
         assert_eq!(said.json(0), expected);
     }
     let text = rnnpack(&["pack", &path, "--isa", "portable", "--output", &file]).stdout;
-    assert!(text.starts_with(&file) && text.ends_with(" for portable (4 lanes)\n"), "{text}");
+    assert!(text.starts_with(&file) && text.ends_with(" for portable (4 lanes), weights in f16\n"), "{text}");
 }
 
 #[test]

@@ -160,14 +160,15 @@ impl<const FUSED: bool> Real for Bounded<FUSED> {
         scale: Scale,
         integers: impl Iterator<Item = i32>,
     ) -> Self {
-        let (mut value, mut carried, mut largest) = (0.0, 0.0, 0.0);
+        let (mut sum, mut carried, mut largest) = (0.0, 0.0, 0.0);
         for (x, integer) in row.iter().zip(integers) {
             let integer = f64::from(integer - scale.zero_point);
             let weight = f64::from(scale.scale) * integer;
-            value += x.value * weight;
+            sum += x.value * integer;
             carried += weight.abs() * (x.error + apart);
             largest += 255.0 * integer.abs();
         }
+        let value = f64::from(scale.scale) * sum;
         let roundings = if FUSED { 2.0 } else { 3.0 };
         let own = (value.abs() + carried) * roundings * U * SLACK + (largest + 1.0) * TINY;
         Self::rounded(start.value + value, start.error + carried + own)

@@ -6,7 +6,7 @@ use rnnpack::compare::within;
 use rnnpack::reference::{self, Real};
 use rnnpack::{
     Cell, Dims, Direction, GateOrder, Layer, LayerTensors, LayerWeights, Layout, Planner, Scratch, Sequence,
-    Shape, State, Variant, View,
+    Shape, State, Variant, View, WeightType,
 };
 
 /// A layer and a call of it: everything that the result depends on.
@@ -30,6 +30,8 @@ pub struct Case {
     pub lens: Option<Vec<i32>>,
     /// The size of the pre-activations. Small values stay in the linear part of the activations, large ones saturate.
     pub scale: f32,
+    /// The type of W and R.
+    pub weights: WeightType,
     /// The seed of the contents.
     pub seed: u64,
 }
@@ -38,7 +40,8 @@ impl Case {
     /// A dense call of one cell in every direction, with bias and initial state.
     pub fn new(cell: Cell, shape: Shape, time: usize, batch: usize, seed: u64) -> Case {
         let (cells, bias, peepholes, initial, lens, scale) = ([cell; 2], true, false, true, None, 1.0);
-        Case { cells, shape, time, batch, bias, peepholes, initial, lens, scale, seed }
+        let weights = WeightType::F32;
+        Case { cells, shape, time, batch, bias, peepholes, initial, lens, scale, weights, seed }
     }
 
     /// The made-up weights, input and initial state.
@@ -60,7 +63,8 @@ impl Case {
         };
         let peepholes = self.peepholes && cell.has_cell_state();
         let p = peepholes.then(|| numbers.scaled(3 * d * hidden, self.scale / 2.0));
-        Contents { cells: self.cells, shape: self.shape, w, r, b, p, x, h, c }
+        let Case { cells, shape, weights, .. } = *self;
+        Contents { cells, shape, weights, w, r, b, p, x, h, c }
     }
 
     /// The dimensions of x.
@@ -82,6 +86,8 @@ pub struct Contents {
     pub cells: [Cell; 2],
     /// The layer's sizes.
     pub shape: Shape,
+    /// The type of W and R.
+    pub weights: WeightType,
     /// `W`.
     pub w: Vec<f32>,
     /// `R`.
@@ -102,7 +108,8 @@ impl Contents {
     /// The checked weights.
     pub fn weights(&self) -> LayerWeights<'_> {
         let cells = &self.cells[..self.shape.direction.count()];
-        LayerWeights::per_direction(cells, self.shape, GateOrder::Onnx, self.tensors()).unwrap()
+        let weights = LayerWeights::per_direction(cells, self.shape, GateOrder::Onnx, self.tensors());
+        weights.unwrap().with_type(self.weights).unwrap()
     }
 
     /// The tensors.

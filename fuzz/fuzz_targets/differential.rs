@@ -1,7 +1,7 @@
 //! Fuzzes the kernels against the naive reference.
 //!
-//! Cells, options, sizes, lengths, layouts, blocking, chunks and contents are arbitrary. Contents include NaN,
-//! infinities and subnormals. All instruction sets of this machine run.
+//! Cells, options, sizes, types of weights, lengths, layouts, blocking, chunks and contents are arbitrary. Contents
+//! include NaN, infinities and subnormals. All instruction sets of this machine run.
 #![no_main]
 
 #[path = "differential/draw.rs"]
@@ -201,6 +201,10 @@ fn check_refusal(case: &Case, tensors: &Tensors<'_>, refusal: &Error) {
         Error::Option { .. } => assert!(!is_usable(&case.cell)),
         Error::Length { what: "P", .. } => assert!(case.peepholes && !case.cell.has_cell_state()),
         Error::NotFinite { .. } => assert!(all.into_iter().flatten().flatten().any(|v| !v.is_finite())),
+        Error::OutOfRange { .. } => {
+            let too_large = |&weight: &f32| case.weight_type.rounded(weight).is_infinite();
+            assert!([tensors.w, tensors.r].into_iter().flatten().any(too_large));
+        }
         e => panic!("refused: {e}"),
     }
 }
@@ -218,7 +222,8 @@ fuzz_target!(|case: Case| {
     let contents = [time * batch * input, states, cells].map(|count| case.contents.values(count));
 
     let tensors = Tensors { w: &w, r: &r, wb: wb.as_deref(), rb: rb.as_deref(), p: p.as_deref() };
-    let weights = match Weights::new(cell, [input, hidden], case.order, tensors) {
+    let weights = Weights::new(cell, [input, hidden], case.order, tensors);
+    let weights = match weights.and_then(|weights| weights.with_type(case.weight_type)) {
         Ok(weights) => weights,
         Err(refusal) => return check_refusal(&case, &tensors, &refusal),
     };

@@ -101,36 +101,37 @@ pub(crate) unsafe fn quantize<S: Isa>(
 #[inline(always)]
 fn extremes<S: Isa>(s: S, row: &[f32]) -> (f32, f32, bool) {
     let zero = s.splat(0.0);
-    let (mut low, mut high, mut probe) = (zero, zero, zero);
-    let vectors = row.chunks_exact(S::LANES);
+    let mut lanes = [[zero; 3]; 2];
+    let include = |[low, high, probe]: [S::V; 3], x: S::V| {
+        // x · 0 is NaN if x is NaN or infinite.
+        [s.min(x, low), s.max(x, high), s.mul_add(x, zero, probe)]
+    };
+    // Two chains of each, since a row is short and every operation waits for the one before.
+    let pairs = row.chunks_exact(2 * S::LANES);
+    let rest = pairs.remainder();
+    for pair in pairs {
+        let (a, b) = pair.split_at(S::LANES);
+        // SAFETY: both halves have `LANES` elements.
+        lanes = unsafe { [include(lanes[0], s.load(a.as_ptr())), include(lanes[1], s.load(b.as_ptr()))] };
+    }
+    let vectors = rest.chunks_exact(S::LANES);
     let rest = vectors.remainder();
     for x in vectors {
         // SAFETY: the chunk has `LANES` elements.
-        let x = unsafe { s.load(x.as_ptr()) };
-        low = s.min(x, low);
-        high = s.max(x, high);
-        // x - x is NaN if x is NaN or infinite.
-        probe = s.add(probe, s.sub(x, x));
+        lanes[0] = include(lanes[0], unsafe { s.load(x.as_ptr()) });
     }
-    let lanes = |v| {
-        let mut lanes = [0f32; 16];
-        const { assert!(S::LANES <= 16) };
-        // SAFETY: there are at least `LANES` elements.
-        unsafe { s.store(lanes.as_mut_ptr(), v) };
-        lanes
-    };
-    let (mut least, mut most, mut sum) = (0f32, 0f32, 0f32);
-    for ((low, high), probe) in lanes(low).into_iter().zip(lanes(high)).zip(lanes(probe)) {
-        least = if low < least { low } else { least };
-        most = if high > most { high } else { most };
-        sum += probe;
-    }
-    for &x in rest {
-        least = if x < least { x } else { least };
-        most = if x > most { x } else { most };
-        sum += x - x;
-    }
-    (least, most, sum == 0.0)
+    let [[low, high, probe], [low2, high2, probe2]] = lanes;
+    let (low, high) = (s.least(s.min(low, low2)), s.largest(s.max(high, high2)));
+    // NaN stays NaN in a sum of lanes; 0 stays 0.
+    let probe = s.add(probe, probe2);
+    let mut probes = [0f32; 16];
+    const { assert!(S::LANES <= 16) };
+    // SAFETY: there are at least `LANES` elements.
+    unsafe { s.store(probes.as_mut_ptr(), probe) };
+    let finite = probes.iter().all(|&probe| probe == 0.0);
+    rest.iter().fold((low, high, finite), |(low, high, finite), &x| {
+        (if x < low { x } else { low }, if x > high { x } else { high }, finite && x.is_finite())
+    })
 }
 
 /// `integers[k] = row[k] · inverse + offset`, rounded to an integer from 0 to 255. The product is rounded too, on every

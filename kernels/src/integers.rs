@@ -41,7 +41,7 @@ impl Scale {
     /// The integer nearest to a weight, ties to even. If it is not an i8, it is some other integer that is not.
     pub fn integer(self, weight: f32) -> i32 {
         if self.scale == 0.0 {
-            return self.zero_point;
+            return self.zero_point.clamp(i8::MIN.into(), i8::MAX.into()); // any: its weight is 0
         }
         // Numbers of this size have no fraction: the sum is rounded to an integer.
         const ROUND: f32 = 1.5 * (1u32 << 23) as f32;

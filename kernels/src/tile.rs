@@ -93,17 +93,26 @@ pub(crate) unsafe fn sums<S: Isa, P: Product<S>, const M: usize, const Q: usize,
     const { assert!(size_of::<P::Sums>() == S::LANES * size_of::<P::Sum>()) };
     // SAFETY: the caller's promise, here and below.
     let first = unsafe { P::start(s, tile.lasts[0]) };
+    // What is not inlined is not compiled for the instruction set.
     let start = |m, q, n| tile.start::<S, N>(m, q, n);
-    // SAFETY: as above.
-    let acc = each_vector(first, |m, q, n| unsafe { P::start(s, start(m, q, n)) });
+    let acc = each_vector(
+        first,
+        #[inline(always)]
+        // SAFETY: as above.
+        |m, q, n| unsafe { P::start(s, start(m, q, n)) },
+    );
     // SAFETY: as above.
     let acc = unsafe { accumulate::<S, P, M, Q, N>(s, acc, tile) };
-    // SAFETY: as above.
-    each_vector(s.splat(0.0), |m, q, n| unsafe {
-        let weights = tile.scales[q].wrapping_add(n * S::LANES);
-        let scales = Scales { row: tile.a[m], weights, sums: N * S::LANES };
-        P::finish(s, acc[m][q][n], start(m, q, n), scales)
-    })
+    each_vector(
+        s.splat(0.0),
+        #[inline(always)]
+        |m, q, n| {
+            let weights = tile.scales[q].wrapping_add(n * S::LANES);
+            let scales = Scales { row: tile.a[m], weights, sums: N * S::LANES };
+            // SAFETY: as above.
+            unsafe { P::finish(s, acc[m][q][n], start(m, q, n), scales) }
+        },
+    )
 }
 
 /// `acc[m][q][n] += a[m][k] · w[q][k][n]` for ascending k, each a multiply-accumulate per lane.
@@ -195,7 +204,15 @@ fn each_vector<T: Copy, const M: usize, const Q: usize, const N: usize>(
     fill: T,
     of: impl Fn(usize, usize, usize) -> T,
 ) -> Vectors<T, M, Q, N> {
-    each([[fill; N]; Q], |m| each([fill; N], |q| each(fill, |n| of(m, q, n))))
+    let mut all = [[[fill; N]; Q]; M];
+    for (m, row) in all.iter_mut().enumerate() {
+        for (q, panel) in row.iter_mut().enumerate() {
+            for (n, vector) in panel.iter_mut().enumerate() {
+                *vector = of(m, q, n);
+            }
+        }
+    }
+    all
 }
 
 /// Consecutive tiles of equal height.

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use rnnpack::{Cell, Direction, Shape};
+use rnnpack::{Cell, Direction, Shape, WeightType};
 use rnnpack_dev::Case;
 use rnnpack_dev::forms::forms;
 use rnnpack_dev::options::{activations, cells, is_bounded, parameters};
@@ -14,6 +14,15 @@ pub(crate) fn hidden_sizes() -> impl Strategy<Value = usize> {
     prop_oneof![
         3 => select(vec![1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65]),
         1 => 1..=70usize,
+    ]
+}
+
+/// Every type of weights. Those of 16 bits run the code of f32, but for the loads.
+fn weight_types() -> impl Strategy<Value = WeightType> {
+    prop_oneof![
+        2 => Just(WeightType::F32),
+        1 => select(vec![WeightType::Bf16, WeightType::F16]),
+        2 => Just(WeightType::I8),
     ]
 }
 
@@ -54,15 +63,15 @@ pub(crate) fn cases_of(
     let sizes = (prop_oneof![1 => Just(0), 9 => hidden_sizes()], hidden_sizes(), direction);
     let extents = (0..=12usize, 0..=20usize, lens());
     let flags = (any::<bool>(), prop::bool::weighted(0.3), any::<bool>());
-    let contents = (flags, any::<Index>(), any::<u64>());
+    let contents = (flags, any::<Index>(), any::<u64>(), weight_types());
     (cells, sizes, extents, contents).prop_map(|(cells, sizes, (time, batch, lens), contents)| {
         let (input, hidden, direction) = sizes;
-        let ((bias, peepholes, initial), scale, seed) = contents;
+        let ((bias, peepholes, initial), scale, seed, weights) = contents;
         let shape = Shape { input, hidden, direction };
         let within = |len: &u8| (*len as usize % (time + 1)) as i32;
         let lens = lens.map(|lens| lens[..batch].iter().map(within).collect());
         let scale = *scale.get(scales(cells));
-        Case { cells, shape, time, batch, bias, peepholes, initial, lens, scale, seed }
+        Case { cells, shape, time, batch, bias, peepholes, initial, lens, scale, weights, seed }
     })
 }
 

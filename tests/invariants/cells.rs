@@ -50,7 +50,8 @@ fn gate_orders_agree(variant: Variant) -> Result<(), Failed> {
         let (w, r, b) = permuted(&contents);
         let tensors = LayerTensors { w: &w, r: &r, b: b.as_deref(), p: contents.p.as_deref() };
         let cells = &case.cells[..case.shape.direction.count()];
-        let weights = LayerWeights::per_direction(cells, case.shape, GateOrder::PyTorch, tensors).unwrap();
+        let weights = LayerWeights::per_direction(cells, case.shape, GateOrder::PyTorch, tensors);
+        let weights = weights.unwrap().with_type(case.weights).unwrap();
         let expected = run(&contents.layer(variant), &case, &contents);
         run(&layer(variant, &weights), &case, &contents).difference(&expected)
     })
@@ -76,6 +77,7 @@ fn pytorch_tensors_are_onnx_tensors_in_parts(variant: Variant) -> Result<(), Fai
         };
         let directions: Vec<PyTorchTensors<'_>> = (0..count).map(one).collect();
         let weights = LayerWeights::pytorch(case.cells[0], case.shape, &directions).unwrap();
+        let weights = weights.with_type(case.weights).unwrap();
         let expected = run(&contents.layer(variant), &case, &contents);
         run(&layer(variant, &weights), &case, &contents).difference(&expected)
     })

@@ -77,7 +77,7 @@ struct Errors {
     elements: [usize; 2],
 }
 
-static ERRORS: Mutex<BTreeMap<(&str, &str), Errors>> = Mutex::new(BTreeMap::new());
+static ERRORS: Mutex<BTreeMap<[&str; 3], Errors>> = Mutex::new(BTreeMap::new());
 
 impl Errors {
     fn note(self, variant: Variant, case: &Case) {
@@ -86,7 +86,7 @@ impl Errors {
             return;
         }
         let mut all = ERRORS.lock().unwrap();
-        let sum = all.entry((variant.name(), case.cells[0].op())).or_default();
+        let sum = all.entry([variant.name(), case.cells[0].op(), case.weights.name()]).or_default();
         for i in 0..2 {
             sum.largest[i] = sum.largest[i].max(self.largest[i]);
             sum.plain[i] = sum.plain[i].max(self.plain[i]);
@@ -97,10 +97,12 @@ impl Errors {
 
 /// Prints the errors of all cases whose weights are of the same size as trained ones.
 pub(crate) fn report() {
-    for ((isa, op), Errors { largest, plain, elements: [all, without] }) in ERRORS.lock().unwrap().iter() {
+    for ([isa, op, weights], Errors { largest, plain, elements: [all, without] }) in
+        ERRORS.lock().unwrap().iter()
+    {
         let [error, share] = plain;
         println!(
-            "{isa}, {op}: with default activations, largest error against f64 {error:.2e}, up to {share:.3} of \
+            "{isa}, {op}, {weights}: with default activations, largest error against f64 {error:.2e}, up to {share:.3} of \
              its bound; with any, up to {:.3} of it, and {without} of {all} elements may overflow and have none",
             largest[1]
         );

@@ -1,29 +1,29 @@
-//! Tests that weights of 16 bits give the bits of f32 weights that were rounded before.
+//! Tests of narrow weights: 16 bits give the bits of f32 weights that were rounded before, and integers have one answer
+//! whatever the instructions that add them. All other behaviours draw the type of weights too.
 
 use crate::cases::{any_cells, any_direction, cases, cases_of};
 use crate::{Behaviour, check};
 use libtest_mimic::Failed;
 use proptest::prelude::*;
-use proptest::sample::select;
-use rnnpack::{Layer, Scratch, Sequence, Threads, Variant, WeightType};
+use proptest::sample::{Index, select};
+use rnnpack::{Layer, LayerScales, LayerWeights, Planner, Scale, Variant, WeightType};
 use rnnpack_dev::bound::Bounded;
-use rnnpack_dev::{Case, Contents, Output, SENTINEL, embedded, expected_of, layer, run};
+use rnnpack_dev::numbers::Numbers;
+use rnnpack_dev::{Case, Contents, embedded, expected, expected_of, layer, run};
 
 pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     (
-        "narrow_weights_compute_the_reference_of_rounded_ones",
-        narrow_weights_compute_the_reference_of_rounded_ones,
-    ),
-    (
-        "narrow_weights_are_those_of_a_layer_of_rounded_f32",
-        narrow_weights_are_those_of_a_layer_of_rounded_f32,
+        "weights_of_16_bits_are_those_of_a_layer_of_rounded_f32",
+        weights_of_16_bits_are_those_of_a_layer_of_rounded_f32,
     ),
     ("bytes_keep_the_type_of_the_weights", bytes_keep_the_type_of_the_weights),
+    ("all_dot_products_give_the_same_bits", all_dot_products_give_the_same_bits),
+    ("given_scales_keep_every_weight", given_scales_keep_every_weight),
+    (
+        "a_row_that_is_not_finite_becomes_nan_and_changes_no_other_row",
+        a_row_that_is_not_finite_becomes_nan_and_changes_no_other_row,
+    ),
 ];
-
-fn narrow() -> impl Strategy<Value = WeightType> {
-    select(vec![WeightType::Bf16, WeightType::F16])
-}
 
 /// Calls with weights of all sizes that f16 can hold: some are subnormal in f16, some become zero.
 fn scaled() -> impl Strategy<Value = Case> {
@@ -33,67 +33,145 @@ fn scaled() -> impl Strategy<Value = Case> {
     prop_oneof![cases(), scaled]
 }
 
-fn narrow_weights_compute_the_reference_of_rounded_ones(variant: Variant) -> Result<(), Failed> {
-    check(variant, (scaled(), narrow()), |(case, narrow)| {
+fn weights_of_16_bits_are_those_of_a_layer_of_rounded_f32(variant: Variant) -> Result<(), Failed> {
+    let narrow = select(vec![WeightType::Bf16, WeightType::F16]);
+    check(variant, (scaled(), narrow), |(case, weights)| {
+        let case = Case { weights, ..case };
         let contents = case.contents();
-        let weights = contents.weights().with_type(narrow).unwrap();
-        let output = run(&layer(variant, &weights), &case, &contents);
-        if variant.is_fused() {
-            return output.difference(&expected_of(&case, &contents, &weights));
-        }
-        output.within(&expected_of::<Bounded<false>>(&case, &contents, &weights)).map(drop)
-    })
-}
-
-fn rounded(contents: &Contents, narrow: WeightType) -> Contents {
-    let all = |weights: &[f32]| weights.iter().map(|&weight| narrow.rounded(weight)).collect();
-    Contents { w: all(&contents.w), r: all(&contents.r), ..contents.clone() }
-}
-
-/// On any variant, batch, threads and by steps.
-fn narrow_weights_are_those_of_a_layer_of_rounded_f32(variant: Variant) -> Result<(), Failed> {
-    check(variant, (scaled(), narrow()), |(case, narrow)| {
-        let contents = case.contents();
-        let layer = layer(variant, &contents.weights().with_type(narrow).unwrap());
-        if layer.weight_type() != narrow {
+        let all = |tensor: &[f32]| tensor.iter().map(|&weight| weights.rounded(weight)).collect();
+        let (w, r) = (all(&contents.w), all(&contents.r));
+        let rounded = Contents { weights: WeightType::F32, w, r, ..contents.clone() };
+        let layer = contents.layer(variant);
+        if layer.weight_type() != weights {
             return Err("another type of weights".into());
         }
-        let right = run(&rounded(&contents, narrow).layer(variant), &case, &contents);
-        let mut state = contents.state(&layer, case.batch);
-        let mut y = vec![SENTINEL; right.y.len()];
-        let sequence = Sequence::dense(&contents.x, &mut y);
-        let sequence = sequence.optional_lens(case.lens.as_deref()).threads(Threads::Pool);
-        layer.forward(sequence, &mut state, &mut Scratch::new()).unwrap();
-        Output::new(y, &state).difference(&right)?;
-        if case.shape.direction.count() > 1 || case.lens.is_some() || case.time == 0 {
-            return Ok(());
-        }
-        // By steps, in the direction of the layer.
-        let (mut state, mut scratch) = (contents.state(&layer, case.batch), Scratch::new());
-        let (of_x, of_y) = (case.batch * case.shape.input, case.batch * case.shape.hidden);
-        let mut y = vec![SENTINEL; right.y.len()];
-        let reverse = case.shape.direction == rnnpack::Direction::Reverse;
-        for step in 0..case.time {
-            let t = if reverse { case.time - 1 - step } else { step };
-            let x = &contents.x[t * of_x..][..of_x];
-            layer.step(x, &mut state, &mut y[t * of_y..][..of_y], &mut scratch).unwrap();
-        }
-        Output::new(y, &state).difference(&right)
+        run(&layer, &case, &contents).difference(&run(&rounded.layer(variant), &case, &rounded))
     })
 }
 
 fn bytes_keep_the_type_of_the_weights(variant: Variant) -> Result<(), Failed> {
-    check(variant, (scaled(), select(WeightType::ALL.to_vec())), |(case, weight_type)| {
+    check(variant, scaled(), |case| {
         let contents = case.contents();
-        let weights = contents.weights().with_type(weight_type).unwrap();
+        let weights = contents.weights();
         let packed = layer(variant, &weights);
         let bytes = weights.to_bytes(variant.target()).unwrap();
         let in_place = Layer::from_static(embedded(&bytes, 0)).unwrap();
         for read in [in_place, Layer::from_bytes(&bytes).unwrap()] {
-            if (read.weight_type(), read.to_bytes().unwrap()) != (weight_type, bytes.clone()) {
-                return Err(format!("{weight_type:?} became {:?}", read.weight_type()));
+            if (read.weight_type(), read.to_bytes().unwrap()) != (case.weights, bytes.clone()) {
+                return Err(format!("{:?} became {:?}", case.weights, read.weight_type()));
             }
             run(&read, &case, &contents).difference(&run(&packed, &case, &contents))?;
+        }
+        Ok(())
+    })
+}
+
+/// The layer with each kind of dot products that this CPU has.
+fn with_each_dots(variant: Variant, weights: &LayerWeights<'_>) -> Vec<Layer> {
+    let mut plan = Planner::for_isa(variant.name()).unwrap().plan(weights.cell(), weights.shape());
+    let with = |dots| {
+        plan.dots = dots;
+        Layer::with_plan(weights, plan).unwrap()
+    };
+    variant.dots().map(with).collect()
+}
+
+/// Every kind of dot products that the CPU has computes the reference.
+fn all_dot_products_give_the_same_bits(variant: Variant) -> Result<(), Failed> {
+    check(variant, cases(), |case| {
+        let case = Case { weights: WeightType::I8, ..case };
+        let contents = case.contents();
+        let layers = with_each_dots(variant, &contents.weights());
+        let first = run(&layers[0], &case, &contents);
+        if variant.is_fused() {
+            first.difference(&expected(&case, &contents))?;
+        }
+        layers[1..].iter().try_for_each(|layer| {
+            run(layer, &case, &contents)
+                .difference(&first)
+                .map_err(|e| format!("{:?}: {e}", layer.plan().dots))
+        })
+    })
+}
+
+/// Weights that are multiples of given scales, with any zero points.
+fn given_scales_keep_every_weight(variant: Variant) -> Result<(), Failed> {
+    let zero_points = select(vec![0, 0, -128, 127, 5, 128, -1000]);
+    let choices = (zero_points.clone(), zero_points, select(vec![1e-3f32, 0.01, -0.02, 1e-20]));
+    check(variant, (cases(), choices), |(case, (w_zero_point, r_zero_point, size))| {
+        let case = Case { weights: WeightType::F32, ..case };
+        let mut contents = case.contents();
+        let mut numbers = Numbers(case.seed);
+        let mut multiples = |weights: &mut [f32], columns: usize, zero_point: i32| -> Vec<f32> {
+            let rows = weights.chunks_mut(columns.max(1));
+            rows.map(|row| {
+                let scale = size * numbers.scaled(1, 1.0)[0];
+                for weight in row {
+                    let integer = (numbers.scaled(1, 128.0)[0] as i32).clamp(-128, 127);
+                    *weight = Scale { scale, zero_point }.weight(integer);
+                }
+                scale
+            })
+            .collect()
+        };
+        let w = multiples(&mut contents.w, case.shape.input, w_zero_point);
+        let r = multiples(&mut contents.r, case.shape.hidden, r_zero_point);
+        let w = if case.shape.input == 0 { vec![1.0; r.len()] } else { w };
+        let directions = case.shape.direction.count();
+        let points = [vec![w_zero_point; directions], vec![r_zero_point; directions]];
+        let scales = LayerScales { w: &w, r: &r, w_zero_points: &points[0], r_zero_points: &points[1] };
+        let weights = contents.weights().with_scales(scales).unwrap();
+        for (d, of_direction) in weights.directions().iter().enumerate() {
+            let unit = case.seed as usize % case.shape.hidden;
+            let row = d * of_direction.cell().gates() * case.shape.hidden + unit;
+            if (of_direction.w_scale(0, unit).scale, of_direction.r_scale(0, unit).scale) != (w[row], r[row])
+                || !of_direction.stored_r(0, unit).eq(of_direction.r_row(0, unit).iter().copied())
+            {
+                return Err("another scale or other weights".into());
+            }
+        }
+        let right = expected_of::<f32>(&case, &contents, &weights);
+        for layer in with_each_dots(variant, &weights) {
+            let got = run(&layer, &case, &contents);
+            match variant.is_fused() {
+                true => got.difference(&right)?,
+                false => {
+                    got.within(&expected_of::<Bounded<false>>(&case, &contents, &weights))?;
+                }
+            }
+            let bytes = layer.to_bytes().unwrap();
+            run(&Layer::from_bytes(&bytes).unwrap(), &case, &contents).difference(&got)?;
+        }
+        Ok(())
+    })
+}
+
+fn a_row_that_is_not_finite_becomes_nan_and_changes_no_other_row(variant: Variant) -> Result<(), Failed> {
+    let bad = select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+    check(variant, (cases(), any::<Index>(), bad), |(case, place, bad)| {
+        let case = Case { weights: WeightType::I8, lens: None, ..case };
+        let contents = case.contents();
+        if contents.x.is_empty() || !case.cells.iter().all(rnnpack_dev::options::is_bounded) {
+            return Ok(());
+        }
+        let layer = contents.layer(variant);
+        let right = run(&layer, &case, &contents);
+        let mut spoiled = contents.clone();
+        let place = place.index(spoiled.x.len());
+        spoiled.x[place] = bad;
+        let got = run(&layer, &case, &spoiled);
+        let (row, time) = (place / case.shape.input % case.batch, place / case.shape.input / case.batch);
+        let (hidden, directions) = (case.shape.hidden, case.shape.direction.count());
+        for (i, (&got, &right)) in got.y.iter().zip(&right.y).enumerate() {
+            let (b, t) = (i / hidden % case.batch, i / hidden / case.batch / directions);
+            let (d, same_row) = (i / hidden / case.batch % directions, b == row);
+            let reverse = d == 1 || case.shape.direction == rnnpack::Direction::Reverse;
+            let after = if reverse { t <= time } else { t >= time };
+            match same_row && after {
+                true if !got.is_nan() => return Err(format!("y[{i}] is {got:e} after {bad}")),
+                false if got.to_bits() != right.to_bits() => return Err(format!("y[{i}] changed")),
+                _ => {}
+            }
         }
         Ok(())
     })

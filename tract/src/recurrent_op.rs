@@ -106,8 +106,10 @@ impl Recurrent {
             *weight = Some(Arc::new(convert::from_tract(tensor, dtype)?));
         }
         let weights = NodeWeights::new(&self.spec.node, weights).map_err(TractError::new)?;
-        let weight_type = self.spec.weight_type.unwrap_or(weights.weight_type());
-        let weights = weights.with_subnormals(self.spec.subnormals).with_type(weight_type);
+        let mut weights = weights.with_subnormals(self.spec.subnormals);
+        if let Some(weight_type) = self.spec.weight_type {
+            weights = weights.with_type(weight_type);
+        }
         NodeLayer::new(weights, self.spec.computed.kernels).map_err(|e| self.fail(e))
     }
 

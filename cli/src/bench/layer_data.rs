@@ -52,7 +52,7 @@ impl LayerData {
         Ok(LayerData { time, batch, cell, shape, w, r, b, p, x, y_len })
     }
 
-    /// Rounds W and R to `weights`, so that all sides compute with the same numbers.
+    /// Rounds W and R to a type of 16 bits, so that all sides compute with the same numbers.
     pub(crate) fn round(&mut self, weights: WeightType) {
         self.w.iter_mut().chain(&mut self.r).for_each(|weight| *weight = weights.rounded(*weight));
     }

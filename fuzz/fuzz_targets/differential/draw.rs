@@ -2,7 +2,7 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use rnnpack_kernels::blocking::Blocking;
-use rnnpack_kernels::{Activation, Cell, GateOrder, GruCell, LstmCell, RnnCell};
+use rnnpack_kernels::{Activation, Cell, GateOrder, GruCell, LstmCell, RnnCell, WeightType};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -12,6 +12,8 @@ pub(crate) struct Case {
     pub(crate) time: usize,
     pub(crate) batch: usize,
     pub(crate) order: GateOrder,
+    /// The type in which W and R are stored.
+    pub(crate) weight_type: WeightType,
     pub(crate) biases: [bool; 2],
     /// A cell without peepholes may get them too, and must refuse them.
     pub(crate) peepholes: bool,
@@ -134,6 +136,7 @@ impl<'a> Arbitrary<'a> for Case {
             time,
             batch,
             order: if u.arbitrary()? { GateOrder::Onnx } else { GateOrder::PyTorch },
+            weight_type: *u.choose(&WeightType::ALL)?,
             biases: u.arbitrary()?,
             peepholes: u.ratio(1, if cell.has_cell_state() { 2 } else { 16 })?,
             reverse: u.arbitrary()?,

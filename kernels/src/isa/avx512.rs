@@ -105,6 +105,16 @@ unsafe impl Isa for Avx512 {
         unsafe { _mm512_max_ps(a, b) }
     }
     #[inline(always)]
+    fn least(self, a: __m512) -> f32 {
+        // SAFETY: `self` proves the ISA.
+        unsafe { _mm512_reduce_min_ps(a) }
+    }
+    #[inline(always)]
+    fn largest(self, a: __m512) -> f32 {
+        // SAFETY: `self` proves the ISA.
+        unsafe { _mm512_reduce_max_ps(a) }
+    }
+    #[inline(always)]
     fn shl_23(self, a: __m512) -> __m512 {
         // SAFETY: `self` proves the ISA.
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(a))) }

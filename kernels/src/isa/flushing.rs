@@ -76,6 +76,12 @@ unsafe impl Isa for Flushing {
     fn min(self, a: f32, b: f32) -> f32 {
         Scalar.min(flush(a), flush(b))
     }
+    fn least(self, a: f32) -> f32 {
+        a
+    }
+    fn largest(self, a: f32) -> f32 {
+        a
+    }
     fn max(self, a: f32, b: f32) -> f32 {
         Scalar.max(flush(a), flush(b))
     }

@@ -79,6 +79,10 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// `if a > b { a } else { b }`: if either operand is NaN, the result is `b`.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smallest lane. None may be NaN; of two zeros it may be either.
+    fn least(self, a: Self::V) -> f32;
+    /// The largest lane. None may be NaN; of two zeros it may be either.
+    fn largest(self, a: Self::V) -> f32;
     /// The lanes' bits shifted left by 23: an integer in the low bits moves to the exponent field.
     fn shl_23(self, a: Self::V) -> Self::V;
     /// Writes the lowest 8 of each lane's bits: `LANES` bytes.

@@ -1,6 +1,7 @@
 //! 4 lanes, with the crate `wide`: SSE2, NEON, wasm SIMD or plain Rust, chosen when the program is compiled.
 
 use super::ops::{Dot, Isa};
+use super::scalar::Scalar;
 use crate::weight_type::bf16_to_f32;
 use wide::bytemuck::cast;
 use wide::{f32x4, i16x8, i32x4};
@@ -97,6 +98,16 @@ unsafe impl Isa for Portable {
     #[inline(always)]
     fn max(self, a: f32x4, b: f32x4) -> f32x4 {
         a.simd_gt(b).bitselect(a, b)
+    }
+    #[inline(always)]
+    fn least(self, a: f32x4) -> f32 {
+        let [a, b, c, d] = a.to_array();
+        Scalar.min(Scalar.min(a, b), Scalar.min(c, d))
+    }
+    #[inline(always)]
+    fn largest(self, a: f32x4) -> f32 {
+        let [a, b, c, d] = a.to_array();
+        Scalar.max(Scalar.max(a, b), Scalar.max(c, d))
     }
     #[inline(always)]
     fn shl_23(self, a: f32x4) -> f32x4 {

@@ -84,6 +84,14 @@ unsafe impl Isa for Scalar {
         if a > b { a } else { b }
     }
     #[inline(always)]
+    fn least(self, a: f32) -> f32 {
+        a
+    }
+    #[inline(always)]
+    fn largest(self, a: f32) -> f32 {
+        a
+    }
+    #[inline(always)]
     fn shl_23(self, a: f32) -> f32 {
         f32::from_bits(a.to_bits() << 23)
     }

@@ -277,7 +277,7 @@ impl PassPanels {
                 let separate = shape.separate_recurrent_bias && index + 1 == shape.gates.len();
                 // A sum with -0 is the other number, also if that is -0.
                 let rb = if separate { -0.0 } else { weights.rb(gate, unit) };
-                self.bias.owned()[column.place(0)] = weights.wb(gate, unit) + rb;
+                self.bias.owned()[column.place(1)] = weights.wb(gate, unit) + rb;
             }
         }
     }
@@ -293,11 +293,11 @@ struct Column {
 }
 
 impl Column {
-    /// The number of lanes before this one, if every panel has `depth` groups of k more than one.
-    fn place(&self, more: usize) -> usize {
+    /// The number of lanes before this one, if every panel has so many groups of k.
+    fn place(&self, groups: usize) -> usize {
         let (vector, lane) = (self.unit / self.lanes, self.unit % self.lanes);
         let (panel, unit) = (vector / self.shape.units, vector % self.shape.units);
-        let vector = panel * (1 + more) * self.shape.vectors() + self.gate * self.shape.units + unit;
+        let vector = panel * groups * self.shape.vectors() + self.gate * self.shape.units + unit;
         vector * self.lanes + lane
     }
 
@@ -318,7 +318,7 @@ impl Column {
 
     /// Stores the bytes of each weight of a row, one for each k.
     fn scatter<const N: usize>(&self, packed: &mut [u8], row: impl ExactSizeIterator<Item = [u8; N]>) {
-        let first = self.place(row.len().wrapping_sub(1)) * N;
+        let first = self.place(row.len()) * N;
         let Some(column) = packed.get_mut(first..) else { return };
         for (to, bytes) in column.chunks_mut(self.stride() * N).zip(row) {
             to[..N].copy_from_slice(&bytes);
@@ -328,7 +328,7 @@ impl Column {
     /// Stores a row of W or R as integers, with its scale and the sum of the integers.
     fn integers(&self, [packed, scales]: [&mut [u8]; 2], row: &[f32], scale: Scale, weights: &Weights<'_>) {
         let group = weights.weight_type().group();
-        let first = self.place(row.len().div_ceil(group).wrapping_sub(1)) * group;
+        let first = self.place(row.len().div_ceil(group)) * group;
         let mut sum = 0i32;
         for (k, &weight) in row.iter().enumerate() {
             // `Weights` has checked that the integer is an i8.
@@ -337,7 +337,7 @@ impl Column {
             sum = sum.wrapping_add(integer.into());
         }
         // As a matrix of two groups of k: the scales and the sums.
-        let place = self.place(1) * size_of::<f32>();
+        let place = self.place(2) * size_of::<f32>();
         scales[place..][..4].copy_from_slice(&scale.scale.to_ne_bytes());
         scales[place + self.stride() * size_of::<f32>()..][..4].copy_from_slice(&sum.to_ne_bytes());
     }

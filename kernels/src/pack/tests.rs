@@ -88,3 +88,17 @@ fn a_bias_that_stays_apart_keeps_the_sign_of_its_zero() {
         assert_eq!(signs, [false, false, true], "{variant}");
     }
 }
+
+#[test]
+fn a_layer_without_inputs_is_packed_in_every_type() {
+    let hidden = 40;
+    let r = vec![0.5; 4 * hidden * hidden];
+    let tensors = Tensors { w: &[], r: &r, wb: None, rb: None, p: None };
+    let weights = Weights::new(Cell::lstm(), [0, hidden], GateOrder::Onnx, tensors).unwrap();
+    for (variant, weight_type) in
+        Variant::available().flat_map(|variant| WeightType::ALL.map(|weights| (variant, weights)))
+    {
+        let packed = PackedWeights::new(variant, &weights.with_type(weight_type).unwrap()).unwrap();
+        assert!(packed.panels().passes().iter().all(|pass| pass.w.is_empty()), "{variant} {weight_type:?}");
+    }
+}
