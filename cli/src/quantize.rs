@@ -5,7 +5,7 @@ mod drift;
 mod errors;
 mod report;
 
-use crate::inputs::{GeneratedArgs, GivenArgs};
+use crate::inputs::{GeneratedArgs, GivenArgs, Recorded};
 use crate::outcome::Outcome;
 use anyhow::{Context, Result, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -29,7 +29,8 @@ The report lists for each layer the bytes of W and R, `alone`: the largest relat
 this layer is narrow, and the error of the layer's own Y over 10000 steps of generated input, with the state carried: \
 the largest, the RMS, and the RMS of the first and the last 1000 steps, which shows a drift. These errors and those of the \
 outputs are against the same model with its own weights. The relative error is the largest difference divided by the \
-largest magnitude. The outputs are those for the given inputs; inputs that are not given are generated as for verify.
+largest magnitude. The outputs are those for the given inputs or for all calls of the recorded stream; inputs that are not given are \
+generated as for verify.
 
 With --budget, the written model's outputs have at most this relative error for these inputs: the layers with the \
 largest error alone become bf16 (f16 in a file whose operator set has no bf16), then f32, until it is so.
@@ -37,6 +38,7 @@ largest error alone become bf16 (f16 in a file whose operator set has no bf16), 
 Examples:
   rnnpack quantize model.onnx --weights int8 --output small.onnx
   rnnpack quantize model.onnx --weights int8 --budget 0.02 --input x=x.npy --output small.onnx
+  rnnpack quantize vad.onnx --weights int8 --recorded stream.npz --output small.onnx
   rnnpack quantize model.onnx --weights bf16 --output small.onnx --json";
 
 /// Write a model with narrower recurrent weights, and report bytes and errors
@@ -54,6 +56,9 @@ pub(crate) struct Args {
     /// Keep layers wider until the relative error of every output is at most E
     #[arg(long, value_name = "E", value_parser = parse_budget)]
     budget: Option<f64>,
+    /// Take the inputs of a recorded stream, as verify does
+    #[arg(long, value_name = "FILE.npz")]
+    recorded: Option<PathBuf>,
     #[command(flatten)]
     given: GivenArgs,
     #[command(flatten)]
@@ -92,7 +97,10 @@ pub(crate) fn quantize(args: &Args, json: bool) -> Result<Outcome> {
 /// Chooses the types, rewrites the model and measures its errors.
 fn convert(args: &Args, bytes: &[u8], file: &File) -> Result<report::Report> {
     let mut layers = choice::possible(bytes, file, args.weights)?;
-    let judge = errors::Judge::new(bytes, &args.given, &args.generated)?;
+    let judge = match &args.recorded {
+        Some(path) => errors::Judge::recorded(bytes, &args.given, &Recorded::read(path)?)?,
+        None => errors::Judge::new(bytes, &args.given, &args.generated)?,
+    };
     choice::measure_alone(bytes, &mut layers, &judge)?;
     let outputs = choice::within(bytes, &mut layers, &judge, args.budget)?;
     for layer in &mut layers {

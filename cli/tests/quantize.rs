@@ -282,9 +282,14 @@ fn a_real_model_keeps_its_answers_in_16_bits_and_in_int8() {
     let out = folder.join("silero.onnx").display().to_string();
     let model = fixture("silero_vad/silero_vad_16k_op15.onnx");
     let recorded = fixture("silero_vad/silero_vad.16k.npz");
-    // The outputs are probabilities.
     for (weights, bound) in [("bf16", "1e-2"), ("f16", "1e-3"), ("int8", "1e-2")] {
-        let report = rnnpack(&["quantize", &model, "--weights", weights, "-o", &out, "--json"]).json(0);
+        let stream = ["--recorded", &recorded, "--budget", bound];
+        let report = rnnpack(
+            &[&["quantize", &model, "--weights", weights, "-o", &out, "--json"], &stream[..]].concat(),
+        );
+        let report = report.json(0);
+        assert!(report["layers"].as_array().unwrap().iter().all(|layer| layer["weights"] == weights));
+        assert_eq!(report["outputs"].as_array().unwrap().len(), 2);
         let before = report["bytes_before"].as_u64().unwrap();
         assert!(report["bytes_after"].as_u64().unwrap() < before);
         let verified = rnnpack(&["verify", &out, "--recorded", &recorded, "--bound", bound, "--json"]);

@@ -26,7 +26,8 @@ use rnnpack::WeightType;
 /// | [`WeightType::I8`], LSTM | the node becomes `com.microsoft.DynamicQuantizeLSTM`, with one scale for each row of a gate |
 /// | [`WeightType::I8`], GRU and RNN | integers behind `DequantizeLinear`, with one scale for each row of a gate. The standard computes this in f32 |
 ///
-/// The weights are those that a layer with [`RecurrentNode::with_type`] stores. All other bytes of the model stay as they
+/// The weights are those that a layer with [`RecurrentNode::with_type`] stores. Only integers with a zero point get new scales.
+/// All other bytes of the model stay as they
 /// are, but what only computed the old weights is left out. A model whose bytes have all nodes in their type already comes
 /// back unchanged. The same model and choices give the same bytes.
 ///

@@ -4,9 +4,12 @@ use rnnpack::{Target, WeightType};
 use rnnpack_dev::onnx::one::{H, I, of, one};
 use rnnpack_dev::onnx::{
     DOUBLE, Dim, FLOAT, FLOAT16, Field, Function, Graph, Msg, Narrow, Numbers, attr_g, attr_i, attr_s, call,
-    fields, node, recurrent_nodes, tensor, untyped, value,
+    fields, node, raw, recurrent_nodes, tensor, untyped, value,
 };
 use rnnpack_onnx::{Error, RecurrentNode, narrow};
+
+/// u8 in `TensorProto.DataType`.
+const UINT8: i64 = 2;
 
 /// A stored tensor of numbers that need all bits of f32.
 fn random(name: &str, dims: &[usize], seed: u64) -> Msg {
@@ -36,6 +39,16 @@ fn packed(node: &RecurrentNode) -> Vec<u8> {
     node.weights().unwrap().to_bytes(Target::by_name("portable").unwrap()).unwrap()
 }
 
+/// The bits of all weights as the layer stores them.
+fn numbers(node: &RecurrentNode) -> Vec<u32> {
+    let weights = node.weights().unwrap();
+    let rows = (0..weights.cell().gates()).flat_map(|gate| (0..H).map(move |unit| (gate, unit)));
+    let rows = weights.directions().iter().flat_map(|d| rows.clone().map(move |row| (d, row)));
+    rows.flat_map(|(d, (gate, unit))| d.stored_w(gate, unit).chain(d.stored_r(gate, unit)))
+        .map(f32::to_bits)
+        .collect()
+}
+
 /// The messages of a field of a message.
 fn messages(message: &[u8], number: u64) -> Vec<&[u8]> {
     fields(message).into_iter().filter(|f| f.0 == number).map(|f| f.1.bytes()).collect()
@@ -61,13 +74,14 @@ fn the_new_file_has_the_weights_that_the_layer_would_store() {
                 let written = all(&model, weights).unwrap();
                 assert_eq!(written, all(&model, weights).unwrap(), "the same bytes again");
                 let read = recurrent_nodes(&written).unwrap().remove(0);
+                let expected = node.clone().with_type(weights);
                 if weights == WeightType::I8 && op != "LSTM" {
-                    // Integers behind DequantizeLinear: a runtime computes them.
-                    assert!(read.awaits_weights(), "{op}");
+                    // Integers behind DequantizeLinear, which the standard computes in f32.
+                    assert_eq!(read.weight_type(), Some(WeightType::F32), "{op}");
+                    assert_eq!(numbers(&read), numbers(&expected), "{op} {directions}");
                     continue;
                 }
                 assert_eq!(read.weight_type(), Some(weights), "{op}");
-                let expected = node.clone().with_type(weights);
                 assert_eq!(packed(&read), packed(&expected), "{op} {weights:?} {directions}");
                 assert!(written != model && all(&model, WeightType::F32).unwrap() == model);
             }
@@ -333,4 +347,25 @@ fn rows_of_zeros_have_a_scale_that_every_reader_takes() {
     assert!(read.refusal().is_none(), "{:?}", read.refusal());
     let direction = read.weights().unwrap().directions()[0];
     assert!((0..4).all(|gate| direction.stored_w(gate, 0).all(|weight| weight == 0.0)));
+}
+
+#[test]
+fn integers_with_a_zero_point_get_scales_of_their_own() {
+    let mut one = one();
+    let integers: Vec<u8> = (0..4 * H * I).map(|i| (i * 37 % 256) as u8).collect();
+    one.stored[0] = raw("integers", &[1, 4 * H, I], UINT8, integers.clone());
+    one.stored.push(tensor("scale", &[], &[0.25]));
+    one.stored.push(raw("zero", &[], UINT8, vec![200]));
+    one.nodes.push(node("DequantizeLinear", "", &["integers", "scale", "zero"], &["W"], &[]));
+    let read = recurrent_nodes(&all(&one.bytes(), WeightType::I8).unwrap()).unwrap().remove(0);
+    let direction = read.weights().unwrap().directions()[0];
+    for (row, integers) in integers.chunks(I).enumerate() {
+        let (gate, unit) = (row / H, row % H);
+        let exact = integers.iter().map(|&q| 0.25 * (f32::from(q) - 200.0));
+        let scale = direction.w_scale(gate, unit);
+        assert_eq!(scale.zero_point, 0);
+        for (stored, exact) in direction.stored_w(gate, unit).zip(exact) {
+            assert!((stored - exact).abs() <= scale.scale * 0.5001, "{row}: {stored} {exact}");
+        }
+    }
 }

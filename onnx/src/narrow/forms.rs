@@ -27,8 +27,11 @@ pub(super) fn edit(
     names: &mut UniqueNames,
 ) -> Result<Edit, Error> {
     let refuse = |reason: String| Error::Node { node: node.name.clone(), op: node.op.to_string(), reason };
-    let narrowed = node.clone().with_type(weights);
-    let stored = narrowed.weights()?;
+    let (narrowed, wide) = (node.clone().with_type(weights), node.clone().with_type(WeightType::F32));
+    let mut stored = narrowed.weights()?;
+    if has_zero_points(&stored) {
+        stored = wide.weights()?.with_type(weights).map_err(|e| Error::of_layer(&node.name, e))?;
+    }
     let other = match node.dtype {
         _ if node.op.is_quantized() => Some("int8".to_string()),
         dtype => dtype.filter(|&dtype| dtype != DType::F32).map(|dtype| dtype.to_string()),
@@ -57,6 +60,12 @@ pub(super) fn edit(
         _ => form.weights([w, r], |form, matrix| form.cast(matrix, DType::BF16)),
     }
     Ok(form.edit)
+}
+
+/// Whether the weights have integers of 0 that are not 0. Files with a scale for each row have none.
+fn has_zero_points(weights: &LayerWeights<'_>) -> bool {
+    let mut scales = weights.directions().iter().flat_map(|d| [d.w_scale(0, 0), d.r_scale(0, 0)]);
+    scales.any(|scale| scale.zero_point != 0)
 }
 
 impl Edit {
