@@ -15,7 +15,12 @@ use crate::proto::{self, Graph, Node};
 use crate::shadow::take_names;
 use crate::tensor::DType;
 use crate::walk::nodes_of;
+use prost::Message;
 use rnnpack::WeightType;
+
+/// What the new weights may take: this many bytes, and this many for each byte of the model. Nodes that share weights get
+/// copies of their own, so a small model with many nodes could grow without a bound.
+const MAX_NEW: (usize, usize) = (16 << 20, 8);
 
 /// Rewrites the bytes of a model: each recurrent node stores W and R in the type that `choose` returns for it.
 ///
@@ -34,7 +39,8 @@ use rnnpack::WeightType;
 /// # Errors
 /// - The errors of [`decode`] and of [`File::parse`](crate::File::parse).
 /// - The error of [`RecurrentNode::weights`] for the first node whose weights are not known or do not fit into the type.
-/// - [`Error::Node`]: the operator set of the model cannot say the type, or the node is of f64 or of another narrow type.
+/// - [`Error::Node`]: the operator set of the model cannot say the type, the node is of another narrow type, or nodes share
+///   their weights so often that the new model would be much larger.
 /// - [`Error::Function`]: a function of the model has a recurrent node.
 /// - [`Error::Malformed`]: the model's graph is stored in several parts.
 pub fn narrow(model: &[u8], choose: impl Fn(&NodeDescription) -> WeightType) -> Result<Vec<u8>, Error> {
@@ -46,6 +52,7 @@ pub fn narrow(model: &[u8], choose: impl Fn(&NodeDescription) -> WeightType) -> 
     let mut names = UniqueNames::default();
     take_names(graph, &mut names);
     let (mut edits, mut released, mut quantized) = (Vec::new(), Vec::new(), false);
+    let mut left = model.len().saturating_mul(MAX_NEW.1).saturating_add(MAX_NEW.0);
     for (i, node) in found.iter().enumerate() {
         let weights = choose(node);
         if is_stored_as(node, weights) {
@@ -53,8 +60,10 @@ pub fn narrow(model: &[u8], choose: impl Fn(&NodeDescription) -> WeightType) -> 
             continue;
         }
         refuse_functions(&message)?;
-        let raw = raw.get(i).ok_or_else(|| in_parts(node))?;
+        let raw = raw.get(i).ok_or_else(|| refused(node, "it is not found in the bytes of the model"))?;
         let edit = forms::edit(raw, node, weights, &mut names)?;
+        let bytes: usize = edit.before.iter().map(Node::encoded_len).sum();
+        left = left.checked_sub(bytes).ok_or_else(|| refused(node, "the new model would be much larger"))?;
         released.extend(raw.input.get(1..3).unwrap_or_default().iter().map(String::as_str));
         quantized |= edit.operator.is_some();
         edits.push(Some(edit));
@@ -98,10 +107,6 @@ fn refuse_functions(model: &proto::Model) -> Result<(), Error> {
     Ok(())
 }
 
-fn in_parts(node: &RecurrentNode) -> Error {
-    Error::Node {
-        node: node.name.clone(),
-        op: node.op.to_string(),
-        reason: "it is not found in the bytes of the model".to_string(),
-    }
+fn refused(node: &RecurrentNode, reason: &str) -> Error {
+    Error::Node { node: node.name.clone(), op: node.op.to_string(), reason: reason.to_string() }
 }

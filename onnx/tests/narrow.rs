@@ -369,3 +369,21 @@ fn integers_with_a_zero_point_get_scales_of_their_own() {
         }
     }
 }
+
+#[test]
+fn a_model_whose_many_nodes_share_weights_does_not_grow_without_a_bound() {
+    const WIDE: usize = 64;
+    let lstm = |i: usize| node("LSTM", "", &["X", "W", "R"], &[&format!("Y{i}")], &[]);
+    let of = |count: usize| {
+        let graph = Graph {
+            nodes: (0..count).map(lstm).collect(),
+            stored: vec![random("W", &[1, 4 * WIDE, I], 1), random("R", &[1, 4 * WIDE, WIDE], 2)],
+            inputs: vec![value("X", FLOAT, &[Dim::Name("T"), Dim::N(1), Dim::N(I)])],
+            outputs: vec![untyped("Y0")],
+        };
+        all(&graph.model(17), WeightType::F16)
+    };
+    assert_eq!(recurrent_nodes(&of(3).unwrap()).unwrap().len(), 3);
+    let error = of(1000).unwrap_err().to_string();
+    assert!(error.contains("the new model would be much larger"), "{error}");
+}
