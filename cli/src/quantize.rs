@@ -23,7 +23,7 @@ the file stays as it is.
 run and verify keep the integers and quantize x and h
 
 int8 has one scale for each row of a gate. A layer that cannot have the type stays as it is, and the reason is shown; if \
-none can, nothing is written.
+none can, nothing is written. What a file cannot say, rnnpack pack --weights still packs for a program of its own.
 
 The report lists for each layer the bytes of W and R, `alone`: the largest relative error of the model's outputs if only \
 this layer is narrow, and the error of the layer's own Y over 10000 steps of generated input, with the state carried: \
