@@ -43,15 +43,20 @@ fn layers_store_their_weights_in_the_type_that_is_asked_for() {
 }
 
 #[test]
-fn a_node_of_half_precision_keeps_its_type_unless_another_is_asked_for() {
+fn a_node_of_half_precision_or_integers_keeps_its_type_unless_another_is_asked_for() {
     for (path, kept) in [
         ("fuzz/seeds/onnx_import/gru_linear_bf16.onnx", RNNPACK_WEIGHT_TYPE_BF16),
         ("fuzz/seeds/onnx_import/lstm_activations_f16.onnx", RNNPACK_WEIGHT_TYPE_F16),
+        ("fuzz/seeds/onnx_import/dynamic_quantize_lstm.onnx", RNNPACK_WEIGHT_TYPE_INT8),
         ("tests/fixtures/dtln/model_1.onnx", RNNPACK_WEIGHT_TYPE_F32),
     ] {
         let onnx = onnx(&file(path));
         let mut node: NodeInfo = zeroed();
         ok(c!(rnnpack_onnx_get_node(onnx.get(), 0, &mut node)));
+        assert!(
+            node.refusal.is_null()
+                && node.op == if path.contains("gru") { RNNPACK_GRU } else { RNNPACK_LSTM }
+        );
         let packed = |pack: *const PackDesc| {
             let mut made = null_mut();
             ok(c!(rnnpack_onnx_layer(onnx.get(), node.name, pack, &mut made)));

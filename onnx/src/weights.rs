@@ -42,7 +42,7 @@ impl NodeWeights {
     /// # Errors
     /// [`Error::Input`] if an element type is not one of the operator's or does not fit W's, if dimensions do not agree, if
     /// an element is NaN or infinite, a scale is not positive, or the zero points of columns differ. [`Error::Attribute`] if
-    /// `hidden_size` differs from R's.
+    /// `hidden_size` differs from R's. [`Error::Layer`] if an i32 may not hold the sums of so many products of integers.
     pub fn new(spec: &NodeSpec, tensors: [Option<Arc<Tensor>>; 8]) -> Result<NodeWeights, Error> {
         let weights = tensors.map(|tensor| tensor.map(Weight::new));
         NodeWeights::of(spec, weights.each_ref().map(Option::as_ref))
@@ -63,8 +63,13 @@ impl NodeWeights {
             (tensors[0], tensors[1]) = (Some(w), Some(r));
             (scales, weight_type) = (Some(Arc::new(quantized)), WeightType::I8);
         }
-        let subnormals = Subnormals::Keep;
-        Ok(NodeWeights { cells: spec.cells.clone(), shape, dtype, tensors, scales, subnormals, weight_type })
+        let (cells, subnormals) = (spec.cells.clone(), Subnormals::Keep);
+        let weights = NodeWeights { cells, shape, dtype, tensors, scales, subnormals, weight_type };
+        if weights.scales.is_some() {
+            // Matrices of so many columns that sums of products do not fit are refused here.
+            weights.view::<f32>().map_err(|e| Error::of_layer(&spec.name, e))?;
+        }
+        Ok(weights)
     }
 
     /// Sets what the layer does with subnormal numbers. The default, [`Subnormals::Keep`], computes exactly.

@@ -3,11 +3,10 @@
 use allocation_counter::measure;
 use rnnpack::{Dims, LayerWeights, Layout, Scratch, Sequence, State, View, ViewMut, WeightType, reference};
 use rnnpack_dev::onnx::one::one;
-use rnnpack_dev::onnx::quantized::{INT8, QuantizedNode, UINT8, integers, refused_weights};
+use rnnpack_dev::onnx::quantized::{INT8, QuantizedNode, UINT8, refused_weights};
 use rnnpack_dev::onnx::recorded::{Case, Values, cases, relative};
 use rnnpack_dev::onnx::{
-    Dim, FLOAT, FLOAT16, Graph, Numbers, attr_f, attr_i, attr_ints, attr_s, node, recurrent_nodes,
-    recurrent_nodes_with, tensor, untyped, value,
+    Dim, FLOAT16, attr_f, attr_i, attr_ints, attr_s, node, recurrent_nodes, recurrent_nodes_with, value,
 };
 use rnnpack_onnx::{DType, Error, OnnxRuntimeLstm, RecurrentNode, RecurrentOp, Tensor};
 
@@ -303,6 +302,18 @@ fn weights_may_be_computed_by_constants_or_given_later() {
 }
 
 #[test]
+fn matrices_whose_sums_do_not_fit_are_refused() {
+    for (columns, fits) in [(65_000, true), (70_000, false)] {
+        let node = read(&QuantizedNode::new([columns, 1], "forward", INT8, true).bytes());
+        assert_eq!((node.refusal().is_none(), node.pack().is_ok()), (fits, fits), "{columns}");
+        if let Some(error) = node.refusal() {
+            assert!(matches!(error, Error::Layer { node, .. } if node == "lstm"), "{error}");
+            assert!(error.to_string().contains("W has 70000 columns"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn nodes_that_share_a_matrix_take_memory_in_proportion_to_the_file() {
     let one = QuantizedNode::new([64, 64], "forward", INT8, false);
     let mut graph = one.graph();
@@ -316,106 +327,4 @@ fn nodes_that_share_a_matrix_take_memory_in_proportion_to_the_file() {
     assert!(
         refused > 0 && refused < 500 && nodes.iter().all(|n| n.refusal().is_none() || n.awaits_weights())
     );
-}
-
-/// A model of one node `it` with W and R of [2, G·H, I] and [2, G·H, H] behind `DequantizeLinear`, I = 5 and H = 3, and
-/// the integers of both without their zero points. A scale is of everything, or of each row of the gates.
-fn dequantized(op: &str, gates: usize, of_rows: bool) -> (Vec<u8>, [Vec<i16>; 2]) {
-    let mut numbers = Numbers(3);
-    let (rows, mut stored, mut nodes) = (gates * 3, Vec::new(), Vec::new());
-    let all = [("W", 5), ("R", 3)].map(|(name, columns)| {
-        let data: Vec<i16> = (0..2 * rows * columns).map(|_| numbers.below(256) as i16).collect();
-        let count = if of_rows { rows } else { 1 };
-        let [integer, scale, zero] = ["i", "s", "z"].map(|part| format!("{name}_{part}"));
-        stored.push(integers(&integer, &[2, rows, columns], UINT8, &data));
-        let dims = if of_rows { &[count][..] } else { &[] };
-        let scales: Vec<f32> = (0..count).map(|i| (1.0 + i as f32 * 0.37) / 300.0).collect();
-        stored.push(tensor(&scale, dims, &scales));
-        stored.push(integers(&zero, dims, UINT8, &vec![128; count]));
-        nodes.push(node("DequantizeLinear", "", &[&integer, &scale, &zero], &[name], &[attr_i("axis", 1)]));
-        data.into_iter().map(|v| v - 128).collect()
-    });
-    nodes.push(node(op, "it", &["X", "W", "R"], &["Y"], &[attr_s("direction", "bidirectional")]));
-    let inputs = vec![value("X", FLOAT, &[Dim::Name("T"), Dim::Name("B"), Dim::N(5)])];
-    (Graph { nodes, stored, inputs, outputs: vec![untyped("Y")] }.model(17), all)
-}
-
-#[test]
-fn weights_behind_dequantize_linear_are_exact_with_int8_but_f32_by_default() {
-    for (op, gates) in [("LSTM", 4), ("GRU", 3), ("RNN", 1)] {
-        for of_rows in [false, true] {
-            let (bytes, integers) = dequantized(op, gates, of_rows);
-            let node = read(&bytes);
-            assert_eq!(node.weight_type(), Some(WeightType::F32), "{op}");
-            let narrow = node.clone().with_type(WeightType::I8);
-            let weights = narrow.weights().unwrap();
-            assert_eq!(weights.weight_type(), WeightType::I8);
-            for (d, weights) in weights.directions().iter().enumerate() {
-                for row in 0..gates * 3 {
-                    let (gate, unit) = (row / 3, row % 3);
-                    for (k, (stored, given)) in
-                        weights.stored_w(gate, unit).zip(weights.w_row(gate, unit)).enumerate()
-                    {
-                        let scale = (1.0 + if of_rows { row as f32 * 0.37 } else { 0.0 }) / 300.0;
-                        let number = integers[0][(d * gates * 3 + row) * 5 + k] as f32 * scale;
-                        assert_eq!([stored.to_bits(), given.to_bits()], [number.to_bits(); 2], "{op}");
-                    }
-                    assert!(weights.stored_r(gate, unit).eq(weights.r_row(gate, unit).iter().copied()));
-                }
-            }
-            let [narrow, wide] = [&narrow, &node].map(|node| node.pack().unwrap().packed_bytes());
-            assert!(narrow < wide, "{op}: {narrow} {wide}");
-        }
-    }
-}
-
-#[test]
-fn scales_are_found_for_all_numbers_that_have_one_and_for_no_others() {
-    let model = |number: &dyn Fn(usize) -> f32| {
-        let w: Vec<f32> = (0..40).map(number).collect();
-        let mut one = one();
-        one.stored = vec![tensor("W", &[1, 8, 5], &w), tensor("R", &[1, 8, 2], &[0.25; 16])];
-        read(&one.inputs(&["X", "W", "R"]).bytes()).with_type(WeightType::I8)
-    };
-    let is_exact = |number: &dyn Fn(usize) -> f32| {
-        let node = model(number);
-        let weights = node.weights().unwrap();
-        let w = |row: usize| {
-            (weights.directions()[0].stored_w(row / 2, row % 2), (row * 5..row * 5 + 5).map(number))
-        };
-        (0..8).all(|row| w(row).0.eq(w(row).1))
-    };
-    for scale in [0.1f32, 1.0 / 3.0, 1e-20, 1e-42, 3e35, 0.0078125] {
-        assert!(is_exact(&|i| scale * ((i * 37 % 256) as f32 - 128.0)), "{scale}");
-        // All of one sign, as with a zero point at the end.
-        assert!(is_exact(&|i| scale * (i * 37 % 256) as f32), "{scale}");
-        assert!(is_exact(&|i| scale * (i as f32 / 5.0).floor()), "{scale}");
-    }
-    assert!(is_exact(&|_| 0.0));
-    assert!(!is_exact(&|i| (i as f32 * 0.7).sin()));
-    assert!(!is_exact(&|i| 0.1 * ((i * 37 % 256) as f32 - 128.0) + if i == 7 { 1e-3 } else { 0.0 }));
-    // Integers of 9 bits.
-    assert!(!is_exact(&|i| 0.1 * if i % 5 == 0 { 257.0 } else { 1.0 }));
-    // Each row has 256 integers at most, but both signs of one matrix have more.
-    assert!(!is_exact(
-        &|i| 0.1 * [[-255.0, 7.0, 3.0, 1.0, 0.0], [255.0, 7.0, 3.0, 1.0, 0.0]][i / 5 % 2][i % 5]
-    ));
-}
-
-#[test]
-fn forms_of_dequantize_linear_that_are_not_folded_are_left_to_a_runtime() {
-    let (bytes, _) = dequantized("LSTM", 4, true);
-    assert!(read(&bytes).refusal().is_none());
-    for attributes in
-        [vec![attr_i("block_size", 2)], vec![attr_i("output_dtype", FLOAT16)], vec![attr_i("axis", 7)]]
-    {
-        let dequantize = node("DequantizeLinear", "", &["i", "s"], &["W"], &attributes);
-        let mut graph = one().graph();
-        graph.stored[0] = integers("i", &[1, 8, 3], INT8, &[1; 24]);
-        graph.stored.push(tensor("s", &[8], &[0.5; 8]));
-        graph.nodes.insert(0, dequantize);
-        let found = read(&graph.model(23));
-        assert!(found.awaits_weights(), "{:?}", found.refusal());
-        assert!(found.refusal().unwrap().to_string().contains("this form of it is not folded"));
-    }
 }

@@ -95,6 +95,8 @@ impl Loader {
 
     /// Sets the type in which all recurrent nodes store W and R. The default is chosen for each node: bf16 or f16 if each
     /// element of its W and R is a number of this type, which no bit of a result depends on, and else f32.
+    /// `DynamicQuantizeLSTM` has int8 by default, with the integers of the file. Int8 also rounds x and h, so no other node
+    /// has it by default; if it is asked for, weights behind `DequantizeLinear` keep their integers too.
     ///
     /// Loading refuses a recurrent node with a weight that does not fit into the type, a node of f64 for every type but f32,
     /// and other [`Kernels`] than rnnpack's. Weights that are known only when the node runs are refused then.

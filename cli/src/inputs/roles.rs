@@ -2,7 +2,7 @@
 
 use super::shown::{constants, integers};
 use crate::operators::graphs;
-use rnnpack_onnx::{Shown, proto};
+use rnnpack_onnx::{RecurrentOp, Shown, proto};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -80,7 +80,8 @@ impl<'m> Uses<'m> {
         let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.i);
         let other = || node.input.get(1 - slot.min(1)).and_then(|name| self.number(name));
         match (node.op_type.as_str(), slot) {
-            ("LSTM" | "GRU" | "RNN", 4) | ("ReverseSequence", 1) => Use::Means(Role::Lengths(label())),
+            (op, 4) if RecurrentOp::from_type(op).is_some() => Use::Means(Role::Lengths(label())),
+            ("ReverseSequence", 1) => Use::Means(Role::Lengths(label())),
             ("Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual", _) => match other() {
                 None => Use::Means(Role::Lengths(label())),
                 Some(number) => Use::Means(Role::Compared(number.saturating_sub(added), label())),

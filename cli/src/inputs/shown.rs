@@ -1,7 +1,7 @@
 //! The sizes that a graph shows: extents that its nodes need.
 
 use crate::operators::graphs;
-use rnnpack_onnx::proto;
+use rnnpack_onnx::{RecurrentOp, proto};
 use std::collections::{BTreeSet, HashMap};
 
 /// The most sizes that are tried, and the largest.
@@ -72,10 +72,12 @@ fn of_node(node: &proto::Node, constants: &HashMap<&str, &proto::Tensor>) -> Vec
             let parts = if node.input.len() > 1 { values(1) } else { ints("split") };
             vec![parts.iter().fold(0, |sum, &part| part.saturating_add(sum))]
         }
-        "MatMul" | "Gemm" => {
+        "MatMul" | "MatMulInteger" | "Gemm" => {
             stored(1).map(|w| w.dims.iter().rev().skip(1).take(1).copied().collect()).unwrap_or_default()
         }
-        "LSTM" | "GRU" | "RNN" => stored(1).and_then(|w| w.dims.get(2)).copied().into_iter().collect(),
-        _ => Vec::new(),
+        op => {
+            let w = RecurrentOp::from_type(op).and_then(|op| stored(1)?.dims.get(op.summed_axis()));
+            w.copied().into_iter().collect()
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! A model of one `DynamicQuantizeLSTM` node.
+//! Models of one node whose weights are integers of 8 bits.
 
 use super::{Dim, FLOAT, Graph, Msg, Numbers, attr_i, attr_s, node, raw, tensor, untyped, value};
 
@@ -90,6 +90,28 @@ impl QuantizedNode {
     pub fn bytes(&self) -> Vec<u8> {
         self.graph().model(17)
     }
+}
+
+/// A model of one node `it` with W and R of [2, G·H, I] and [2, G·H, H] behind `DequantizeLinear`, I = 5 and H = 3, and
+/// the integers of both without their zero points. A scale is of everything, or of each row of the gates.
+pub fn dequantized(op: &str, gates: usize, of_rows: bool) -> (Vec<u8>, [Vec<i16>; 2]) {
+    let mut numbers = Numbers(3);
+    let (rows, mut stored, mut nodes) = (gates * 3, Vec::new(), Vec::new());
+    let all = [("W", 5), ("R", 3)].map(|(name, columns)| {
+        let data: Vec<i16> = (0..2 * rows * columns).map(|_| numbers.below(256) as i16).collect();
+        let count = if of_rows { rows } else { 1 };
+        let [integer, scale, zero] = ["i", "s", "z"].map(|part| format!("{name}_{part}"));
+        stored.push(integers(&integer, &[2, rows, columns], UINT8, &data));
+        let dims = if of_rows { &[count][..] } else { &[] };
+        let scales: Vec<f32> = (0..count).map(|i| (1.0 + i as f32 * 0.37) / 300.0).collect();
+        stored.push(tensor(&scale, dims, &scales));
+        stored.push(integers(&zero, dims, UINT8, &vec![128; count]));
+        nodes.push(node("DequantizeLinear", "", &[&integer, &scale, &zero], &[name], &[attr_i("axis", 1)]));
+        data.into_iter().map(|v| v - 128).collect()
+    });
+    nodes.push(node(op, "it", &["X", "W", "R"], &["Y"], &[attr_s("direction", "bidirectional")]));
+    let inputs = vec![value("X", FLOAT, &[Dim::Name("T"), Dim::Name("B"), Dim::N(5)])];
+    (Graph { nodes, stored, inputs, outputs: vec![untyped("Y")] }.model(17), all)
 }
 
 /// The input that is wrong, the model, and a part of the error message.

@@ -1,9 +1,11 @@
 //! Tests whole models with `DynamicQuantizeLSTM`: against the layer alone and against ONNX Runtime.
 
-use rnnpack_dev::onnx::quantized::{INT8, QuantizedNode, UINT8};
+use rnnpack::{Scratch, Sequence};
+use rnnpack_dev::onnx::quantized::{INT8, QuantizedNode, UINT8, dequantized};
 use rnnpack_dev::onnx::recorded::{Case, cases, relative};
 use rnnpack_dev::onnx::{
-    BOOL, Dim, FLOAT, Graph, Msg, attr_g, conformance, native, node, tensor_i64, untyped, value,
+    BOOL, Dim, FLOAT, Graph, Msg, attr_g, conformance, native, node, recurrent_nodes, tensor_i64, untyped,
+    value,
 };
 use rnnpack_onnx::{Error as OnnxError, Tensor};
 use rnnpack_tract::{Error, Kernels, Loader, Model, Subnormals, WeightType, register};
@@ -190,4 +192,27 @@ fn refused_weights_are_refused_at_load() {
         assert!(error.contains(&format!("`{name}`")) && error.contains(part), "{error}");
     }
     assert!(Model::load(&QuantizedNode::new([0, 1], "forward", INT8, true).bytes()).is_ok());
+}
+
+#[test]
+fn weights_behind_dequantize_linear_are_f32_unless_int8_is_asked_for() {
+    for (op, gates) in [("LSTM", 4), ("GRU", 3), ("RNN", 1)] {
+        for of_rows in [false, true] {
+            let (bytes, _) = dequantized(op, gates, of_rows);
+            let x = Tensor::new(&[6, 2, 5], (0..60).map(|i| (i as f32 * 0.7).sin()).collect()).unwrap();
+            let run = |loader: Loader| bits(&loader.load(&bytes).unwrap().run(&[("X", &x)]).unwrap()[0].1);
+            let node = recurrent_nodes(&bytes).unwrap().remove(0);
+            let layer = |weights: WeightType| {
+                let layer = node.clone().with_type(weights).pack().unwrap();
+                let (mut y, mut state) = (vec![0.0; 6 * 2 * 2 * 3], layer.new_state(2).unwrap());
+                let sequence = Sequence::dense(x.as_slice().unwrap(), &mut y);
+                layer.forward(sequence, &mut state, &mut Scratch::new()).unwrap();
+                y.iter().map(|y| y.to_bits()).collect::<Vec<u32>>()
+            };
+            assert_eq!(run(Loader::new()), layer(WeightType::F32), "{op}");
+            let narrow = run(Loader::new().weight_type(WeightType::I8));
+            assert_eq!(narrow, layer(WeightType::I8), "{op}");
+            assert_ne!(narrow, run(Loader::new()), "{op}");
+        }
+    }
 }
