@@ -241,6 +241,35 @@ fn every_layer_of_a_model_is_listed_and_none_is_left_out_silently() {
 }
 
 #[test]
+fn a_model_that_does_not_run_is_written_without_errors_of_its_outputs_but_has_no_budget() {
+    let folder = folder("quantize-unknown");
+    let [model, x] = write(&folder, "RNN", 1, 17, false);
+    let unknown = node("Unknown", "unknown", &["Y"], &["Z"], &[]).text(7, "elsewhere");
+    let [input, hidden] = SIZES;
+    let graph = Graph {
+        nodes: vec![node("RNN", "layer", &["X", "W", "R"], &["Y"], &[]), unknown],
+        stored: vec![
+            tensor("W", &[1, hidden, input], &Numbers(1).floats(hidden * input)),
+            tensor("R", &[1, hidden, hidden], &Numbers(2).floats(hidden * hidden)),
+        ],
+        inputs: vec![value("X", FLOAT, &[Dim::N(2), Dim::N(1), Dim::N(input)])],
+        outputs: vec![untyped("Z")],
+    };
+    fs::write(&model, graph.model(17)).unwrap();
+    let (_, report) = quantize(&model, "bf16", &[]);
+    assert!(report["not_compared"].as_str().unwrap().contains("Unknown"), "{report}");
+    let layer = &report["layers"][0];
+    assert!(report["outputs"].is_null() && layer["relative_alone"].is_null());
+    assert!(layer["steps"]["largest"].as_f64().unwrap() > 0.0, "the layer alone still runs");
+    let out = folder.join("none.onnx").display().to_string();
+    let args = ["quantize", &model, "--weights", "bf16", "-o", &out];
+    rnnpack(&[&args[..], &["--budget", "1"]].concat()).refused("--budget needs a model that runs");
+    let input = format!("X={x}");
+    rnnpack(&[&args[..], &["--input", &input]].concat()).refused("Unknown");
+    assert!(!Path::new(&out).exists());
+}
+
+#[test]
 fn quantize_refuses_what_it_cannot_do_and_writes_nothing() {
     let folder = folder("quantize-refusals");
     let [model, x] = write(&folder, "GRU", 1, 12, false);
