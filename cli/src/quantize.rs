@@ -65,10 +65,12 @@ pub(crate) struct Args {
     generated: GeneratedArgs,
 }
 
-/// The parser for the names of all types but f32.
+/// The types that a file can have.
+const TYPES: [WeightType; 3] = [WeightType::Bf16, WeightType::F16, WeightType::I8];
+
+/// The parser for the names of [`TYPES`].
 fn narrow_types() -> impl TypedValueParser<Value = WeightType> {
-    let names = WeightType::ALL.into_iter().filter(|&weights| weights != WeightType::F32);
-    PossibleValuesParser::new(names.map(WeightType::name))
+    PossibleValuesParser::new(TYPES.map(WeightType::name))
         .try_map(|name| WeightType::by_name(&name).ok_or("no such type"))
 }
 

@@ -39,7 +39,7 @@ const MAX_NEW: (usize, usize) = (16 << 20, 8);
 /// # Errors
 /// - The errors of [`decode`] and of [`File::parse`](crate::File::parse).
 /// - The error of [`RecurrentNode::weights`] for the first node whose weights are not known or do not fit into the type.
-/// - [`Error::Node`]: the operator set of the model cannot say the type, the node is of another narrow type, or nodes share
+/// - [`Error::Node`]: the table has not the type, the operator set of the model cannot say it, the node is of another narrow type, or nodes share
 ///   their weights so often that the new model would be much larger.
 /// - [`Error::Function`]: a function of the model has a recurrent node.
 /// - [`Error::Malformed`]: the model's graph is stored in several parts.
@@ -83,7 +83,8 @@ fn is_stored_as(node: &RecurrentNode, weights: WeightType) -> bool {
         WeightType::F32 => true,
         WeightType::Bf16 => node.dtype == Some(DType::BF16),
         WeightType::F16 => node.dtype == Some(DType::F16),
-        _ => node.op.is_quantized(),
+        WeightType::I8 => node.op.is_quantized(),
+        _ => false,
     }
 }
 

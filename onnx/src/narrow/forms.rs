@@ -42,9 +42,10 @@ pub(super) fn edit(
     }
     let since = match (weights, node.op) {
         (WeightType::F16, _) => CAST_F16,
+        (WeightType::Bf16, _) => CAST_BF16,
         (WeightType::I8, RecurrentOp::Lstm) => 1,
         (WeightType::I8, _) => DEQUANTIZE_ROWS,
-        _ => CAST_BF16,
+        _ => return Err(refuse(format!("a file has no weights of type {}", weights.name()))),
     };
     if node.opset < since {
         let (name, opset) = (weights.name(), node.opset);
