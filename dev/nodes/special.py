@@ -317,4 +317,25 @@ for k in (1,2,3,5,100):
         case(f"slicestart_{k}_{len(dyn)}",[h.make_node("Slice",["x","st","en","ax"],["y"])],{"x":x},["y"],inits={"st":np.array([k]),"en":np.array([100]),"ax":np.array([0])},dyn=dyn)
         for st in (2,-1,-2):
             case(f"slicestep_{k}_{st}_{len(dyn)}",[h.make_node("Slice",["x","st","en","ax","sp"],["y"])],{"x":x},["y"],inits={"st":np.array([0 if st>0 else k]),"en":np.array([k if st>0 else -100]),"ax":np.array([0]),"sp":np.array([st])},dyn=dyn)
+# Integers of 8 bits
+rng=np.random.default_rng(8); f32=np.float32
+for name,x in {"zeros":np.zeros((2,3),f32),"none":np.zeros((0,3),f32),"above":rng.random((4,5)).astype(f32)+1,"below":-rng.random((4,5)).astype(f32)-1,
+        "both":rng.normal(0,3,(7,5,6)).astype(f32),"one":np.array([3.5],f32),"scalar":np.array(2.0,f32),"tiny":np.full(3,1e-30,f32),
+        "ties":np.array([-127.5,127.5,0.5,-0.5,1.5],f32)}.items():
+    for dyn in ((),("x",)):
+        case(f"dql_{name}_{len(dyn)}",[h.make_node("DynamicQuantizeLinear",["x"],["q","s","z"])],{"x":x},["q","s","z"],dyn=dyn)
+def bytes8(kind,*shape): i=np.iinfo(kind); return rng.integers(i.min,i.max+1,shape).astype(kind)
+for a in (np.uint8,np.int8):
+    for b in (np.uint8,np.int8):
+        for j,(sa,sb) in enumerate((((3,5),(5,4)),((2,3,5),(5,4)),((2,3,5),(2,5,4)),((5,),(5,4)),((3,5),(5,)),((5,),(5,)),((1,700),(700,40)))):
+            for za,zb in ((None,None),(7,3),(7,list(range(sb[-1]))) if len(sb)>1 else (7,None)):
+                inits={"b":bytes8(b,*sb)}|({} if za is None else {"za":np.array(za,a)})|({} if zb is None else {"zb":np.array(zb,b)})
+                names=["a","b","za" if za is not None else "","zb" if zb is not None else ""]
+                while not names[-1]: names.pop()
+                for dyn in ((),("a",)):
+                    case(f"mmi_{np.dtype(a)}_{np.dtype(b)}_{j}_{za}_{np.ndim(zb) if zb is not None else None}_{len(dyn)}",[h.make_node("MatMulInteger",names,["y"])],{"a":bytes8(a,*sa)},["y"],inits=inits,dyn=dyn)
+        for j,(sx,sw,kw) in enumerate((((1,2,9),(3,2,3),{}),((2,2,9),(3,2,3),{"strides":[2]}),((1,2,9,8),(3,2,3,3),{"pads":[1,1,1,1]}),((1,4,9),(4,1,3),{"group":4,"pads":[1,1]}),
+                ((1,2,9),(3,2,3),{"dilations":[2]}),((1,2,9),(3,2,1),{"strides":[2]}),((1,2,9,8),(3,2,3,3),{"auto_pad":"SAME_UPPER"}))):
+            for dyn in ((),("x",)):
+                case(f"convi_{np.dtype(a)}_{np.dtype(b)}_{j}_{len(dyn)}",[h.make_node("ConvInteger",["x","w","zx","zw"],["y"],**kw)],{"x":bytes8(a,*sx)},["y"],inits={"w":bytes8(b,*sw),"zx":np.array(100,a),"zw":np.array(4,b)},dyn=dyn)
 print(n)
