@@ -39,8 +39,8 @@ const MAX_NEW: (usize, usize) = (16 << 20, 8);
 /// # Errors
 /// - The errors of [`decode`] and of [`File::parse`](crate::File::parse).
 /// - The error of [`RecurrentNode::weights`] for the first node whose weights are not known or do not fit into the type.
-/// - [`Error::Node`]: the table has not the type, the operator set of the model cannot say it, the node is of another narrow type, or nodes share
-///   their weights so often that the new model would be much larger.
+/// - [`Error::Node`]: the table has not the type, the operator set of the model cannot say it, the node is of another narrow
+///   type, or nodes share their weights so often that the new model would be much larger.
 /// - [`Error::Function`]: a function of the model has a recurrent node.
 /// - [`Error::Malformed`]: the model's graph is stored in several parts.
 pub fn narrow(model: &[u8], choose: impl Fn(&NodeDescription) -> WeightType) -> Result<Vec<u8>, Error> {
