@@ -234,7 +234,7 @@ pub(crate) trait Choice {
     fn choose<S: Isa>(self) -> Self::Output;
 }
 
-/// A computation that is written once, for any [`Isa`]. [`Variant::dispatch`] picks the instance.
+/// A computation that is written once, for any [`Isa`]. `Variant::dispatch` picks the instance.
 pub(crate) trait Kernel {
     /// What the computation returns.
     type Output;
