@@ -30,5 +30,5 @@ mod tests;
 mod tininess;
 mod variant;
 
-pub(crate) use ops::{Choice, Dot, Isa, Kernel};
+pub(crate) use ops::{Choice, Dot, DotBf16, Isa, Kernel, WidenedBf16};
 pub use variant::{Target, Variant};

@@ -4,11 +4,11 @@
 
 use crate::epilogue::PassShape;
 use crate::factors::quantize;
-use crate::isa::{Choice, Dot, Isa, Variant};
-use crate::operands::{Operands, Quantize, Span, Step, TILE_SUMS, width};
-use crate::product::{Bf16, F16, F32, I8, Product};
+use crate::isa::{Choice, Dot, DotBf16, Isa, Variant, WidenedBf16};
+use crate::operands::{Convert, Operands, Span, Step, TILE_SUMS, width};
+use crate::product::{Bf16, Bf16Dot, F16, F32, I8, Product};
 use crate::tile::{Heights, Prefetch, Strip, Vectors, each, sums};
-use crate::weight_type::{Dots, WeightType};
+use crate::weight_type::{Dots, WeightType, any_f32_to_bf16};
 use core::ops::Range;
 
 /// Evaluates a call of a tile function with the rows M, the panels Q and the pass's vectors N as constants. M is at
@@ -244,6 +244,27 @@ unsafe fn quantize_row<S: Isa>(from: *const f32, count: usize, to: *mut u8, zero
     )
 }
 
+/// Rounds a row of `count` f32 to bf16, and an odd count up to whole pairs.
+///
+/// # Safety
+/// `from` must be valid for reading `count` f32. `to` must be valid for writing as many u16, and aligned for them; for one
+/// more if the count is odd. The CPU must have the ISA.
+unsafe fn round_row<S: Isa>(from: *const f32, count: usize, to: *mut u8, _: i32) {
+    // SAFETY: the caller's promise.
+    let (s, row) = unsafe { (S::assume(), core::slice::from_raw_parts(from, count)) };
+    // SAFETY: as above.
+    let to = unsafe { core::slice::from_raw_parts_mut(to.cast::<u16>(), count.next_multiple_of(2)) };
+    s.vectorize(
+        #[inline(always)]
+        || {
+            for (to, &x) in to.iter_mut().zip(row) {
+                *to = any_f32_to_bf16(x);
+            }
+            to[count..].fill(0);
+        },
+    )
+}
+
 /// The functions of one product on one instruction set, which the loops of all cells call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Products {
@@ -253,8 +274,8 @@ pub(crate) struct Products {
     pub(crate) project_one: unsafe fn(&Operands<'_>, PassShape),
     /// See [`store_tile`].
     pub(crate) tile: unsafe fn(&Operands<'_>, PassShape, (Span, Step), Prefetch, *mut f32),
-    /// What makes factors of integers, if the product takes these.
-    pub(crate) quantize: Option<Quantize>,
+    /// What makes the factors, if these are not f32.
+    pub(crate) convert: Option<Convert>,
     /// [`Product::ROWS`]
     pub(crate) rows: usize,
     pub(crate) weights: WeightType,
@@ -263,12 +284,16 @@ pub(crate) struct Products {
 impl Products {
     fn of<S: Isa, P: Product<S>>(weights: WeightType) -> Products {
         assert_eq!((P::GROUP, size_of::<P::Weight>()), (weights.group(), weights.bytes()));
-        let quantize = size_of::<P::Factor>() == 1;
+        let convert: Option<Convert> = match size_of::<P::Factor>() {
+            1 => Some(quantize_row::<S>),
+            2 => Some(round_row::<S>),
+            _ => None,
+        };
         Products {
             project: project::<S, P>,
             project_one: project_one::<S, P>,
             tile: store_tile::<S, P>,
-            quantize: if quantize { Some(quantize_row::<S>) } else { None },
+            convert,
             rows: P::ROWS,
             weights,
         }
@@ -294,6 +319,10 @@ impl Choice for OfWeights {
             (WeightType::F32, _) => Products::of::<S, F32>(weights),
             (WeightType::Bf16, _) => Products::of::<S, Bf16>(weights),
             (WeightType::F16, _) => Products::of::<S, F16>(weights),
+            (WeightType::Bf16Dot, _) if <S::Bf16 as DotBf16<S>>::detect() => {
+                Products::of::<S, Bf16Dot<S::Bf16>>(weights)
+            }
+            (WeightType::Bf16Dot, _) => Products::of::<S, Bf16Dot<WidenedBf16>>(weights),
             (WeightType::I8, Dots::Vnni) if <S::Vnni as Dot<S>>::detect() => {
                 Products::of::<S, I8<S::Vnni>>(weights)
             }

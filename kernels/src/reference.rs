@@ -19,7 +19,7 @@ use crate::math;
 use crate::memory::reserve;
 use crate::subnormals::Subnormals;
 use crate::view::{Dims, View};
-use crate::weight_type::WeightType;
+use crate::weight_type::{WeightType, any_f32_to_bf16, bf16_to_f32};
 use crate::weights::Weights;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -42,6 +42,8 @@ pub trait Real: Copy + PartialEq + core::fmt::Debug {
     fn clipped(self, limit: f32) -> Self;
     /// The activation of `self`.
     fn activated(self, activation: Activation) -> Self;
+    /// `self`, rounded to a bf16 if the arithmetic rounds at all: a factor of [`WeightType::Bf16Dot`].
+    fn to_bf16(self) -> Self;
 
     /// A row of factors of int8 weights.
     type Row;
@@ -106,6 +108,9 @@ impl Real for f32 {
     fn activated(self, activation: Activation) -> f32 {
         activation.eval(self)
     }
+    fn to_bf16(self) -> f32 {
+        bf16_to_f32(any_f32_to_bf16(self))
+    }
 
     type Row = IntegerRow;
     fn row(elements: &[f32]) -> IntegerRow {
@@ -151,6 +156,9 @@ impl Real for Flushed {
     fn activated(self, activation: Activation) -> Flushed {
         Flushed(activation_v(Flushing, activation, self.0))
     }
+    fn to_bf16(self) -> Flushed {
+        Flushed(self.0.to_bf16())
+    }
 
     type Row = IntegerRow;
     fn row(elements: &[Flushed]) -> IntegerRow {
@@ -190,6 +198,9 @@ impl Real for f64 {
     }
     fn activated(self, activation: Activation) -> f64 {
         activation.eval64(self)
+    }
+    fn to_bf16(self) -> f64 {
+        self
     }
 
     /// The elements themselves: they are not rounded to integers.
@@ -264,7 +275,12 @@ struct Factors<F: Real> {
 
 impl<F: Real> Factors<F> {
     fn new<E: Element>(weights: &Weights<'_, E>, elements: Vec<F>) -> Factors<F> {
-        let integers = (weights.weight_type() == WeightType::I8).then(|| F::row(&elements));
+        let (mut elements, mut integers) = (elements, None);
+        match weights.weight_type() {
+            WeightType::I8 => integers = Some(F::row(&elements)),
+            WeightType::Bf16Dot => elements.iter_mut().for_each(|element| *element = element.to_bf16()),
+            WeightType::F32 | WeightType::Bf16 | WeightType::F16 => {}
+        }
         Factors { elements, integers }
     }
 
@@ -295,11 +311,11 @@ fn step<E: Element, F: Real + From<E>>(weights: &Weights<'_, E>, x: &[E], h: &mu
             }
         }
         Cell::Gru(cell) if cell.linear_before_reset => {
-            for unit in 0..h.len() {
+            for (unit, h) in h.iter_mut().enumerate() {
                 let hidden = recurrent(weights, 2, unit, F::from(weights.rb(2, unit)), &before);
                 let projected = input(weights, 2, unit, &x, false);
                 let [z, r] = [0, 1].map(|gate| gru_gate(cell, sum(gate, unit)));
-                h[unit] = gru(cell, z, r.fused_mul_add(hidden, projected), before.elements[unit]);
+                *h = gru(cell, z, r.fused_mul_add(hidden, projected), before.elements[unit]);
             }
         }
         Cell::Gru(cell) => {

@@ -146,8 +146,10 @@ impl WeightPanels {
     ) -> Result<WeightPanels, Error> {
         let Description { cell, peepholes, lanes, .. } = description;
         let Constants { shapes, states } = Constants::of(&cell, peepholes);
-        let mut pass = |&shape: &PassShape| PassPanels::over(sections, shape, &description);
-        let passes: Vec<PassPanels> = shapes.iter().map(&mut pass).collect::<Result<_, _>>()?;
+        let mut passes = Vec::with_capacity(shapes.len());
+        for &shape in shapes {
+            passes.push(PassPanels::over(sections, shape, &description)?);
+        }
         let padded = |pass: &PassPanels| pass.panels.saturating_mul(pass.shape.units).saturating_mul(lanes);
         let row = passes.iter().map(padded).max().unwrap_or(0);
         let what = "packed constants";
@@ -193,14 +195,17 @@ impl WeightPanels {
         self.row.max(self.description.sizes.recurrent)
     }
 
-    /// The numbers of bytes of a row of x and of a row of h as integers; 0 if they do not become integers. `None` if one
-    /// overflows.
-    pub(crate) fn integer_rows(&self) -> Option<[usize; 2]> {
+    /// The numbers of bytes of a row of x and of a row of h as factors; 0 if these are f32. `None` if one overflows.
+    pub(crate) fn factor_rows(&self) -> Option<[usize; 2]> {
         let Description { sizes, weights, .. } = self.description;
-        match weights {
-            WeightType::I8 => Some([row_bytes(sizes.input)?, row_bytes(sizes.recurrent)?]),
-            _ => Some([0, 0]),
-        }
+        let bytes = match weights {
+            WeightType::F32 | WeightType::Bf16 | WeightType::F16 => return Some([0, 0]),
+            WeightType::I8 => 1,
+            WeightType::Bf16Dot => 2,
+        };
+        let row =
+            |count: usize| row_bytes(count.checked_next_multiple_of(weights.group())?.checked_mul(bytes)?);
+        Some([row(sizes.input)?, row(sizes.recurrent)?])
     }
 
     pub(crate) fn passes(&self) -> &[PassPanels] {
@@ -308,20 +313,32 @@ impl Column {
 
     /// Stores a row of W or R in the type of the weights, which is not int8.
     fn numbers(&self, packed: &mut [u8], row: &[f32], weights: &Weights<'_>) {
+        let group = weights.weight_type().group();
         let row = row.iter().map(|&weight| weights.taken(weight));
         match weights.weight_type() {
-            WeightType::Bf16 => self.scatter(packed, row.map(|w| f32_to_bf16(w).to_ne_bytes())),
-            WeightType::F16 => self.scatter(packed, row.map(|w| f32_to_f16(w).to_ne_bytes())),
-            WeightType::F32 | WeightType::I8 => self.scatter(packed, row.map(f32::to_ne_bytes)),
+            WeightType::Bf16 | WeightType::Bf16Dot => {
+                self.scatter(packed, group, row.map(|w| f32_to_bf16(w).to_ne_bytes()));
+            }
+            WeightType::F16 => self.scatter(packed, group, row.map(|w| f32_to_f16(w).to_ne_bytes())),
+            WeightType::F32 | WeightType::I8 => self.scatter(packed, group, row.map(f32::to_ne_bytes)),
         }
     }
 
     /// Stores the bytes of each weight of a row, one for each k.
-    fn scatter<const N: usize>(&self, packed: &mut [u8], row: impl ExactSizeIterator<Item = [u8; N]>) {
-        let first = self.place(row.len()) * N;
+    fn scatter<const N: usize>(
+        &self,
+        packed: &mut [u8],
+        group: usize,
+        row: impl ExactSizeIterator<Item = [u8; N]>,
+    ) {
+        let first = self.place(row.len().div_ceil(group)) * group * N;
         let Some(column) = packed.get_mut(first..) else { return };
-        for (to, bytes) in column.chunks_mut(self.stride() * N).zip(row) {
-            to[..N].copy_from_slice(&bytes);
+        let mut groups = column.chunks_mut(self.stride() * group * N);
+        let mut row = row.peekable();
+        while let (Some(to), true) = (groups.next(), row.peek().is_some()) {
+            for (to, bytes) in to.chunks_mut(N).zip(row.by_ref().take(group)) {
+                to.copy_from_slice(&bytes);
+            }
         }
     }
 
