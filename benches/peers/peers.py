@@ -40,7 +40,7 @@ TURN = 1e-3
 REST = 10e-3
 # Activations are good to some 1e-6 each; a wrong gate or state moves answers by 1e-2 and more. bf16 has 8 bits, f16 has
 # 11, and int8 quantizes x and h too: with one scale for all of them, as in ONNX Runtime, by up to some 0.1.
-BOUND = {"f32": 1e-4, "f16": 1e-2, "bf16": 5e-2, "int8": 2e-1}
+BOUND = {"f32": 1e-4, "f16": 1e-2, "bf16": 5e-2, "bf16-dot": 5e-2, "int8": 2e-1}
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 SHAPES = [
     (100, 1, 64, 64), (100, 1, 128, 128), (100, 1, 256, 256), (100, 1, 512, 512), (50, 1, 1024, 1024),
@@ -168,7 +168,7 @@ class Rnnpack:
 
     name = "rnnpack"
     # RNNPACK_WEIGHT_TYPE_F32 and so on.
-    TYPES = {"f32": 1, "bf16": 2, "f16": 3, "int8": 4}
+    TYPES = {"f32": 1, "bf16": 2, "f16": 3, "int8": 4, "bf16-dot": 5}
 
     def __init__(self, library, dtype):
         self.c, self.dtype = ctypes.CDLL(str(library)), dtype
@@ -427,7 +427,7 @@ def main():
     os.environ["RAYON_NUM_THREADS"] = str(args.threads)
     peers = [Rnnpack(library, "f32"), OnnxRuntime("f32"), OpenVino("f32"), PyTorch("f32")]
     if args.narrow:
-        peers += [Rnnpack(library, dtype) for dtype in ("bf16", "f16", "int8")]
+        peers += [Rnnpack(library, dtype) for dtype in ("bf16", "f16", "int8", "bf16-dot")]
         peers += [OnnxRuntime("int8"), PyTorch("int8")]
     try:
         peers.append(OpenVino("bf16"))
@@ -439,7 +439,7 @@ def main():
         print(case, flush=True)
         for row in run(case, peers, Limits(limits, case), args.seconds):
             rows.append(row)
-            print("  {peer:12} {dtype:4} {version:16} min {min_us:>10} µs  median {median_us:>10} µs  "
+            print("  {peer:12} {dtype:8} {version:16} min {min_us:>10} µs  median {median_us:>10} µs  "
                   "{ratio:>6} × rnnpack  {peak_percent:>5}% of the peak  {limit_percent:>5}% of the limit".format(**row),
                   flush=True)
     if args.csv:

@@ -30,8 +30,9 @@ pub const RNNPACK_WEIGHT_TYPE_F16: i32 = 3;
 /// become integers of 8 bits too, at every step and each with a scale of its own; sums of products are exact integers. A row of x
 /// with NaN or an infinity makes all gates NaN.
 pub const RNNPACK_WEIGHT_TYPE_INT8: i32 = 4;
-/// Type of W and R: bf16, and rows of x and h are rounded to bf16 too, for the CPU's dot products of bf16. This is outside of
-/// the promise of equal bits: the last bits differ from one instruction set to another.
+
+/// Type of W and R: bf16, and rows of x and h are rounded to bf16 too, for the dot products of bf16 that some CPUs have. It is
+/// outside of the promise of equal bits: results depend on the instruction set.
 pub const RNNPACK_WEIGHT_TYPE_BF16_DOT: i32 = 5;
 
 pub(crate) const WEIGHT_TYPES: [Option<WeightType>; 6] = [

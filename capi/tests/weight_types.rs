@@ -14,6 +14,7 @@ fn constant(weights: WeightType) -> i32 {
         "bf16" => RNNPACK_WEIGHT_TYPE_BF16,
         "f16" => RNNPACK_WEIGHT_TYPE_F16,
         "int8" => RNNPACK_WEIGHT_TYPE_INT8,
+        "bf16-dot" => RNNPACK_WEIGHT_TYPE_BF16_DOT,
         other => panic!("{other} has no constant in C"),
     }
 }

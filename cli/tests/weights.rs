@@ -187,6 +187,10 @@ fn bench_times_each_type_of_weights() {
             json["sides"][0]["min_us"].as_f64() > Some(0.0) && json["sides"].as_array().unwrap().len() == 3
         );
     }
+    let dot = ["bench", "--shape", "3,2,4,8", "--seconds", "0.05", "--weights", "bf16", "--dot"];
+    assert_eq!(rnnpack(&[&dot[..], &["--json"]].concat()).json(0)["weights"], "bf16-dot");
+    let wrong = ["bench", "--shape", "3,2,4,8", "--weights", "f16", "--dot"];
+    rnnpack(&wrong).refused("--dot is for --weights bf16");
     let path = written(&folder("weights-bench"), "model.onnx", wide(|x| x));
     let args = ["bench", &path, "--dim", "T=50", "--seconds", "0.05", "--json", "--weights", "bf16"];
     let json = rnnpack(&args).json(0);

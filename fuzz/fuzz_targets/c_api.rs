@@ -146,7 +146,7 @@ impl Handles {
         let isa = if u.rarely()? { Some(u.text()?) } else { None };
         let mut pack = structure(u, |pack: &mut PackDesc| &mut pack.size)?;
         pack.isa = isa.as_ref().map_or(null(), |isa| isa.as_ptr());
-        (pack.subnormals, pack.weight_type) = (u.constant(3)?, u.constant(5)?);
+        (pack.subnormals, pack.weight_type) = (u.constant(3)?, u.constant(6)?);
         desc.pack = if u.ratio(1, 2)? { &pack } else { null() };
         let mut layer = null_mut();
         // SAFETY: all memory exists, with as many elements as the counts say, except for counts beyond all memory.

@@ -31,10 +31,13 @@ const LARGEST: i32 = 127;
 
 impl Scale {
     /// The scale with which the largest weight of a row becomes ±127. If that scale is below the normal numbers, it is
-    /// 0, and all weights become 0.
+    /// 0, and all weights become 0. 127 times the scale is finite, also if the quotient was rounded up.
     pub(crate) fn of_row(row: impl Iterator<Item = f32>) -> Scale {
         let largest = row.fold(0f32, |largest, weight| largest.max(weight.abs()));
-        let scale = largest / LARGEST as f32;
+        let mut scale = largest / LARGEST as f32;
+        if scale * LARGEST as f32 == f32::INFINITY {
+            scale = f32::from_bits(scale.to_bits() - 1);
+        }
         Scale { scale: if scale.is_normal() { scale } else { 0.0 }, zero_point: 0 }
     }
 
@@ -75,6 +78,16 @@ pub(crate) fn check_terms(what: &'static str, terms: usize, zero_point: Option<i
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_weights_stay_finite() {
+        for largest in [f32::MAX, f32::from_bits(f32::MAX.to_bits() - 1), 1.7e38] {
+            let scale = Scale::of_row([0.5, -largest, 1e38].into_iter());
+            assert_eq!(scale.integer(-largest), -LARGEST);
+            assert!(scale.weight(LARGEST).is_finite() && scale.weight(-LARGEST).is_finite());
+            assert_eq!(scale.integer(scale.weight(-LARGEST)), -LARGEST);
+        }
+    }
 
     #[test]
     fn the_largest_weight_of_a_row_becomes_127_and_zero_stays_zero() {

@@ -8,6 +8,7 @@ use crate::model::thread_count;
 use crate::seconds::parse_seconds;
 use anyhow::{Result, bail};
 use clap::ArgGroup;
+use rnnpack::WeightType;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -62,11 +63,31 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_tract: bool,
     #[command(flatten)]
-    pub(crate) layers: LayerOptions,
+    layers: LayerOptions,
+    /// With --weights bf16: round x and h to bf16 too, for dot products of bf16 (bf16-dot), outside of the promise of equal
+    /// bits
+    #[arg(long, requires = "weights")]
+    dot: bool,
     #[command(flatten)]
     pub(crate) given: GivenArgs,
     #[command(flatten)]
     pub(crate) generated: GeneratedArgs,
+}
+
+impl Args {
+    /// The options of rnnpack's layers, with the type of weights that `--dot` makes of bf16.
+    ///
+    /// # Errors
+    /// If `--dot` is given with another type.
+    pub(crate) fn layers(&self) -> Result<LayerOptions> {
+        match (self.layers.weights, self.dot) {
+            (_, false) => Ok(self.layers),
+            (Some(WeightType::Bf16 | WeightType::Bf16Dot), true) => {
+                Ok(LayerOptions { weights: Some(WeightType::Bf16Dot), ..self.layers })
+            }
+            (_, true) => bail!("--dot is for --weights bf16"),
+        }
+    }
 }
 
 fn parse_shape(s: &str) -> Result<LayerShape> {

@@ -5,6 +5,7 @@ use super::args::Args;
 use super::layer_data::{LayerData, LayerShape};
 use super::layer_report::Report;
 use super::layer_sides::{competitors, differences};
+use crate::layer_options::LayerOptions;
 use crate::limits::Limits;
 use crate::model::with_threads;
 use crate::outcome::Outcome;
@@ -19,18 +20,18 @@ pub(crate) fn bench(args: &Args, shape: LayerShape, json: bool) -> Result<Outcom
         None => Planner::from_env()?,
     };
     let mut data = LayerData::random(shape, args.layer.spec()?, args.generated.seed)?;
-    let weight_type = args.layer.weight_type(args.layers.weights)?;
+    let LayerOptions { weights, subnormals } = args.layers()?;
+    let weight_type = weights.unwrap_or_default();
     data.round(weight_type);
-    let weights = data.weights()?.with_subnormals(args.layers.subnormals)?.with_type(weight_type)?;
+    let weights = data.weights()?.with_subnormals(subnormals)?.with_type(weight_type)?;
     let layer = Layer::with_plan(&weights, planner.plan(weights.cell(), weights.shape()))?;
     with_threads(args.threads.into(), || compete(args, &data, &weights, &layer, json))?
 }
 
-/// How far results of int8 may be from those of f32. A row of x or h within ±1 has a step of 2/255 and a weight one of
+/// How far results may be from those of f32 if rows of x and h are rounded: to int8, or to bf16, which is finer. A row of x or h within ±1 has a step of 2/255 and a weight one of
 /// (1/√H)/127, so a sum of I + H products has a rounding error with a deviation of about 2/255/√12 · √(2/3) = 2e-3. Gates
-/// and cells carry it on: this is more than ten deviations. Rows of bf16 differ less. Tests compare the bits with the
-/// reference's.
-const ROUNDED_BOUND: f64 = 0.05;
+/// and cells carry it on: this is more than ten deviations. Tests compare the bits with the reference's.
+const ROUNDED_ROWS_BOUND: f64 = 0.05;
 
 /// Compares the results of the sides, times the sides and reports.
 fn compete(
@@ -42,11 +43,11 @@ fn compete(
 ) -> Result<Outcome> {
     let (mut competitors, tract_left_out) = competitors(args, data, weights, layer)?;
     let differences = differences(&mut competitors)?;
-    let rounds = matches!(layer.weight_type(), WeightType::I8 | WeightType::Bf16Dot);
+    let rounds_rows = matches!(layer.weight_type(), WeightType::I8 | WeightType::Bf16Dot);
     let compared = differences.into_iter().map(|(name, difference)| {
         let compared = Compared::new(name, difference);
         // Threads change no bit.
-        let bound = if rounds && compared.bound > 0.0 { ROUNDED_BOUND } else { compared.bound };
+        let bound = if rounds_rows && compared.bound > 0.0 { ROUNDED_ROWS_BOUND } else { compared.bound };
         Compared { bound, ..compared }
     });
     let agreement = Agreement::new(compared.collect(), tract_left_out);

@@ -48,7 +48,8 @@ struct Report {
 
 fn compete(args: &Args, bytes: &[u8]) -> Result<Report> {
     let threads = usize::from(args.threads);
-    let ours = |threads| Computed::ours(threads, args.layers);
+    let layers = args.layers()?;
+    let ours = |threads| Computed::ours(threads, layers);
     let (feeds, loaded, first) = fit::generated(bytes, &args.given, &args.generated, ours(threads))?;
     let other = |name, computed| {
         let loaded = load(bytes, &feeds, computed)?;
@@ -68,7 +69,7 @@ fn compete(args: &Args, bytes: &[u8]) -> Result<Report> {
     }
     let step = coarsest_step(&rnnpack_onnx::decode(bytes)?);
     let mut compared: Vec<Compared> = all[1..].iter().map(|c| c.compared(&all[0], step)).collect();
-    let rounded = args.layers.weights.filter(|&weights| weights != WeightType::F32);
+    let rounded = layers.weights.filter(|&weights| weights != WeightType::F32);
     if let Some(weights) = rounded {
         compared.iter_mut().for_each(|side| excuse_rounding(side, weights));
     } else if compared.last().is_some_and(|c| c.name == TRACT && !c.agrees()) {
