@@ -130,6 +130,11 @@
  */
 #define RNNPACK_WEIGHT_TYPE_INT8 4
 
+/* Type of W and R: bf16, and rows of x and h are rounded to bf16 too, for the CPU's dot products of bf16. This is outside of
+ * the promise of equal bits: the last bits differ from one instruction set to another.
+ */
+#define RNNPACK_WEIGHT_TYPE_BF16_DOT 5
+
 /* Operator: LSTM, with 4 gates. */
 #define RNNPACK_LSTM 0
 

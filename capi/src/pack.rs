@@ -30,9 +30,18 @@ pub const RNNPACK_WEIGHT_TYPE_F16: i32 = 3;
 /// become integers of 8 bits too, at every step and each with a scale of its own; sums of products are exact integers. A row of x
 /// with NaN or an infinity makes all gates NaN.
 pub const RNNPACK_WEIGHT_TYPE_INT8: i32 = 4;
+/// Type of W and R: bf16, and rows of x and h are rounded to bf16 too, for the CPU's dot products of bf16. This is outside of
+/// the promise of equal bits: the last bits differ from one instruction set to another.
+pub const RNNPACK_WEIGHT_TYPE_BF16_DOT: i32 = 5;
 
-pub(crate) const WEIGHT_TYPES: [Option<WeightType>; 5] =
-    [None, Some(WeightType::F32), Some(WeightType::Bf16), Some(WeightType::F16), Some(WeightType::I8)];
+pub(crate) const WEIGHT_TYPES: [Option<WeightType>; 6] = [
+    None,
+    Some(WeightType::F32),
+    Some(WeightType::Bf16),
+    Some(WeightType::F16),
+    Some(WeightType::I8),
+    Some(WeightType::Bf16Dot),
+];
 
 /// How a layer is packed. Set all of it to zero first, then size and what differs from the defaults.
 #[repr(C)]

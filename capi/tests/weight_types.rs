@@ -73,7 +73,7 @@ fn a_node_of_half_precision_or_integers_keeps_its_type_unless_another_is_asked_f
 
 #[test]
 fn a_weight_beyond_the_range_of_its_type_is_refused_by_its_place() {
-    let mut w = vec![0.5f32; 4 * 4 * 3];
+    let mut w = [0.5f32; 4 * 4 * 3];
     w[7] = -1e6;
     let case = Case::new(&cells()[..1], rnnpack::GateOrder::Onnx, [3, 4], Direction::Forward);
     let desc = |pack| LayerDesc { w: w.as_ptr(), pack, ..case.desc() };

@@ -14,7 +14,7 @@ mod whole;
 use crate::outcome::Outcome;
 use anyhow::{Result, bail};
 pub(crate) use args::Args;
-pub(crate) use layer_args::LayerSpec;
+pub(crate) use layer_args::{LayerArgs, LayerSpec};
 
 pub(crate) fn bench(args: &Args, json: bool) -> Result<Outcome> {
     match (&args.model, args.shape) {

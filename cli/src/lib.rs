@@ -23,9 +23,11 @@ pub mod outcome;
 mod output;
 mod pack;
 pub mod perf;
+mod quantize;
 pub mod report;
 mod run;
 mod seconds;
+mod size;
 mod tensors;
 mod terminal;
 pub mod timing;
@@ -59,7 +61,9 @@ enum Command {
     Run(run::Args),
     Verify(verify::Args),
     Pack(pack::Args),
+    Quantize(quantize::Args),
     Bench(bench::Args),
+    Size(size::Args),
     Perf(perf::Args),
 }
 
@@ -71,7 +75,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, cli.json),
         Command::Verify(args) => verify::verify(&args, cli.json),
         Command::Pack(args) => pack::pack(&args, cli.json),
+        Command::Quantize(args) => quantize::quantize(&args, cli.json),
         Command::Bench(args) => bench::bench(&args, cli.json),
+        Command::Size(args) => size::size(&args, cli.json),
         Command::Perf(args) => perf::perf(&args, &perf::Places::COMMAND, cli.json),
     };
     outcome::exit_code(result)

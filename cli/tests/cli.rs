@@ -38,7 +38,7 @@ fn help_shows_examples_and_exit_codes() {
     let help = rnnpack(&["--help"]);
     assert_eq!(help.code, Some(0));
     assert!(help.stdout.contains("Exit codes:"));
-    for command in ["inspect", "run", "verify", "pack", "bench"] {
+    for command in ["inspect", "run", "verify", "pack", "quantize", "bench", "size"] {
         let help = rnnpack(&[command, "--help"]);
         assert!(help.stdout.contains("Examples:\n  rnnpack"), "{}", help.stdout);
     }

@@ -141,6 +141,12 @@ impl<const FUSED: bool> Real for Bounded<FUSED> {
         }
     }
 
+    /// 8 significant bits. A subnormal number may become zero.
+    fn to_bf16(self) -> Self {
+        let rounding = (self.value.abs() + self.error) / 256.0;
+        Self::within(self.value, self.error + rounding + f64::from(f32::MIN_POSITIVE))
+    }
+
     /// The elements, and how far an element may be from its integer times the scale.
     type Row = (Vec<Self>, f64);
 

@@ -140,6 +140,10 @@ impl<const BITS: u32> Real for Near<BITS> {
         Self::apart(value, (carried + own) * SLACK)
     }
 
+    fn to_bf16(self) -> Self {
+        self // as of int8 weights, below
+    }
+
     type Row = Vec<Self>;
 
     fn row(elements: &[Self]) -> Vec<Self> {

@@ -31,8 +31,8 @@ pub(crate) struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Stores the addresses of the rows of x of these steps, and returns their number. If the product takes integers, the rows
-    /// become these, in the scratch.
+    /// Stores the addresses of the rows of x of these steps, and returns their number. If the product takes other factors
+    /// than f32, the rows become these, in the scratch.
     pub(crate) fn locate_inputs(&mut self, steps: Range<usize>) -> usize {
         let Rows { addresses, ragged, x_time, reverse, .. } = self.rows;
         let mut pairs = 0;
@@ -44,13 +44,13 @@ impl Block<'_> {
             }
             pairs += running;
         }
-        if let Some(quantize) = self.products.quantize {
+        if let Some(convert) = self.products.convert {
             let &Description { sizes, zero_points: [of_w, _], .. } = self.panels.description();
-            let place = self.floats[self.layout.integers()..].as_mut_ptr().cast::<u8>();
+            let place = self.floats[self.layout.factors()..].as_mut_ptr().cast::<u8>();
             for (pair, row) in self.x[..pairs].iter_mut().enumerate() {
                 let to = place.wrapping_add(pair * self.layout.x_bytes + HEADER);
-                // SAFETY: the row has I f32. The layout has room for a row of I integers for each pair, on cache lines.
-                unsafe { quantize(row.0, sizes.input, to, of_w) }
+                // SAFETY: the row has I f32. The layout has room for a row of I factors for each pair, on cache lines.
+                unsafe { convert(row.0, sizes.input, to, of_w) }
                 *row = Factors(to.cast_const().cast());
             }
         }
@@ -73,13 +73,13 @@ impl Block<'_> {
         let h = [memory, memory.wrapping_add(layout.h)];
         let states = [0, 1].map(|index| memory.wrapping_add(layout.state(index)));
         let (sources, source_row) = if index == 0 { (h, layout.h_row) } else { ([states[1]; 2], layout.row) };
-        let quantize = self.products.quantize.map(|quantize| (quantize, of_r));
-        let (factors, factor_row) = match quantize {
+        let convert = self.products.convert.map(|convert| (convert, of_r));
+        let (factors, factor_row) = match convert {
             None => (sources.map(<*mut f32>::cast), source_row * size_of::<f32>()),
             Some(_) => {
                 // The rows of h follow those of x.
                 let first = layout.pairs * layout.x_bytes + HEADER;
-                let place = memory.wrapping_add(layout.integers()).cast::<u8>().wrapping_add(first);
+                let place = memory.wrapping_add(layout.factors()).cast::<u8>().wrapping_add(first);
                 ([place; 2], layout.h_bytes)
             }
         };
@@ -94,7 +94,7 @@ impl Block<'_> {
             source_row,
             factors,
             factor_row,
-            quantize,
+            convert,
             h,
             h_row: layout.h_row,
             states,

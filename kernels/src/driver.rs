@@ -41,6 +41,11 @@ impl<E: Epilogue, K: Keep> Recurrence<'_, E, K> {
         let groups = panels.len().div_ceil(group);
         // Backward on odd steps: so the panels that are still in cache from the previous step come first.
         let order = |i: usize| if self.step.index.is_multiple_of(2) { i } else { groups - 1 - i };
+        let mut end = None;
+        if let (false, Some((begin, then))) = (INLINE, self.products.around) {
+            // SAFETY: the products are of this CPU.
+            end = unsafe { begin(rows, o.recurrent) }.then_some(then);
+        }
         for i in 0..groups {
             let panel = panels.start + group * order(i);
             let count = group.min(panels.end - panel);
@@ -56,6 +61,10 @@ impl<E: Epilogue, K: Keep> Recurrence<'_, E, K> {
                 unsafe { self.tile::<S, INLINE>(s, span, prefetch, share.sums) }
                 row += height;
             }
+        }
+        if let Some(end) = end {
+            // SAFETY: as above.
+            unsafe { end() }
         }
     }
 

@@ -20,7 +20,6 @@ macro_rules! has_features {
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod dots;
 pub(crate) mod flushing;
 mod ops;
 mod portable;
@@ -30,5 +29,7 @@ mod tests;
 mod tininess;
 mod variant;
 
-pub(crate) use ops::{Choice, Dot, Isa, Kernel};
+#[cfg(all(target_arch = "x86_64", target_os = "linux", feature = "std"))]
+pub(crate) use avx512::Avx512;
+pub(crate) use ops::{Choice, Dot, DotBf16, Isa, Kernel, WidenedBf16};
 pub use variant::{Target, Variant};

@@ -55,6 +55,7 @@ mod cell;
 mod checks;
 pub mod compare;
 mod direction;
+mod dots;
 mod driver;
 mod element;
 pub mod environment;

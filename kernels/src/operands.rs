@@ -8,13 +8,13 @@ use crate::tile::{Prefetch, Tile, each};
 use core::ops::Range;
 use core::ptr::null;
 
-/// The number of f32 of the room for the sums of a tile. It has two halves, one for each panel. A half holds 6 rows × 4
-/// vectors × 16 lanes.
-pub(crate) const TILE_SUMS: usize = 2 * 6 * 4 * 16;
+/// The number of f32 of the room for the sums of a tile: 16 rows × 4 vectors × 16 lanes. It has two halves, if a tile takes
+/// two panels.
+pub(crate) const TILE_SUMS: usize = 16 * 4 * 16;
 
-/// Writes a row of factors as integers, see [`quantize`](crate::factors::quantize): `count` f32 from an address, the
-/// address of the integers, and the zero point of the weights.
-pub(crate) type Quantize = unsafe fn(*const f32, usize, *mut u8, i32);
+/// Converts a row to factors of a product, see [`crate::factors`]: `count` f32 from an address, the address of the factors,
+/// and the zero point of the weights.
+pub(crate) type Convert = unsafe fn(*const f32, usize, *mut u8, i32);
 
 /// The operands of a pass of a step, for one product.
 ///
@@ -44,8 +44,8 @@ pub(crate) struct Operands<'a> {
     pub(crate) source_row: usize,
     pub(crate) factors: [*mut u8; 2],
     pub(crate) factor_row: usize,
-    /// If the factors are integers: what makes them of the sources, and the zero point of R.
-    pub(crate) quantize: Option<(Quantize, i32)>,
+    /// If the factors are not f32: what makes them of the sources, and the zero point of R.
+    pub(crate) convert: Option<(Convert, i32)>,
     /// The two buffers of h. An even step reads the first and writes the second, an odd step the other way round.
     pub(crate) h: [*mut f32; 2],
     pub(crate) h_row: usize,
@@ -121,13 +121,13 @@ impl Operands<'_> {
     /// The rows of the step must be rows of the block that run at this step. Nothing else may use the factors.
     #[inline(always)]
     pub(crate) unsafe fn make_factors(&self, step: Step) {
-        let Some((quantize, zero_point)) = self.quantize else { return };
+        let Some((convert, zero_point)) = self.convert else { return };
         let side = step.index % 2;
         for row in 0..step.rows {
             let from = self.sources[side].wrapping_add(row * self.source_row);
             let to = self.factors[side].wrapping_add(row * self.factor_row);
             // SAFETY: the sources and the factors have such rows (invariant).
-            unsafe { quantize(from, self.recurrent, to, zero_point) }
+            unsafe { convert(from, self.recurrent, to, zero_point) }
         }
     }
 

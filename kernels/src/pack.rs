@@ -15,6 +15,7 @@
 //!
 //! An RNN has one gate, so its panel takes four vectors of units: `h₀ … h₁₅ │ h₁₆ … h₃₁ │ h₃₂ … h₄₇ │ h₄₈ … h₆₃`.
 
+mod column;
 mod panels;
 #[cfg(test)]
 mod tests;

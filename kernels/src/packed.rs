@@ -47,6 +47,12 @@ impl PackedWeights {
         }
     }
 
+    /// These weights with other products, which must be of the variant and the type of weights.
+    #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+    pub(crate) fn with_products(self, products: Products) -> PackedWeights {
+        PackedWeights { products, ..self }
+    }
+
     /// Takes panels, which must be packed for the lanes of `variant`.
     pub(crate) fn from_panels(variant: Variant, panels: WeightPanels) -> PackedWeights {
         let run = run_for(variant, panels.description());

@@ -1,8 +1,9 @@
 //! Products: what a tile multiplies and adds, for one type of weights.
 //!
 //! [`Product`] defines what the registers of an instruction set do with packed weights. Tiles are generic over it. [`F32`],
-//! [`Bf16`], [`F16`] and [`I8`] implement it.
+//! [`Bf16`], [`F16`], [`I8`] and [`Bf16Dot`] implement it.
 
+mod bf16_dot;
 mod f32;
 mod int8;
 mod ops;
@@ -10,6 +11,7 @@ mod sixteen;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bf16_dot::Bf16Dot;
 pub(crate) use f32::F32;
 pub(crate) use int8::I8;
 pub(crate) use ops::{Product, Scales};

@@ -2,13 +2,21 @@
 //!
 //! Each takes a range of panels. Two threads that take disjoint ranges of a pass write disjoint units.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux", feature = "std"))]
+mod amx;
+mod functions;
+mod table;
+
+pub(crate) use functions::Products;
+pub(crate) use table::has_tiles;
+
 use crate::epilogue::PassShape;
 use crate::factors::quantize;
-use crate::isa::{Choice, Dot, Isa, Variant};
-use crate::operands::{Operands, Quantize, Span, Step, TILE_SUMS, width};
-use crate::product::{Bf16, F16, F32, I8, Product};
+use crate::isa::Isa;
+use crate::operands::{Operands, Span, Step, TILE_SUMS, width};
+use crate::product::Product;
 use crate::tile::{Heights, Prefetch, Strip, Vectors, each, sums};
-use crate::weight_type::{Dots, WeightType};
+use crate::weight_type::any_f32_to_bf16;
 use core::ops::Range;
 
 /// Evaluates a call of a tile function with the rows M, the panels Q and the pass's vectors N as constants. M is at
@@ -244,60 +252,23 @@ unsafe fn quantize_row<S: Isa>(from: *const f32, count: usize, to: *mut u8, zero
     )
 }
 
-/// The functions of one product on one instruction set, which the loops of all cells call.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Products {
-    /// See [`project`].
-    pub(crate) project: unsafe fn(&Operands<'_>, PassShape, usize, Range<usize>),
-    /// See [`project_one`].
-    pub(crate) project_one: unsafe fn(&Operands<'_>, PassShape),
-    /// See [`store_tile`].
-    pub(crate) tile: unsafe fn(&Operands<'_>, PassShape, (Span, Step), Prefetch, *mut f32),
-    /// What makes factors of integers, if the product takes these.
-    pub(crate) quantize: Option<Quantize>,
-    /// [`Product::ROWS`]
-    pub(crate) rows: usize,
-    pub(crate) weights: WeightType,
-}
-
-impl Products {
-    fn of<S: Isa, P: Product<S>>(weights: WeightType) -> Products {
-        assert_eq!((P::GROUP, size_of::<P::Weight>()), (weights.group(), weights.bytes()));
-        let quantize = size_of::<P::Factor>() == 1;
-        Products {
-            project: project::<S, P>,
-            project_one: project_one::<S, P>,
-            tile: store_tile::<S, P>,
-            quantize: if quantize { Some(quantize_row::<S>) } else { None },
-            rows: P::ROWS,
-            weights,
-        }
-    }
-
-    /// The functions for a type of weights on a variant. Weights of int8 use these dot products, which the CPU must have.
-    pub(crate) fn new(variant: Variant, weights: WeightType, dots: Dots) -> Products {
-        variant.choose(OfWeights { weights, dots })
-    }
-}
-
-struct OfWeights {
-    weights: WeightType,
-    dots: Dots,
-}
-
-impl Choice for OfWeights {
-    type Output = Products;
-
-    fn choose<S: Isa>(self) -> Products {
-        let weights = self.weights;
-        match (weights, self.dots) {
-            (WeightType::F32, _) => Products::of::<S, F32>(weights),
-            (WeightType::Bf16, _) => Products::of::<S, Bf16>(weights),
-            (WeightType::F16, _) => Products::of::<S, F16>(weights),
-            (WeightType::I8, Dots::Vnni) if <S::Vnni as Dot<S>>::detect() => {
-                Products::of::<S, I8<S::Vnni>>(weights)
+/// Rounds a row of `count` f32 to bf16, and an odd count up to whole pairs.
+///
+/// # Safety
+/// `from` must be valid for reading `count` f32. `to` must be valid for writing as many u16, and aligned for them; for one
+/// more if the count is odd. The CPU must have the ISA.
+unsafe fn round_row<S: Isa>(from: *const f32, count: usize, to: *mut u8, _: i32) {
+    // SAFETY: the caller's promise.
+    let (s, row) = unsafe { (S::assume(), core::slice::from_raw_parts(from, count)) };
+    // SAFETY: as above.
+    let to = unsafe { core::slice::from_raw_parts_mut(to.cast::<u16>(), count.next_multiple_of(2)) };
+    s.vectorize(
+        #[inline(always)]
+        || {
+            for (to, &x) in to.iter_mut().zip(row) {
+                *to = any_f32_to_bf16(x);
             }
-            (WeightType::I8, _) => Products::of::<S, I8<S::Widened>>(weights),
-        }
-    }
+            to[count..].fill(0);
+        },
+    )
 }

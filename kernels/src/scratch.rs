@@ -27,7 +27,7 @@ pub struct Scratch {
 }
 
 /// The layout of the f32 of a block: two buffers of h, the other states, the sums of a tile, the gates of each pass; then, if
-/// factors are integers, the rows of x and of h as these.
+/// factors are not f32, the rows of x and of h as these.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScratchLayout {
     /// The number of f32 of a padded row of h.
@@ -44,9 +44,9 @@ pub(crate) struct ScratchLayout {
     pub(crate) pairs: usize,
     /// The number of f32 of the gates of one pair, in all passes.
     pub(crate) of_pair: usize,
-    /// The number of bytes of a row of x as integers; 0 if there are none.
+    /// The number of bytes of a row of x as factors; 0 if these are f32.
     pub(crate) x_bytes: usize,
-    /// The number of bytes of a row of h as integers; 0 if there are none.
+    /// The number of bytes of a row of h as factors; 0 if these are f32.
     pub(crate) h_bytes: usize,
     /// The number of f32 of everything.
     pub(crate) total: usize,
@@ -64,10 +64,10 @@ impl ScratchLayout {
             let pairs = blocking.rows.checked_mul(blocking.steps)?;
             let gates = pairs.checked_mul(panels.gates())?;
             let states_of_rows = blocking.rows.checked_mul(panels.states_of_row())?;
-            let [x_bytes, h_bytes] = panels.integer_rows()?;
-            let integers = pairs.checked_mul(x_bytes)?.checked_add(blocking.rows.checked_mul(h_bytes)?)?;
+            let [x_bytes, h_bytes] = panels.factor_rows()?;
+            let factors = pairs.checked_mul(x_bytes)?.checked_add(blocking.rows.checked_mul(h_bytes)?)?;
             let floats = states_of_rows.checked_add(TILE_SUMS)?.checked_add(gates)?;
-            let total = floats.checked_next_multiple_of(LINE)?.checked_add(integers / size_of::<f32>())?;
+            let total = floats.checked_next_multiple_of(LINE)?.checked_add(factors / size_of::<f32>())?;
             // A row of h has at least as many elements as one of another state. So these are parts of `states_of_rows`.
             let (h, state) = (blocking.rows.wrapping_mul(h_row), blocking.rows.wrapping_mul(row));
             let of_pair = panels.gates();
@@ -91,8 +91,8 @@ impl ScratchLayout {
         self.sums() + TILE_SUMS
     }
 
-    /// The start of the rows of integers, on a cache line.
-    pub(crate) fn integers(&self) -> usize {
+    /// The start of the rows of factors, on a cache line.
+    pub(crate) fn factors(&self) -> usize {
         (self.gates() + self.pairs * self.of_pair).next_multiple_of(LINE)
     }
 }

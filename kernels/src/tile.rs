@@ -72,7 +72,7 @@ pub(crate) struct Tile<W, F, const M: usize, const Q: usize> {
 impl<W, F, const M: usize, const Q: usize> Tile<W, F, M, Q> {
     /// The address of the start value of vector `n` of N, for a row and panel.
     #[inline(always)]
-    fn start<S: Isa, const N: usize>(&self, m: usize, q: usize, n: usize) -> *const f32 {
+    pub(crate) fn start<S: Isa, const N: usize>(&self, m: usize, q: usize, n: usize) -> *const f32 {
         match n + 1 < N {
             true => self.starts[q].wrapping_add(m * self.rows[0] + n * S::LANES),
             false => self.lasts[q].wrapping_add(m * self.rows[1]),

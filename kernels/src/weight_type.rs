@@ -24,9 +24,15 @@ pub enum WeightType {
     ///
     /// [`Weights::with_type`]: crate::Weights::with_type
     I8,
+    /// 2 bytes, as [`WeightType::Bf16`]; rows of x and h are rounded to bf16 too. The products are added in pairs by an
+    /// instruction for that (AVX-512 BF16), or by f32 multiply-adds. This is *outside of the determinism contract*: results
+    /// differ in their last bits from one instruction set to another, and the instruction takes subnormal numbers for zero.
+    /// It is for batches, where the arithmetic limits the speed.
+    Bf16Dot,
 }
 
 /// The instructions that add the products of int8 weights. All give the same integers, so results do not depend on them.
+/// [`WeightType::Bf16Dot`] uses the tiles of AMX too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dots {
@@ -34,19 +40,28 @@ pub enum Dots {
     Widened,
     /// AVX-512 VNNI or AVX-VNNI, according to the variant.
     Vnni,
+    /// The tiles of AMX, for 4 batch rows and more; [`Dots::Vnni`] for fewer. It needs Linux, which must permit their use.
+    Amx,
 }
 
 impl WeightType {
     /// Every type.
-    pub const ALL: [WeightType; 4] = [WeightType::F32, WeightType::Bf16, WeightType::F16, WeightType::I8];
+    pub const ALL: [WeightType; 5] =
+        [WeightType::F32, WeightType::Bf16, WeightType::F16, WeightType::I8, WeightType::Bf16Dot];
 
-    /// The name: `f32`, `bf16`, `f16` or `int8`.
+    /// Whether the determinism contract holds: equal bits on every instruction set with fused multiply-adds.
+    pub const fn keeps_contract(self) -> bool {
+        !matches!(self, WeightType::Bf16Dot)
+    }
+
+    /// The name: `f32`, `bf16`, `f16`, `int8` or `bf16-dot`.
     pub const fn name(self) -> &'static str {
         match self {
             WeightType::F32 => "f32",
             WeightType::Bf16 => "bf16",
             WeightType::F16 => "f16",
             WeightType::I8 => "int8",
+            WeightType::Bf16Dot => "bf16-dot",
         }
     }
 
@@ -59,7 +74,7 @@ impl WeightType {
     pub const fn bytes(self) -> usize {
         match self {
             WeightType::F32 => 4,
-            WeightType::Bf16 | WeightType::F16 => 2,
+            WeightType::Bf16 | WeightType::F16 | WeightType::Bf16Dot => 2,
             WeightType::I8 => 1,
         }
     }
@@ -68,6 +83,7 @@ impl WeightType {
     pub(crate) const fn group(self) -> usize {
         match self {
             WeightType::F32 | WeightType::Bf16 | WeightType::F16 => 1,
+            WeightType::Bf16Dot => 2,
             WeightType::I8 => 4,
         }
     }
@@ -77,18 +93,25 @@ impl WeightType {
     pub fn rounded(self, weight: f32) -> f32 {
         match self {
             WeightType::F32 | WeightType::I8 => weight,
-            WeightType::Bf16 => bf16_to_f32(f32_to_bf16(weight)),
+            WeightType::Bf16 | WeightType::Bf16Dot => bf16_to_f32(f32_to_bf16(weight)),
             WeightType::F16 => f16_to_f32(f32_to_f16(weight)),
         }
     }
 }
 
 /// A finite number as bf16: the upper half of its bits, rounded to the nearest, ties to even.
+#[inline(always)]
 pub(crate) fn f32_to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
     // Half of the last place, or just less than half if the last bit that stays is 0. A carry goes into the exponent.
     let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
     (rounded >> 16) as u16
+}
+
+/// Any number as bf16, like [`f32_to_bf16`]; NaN stays NaN.
+#[inline(always)]
+pub(crate) fn any_f32_to_bf16(x: f32) -> u16 {
+    if x.is_nan() { 0x7fc0 } else { f32_to_bf16(x) }
 }
 
 pub(crate) fn bf16_to_f32(x: u16) -> f32 {

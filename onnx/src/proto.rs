@@ -9,6 +9,9 @@ use prost::Message;
 /// `ModelProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Model {
+    /// The version of the format.
+    #[prost(int64, tag = "1")]
+    pub ir_version: i64,
     /// The main graph.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<Graph>,
@@ -329,7 +332,7 @@ pub(crate) fn message(bytes: &[u8]) -> Result<Model, Error> {
     Ok(model)
 }
 
-fn malformed(reason: &str) -> Error {
+pub(crate) fn malformed(reason: &str) -> Error {
     Error::Malformed { reason: reason.to_string() }
 }
 

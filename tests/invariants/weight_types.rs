@@ -6,10 +6,11 @@ use crate::{Behaviour, check};
 use libtest_mimic::Failed;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use rnnpack::{Layer, LayerScales, LayerWeights, Planner, Scale, Variant, WeightType};
+use rnnpack::{Layer, LayerScales, LayerWeights, Planner, Scale, Scratch, Sequence};
+use rnnpack::{Subnormals, Threads, Variant, WeightType};
 use rnnpack_dev::bound::Bounded;
 use rnnpack_dev::numbers::Numbers;
-use rnnpack_dev::{Case, Contents, embedded, expected, expected_of, layer, run};
+use rnnpack_dev::{Case, Contents, Output, SENTINEL, embedded, expected, expected_of, layer, run};
 
 pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     (
@@ -18,6 +19,7 @@ pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ),
     ("bytes_keep_the_type_of_the_weights", bytes_keep_the_type_of_the_weights),
     ("all_dot_products_give_the_same_bits", all_dot_products_give_the_same_bits),
+    ("pairs_of_bf16_are_within_their_bound", pairs_of_bf16_are_within_their_bound),
     ("given_scales_keep_every_weight", given_scales_keep_every_weight),
     (
         "a_row_that_is_not_finite_becomes_nan_and_changes_no_other_row",
@@ -91,6 +93,30 @@ fn all_dot_products_give_the_same_bits(variant: Variant) -> Result<(), Failed> {
                 .difference(&first)
                 .map_err(|e| format!("{:?}: {e}", layer.plan().dots))
         })
+    })
+}
+
+/// The mode outside of the contract: within the bound of two roundings for each product and of factors of bf16, and the same
+/// bits in any batch on the same instruction set.
+fn pairs_of_bf16_are_within_their_bound(variant: Variant) -> Result<(), Failed> {
+    check(variant, cases(), |case| {
+        let case = Case { weights: WeightType::Bf16Dot, ..case };
+        let contents = case.contents();
+        // The instruction takes subnormal numbers for zero.
+        let weights = contents.weights().with_subnormals(Subnormals::FlushWeights).unwrap();
+        let layer = layer(variant, &weights);
+        let got = run(&layer, &case, &contents);
+        let mut bounds = expected_of::<Bounded<false>>(&case, &contents, &weights);
+        // Sums that are subnormal may become zero too: far more than all of them together.
+        let tensors = [&mut bounds.y, &mut bounds.h, &mut bounds.c];
+        tensors.into_iter().flatten().for_each(|bound| bound.error += 1e-30);
+        got.within(&bounds)?;
+        let mut state = contents.state(&layer, case.batch);
+        let mut y = vec![SENTINEL; got.y.len()];
+        let sequence = Sequence::dense(&contents.x, &mut y);
+        let sequence = sequence.optional_lens(case.lens.as_deref()).threads(Threads::Pool);
+        layer.forward(sequence, &mut state, &mut Scratch::new()).unwrap();
+        Output::new(y, &state).difference(&got)
     })
 }
 

@@ -51,5 +51,6 @@ const fn builders<const SUBNORMALS: usize>() -> OfTypes {
         build::<SUBNORMALS, 2>,
         build::<SUBNORMALS, 3>,
         build::<SUBNORMALS, 4>,
+        build::<SUBNORMALS, 5>,
     ]
 }

@@ -19,7 +19,7 @@ pub(crate) fn bench(args: &Args, shape: LayerShape, json: bool) -> Result<Outcom
         None => Planner::from_env()?,
     };
     let mut data = LayerData::random(shape, args.layer.spec()?, args.generated.seed)?;
-    let weight_type = args.layers.weights.unwrap_or_default();
+    let weight_type = args.layer.weight_type(args.layers.weights)?;
     data.round(weight_type);
     let weights = data.weights()?.with_subnormals(args.layers.subnormals)?.with_type(weight_type)?;
     let layer = Layer::with_plan(&weights, planner.plan(weights.cell(), weights.shape()))?;
@@ -28,8 +28,9 @@ pub(crate) fn bench(args: &Args, shape: LayerShape, json: bool) -> Result<Outcom
 
 /// How far results of int8 may be from those of f32. A row of x or h within ±1 has a step of 2/255 and a weight one of
 /// (1/√H)/127, so a sum of I + H products has a rounding error with a deviation of about 2/255/√12 · √(2/3) = 2e-3. Gates
-/// and cells carry it on: this is more than ten deviations. Tests compare the bits with the reference's.
-const INT8_BOUND: f64 = 0.05;
+/// and cells carry it on: this is more than ten deviations. Rows of bf16 differ less. Tests compare the bits with the
+/// reference's.
+const ROUNDED_BOUND: f64 = 0.05;
 
 /// Compares the results of the sides, times the sides and reports.
 fn compete(
@@ -41,11 +42,11 @@ fn compete(
 ) -> Result<Outcome> {
     let (mut competitors, tract_left_out) = competitors(args, data, weights, layer)?;
     let differences = differences(&mut competitors)?;
-    let int8 = layer.weight_type() == WeightType::I8;
+    let rounds = matches!(layer.weight_type(), WeightType::I8 | WeightType::Bf16Dot);
     let compared = differences.into_iter().map(|(name, difference)| {
         let compared = Compared::new(name, difference);
         // Threads change no bit.
-        let bound = if int8 && compared.bound > 0.0 { INT8_BOUND } else { compared.bound };
+        let bound = if rounds && compared.bound > 0.0 { ROUNDED_BOUND } else { compared.bound };
         Compared { bound, ..compared }
     });
     let agreement = Agreement::new(compared.collect(), tract_left_out);

@@ -1,7 +1,7 @@
 //! The options that describe a layer to time.
 
 use anyhow::{Result, bail};
-use rnnpack::{Activation, Cell, Direction, GruCell, LstmCell, RnnCell};
+use rnnpack::{Activation, Cell, Direction, GruCell, LstmCell, RnnCell, WeightType};
 
 /// The options of `bench` for a layer of `--shape`.
 #[derive(clap::Args)]
@@ -30,6 +30,9 @@ pub(crate) struct LayerArgs {
     /// Instruction set for rnnpack's layer, such as avx2 or portable; for a model, set RNNPACK_ISA
     #[arg(long, value_name = "NAME")]
     pub(crate) isa: Option<String>,
+    /// With --weights bf16: dot products of bf16, as --weights bf16-dot; its bits depend on the instruction set
+    #[arg(long)]
+    dot: bool,
 }
 
 /// A layer, without its sizes.
@@ -68,8 +71,21 @@ impl LayerArgs {
             ("--input-forget", self.input_forget),
             ("--peepholes", self.peepholes),
             ("--isa", self.isa.is_some()),
+            ("--dot", self.dot),
         ];
         all.into_iter().find_map(|(name, given)| given.then_some(name))
+    }
+
+    /// The type of weights, of which `--weights` gives one.
+    ///
+    /// # Errors
+    /// If --dot is given with a type that has no dot products.
+    pub(crate) fn weight_type(&self, given: Option<WeightType>) -> Result<WeightType> {
+        match (self.dot, given.unwrap_or_default()) {
+            (false, weights) => Ok(weights),
+            (true, WeightType::Bf16 | WeightType::Bf16Dot) => Ok(WeightType::Bf16Dot),
+            (true, other) => bail!("--dot is for --weights bf16, not {}", other.name()),
+        }
     }
 
     /// The layer that the options describe.

@@ -154,11 +154,11 @@ pub(super) fn read_options(shared: Shared<'_>, options: &[u8]) -> Result<Descrip
     };
     check_subnormals(subnormals, &cell)?;
     let flushed = u64::from_ne_bytes(array(options, FLUSHED));
-    let zero_points = [0, 4].map(|i| word(options, ZERO_POINTS + i) as i32);
     let Shared { sizes, lanes, weights, .. } = shared;
-    if weights != WeightType::I8 && zero_points != [0, 0] {
-        return refuse(BytesError::Header { what: "zero point" });
-    }
+    let zero_points = match weights {
+        WeightType::I8 => [0, 4].map(|i| word(options, ZERO_POINTS + i) as i32),
+        _ => [0, 0],
+    };
     Ok(Description { cell, peepholes, sizes, lanes, subnormals, flushed, weights, zero_points })
 }
 

@@ -1,6 +1,6 @@
 //! AVX2 with FMA and F16C, which every CPU with AVX2 and FMA has: 8 lanes, 16 registers.
 
-use super::ops::{Dot, Isa};
+use super::ops::{Dot, Isa, WidenedBf16};
 use core::arch::x86_64::*;
 
 /// Proof that the CPU has AVX2, FMA and F16C. Only [`Isa::detect`] makes it.
@@ -18,6 +18,7 @@ unsafe impl Isa for Avx2 {
     type I = __m256i;
     type Widened = Widened;
     type Vnni = Vnni;
+    type Bf16 = WidenedBf16;
     const HAS_VNNI: bool = true;
     const NAME: &'static str = "avx2";
     const LANES: usize = 8;
@@ -57,6 +58,15 @@ unsafe impl Isa for Avx2 {
     unsafe fn load_f16(self, p: *const u16) -> __m256 {
         // SAFETY: the caller promises 8 readable u16; `self` proves the ISA.
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn load_pairs(self, p: *const u16) -> [__m256; 2] {
+        // SAFETY: the caller promises 16 readable u16; `self` proves the ISA.
+        unsafe {
+            let both = _mm256_loadu_si256(p.cast());
+            let high = _mm256_and_si256(both, _mm256_set1_epi32(!0xffff));
+            [_mm256_castsi256_ps(_mm256_slli_epi32::<16>(both)), _mm256_castsi256_ps(high)]
+        }
     }
     #[inline(always)]
     fn prefetch(self, p: *const u8) {

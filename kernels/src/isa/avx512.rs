@@ -1,6 +1,6 @@
 //! AVX-512 F and BW: 16 lanes, 32 registers.
 
-use super::ops::{Dot, Isa};
+use super::ops::{Dot, DotBf16, Isa};
 use core::arch::x86_64::*;
 
 /// Proof that the CPU has AVX-512 F, AVX-512 BW and what these imply. Only [`Isa::detect`] makes it.
@@ -18,6 +18,7 @@ unsafe impl Isa for Avx512 {
     type I = __m512i;
     type Widened = Widened;
     type Vnni = Vnni;
+    type Bf16 = Vdpbf16ps;
     const HAS_VNNI: bool = true;
     const NAME: &'static str = "avx512";
     const LANES: usize = 16;
@@ -58,6 +59,15 @@ unsafe impl Isa for Avx512 {
     unsafe fn load_f16(self, p: *const u16) -> __m512 {
         // SAFETY: the caller promises 16 readable u16; `self` proves the ISA.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn load_pairs(self, p: *const u16) -> [__m512; 2] {
+        // SAFETY: the caller promises 32 readable u16; `self` proves the ISA.
+        unsafe {
+            let both = _mm512_loadu_si512(p.cast());
+            let high = _mm512_and_si512(both, _mm512_set1_epi32(!0xffff));
+            [_mm512_castsi512_ps(_mm512_slli_epi32::<16>(both)), _mm512_castsi512_ps(high)]
+        }
     }
     #[inline(always)]
     fn prefetch(self, p: *const u8) {
@@ -232,5 +242,47 @@ unsafe impl Dot<Avx512> for Vnni {
     unsafe fn dot(_: Avx512, sums: __m512i, a: __m512i, w: __m512i) -> __m512i {
         // SAFETY: the token proves the ISA, and the caller promises VNNI.
         unsafe { _mm512_dpbusd_epi32(sums, a, w) }
+    }
+}
+
+/// Dot products of bf16 by `vdpbf16ps`.
+#[derive(Clone, Copy)]
+pub(crate) struct Vdpbf16ps;
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn vectorize_bf16<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+// SAFETY: the methods touch one vector of weights and 2 factors.
+unsafe impl DotBf16<Avx512> for Vdpbf16ps {
+    type Weights = __m512;
+    type Factors = __m512;
+
+    fn detect() -> bool {
+        has_features!("avx512bf16")
+    }
+    #[inline(always)]
+    unsafe fn vectorize<R>(_: Avx512, f: impl FnOnce() -> R) -> R {
+        // SAFETY: the token proves the ISA, and the caller promises AVX-512 BF16.
+        unsafe { vectorize_bf16(f) }
+    }
+    #[inline(always)]
+    unsafe fn load(s: Avx512, p: *const u16) -> __m512 {
+        // SAFETY: the caller promises 32 readable u16.
+        unsafe { s.load(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn broadcast(s: Avx512, p: *const u16) -> __m512 {
+        // SAFETY: the caller promises 2 readable u16.
+        s.splat(f32::from_bits(unsafe { p.cast::<u32>().read_unaligned() }))
+    }
+    #[inline(always)]
+    unsafe fn dot(_: Avx512, sums: __m512, a: __m512, w: __m512) -> __m512 {
+        // SAFETY: the token proves the ISA, and the caller promises AVX-512 BF16. The bits are those of pairs of bf16.
+        unsafe {
+            let [a, w] = [a, w].map(|v| core::mem::transmute::<__m512, __m512bh>(v));
+            _mm512_dpbf16_ps(sums, a, w)
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Subnormals::Flush`]: crate::subnormals::Subnormals::Flush
 
-use super::ops::Isa;
+use super::ops::{Isa, WidenedBf16};
 use super::scalar::{Plain, Scalar};
 use super::tininess::{Tininess, flush};
 
@@ -19,6 +19,7 @@ unsafe impl Isa for Flushing {
     type I = i32;
     type Widened = Plain;
     type Vnni = Plain;
+    type Bf16 = WidenedBf16;
     const NAME: &'static str = "flushing";
     const LANES: usize = 1;
     const REGISTERS: usize = Scalar::REGISTERS;
@@ -48,6 +49,10 @@ unsafe impl Isa for Flushing {
     unsafe fn load_f16(self, p: *const u16) -> f32 {
         // SAFETY: the caller's promise.
         unsafe { Scalar.load_f16(p) }
+    }
+    unsafe fn load_pairs(self, p: *const u16) -> [f32; 2] {
+        // SAFETY: the caller's promise.
+        unsafe { Scalar.load_pairs(p) }
     }
     fn prefetch(self, _: *const u8) {}
     fn splat(self, x: f32) -> f32 {

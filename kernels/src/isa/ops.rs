@@ -1,5 +1,7 @@
 //! The trait of an instruction set: the vector operations that every kernel body uses.
 
+use crate::weight_type::bf16_to_f32;
+
 /// Vector operations of one instruction set, over `LANES` f32 lanes.
 ///
 /// Every operation is exact or correctly rounded (round to nearest, ties to even) per lane. So a body that uses this
@@ -18,6 +20,8 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     type Widened: Dot<Self>;
     /// Dot products of integers by instructions for them. Not every CPU with this instruction set has these.
     type Vnni: Dot<Self>;
+    /// Dot products of bf16 by instructions for them, if the instruction set has any.
+    type Bf16: DotBf16<Self>;
     /// Whether [`Isa::Vnni`] is another type than [`Isa::Widened`].
     const HAS_VNNI: bool = false;
     /// The name that the override variable, reports and tests use.
@@ -61,6 +65,12 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` must be valid for reading `LANES` u16.
     unsafe fn load_f16(self, p: *const u16) -> Self::V;
+    /// Reads `LANES` pairs of bf16 from `p` and widens them, exactly: the first of each pair, and the second. Any alignment
+    /// is allowed.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading 2 · `LANES` u16.
+    unsafe fn load_pairs(self, p: *const u16) -> [Self::V; 2];
     /// Prefetches the cache line at `p` into L2. Any address is allowed.
     fn prefetch(self, p: *const u8);
     /// `[x; LANES]`
@@ -149,6 +159,73 @@ pub(crate) unsafe trait Dot<S: Isa>: Copy + Send + Sync + 'static {
     unsafe fn dot(s: S, sums: S::I, factors: Self::Factors, weights: Self::Weights) -> S::I;
 }
 
+/// Dot products of 2 factors of bf16 with 2 weights of bf16, for every lane, added to f32.
+///
+/// # Safety
+/// `load` and `broadcast` touch exactly what they say.
+pub(crate) unsafe trait DotBf16<S: Isa>: Copy + Send + Sync + 'static {
+    /// 2 · `LANES` weights, `[lane][k]`.
+    type Weights: Copy;
+    /// 2 factors, the same for every lane.
+    type Factors: Copy;
+
+    /// Whether the CPU, or the compilation target, has the instructions.
+    fn detect() -> bool;
+    /// As [`Isa::vectorize`], with these instructions too.
+    ///
+    /// # Safety
+    /// [`DotBf16::detect`] must have returned true in this process.
+    unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R;
+    /// Reads 2 · `LANES` weights. Any alignment is allowed.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading them, and [`DotBf16::detect`] must have returned true.
+    unsafe fn load(s: S, p: *const u16) -> Self::Weights;
+    /// Reads 2 factors. Any alignment is allowed.
+    ///
+    /// # Safety
+    /// As [`DotBf16::load`].
+    unsafe fn broadcast(s: S, p: *const u16) -> Self::Factors;
+    /// `sums[lane] + Σ factors[k] · weights[lane][k]`.
+    ///
+    /// # Safety
+    /// [`DotBf16::detect`] must have returned true.
+    unsafe fn dot(s: S, sums: S::V, factors: Self::Factors, weights: Self::Weights) -> S::V;
+}
+
+/// Dot products of bf16 by two multiply-adds of f32.
+#[derive(Clone, Copy)]
+pub(crate) struct WidenedBf16;
+
+// SAFETY: the methods touch LANES pairs of weights and 2 factors.
+unsafe impl<S: Isa> DotBf16<S> for WidenedBf16 {
+    type Weights = [S::V; 2];
+    type Factors = [S::V; 2];
+
+    fn detect() -> bool {
+        true
+    }
+    #[inline(always)]
+    unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R {
+        s.vectorize(f)
+    }
+    #[inline(always)]
+    unsafe fn load(s: S, p: *const u16) -> [S::V; 2] {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_pairs(p) }
+    }
+    #[inline(always)]
+    unsafe fn broadcast(s: S, p: *const u16) -> [S::V; 2] {
+        // SAFETY: the caller promises 2 readable u16.
+        let pair = unsafe { [p.read_unaligned(), p.add(1).read_unaligned()] };
+        pair.map(|x| s.splat(bf16_to_f32(x)))
+    }
+    #[inline(always)]
+    unsafe fn dot(s: S, sums: S::V, [a, b]: [S::V; 2], [v, w]: [S::V; 2]) -> S::V {
+        s.mul_add(b, w, s.mul_add(a, v, sums))
+    }
+}
+
 /// A choice that depends on an instruction set, and needs none of its instructions: of a function, for one.
 pub(crate) trait Choice {
     /// What is chosen.
@@ -157,7 +234,7 @@ pub(crate) trait Choice {
     fn choose<S: Isa>(self) -> Self::Output;
 }
 
-/// A computation that is written once, for any [`Isa`]. [`Variant::dispatch`] picks the instance.
+/// A computation that is written once, for any [`Isa`]. `Variant::dispatch` picks the instance.
 pub(crate) trait Kernel {
     /// What the computation returns.
     type Output;

@@ -1,6 +1,6 @@
 //! 4 lanes, with the crate `wide`: SSE2, NEON, wasm SIMD or plain Rust, chosen when the program is compiled.
 
-use super::ops::{Dot, Isa};
+use super::ops::{Dot, Isa, WidenedBf16};
 use super::scalar::Scalar;
 use crate::weight_type::bf16_to_f32;
 use wide::bytemuck::cast;
@@ -16,6 +16,7 @@ unsafe impl Isa for Portable {
     type I = i32x4;
     type Widened = Widened;
     type Vnni = Widened;
+    type Bf16 = WidenedBf16;
     const NAME: &'static str = "portable";
     const LANES: usize = 4;
     const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 32 } else { 16 };
@@ -64,6 +65,12 @@ unsafe impl Isa for Portable {
         let wide = cast::<_, f32x4>(small).bitselect(subnormal, normal);
         let sign: f32x4 = cast((bits & i32x4::splat(0x8000)) << 16);
         wide | sign
+    }
+    #[inline(always)]
+    unsafe fn load_pairs(self, p: *const u16) -> [f32x4; 2] {
+        // SAFETY: the caller promises 8 readable u16.
+        let pairs = unsafe { p.cast::<[[u16; 2]; 4]>().read_unaligned() };
+        [0, 1].map(|k| f32x4::new(pairs.map(|pair| bf16_to_f32(pair[k]))))
     }
     #[inline(always)]
     fn prefetch(self, _: *const u8) {}

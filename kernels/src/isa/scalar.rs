@@ -1,6 +1,6 @@
 //! One lane, for the naive references and the scalar activations. It defines every operation in plain Rust.
 
-use super::ops::{Dot, Isa};
+use super::ops::{Dot, Isa, WidenedBf16};
 use crate::math;
 use crate::weight_type::{bf16_to_f32, f16_to_f32};
 
@@ -14,6 +14,7 @@ unsafe impl Isa for Scalar {
     type I = i32;
     type Widened = Plain;
     type Vnni = Plain;
+    type Bf16 = WidenedBf16;
     const NAME: &'static str = "scalar";
     const LANES: usize = 1;
     const REGISTERS: usize = 16;
@@ -48,6 +49,11 @@ unsafe impl Isa for Scalar {
     unsafe fn load_f16(self, p: *const u16) -> f32 {
         // SAFETY: the caller promises one readable u16, which may be unaligned.
         f16_to_f32(unsafe { p.read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_pairs(self, p: *const u16) -> [f32; 2] {
+        // SAFETY: the caller promises 2 readable u16, which may be unaligned.
+        unsafe { p.cast::<[u16; 2]>().read_unaligned() }.map(bf16_to_f32)
     }
     #[inline(always)]
     fn prefetch(self, _: *const u8) {}

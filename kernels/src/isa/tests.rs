@@ -275,6 +275,14 @@ impl Kernel for Widen<'_> {
     #[inline(always)]
     fn run<S: Isa>(self, s: S) {
         let mut lanes = vec![0.0f32; S::LANES];
+        for pairs in self.0[1..].chunks_exact(2 * S::LANES) {
+            for k in 0..2 {
+                // SAFETY: the chunk has LANES pairs, and `lanes` has LANES numbers.
+                unsafe { s.store(lanes.as_mut_ptr(), s.load_pairs(pairs.as_ptr())[k]) };
+                let right = pairs.iter().skip(k).step_by(2).map(|&x| bf16_to_f32(x).to_bits());
+                assert!(lanes.iter().map(|x| x.to_bits()).eq(right), "{}: {k} of {pairs:x?}", S::NAME);
+            }
+        }
         // Start at the second element, so that the vectors are not aligned.
         for narrow in self.0[1..].chunks_exact(S::LANES) {
             // SAFETY: the chunk has LANES numbers, and so has `lanes`.

@@ -1,16 +1,16 @@
 //! The panels of one direction, for a product and a number of lanes.
 
+use super::column::Column;
 use crate::aligned::{AlignedBuf, Section};
 use crate::cell::Cell;
 use crate::environment;
 use crate::epilogue::PassShape;
 use crate::error::Error;
 use crate::factors::row_bytes;
-use crate::integers::Scale;
 use crate::passes::Constants;
 use crate::sizes::Sizes;
 use crate::subnormals::Subnormals;
-use crate::weight_type::{WeightType, f32_to_bf16, f32_to_f16};
+use crate::weight_type::WeightType;
 use crate::weights::Weights;
 use alloc::vec::Vec;
 use core::fmt;
@@ -146,8 +146,10 @@ impl WeightPanels {
     ) -> Result<WeightPanels, Error> {
         let Description { cell, peepholes, lanes, .. } = description;
         let Constants { shapes, states } = Constants::of(&cell, peepholes);
-        let mut pass = |&shape: &PassShape| PassPanels::over(sections, shape, &description);
-        let passes: Vec<PassPanels> = shapes.iter().map(&mut pass).collect::<Result<_, _>>()?;
+        let mut passes = Vec::with_capacity(shapes.len());
+        for &shape in shapes {
+            passes.push(PassPanels::over(sections, shape, &description)?);
+        }
         let padded = |pass: &PassPanels| pass.panels.saturating_mul(pass.shape.units).saturating_mul(lanes);
         let row = passes.iter().map(padded).max().unwrap_or(0);
         let what = "packed constants";
@@ -193,14 +195,17 @@ impl WeightPanels {
         self.row.max(self.description.sizes.recurrent)
     }
 
-    /// The numbers of bytes of a row of x and of a row of h as integers; 0 if they do not become integers. `None` if one
-    /// overflows.
-    pub(crate) fn integer_rows(&self) -> Option<[usize; 2]> {
+    /// The numbers of bytes of a row of x and of a row of h as factors; 0 if these are f32. `None` if one overflows.
+    pub(crate) fn factor_rows(&self) -> Option<[usize; 2]> {
         let Description { sizes, weights, .. } = self.description;
-        match weights {
-            WeightType::I8 => Some([row_bytes(sizes.input)?, row_bytes(sizes.recurrent)?]),
-            _ => Some([0, 0]),
-        }
+        let bytes = match weights {
+            WeightType::F32 | WeightType::Bf16 | WeightType::F16 => return Some([0, 0]),
+            WeightType::I8 => 1,
+            WeightType::Bf16Dot => 2,
+        };
+        let row =
+            |count: usize| row_bytes(count.checked_next_multiple_of(weights.group())?.checked_mul(bytes)?);
+        Some([row(sizes.input)?, row(sizes.recurrent)?])
     }
 
     pub(crate) fn passes(&self) -> &[PassPanels] {
@@ -280,65 +285,5 @@ impl PassPanels {
                 self.bias.owned()[column.place(1)] = weights.wb(gate, unit) + rb;
             }
         }
-    }
-}
-
-/// The place of the weights of one gate of a hidden unit: one lane of a panel.
-struct Column {
-    shape: PassShape,
-    lanes: usize,
-    unit: usize,
-    /// The gate's index among the gates of the pass.
-    gate: usize,
-}
-
-impl Column {
-    /// The number of lanes before this one, if every panel has so many groups of k.
-    fn place(&self, groups: usize) -> usize {
-        let (vector, lane) = (self.unit / self.lanes, self.unit % self.lanes);
-        let (panel, unit) = (vector / self.shape.units, vector % self.shape.units);
-        let vector = panel * groups * self.shape.vectors() + self.gate * self.shape.units + unit;
-        vector * self.lanes + lane
-    }
-
-    /// The number of lanes from one group of k to the next.
-    fn stride(&self) -> usize {
-        self.shape.vectors() * self.lanes
-    }
-
-    /// Stores a row of W or R in the type of the weights, which is not int8.
-    fn numbers(&self, packed: &mut [u8], row: &[f32], weights: &Weights<'_>) {
-        let row = row.iter().map(|&weight| weights.taken(weight));
-        match weights.weight_type() {
-            WeightType::Bf16 => self.scatter(packed, row.map(|w| f32_to_bf16(w).to_ne_bytes())),
-            WeightType::F16 => self.scatter(packed, row.map(|w| f32_to_f16(w).to_ne_bytes())),
-            WeightType::F32 | WeightType::I8 => self.scatter(packed, row.map(f32::to_ne_bytes)),
-        }
-    }
-
-    /// Stores the bytes of each weight of a row, one for each k.
-    fn scatter<const N: usize>(&self, packed: &mut [u8], row: impl ExactSizeIterator<Item = [u8; N]>) {
-        let first = self.place(row.len()) * N;
-        let Some(column) = packed.get_mut(first..) else { return };
-        for (to, bytes) in column.chunks_mut(self.stride() * N).zip(row) {
-            to[..N].copy_from_slice(&bytes);
-        }
-    }
-
-    /// Stores a row of W or R as integers, with its scale and the sum of the integers.
-    fn integers(&self, [packed, scales]: [&mut [u8]; 2], row: &[f32], scale: Scale, weights: &Weights<'_>) {
-        let group = weights.weight_type().group();
-        let first = self.place(row.len().div_ceil(group)) * group;
-        let mut sum = 0i32;
-        for (k, &weight) in row.iter().enumerate() {
-            // `Weights` has checked that the integer is an i8.
-            let integer = scale.integer(weights.taken(weight)) as i8;
-            packed[first + k / group * self.stride() * group + k % group] = integer as u8;
-            sum = sum.wrapping_add(integer.into());
-        }
-        // As a matrix of two groups of k: the scales and the sums.
-        let place = self.place(2) * size_of::<f32>();
-        scales[place..][..4].copy_from_slice(&scale.scale.to_ne_bytes());
-        scales[place + self.stride() * size_of::<f32>()..][..4].copy_from_slice(&sum.to_ne_bytes());
     }
 }

@@ -162,7 +162,10 @@ fn compete(layer: &Layer, threads: usize, seconds: f64) -> Result<Report<'_>> {
     }
     let weights = layer.weights()?;
     let plan = *rnnpack::Layer::new(&weights)?.plan();
-    let mut limits = Limits::new(plan.variant, plan.recurrent_bytes(weights.cell(), layer.sizes.hidden, weights.weight_type()));
+    let mut limits = Limits::new(
+        plan.variant,
+        plan.recurrent_bytes(weights.cell(), layer.sizes.hidden, weights.weight_type()),
+    );
     let mut timed: Vec<Side<'_>> =
         sides.iter_mut().map(|(name, side)| Side::new(name, || side.call())).collect();
     interleave(&mut timed, Some(&mut limits), seconds, &|_, _| ())?;

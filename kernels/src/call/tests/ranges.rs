@@ -93,7 +93,7 @@ impl<S: Isa> PassVisitor for Pass<'_, S> {
                 unsafe {
                     let pass = Recurrence { epilogue, keep: Discard, operands, products, step };
                     // What every cell of f32 with default activations runs, and what all others run.
-                    match products.quantize {
+                    match products.convert {
                         None => pass.run::<S, true>(s, share),
                         Some(_) => pass.run::<S, false>(s, share),
                     }

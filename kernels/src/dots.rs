@@ -1,7 +1,7 @@
 //! Which dot products of integers a variant has on this CPU.
 
-use super::ops::{Choice, Dot, Isa};
-use super::variant::Variant;
+use crate::isa::{Choice, Dot, Isa, Variant};
+use crate::products::has_tiles;
 use crate::weight_type::Dots;
 
 /// Whether the CPU has a kind of dot products.
@@ -13,6 +13,7 @@ impl Choice for Has {
     fn choose<S: Isa>(self) -> bool {
         match self.0 {
             Dots::Widened => <S::Widened as Dot<S>>::detect(),
+            Dots::Amx => has_tiles::<S>(),
             Dots::Vnni => S::HAS_VNNI && <S::Vnni as Dot<S>>::detect(),
         }
     }
@@ -21,6 +22,6 @@ impl Choice for Has {
 impl Variant {
     /// The dot products that the variant has on this CPU, fastest first.
     pub fn dots(self) -> impl Iterator<Item = Dots> {
-        [Dots::Vnni, Dots::Widened].into_iter().filter(move |&dots| self.choose(Has(dots)))
+        [Dots::Amx, Dots::Vnni, Dots::Widened].into_iter().filter(move |&dots| self.choose(Has(dots)))
     }
 }

@@ -1,0 +1,97 @@
+//! The error of a narrow layer over a long sequence.
+
+use crate::tensors::Random;
+use anyhow::{Context, Result};
+use rnnpack::{Layer, Sequence, Stream, WeightType};
+use rnnpack_onnx::RecurrentNode;
+
+/// The steps of the sequence, and of each call.
+const STEPS: usize = 10_000;
+const CHUNK: usize = 500;
+/// The steps at the start and at the end whose errors are compared.
+const END: usize = 1_000;
+
+/// How far the Y of a narrow layer is from that of the same layer in f32.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drift {
+    pub(super) largest: f64,
+    /// The root of the mean square of the differences.
+    pub(super) rms: f64,
+    /// The largest magnitude of the layer in f32.
+    pub(super) scale: f64,
+    /// The RMS in the first steps.
+    pub(super) first: f64,
+    /// The RMS in the last steps.
+    pub(super) last: f64,
+}
+
+/// Runs both layers on the same sequence, uniform in ±1, with the state carried from call to call. `None` if the layer is
+/// not narrow.
+pub(super) fn of(node: &RecurrentNode, weights: WeightType, seed: u64) -> Result<Option<Drift>> {
+    if weights == WeightType::F32 {
+        return Ok(None);
+    }
+    let pack = |weights| node.clone().with_type(weights).pack();
+    Ok(Some(between(pack(weights)?, pack(WeightType::F32)?, seed)?))
+}
+
+fn between(narrow: Layer, wide: Layer, seed: u64) -> Result<Drift> {
+    let shape = wide.shape();
+    let len = CHUNK.checked_mul(shape.output()).context("the layer's output is too large")?;
+    let mut random = Random::new(seed);
+    let mut streams = [Stream::new(narrow, 1)?, Stream::new(wide, 1)?];
+    let mut y = [vec![0f32; len], vec![0f32; len]];
+    let (mut largest, mut scale) = (0f64, 0f64);
+    // The sums of the squares of each call.
+    let mut squares = Vec::new();
+    for _ in 0..STEPS / CHUNK {
+        let x = random.uniform(CHUNK * shape.input, 1.0)?;
+        for (stream, y) in streams.iter_mut().zip(&mut y) {
+            stream.run(Sequence::dense(&x, y))?;
+        }
+        let differences = y[0].iter().zip(&y[1]).map(|(&a, &b)| (f64::from(a) - f64::from(b)).abs());
+        largest = differences.clone().fold(largest, f64::max);
+        squares.push(differences.map(|d| d * d).sum::<f64>());
+        scale = y[1].iter().fold(scale, |scale, &b| scale.max(f64::from(b).abs()));
+    }
+    let rms = |squares: &[f64]| (squares.iter().sum::<f64>() / (squares.len() * len) as f64).sqrt();
+    let ends = END / CHUNK;
+    let (first, last) = (rms(&squares[..ends]), rms(&squares[squares.len() - ends..]));
+    Ok(Drift { largest, rms: rms(&squares), scale, first, last })
+}
+
+impl Drift {
+    /// The largest difference divided by the largest magnitude.
+    pub(super) fn relative(&self) -> f64 {
+        if self.largest == 0.0 { 0.0 } else { self.largest / self.scale }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rnnpack::LayerWeights;
+
+    /// The drift of an RNN of one unit, h = w * x + r * h, whose weights the type rounds.
+    fn linear(w: f32, r: f32) -> Drift {
+        let identity = rnnpack::Activation::by_name("Affine").unwrap();
+        let cell = rnnpack::Cell::Rnn(rnnpack::RnnCell { activation: identity, clip: None });
+        let pack =
+            |weights| LayerWeights::of(cell, 1, 1).w(&[w]).r(&[r]).weight_type(weights).pack().unwrap();
+        between(pack(WeightType::Bf16), pack(WeightType::F32), 1).unwrap()
+    }
+
+    #[test]
+    fn a_layer_whose_weights_fit_does_not_drift() {
+        let drift = linear(0.5, 0.5);
+        assert_eq!((drift.largest, drift.rms, drift.relative()), (0.0, 0.0, 0.0));
+        assert!(drift.scale > 0.5);
+    }
+
+    #[test]
+    fn a_state_that_grows_away_shows_at_the_end() {
+        // bf16 makes 1.0005 of r = 1 + 2^-11 to 1: the state of f32 grows, the other does not.
+        let drift = linear(0.5, 1.0 + 2f32.powi(-11));
+        assert!(drift.last > 3.0 * drift.first && drift.largest >= drift.rms, "{drift:?}");
+    }
+}
