@@ -30,7 +30,7 @@ pub struct NodeDescription {
     pub layout: Option<Layout>,
     /// What each direction computes. Empty if an attribute is refused.
     pub cells: Vec<Cell>,
-    /// The element type of W, or else the type that the file declares for W or X.
+    /// The element type of W, or else the type that the file declares for W or X; f32 for `DynamicQuantizeLSTM`.
     pub dtype: Option<DType>,
     /// Input size I, from W or from the shapes that the file declares.
     pub input: Option<usize>,
@@ -47,7 +47,7 @@ pub struct NodeDescription {
     pub inputs: Vec<&'static str>,
     /// The outputs that are present, by their names in the standard.
     pub outputs: Vec<&'static str>,
-    /// Bytes of `W`, `R`, `B` and `P` together, as they are stored. Inputs that are not constants count as 0.
+    /// Bytes of `W`, `R`, `B` and `P`, and of scales and zero points, together, as they are stored. Inputs that are not constants count as 0.
     pub weight_bytes: usize,
     /// How many elements of `W`, `R`, `B` and `P` are subnormal in the type in which the layer computes: f64 for a node
     /// of f64, else f32. They can make a layer many times slower; see [`RecurrentNode::with_subnormals`]. Inputs that

@@ -68,7 +68,7 @@ impl Column {
         weights: &Weights<'_>,
     ) {
         let group = weights.weight_type().group();
-        let first = self.place(row.len().div_ceil(group).wrapping_sub(1)) * group;
+        let first = self.place(row.len().div_ceil(group)) * group;
         let mut sum = 0i32;
         for (k, &weight) in row.iter().enumerate() {
             // `Weights` has checked that the integer is an i8.
