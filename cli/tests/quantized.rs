@@ -66,7 +66,7 @@ fn a_wrong_recording_does_not_pass_in_onnx_runtimes_arithmetic() {
     let mut case = cases("oracle/quantized.npz").remove("31-reverse-int8").unwrap();
     let (_, value) = case.outputs.iter_mut().next().unwrap();
     let wrong: Vec<f32> = value.as_slice::<f32>().unwrap().iter().map(|y| y * 1.01).collect();
-    *value = Tensor::new(&value.dims().to_vec(), wrong).unwrap();
+    *value = Tensor::new(value.dims(), wrong).unwrap();
     let [path, recorded] = written(&folder, &case);
     let json = rnnpack(&["verify", &path, "--recorded", &recorded, "--as-onnxruntime", "--json"]).json(1);
     assert_eq!(json["verdict"], "fail");
