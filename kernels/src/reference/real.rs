@@ -29,7 +29,8 @@ pub trait Real: Copy + PartialEq + core::fmt::Debug {
     fn clipped(self, limit: f32) -> Self;
     /// The activation of `self`.
     fn activated(self, activation: Activation) -> Self;
-    /// `self`, rounded to a bf16 if the arithmetic rounds at all: a factor of [`WeightType::Bf16Dot`].
+    /// `self`, rounded to a bf16 if the arithmetic rounds at all: a factor of
+    /// [`WeightType::Bf16Dot`](crate::WeightType::Bf16Dot).
     fn to_bf16(self) -> Self;
 
     /// A row of factors of int8 weights.
@@ -109,7 +110,7 @@ impl Real for f32 {
     }
 }
 
-/// An f32 whose operations flush subnormals by the rule of [`Subnormals::Flush`], in plain
+/// An f32 whose operations flush subnormals by the rule of [`Subnormals::Flush`](crate::Subnormals::Flush), in plain
 /// arithmetic.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Flushed(pub f32);
