@@ -48,7 +48,7 @@ impl PackedWeights {
     }
 
     /// These weights with other products, which must be of the variant and the type of weights.
-    #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+    #[cfg(all(test, target_arch = "x86_64", target_os = "linux", feature = "std"))]
     pub(crate) fn with_products(self, products: Products) -> PackedWeights {
         PackedWeights { products, ..self }
     }
