@@ -2,7 +2,7 @@
 
 use crate::epilogue::{Epilogue, Keep};
 use crate::isa::Isa;
-use crate::operands::{Operands, Share, Span, Step, TILE_SUMS, width};
+use crate::operands::{Operands, PANEL_SUMS, Share, Span, Step, width};
 use crate::product::{F32, Product};
 use crate::products::{Products, panels_at_once, with_tile};
 use crate::tile::{Heights, Prefetch, Tile, Vectors, each, sums};
@@ -130,7 +130,7 @@ impl<E: Epilogue, K: Keep> Recurrence<'_, E, K> {
     unsafe fn finish_stored<S: Isa>(&self, s: S, span: Span, from: *const f32) {
         for q in 0..span.panels {
             for m in 0..span.rows {
-                let sums = from.wrapping_add(q * (TILE_SUMS / 2) + m * E::SHAPE.vectors() * S::LANES);
+                let sums = from.wrapping_add(q * PANEL_SUMS + m * E::SHAPE.vectors() * S::LANES);
                 // SAFETY: the caller's promise.
                 unsafe { self.finish(s, [span.row + m, span.panel + q], |n| s.load(sums.add(n * S::LANES))) }
             }

@@ -5,12 +5,21 @@ use crate::isa::Isa;
 use crate::product::Product;
 use crate::rows::{Factors, Rows};
 use crate::tile::{Prefetch, Tile, each};
+use crate::weight_type::WeightType;
 use core::ops::Range;
 use core::ptr::null;
 
-/// The number of f32 of the room for the sums of a tile: 16 rows × 4 vectors × 16 lanes. It has two halves, if a tile takes
-/// two panels.
-pub(crate) const TILE_SUMS: usize = 16 * 4 * 16;
+/// The number of f32 from the sums of the first panel of a tile to those of the second: 6 rows × 4 vectors × 16 lanes.
+pub(crate) const PANEL_SUMS: usize = 6 * 4 * 16;
+
+/// The number of f32 of the room for the sums of a tile: two panels, or 16 rows × 4 vectors × 16 lanes for weights that tiles
+/// of AMX multiply.
+pub(crate) const fn tile_sums(weights: WeightType) -> usize {
+    match weights {
+        WeightType::I8 | WeightType::Bf16Dot => 16 * 4 * 16,
+        WeightType::F32 | WeightType::Bf16 | WeightType::F16 => 2 * PANEL_SUMS,
+    }
+}
 
 /// Converts a row to factors of a product, see [`crate::factors`]: `count` f32 from an address, the address of the factors,
 /// and the zero point of the weights.
@@ -68,7 +77,7 @@ pub(crate) struct Operands<'a> {
 pub(crate) struct Share {
     /// The panels to compute.
     pub(crate) panels: Range<usize>,
-    /// Room for [`TILE_SUMS`] f32, which no other thread uses.
+    /// Room for [`tile_sums`] f32, which no other thread uses.
     pub(crate) sums: *mut f32,
 }
 

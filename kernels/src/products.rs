@@ -13,7 +13,7 @@ pub(crate) use table::has_tiles;
 use crate::epilogue::PassShape;
 use crate::factors::quantize;
 use crate::isa::Isa;
-use crate::operands::{Operands, Span, Step, TILE_SUMS, width};
+use crate::operands::{Operands, PANEL_SUMS, Span, Step, width};
 use crate::product::Product;
 use crate::tile::{Heights, Prefetch, Strip, Vectors, each, sums};
 use crate::weight_type::any_f32_to_bf16;
@@ -220,7 +220,7 @@ unsafe fn store_tile<S: Isa, P: Product<S>>(
     prefetch: Prefetch,
     to: *mut f32,
 ) {
-    const { assert!(2 * P::ROWS * 4 * S::LANES <= TILE_SUMS, "the sums of a tile need more room") };
+    const { assert!(P::ROWS * 4 * S::LANES <= PANEL_SUMS, "the sums of a tile need more room") };
     // SAFETY: the caller's promise, here and below.
     let s = unsafe { S::assume() };
     with_tile!(S, P, shape, span.rows, span.panels, |M, Q, N| {
@@ -231,7 +231,7 @@ unsafe fn store_tile<S: Isa, P: Product<S>>(
                 #[inline(always)]
                 || {
                     let tile = o.recurrence::<S, P, M, Q>(shape, span, step, prefetch);
-                    store(s, sums::<S, P, M, Q, N>(s, &tile), to, TILE_SUMS / 2)
+                    store(s, sums::<S, P, M, Q, N>(s, &tile), to, PANEL_SUMS)
                 },
             )
         }

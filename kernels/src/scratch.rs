@@ -4,7 +4,7 @@ use crate::aligned::{AlignedBuf, LINE};
 use crate::blocking::Blocking;
 use crate::error::Error;
 use crate::memory::reserve;
-use crate::operands::TILE_SUMS;
+use crate::operands::tile_sums;
 use crate::pack::WeightPanels;
 use crate::ragged::Ragged;
 use crate::rows::{Factors, RowAddresses};
@@ -40,6 +40,8 @@ pub(crate) struct ScratchLayout {
     pub(crate) state: usize,
     /// The number of states in addition to the two buffers of h.
     pub(crate) states: usize,
+    /// The number of f32 of the sums of a tile.
+    pub(crate) sums_room: usize,
     /// The number of (step, row) pairs of a panel in the gate buffer.
     pub(crate) pairs: usize,
     /// The number of f32 of the gates of one pair, in all passes.
@@ -66,12 +68,25 @@ impl ScratchLayout {
             let states_of_rows = blocking.rows.checked_mul(panels.states_of_row())?;
             let [x_bytes, h_bytes] = panels.factor_rows()?;
             let factors = pairs.checked_mul(x_bytes)?.checked_add(blocking.rows.checked_mul(h_bytes)?)?;
-            let floats = states_of_rows.checked_add(TILE_SUMS)?.checked_add(gates)?;
+            let sums = tile_sums(panels.description().weights);
+            let floats = states_of_rows.checked_add(sums)?.checked_add(gates)?;
             let total = floats.checked_next_multiple_of(LINE)?.checked_add(factors / size_of::<f32>())?;
             // A row of h has at least as many elements as one of another state. So these are parts of `states_of_rows`.
             let (h, state) = (blocking.rows.wrapping_mul(h_row), blocking.rows.wrapping_mul(row));
             let of_pair = panels.gates();
-            Some(ScratchLayout { h_row, h, row, state, states, pairs, of_pair, x_bytes, h_bytes, total })
+            Some(ScratchLayout {
+                h_row,
+                h,
+                row,
+                state,
+                states,
+                sums_room: sums,
+                pairs,
+                of_pair,
+                x_bytes,
+                h_bytes,
+                total,
+            })
         };
         sizes().ok_or(Error::Overflow { what: WHAT })
     }
@@ -88,7 +103,7 @@ impl ScratchLayout {
 
     /// The start of the gates of the first pass.
     pub(crate) fn gates(&self) -> usize {
-        self.sums() + TILE_SUMS
+        self.sums() + self.sums_room
     }
 
     /// The start of the rows of factors, on a cache line.

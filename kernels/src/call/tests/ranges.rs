@@ -6,7 +6,7 @@ use crate::block::Block;
 use crate::driver::Recurrence;
 use crate::epilogue::{Discard, Epilogue};
 use crate::isa::{Isa, Kernel, Variant};
-use crate::operands::{Operands, Share, Step, TILE_SUMS};
+use crate::operands::{Operands, Share, Step, tile_sums};
 use crate::packed::PackedWeights;
 use crate::passes::{PassVisitor, Passes, Visitor, visit};
 use crate::products::Products;
@@ -46,7 +46,8 @@ impl<P: Passes> Kernel for Run<'_, '_, P> {
         assert!(steps <= block.steps, "one chunk");
         block.load_states(s);
         let (pairs, rows) = (block.locate_inputs(0..steps), block.rows.ragged.len());
-        let mut sums = [vec![0.0; TILE_SUMS], vec![0.0; TILE_SUMS]];
+        let room = tile_sums(block.panels.description().weights);
+        let mut sums = [vec![0.0; room], vec![0.0; room]];
         let (memory, products) = (block.memory(), block.products);
         let (first, last) = (block.operands(memory, 0), block.operands(memory, P::SHAPES.len() - 1));
         let operands = [&first, &last];
