@@ -37,7 +37,8 @@ pub struct Plan {
     pub variant: Variant,
     /// The cache sizes that the loop extents are computed from.
     pub caches: Caches,
-    /// The dot products of int8 weights. Kinds that this CPU does not have are not used. All give the same bits.
+    /// The fastest dot products that weights of int8 and pairs of bf16 may use, if the CPU has them. The default is any. Those
+    /// of int8 all give the same bits.
     pub dots: Dots,
 }
 
@@ -87,14 +88,14 @@ impl Planner {
 impl Plan {
     /// A plan for this machine and a given variant.
     pub(crate) fn on(variant: Variant) -> Plan {
-        let dots = variant.dots().next().unwrap_or(Dots::Widened);
-        Plan { variant, caches: detect_caches(), dots }
+        Plan { variant, caches: detect_caches(), dots: Dots::Amx }
     }
 
     /// The bytes of R of one direction as it is packed, in whole panels. Every step reads them.
     pub fn recurrent_bytes(&self, cell: &Cell, hidden: usize, weights: WeightType) -> usize {
         let vectors = rnnpack_kernels::weight_vectors(cell, self.variant, hidden);
-        let of_vector = hidden.saturating_mul(self.variant.lanes() * weights.bytes());
+        let depth = hidden.checked_next_multiple_of(weights.group()).unwrap_or(hidden);
+        let of_vector = depth.saturating_mul(self.variant.lanes() * weights.bytes());
         vectors.saturating_mul(of_vector)
     }
 }
@@ -152,14 +153,13 @@ mod tests {
     #[test]
     fn the_bytes_of_a_step_are_those_of_whole_panels() {
         for variant in Variant::available() {
-            let panels = 20usize.div_ceil(variant.lanes());
-            for weights in WeightType::ALL {
-                let bytes = panels * variant.lanes() * 4 * 20 * weights.bytes();
-                assert_eq!(
-                    Plan::on(variant).recurrent_bytes(&Cell::lstm(), 20, weights),
-                    bytes,
-                    "{variant} {weights:?}"
-                );
+            let lanes = 21usize.div_ceil(variant.lanes()) * variant.lanes();
+            // k is padded to whole groups.
+            for (weights, of_k) in
+                [(WeightType::F32, 21 * 4), (WeightType::Bf16Dot, 22 * 2), (WeightType::I8, 24)]
+            {
+                let bytes = Plan::on(variant).recurrent_bytes(&Cell::lstm(), 21, weights);
+                assert_eq!(bytes, lanes * 4 * of_k, "{variant}, {weights:?}");
             }
         }
     }

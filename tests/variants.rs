@@ -4,7 +4,7 @@
 //! CPU's flags, as the operating system lists them. It never comes from the crate's own detection, which is under
 //! test.
 
-use rnnpack::{Cell, Direction, ISA_VARIABLE, Layer, Shape, Variant};
+use rnnpack::{Cell, Direction, Dots, ISA_VARIABLE, Layer, Shape, Variant};
 use rnnpack_dev::forms::forms;
 use rnnpack_dev::{Case, expected, run};
 use std::collections::BTreeSet;
@@ -43,6 +43,25 @@ fn promised_by_the_system() -> BTreeSet<String> {
 
 fn available() -> BTreeSet<String> {
     Variant::available().map(|variant| variant.name().to_owned()).collect()
+}
+
+/// The kinds of dot products are those that the system lists.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_dot_products_are_those_of_the_cpu() {
+    let Ok(info) = std::fs::read_to_string("/proc/cpuinfo") else { return };
+    let line = info.lines().find(|line| line.starts_with("flags")).expect("a line of flags");
+    let has = |flag: &str| line.split_whitespace().any(|other| other == flag);
+    for variant in Variant::available() {
+        let (vnni, amx) = match variant.name() {
+            "avx512" => (has("avx512_vnni"), has("avx512_vnni") && has("amx_tile") && has("amx_int8")),
+            "avx2" => (has("avx_vnni"), false),
+            _ => (false, false),
+        };
+        let expected = [(Dots::Amx, amx), (Dots::Vnni, vnni), (Dots::Widened, true)];
+        let expected = expected.into_iter().filter_map(|(dots, has)| has.then_some(dots));
+        assert!(variant.dots().eq(expected), "{variant}: {:?}", variant.dots().collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -183,7 +183,12 @@ pub unsafe extern "C" fn rnnpack_onnx_layer(
                 Failure::new(RNNPACK_NOT_FOUND, format_args!("no recurrent node is called `{}`", Shown(name)))
             };
             let node = &found.ok_or_else(missing)?.node;
-            let packed = Packing::new(pack)?.layer(node.weights()?);
+            let packing = Packing::new(pack)?;
+            // The node knows the scales of a file's integers.
+            let packed = match packing.weight_type() {
+                Some(weight_type) => packing.layer(node.clone().with_type(weight_type).weights()?),
+                None => packing.layer(node.weights()?),
+            };
             packed.map_err(|error| rnnpack_onnx::Error::of_layer(&node.name, error).into())
         })
     })

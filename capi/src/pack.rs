@@ -85,6 +85,11 @@ impl Packing {
         }
     }
 
+    /// The type of weights, or `None`: as they are given.
+    pub(crate) fn weight_type(&self) -> Option<WeightType> {
+        self.weight_type
+    }
+
     pub(crate) fn layer(&self, weights: LayerWeights<'_>) -> Result<LayerHandle, Error> {
         let mut weights = weights.with_subnormals(self.subnormals)?;
         if let Some(weight_type) = self.weight_type {

@@ -231,6 +231,7 @@ impl Line {
             "subnormal_weights": packed.map(|_| node.subnormal_weights),
             "packed_bytes": packed.map(|p| p.bytes),
             "weights": packed.and_then(|p| p.weights).map(WeightType::name),
+            "equal_bits_everywhere": packed.and_then(|p| p.weights).map(WeightType::keeps_contract),
             "packed_bytes_as": packed.map(|p| &p.bytes_as),
             "state_bytes": packed.map(|p| p.state_bytes),
             "scratch_bytes": packed.and_then(|p| p.scratch_bytes),
@@ -335,8 +336,14 @@ impl Line {
         if let Some(PackedLayer { bytes_as, .. }) = self.packed()
             && !bytes_as.is_empty()
         {
-            let all: Vec<String> =
-                bytes_as.iter().map(|(name, size)| format!("{name} {}", bytes(*size))).collect();
+            let mark = |name: &str| match WeightType::by_name(name) {
+                Some(weights) if !weights.keeps_contract() => " (its last bits depend on the CPU)",
+                _ => "",
+            };
+            let all: Vec<String> = bytes_as
+                .iter()
+                .map(|(name, size)| format!("{name} {}{}", bytes(*size), mark(name)))
+                .collect();
             out += &format!("   packed with weights in: {}\n", all.join(", "));
         }
         match &self.packing {

@@ -89,9 +89,10 @@ pub(crate) struct Args {
     recorded: Option<PathBuf>,
     #[command(flatten)]
     generated: GeneratedArgs,
-    /// Largest difference that passes, relative to the largest magnitude of the output
-    #[arg(long, default_value_t = 1e-4, value_parser = parse_bound)]
-    bound: f64,
+    /// Largest difference that passes, relative to the largest magnitude of the output; the default is 1e-4, or more for a
+    /// model that rounds
+    #[arg(long, value_parser = parse_bound)]
+    bound: Option<f64>,
     /// Compare decisions in place of differences: where the largest element along this axis stands; -1 is the last axis
     #[arg(long, value_name = "AXIS", allow_negative_numbers = true, conflicts_with = "bound")]
     decisions: Option<i64>,
@@ -101,13 +102,17 @@ pub(crate) struct Args {
     arithmetic: Arithmetic,
 }
 
+/// The bound on relative differences, if none is given.
+const BOUND: f64 = 1e-4;
+
 /// Half of the distance of two integers of 8 bits, relative to their range.
 const HALF_AN_INTEGER: f64 = 0.5 / 255.0;
 
 impl Args {
-    /// The rule for models that round, where outputs may be `rounding` off.
+    /// The rule. Without a bound of the user, outputs of a model that rounds may be `rounding` off.
     fn rule(&self, rounding: f64) -> Rule {
-        self.decisions.map_or(Rule::Bound(self.bound.max(rounding)), Rule::Decisions)
+        let bound = self.bound.unwrap_or(BOUND.max(rounding));
+        self.decisions.map_or(Rule::Bound(bound), Rule::Decisions)
     }
 }
 

@@ -32,8 +32,8 @@ pub(crate) struct Block<'a> {
 
 impl Block<'_> {
     /// Stores the addresses of the rows of x of these steps, and returns their number. If the product takes other factors
-    /// than f32, the rows become these, in the scratch.
-    pub(crate) fn locate_inputs(&mut self, steps: Range<usize>) -> usize {
+    /// than f32, the rows become these, in the `memory` of the block.
+    pub(crate) fn locate_inputs(&mut self, memory: *mut f32, steps: Range<usize>) -> usize {
         let Rows { addresses, ragged, x_time, reverse, .. } = self.rows;
         let mut pairs = 0;
         for step in steps {
@@ -46,7 +46,7 @@ impl Block<'_> {
         }
         if let Some(convert) = self.products.convert {
             let &Description { sizes, zero_points: [of_w, _], .. } = self.panels.description();
-            let place = self.floats[self.layout.factors()..].as_mut_ptr().cast::<u8>();
+            let place = memory.wrapping_add(self.layout.factors()).cast::<u8>();
             for (pair, row) in self.x[..pairs].iter_mut().enumerate() {
                 let to = place.wrapping_add(pair * self.layout.x_bytes + HEADER);
                 // SAFETY: the row has I f32. The layout has room for a row of I factors for each pair, on cache lines.

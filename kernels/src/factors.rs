@@ -17,8 +17,8 @@
 
 use crate::isa::Isa;
 
-/// Rows whose scale is smaller are rows of zeros. It is so large that no result depends on subnormal numbers: the scale and
-/// all that is computed from it are the same if they are flushed.
+/// Rows whose scale is smaller are rows of zeros. It is so large that the scale, the zero point and the integers of a row are
+/// the same if subnormal numbers are flushed.
 pub(crate) const SMALLEST_SCALE: f32 = f32::from_bits((127 - 100) << 23);
 
 /// What a row of integers means. In memory it stands [`HEADER`] bytes before the integers.
@@ -45,27 +45,24 @@ pub(crate) fn row_bytes(count: usize) -> Option<usize> {
 const ROUND: f32 = 1.5 * (1u32 << 23) as f32;
 
 impl RowScale {
-    /// The scale of a row from `low` to `high`, which include 0; no correction.
-    fn of_range(low: f32, high: f32) -> RowScale {
+    /// The scale of a row from `low` to `high`, which include 0, and what an element is multiplied with to become an integer;
+    /// no correction.
+    fn of_range(low: f32, high: f32) -> (RowScale, f32) {
         let scale = high / 255.0 - low / 255.0;
         if scale < SMALLEST_SCALE {
-            return RowScale { scale: 1.0, zero_point: 0, correction: 0 };
+            return (RowScale { scale: 1.0, zero_point: 0, correction: 0 }, 0.0);
         }
-        let zero_point = (-low * (1.0 / scale) + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
-        RowScale { scale, zero_point: (zero_point as i32).clamp(0, 255), correction: 0 }
-    }
-
-    /// What an element is multiplied with to become an integer: 0 for a row of zeros.
-    fn inverse(self, low: f32, high: f32) -> f32 {
-        if high / 255.0 - low / 255.0 < SMALLEST_SCALE { 0.0 } else { 1.0 / self.scale }
+        let inverse = 1.0 / scale;
+        let zero_point = (-low * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
+        (RowScale { scale, zero_point: (zero_point as i32).clamp(0, 255), correction: 0 }, inverse)
     }
 }
 
 /// Quantizes a row of `count` f32. `weights_zero_point` is that of the weights of these factors.
 ///
 /// # Safety
-/// `from` must be valid for reading `count` f32. `to` must be valid for writing `count` bytes, and, aligned for it, a
-/// [`RowScale`] at [`HEADER`] bytes before. Nothing may overlap.
+/// `from` must be valid for reading `count` f32. `to` must be valid for writing `count` bytes, rounded up to a multiple of 4,
+/// and, aligned for it, a [`RowScale`] at [`HEADER`] bytes before. Nothing may overlap.
 #[inline(always)]
 pub(crate) unsafe fn quantize<S: Isa>(
     s: S,
@@ -77,15 +74,17 @@ pub(crate) unsafe fn quantize<S: Isa>(
     // SAFETY: the caller's promise, here and below.
     let row = unsafe { core::slice::from_raw_parts(from, count) };
     let (low, high, finite) = extremes(s, row);
-    let mut scale = match finite {
+    let (mut scale, inverse) = match finite {
         true => RowScale::of_range(low, high),
-        false => RowScale { scale: f32::NAN, zero_point: 0, correction: 0 },
+        false => (RowScale { scale: f32::NAN, zero_point: 0, correction: 0 }, 0.0),
     };
     let header = to.wrapping_sub(HEADER).cast::<RowScale>();
     // SAFETY: as above.
-    let integers = unsafe { core::slice::from_raw_parts_mut(to, count) };
+    let (integers, padding) =
+        unsafe { core::slice::from_raw_parts_mut(to, count.next_multiple_of(4)) }.split_at_mut(count);
+    padding.fill(0);
     if finite {
-        round(s, row, [scale.inverse(low, high), ROUND + scale.zero_point as f32], integers);
+        round(s, row, [inverse, ROUND + scale.zero_point as f32], integers);
     } else {
         integers.fill(0);
     }

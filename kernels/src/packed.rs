@@ -36,15 +36,10 @@ impl PackedWeights {
         Ok(PackedWeights::from_panels(variant, WeightPanels::new(variant.lanes(), weights)?))
     }
 
-    /// These weights, with these dot products of int8 instead of the fastest ones, if the CPU has them. All give the same
-    /// bits, so this is of use for tests and benches.
+    /// These weights, with no faster dot products of int8 or bf16 than these. Those of int8 all give the same bits, so this is of
+    /// use for tests and benches.
     pub fn with_dots(self, dots: Dots) -> PackedWeights {
-        match self.variant.dots().find(|&other| other == dots) {
-            Some(dots) => {
-                PackedWeights { products: Products::new(self.variant, self.weight_type(), dots), ..self }
-            }
-            None => self,
-        }
+        PackedWeights { products: Products::new(self.variant, self.weight_type(), dots), ..self }
     }
 
     /// These weights with other products, which must be of the variant and the type of weights.
@@ -56,8 +51,7 @@ impl PackedWeights {
     /// Takes panels, which must be packed for the lanes of `variant`.
     pub(crate) fn from_panels(variant: Variant, panels: WeightPanels) -> PackedWeights {
         let run = run_for(variant, panels.description());
-        let dots = variant.dots().next().unwrap_or(Dots::Widened);
-        let products = Products::new(variant, panels.description().weights, dots);
+        let products = Products::new(variant, panels.description().weights, Dots::Amx);
         PackedWeights { variant, run, products, panels }
     }
 

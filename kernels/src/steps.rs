@@ -114,8 +114,9 @@ fn steps<S: Isa, P: Passes, K: Keep, const INLINE: bool>(
             return Err(Error::Stopped);
         }
         let end = ragged.steps().min(first + block.steps);
-        let pairs = block.locate_inputs(first..end);
+        // All addresses of the chunk come from this one.
         let memory = block.memory();
+        let pairs = block.locate_inputs(memory, first..end);
         let (first_pass, second_pass);
         first_pass = block.operands(memory, 0);
         // Most cells have one pass. Nothing is copied for a second one.

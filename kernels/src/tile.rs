@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn rows_are_split_evenly_and_completely() {
-        for max in 1..=6 {
+        for max in 1..=16 {
             for rows in 0..50 {
                 let heights = Heights::new(rows, max);
                 let mut sizes = vec![];

@@ -40,7 +40,10 @@ pub enum Dots {
     Widened,
     /// AVX-512 VNNI or AVX-VNNI, according to the variant.
     Vnni,
-    /// The tiles of AMX, for 4 batch rows and more; [`Dots::Vnni`] for fewer. It needs Linux, which must permit their use.
+    /// The tiles of AMX, for 4 batch rows and more; [`Dots::Vnni`] for fewer. It needs Linux, which must permit their use: the
+    /// first layer of int8 or of pairs of bf16 on a CPU with AMX asks for it. The permission is the process's from then on, and
+    /// threads then need alternative signal stacks that hold the tiles (`MINSIGSTKSZ` of `getauxval` tells). It never ran on
+    /// hardware: the tests emulate the instructions.
     Amx,
 }
 
@@ -80,7 +83,7 @@ impl WeightType {
     }
 
     /// The number of consecutive k that are stored next to each other in a panel: as many as one multiply-accumulate takes.
-    pub(crate) const fn group(self) -> usize {
+    pub const fn group(self) -> usize {
         match self {
             WeightType::F32 | WeightType::Bf16 | WeightType::F16 => 1,
             WeightType::Bf16Dot => 2,

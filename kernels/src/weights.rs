@@ -2,6 +2,7 @@
 
 use crate::cell::Cell;
 use crate::element::Element;
+use crate::environment;
 use crate::error::Error;
 use crate::integers::{Scale, Scales, check_terms};
 use crate::sizes::Sizes;
@@ -94,11 +95,14 @@ impl<'a, F: Element> Weights<'a, F> {
     /// Sets what the layer does with subnormal numbers. The default keeps them.
     ///
     /// # Errors
+    /// [`Error::NoMultiple`] if a weight with a given scale becomes zero, and zero has no integer of 8 bits.
     /// [`Error::CannotFlush`] if this machine cannot flush them in a call; [`Error::Option`] if it shall, and an option of
     /// the cell is subnormal.
     pub fn with_subnormals(self, subnormals: Subnormals) -> Result<Weights<'a, F>, Error> {
         check_subnormals(subnormals, &self.cell)?;
-        Ok(Weights { subnormals, ..self })
+        let weights = Weights { subnormals, ..self };
+        // A weight that becomes zero needs an integer too.
+        self.scales.map_or(Ok(weights), |scales| weights.with_scales(scales))
     }
 
     /// What the layer does with subnormal numbers.
@@ -106,16 +110,21 @@ impl<'a, F: Element> Weights<'a, F> {
         self.subnormals
     }
 
-    /// Sets the type in which W and R are stored. The default is f32.
+    /// Sets the type in which W and R are stored. The default is f32. Weights of this type stay as they are, also those with
+    /// given scales.
     ///
     /// [`WeightType::I8`] gives each row of a gate a scale, with which its largest weight becomes ±127. Rows of x and h become
     /// integers from 0 to 255, each with the scale and the zero point of its own range, widened to hold 0. So an answer depends
-    /// on nothing but its own sequence. A row with NaN or an infinity makes all gates NaN.
+    /// on nothing but its own sequence. A row with NaN or an infinity makes all gates NaN; so does a row whose
+    /// scale, multiplied with that of the weights, is beyond the largest f32.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if an element of W or R does not fit into the type. No f64 fits into a type but f32.
     /// [`Error::Terms`] if an i32 may not hold the sums of so many products of int8.
     pub fn with_type(self, weight_type: WeightType) -> Result<Weights<'a, F>, Error> {
+        if weight_type == self.weight_type {
+            return Ok(self); // given scales stay
+        }
         for (what, data) in [("W", self.tensors.w), ("R", self.tensors.r)] {
             if let Some(index) = data.iter().position(|weight| weight.narrowed(weight_type).is_none()) {
                 return Err(Error::OutOfRange { what, index, weights: weight_type.name() });
@@ -149,9 +158,12 @@ impl<'a, F: Element> Weights<'a, F> {
         for (what, data, columns, scales, zero_point) in parts {
             let holds = |(index, &weight): (usize, &F)| {
                 let scale = Scale { scale: scales[index / columns], zero_point };
-                scale.holds(self.taken(weight).to_f32())
+                let (weight, rounded) = (weights.taken(weight), weights.taken(weight).to_f32());
+                F::of_f32(rounded) == weight && scale.holds(rounded)
             };
-            if let Some(index) = data.iter().enumerate().position(|element| !holds(element)) {
+            // Quotients are rounded, as they are when the weights are packed.
+            let first = || data.iter().enumerate().position(|element| !holds(element));
+            if let Some(index) = environment::within(Subnormals::Keep, first) {
                 return Err(Error::NoMultiple { what, index });
             }
         }

@@ -184,6 +184,7 @@ unsafe impl Dot<Avx2> for Widened {
     /// Even and odd k as i16, `[lane][k / 2]`.
     type Weights = [__m256i; 2];
     type Factors = [__m256i; 2];
+    const REGISTERS: usize = 2;
 
     fn detect() -> bool {
         true
@@ -232,6 +233,7 @@ fn vectorize_vnni<R>(f: impl FnOnce() -> R) -> R {
 unsafe impl Dot<Avx2> for Vnni {
     type Weights = __m256i;
     type Factors = __m256i;
+    const REGISTERS: usize = 1;
 
     fn detect() -> bool {
         has_features!("avxvnni")

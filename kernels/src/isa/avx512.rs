@@ -171,6 +171,7 @@ unsafe impl Dot<Avx512> for Widened {
     /// Even and odd k as i16, `[lane][k / 2]`.
     type Weights = [__m512i; 2];
     type Factors = [__m512i; 2];
+    const REGISTERS: usize = 2;
 
     fn detect() -> bool {
         true
@@ -219,6 +220,7 @@ fn vectorize_vnni<R>(f: impl FnOnce() -> R) -> R {
 unsafe impl Dot<Avx512> for Vnni {
     type Weights = __m512i;
     type Factors = __m512i;
+    const REGISTERS: usize = 1;
 
     fn detect() -> bool {
         has_features!("avx512vnni")
@@ -258,6 +260,7 @@ fn vectorize_bf16<R>(f: impl FnOnce() -> R) -> R {
 unsafe impl DotBf16<Avx512> for Vdpbf16ps {
     type Weights = __m512;
     type Factors = __m512;
+    const REGISTERS: usize = 1;
 
     fn detect() -> bool {
         has_features!("avx512bf16")

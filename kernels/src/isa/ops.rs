@@ -59,7 +59,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` must be valid for reading `LANES` u16.
     unsafe fn load_bf16(self, p: *const u16) -> Self::V;
-    /// Reads `LANES` f16, none of them NaN, from `p` and widens them, exactly in every floating-point environment. Any
+    /// Reads `LANES` finite f16 from `p` and widens them, exactly in every floating-point environment. Any
     /// alignment is allowed.
     ///
     /// # Safety
@@ -134,6 +134,8 @@ pub(crate) unsafe trait Dot<S: Isa>: Copy + Send + Sync + 'static {
     type Weights: Copy;
     /// 4 factors, the same for every lane.
     type Factors: Copy;
+    /// The number of registers of weights, and of factors.
+    const REGISTERS: usize;
 
     /// Whether the CPU, or the compilation target, has the instructions.
     fn detect() -> bool;
@@ -168,6 +170,8 @@ pub(crate) unsafe trait DotBf16<S: Isa>: Copy + Send + Sync + 'static {
     type Weights: Copy;
     /// 2 factors, the same for every lane.
     type Factors: Copy;
+    /// The number of registers of weights, and of factors.
+    const REGISTERS: usize;
 
     /// Whether the CPU, or the compilation target, has the instructions.
     fn detect() -> bool;
@@ -201,6 +205,7 @@ pub(crate) struct WidenedBf16;
 unsafe impl<S: Isa> DotBf16<S> for WidenedBf16 {
     type Weights = [S::V; 2];
     type Factors = [S::V; 2];
+    const REGISTERS: usize = 2;
 
     fn detect() -> bool {
         true

@@ -137,6 +137,7 @@ pub(crate) struct Plain;
 unsafe impl<S: Isa<I = i32>> Dot<S> for Plain {
     type Weights = [i8; 4];
     type Factors = [u8; 4];
+    const REGISTERS: usize = 1;
 
     fn detect() -> bool {
         true

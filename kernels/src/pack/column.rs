@@ -37,7 +37,8 @@ impl Column {
                 self.scatter(packed, group, row.map(|w| f32_to_bf16(w).to_ne_bytes()));
             }
             WeightType::F16 => self.scatter(packed, group, row.map(|w| f32_to_f16(w).to_ne_bytes())),
-            WeightType::F32 | WeightType::I8 => self.scatter(packed, group, row.map(f32::to_ne_bytes)),
+            WeightType::F32 => self.scatter(packed, group, row.map(f32::to_ne_bytes)),
+            WeightType::I8 => unreachable!("integers have scales"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Weights of bf16 in pairs, for factors of bf16: outside of the determinism contract.
 
-use super::f32::F32;
+use super::f32::rows;
 use super::ops::{Product, Scales};
 use crate::isa::{DotBf16, Isa};
 use core::marker::PhantomData;
@@ -17,7 +17,7 @@ impl<S: Isa, D: DotBf16<S>> Product<S> for Bf16Dot<D> {
     type Factors = D::Factors;
     type Sums = S::V;
     const GROUP: usize = 2;
-    const ROWS: usize = <F32 as Product<S>>::ROWS;
+    const ROWS: usize = rows(S::REGISTERS, D::REGISTERS);
 
     #[inline(always)]
     unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R {

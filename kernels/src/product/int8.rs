@@ -1,6 +1,6 @@
 //! Weights of int8: exact integer sums, which become f32 with the scales of their row and gate.
 
-use super::f32::F32;
+use super::f32::rows;
 use super::ops::{Product, Scales};
 use crate::factors::{HEADER, RowScale};
 use crate::isa::{Dot, Isa};
@@ -18,7 +18,7 @@ impl<S: Isa, D: Dot<S>> Product<S> for I8<D> {
     type Factors = D::Factors;
     type Sums = S::I;
     const GROUP: usize = 4;
-    const ROWS: usize = <F32 as Product<S>>::ROWS;
+    const ROWS: usize = rows(S::REGISTERS, D::REGISTERS);
 
     #[inline(always)]
     unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R {

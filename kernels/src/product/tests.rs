@@ -1,4 +1,5 @@
-//! Compares every operation of every product, on every variant, with the same operation on plain numbers.
+//! Compares every operation of the product of f32, on every variant, with the same operation on plain numbers. The dot
+//! products of integers are compared in `isa/tests.rs`, whole calls of every product in `call/tests/gates.rs`.
 
 use super::f32::{F32, rows};
 use super::ops::{Product, Scales};
@@ -75,13 +76,13 @@ fn every_operation_of_the_product_of_f32_is_that_of_plain_numbers() {
 
 #[test]
 fn the_largest_tile_of_f32_fits_into_the_registers_and_a_larger_one_does_not() {
-    assert_eq!([rows(16), rows(32)], [3, 6]);
-    for registers in 16..=64 {
-        let fits = |rows: usize| [4 * rows, rows, 1].iter().sum::<usize>() <= registers;
-        let rows = rows(registers);
-        assert!(fits(rows) && (rows == 6 || !fits(rows + 1)), "{registers}");
+    assert_eq!([rows(16, 1), rows(32, 1), rows(16, 2), rows(32, 2)], [3, 6, 2, 5]);
+    for (registers, each) in (16..=64).flat_map(|registers| [(registers, 1), (registers, 2)]) {
+        let fits = |rows: usize| 4 * rows + each * rows + each <= registers;
+        let rows = rows(registers, each);
+        assert!(fits(rows) && (rows == 6 || !fits(rows + 1)), "{registers}, {each}");
     }
     for variant in Variant::available() {
-        assert_eq!(variant.tile_rows(), rows(variant.registers()), "{variant}");
+        assert_eq!(variant.tile_rows(), rows(variant.registers(), 1), "{variant}");
     }
 }

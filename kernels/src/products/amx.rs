@@ -15,10 +15,11 @@ mod instructions;
 use super::{Products, project, project_one, quantize_row, round_row, store_tile};
 use crate::epilogue::PassShape;
 use crate::isa::{Avx512, Dot, DotBf16, Isa};
-use crate::operands::{Convert, Operands, Span, Step};
+use crate::operands::{Convert, Operands, Span, Step, tile_sums};
 use crate::product::{Bf16Dot, I8, Product, Scales};
 use crate::tile::{Heights, Prefetch, Tile};
 use crate::weight_type::WeightType;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 use instructions::{FEWEST, Factors, ROWS, Sums, configure, end, found, multiply};
 
@@ -85,6 +86,7 @@ impl Products {
     }
 
     fn tiled<P: Tiled>(weights: WeightType) -> Products {
+        assert!(tile_sums(weights) >= ROWS * 4 * Avx512::LANES);
         Products {
             project: project_by_tiles::<P>,
             project_one: project_one::<Avx512, P>,
@@ -109,11 +111,11 @@ unsafe fn begin<P: Tiled>(rows: usize, depth: usize) -> bool {
 /// Stores the results of row `row` of the sums at `to`, `[vector][lane]`. The tile has the starts and the scales.
 ///
 /// # Safety
-/// The addresses of the tile must be valid for one row of N vectors, and `to` for writing it.
+/// The addresses of the tile must be valid for one row of N vectors, `to` for writing it, and the row of the sums for reading.
 #[inline(always)]
 unsafe fn finish<P: Tiled, const N: usize>(
     s: Avx512,
-    sums: &Sums,
+    sums: *const Sums,
     row: usize,
     tile: &Tile<P::Weight, P::Factor, 1, 1>,
     to: *mut f32,
@@ -122,8 +124,9 @@ unsafe fn finish<P: Tiled, const N: usize>(
         let weights = tile.scales[0].wrapping_add(n * Avx512::LANES);
         let scales = Scales { row: tile.a[0], weights, sums: N * Avx512::LANES };
         let from = tile.start::<Avx512, N>(0, 0, n);
+        let sum = sums.cast::<u8>().wrapping_add((n * ROWS + row) * 64);
         // SAFETY: the caller's promise.
-        unsafe { s.store(to.add(n * Avx512::LANES), P::sum(s, sums.0[n][row].as_ptr(), from, scales)) }
+        unsafe { s.store(to.add(n * Avx512::LANES), P::sum(s, sum, from, scales)) }
     }
 }
 
@@ -169,10 +172,10 @@ unsafe fn tile_of<P: Tiled, const N: usize>(
         width: 64 * N,
         groups: P::groups(o.recurrent),
     };
-    let mut sums = Sums([[[0; 64]; ROWS]; 4]);
+    let mut sums = MaybeUninit::uninit();
     // SAFETY: the factors have these rows, since `span` is not the first tile if it is lower; the caller's promise.
     let s = unsafe {
-        multiply::<N>(P::INT8, factors, &mut sums);
+        multiply::<N>(P::INT8, factors, sums.as_mut_ptr());
         Avx512::assume()
     };
     s.vectorize(
@@ -182,7 +185,7 @@ unsafe fn tile_of<P: Tiled, const N: usize>(
                 let of_row = Span { row: span.row + m, rows: 1, ..span };
                 let tile = o.recurrence::<Avx512, P, 1, 1>(shape, of_row, step, Prefetch::NOTHING);
                 // SAFETY: the caller's promise.
-                unsafe { finish::<P, N>(s, &sums, before + m, &tile, to.add(m * N * Avx512::LANES)) }
+                unsafe { finish::<P, N>(s, sums.as_ptr(), before + m, &tile, to.add(m * N * Avx512::LANES)) }
             }
         },
     )
@@ -228,10 +231,10 @@ unsafe fn project_panel<P: Tiled, const N: usize>(
         let before = heights.of(0) - height;
         let a = o.x[first - before].0.cast();
         let (b, groups) = (o.w_panel::<Avx512, P>(shape, panel), P::groups(o.input));
-        let mut sums = Sums([[[0; 64]; ROWS]; 4]);
+        let mut sums = MaybeUninit::uninit();
         // SAFETY: as in `tile_of`.
         let s = unsafe {
-            multiply::<N>(P::INT8, Factors { a, row, b, width: 64 * N, groups }, &mut sums);
+            multiply::<N>(P::INT8, Factors { a, row, b, width: 64 * N, groups }, sums.as_mut_ptr());
             Avx512::assume()
         };
         s.vectorize(
@@ -242,7 +245,7 @@ unsafe fn project_panel<P: Tiled, const N: usize>(
                     tile.a = [o.x[first + m].0.cast()];
                     let to = o.parked::<Avx512>(shape, panel, first + m);
                     // SAFETY: the place of each pair holds N vectors.
-                    unsafe { finish::<P, N>(s, &sums, before + m, &tile, to) }
+                    unsafe { finish::<P, N>(s, sums.as_ptr(), before + m, &tile, to) }
                 }
             },
         );

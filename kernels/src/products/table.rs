@@ -28,7 +28,8 @@ impl Products {
         }
     }
 
-    /// The functions for a type of weights on a variant. Weights of int8 use these dot products, which the CPU must have.
+    /// The functions for a type of weights on a variant. Weights of int8 and pairs of bf16
+    /// use no faster dot products than these.
     pub(crate) fn new(variant: Variant, weights: WeightType, dots: Dots) -> Products {
         variant.choose(OfWeights { weights, dots })
     }
@@ -72,12 +73,16 @@ pub(crate) fn has_tiles<S: Isa>() -> bool {
 fn by_tiles<S: Isa>(weights: WeightType) -> Option<Products> {
     #[cfg(all(target_arch = "x86_64", target_os = "linux", feature = "std"))]
     {
+        if S::NAME != crate::isa::Avx512::NAME {
+            return None;
+        }
+        // Asking for tiles has an effect on the process, so other types of weights do not ask.
         let found = match weights {
             WeightType::I8 => amx::has_int8(),
             WeightType::Bf16Dot => amx::has_bf16(),
             WeightType::F32 | WeightType::Bf16 | WeightType::F16 => false,
         };
-        (found && S::NAME == crate::isa::Avx512::NAME).then(|| Products::by_tiles(weights))
+        found.then(|| Products::by_tiles(weights))
     }
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux", feature = "std")))]
     {

@@ -45,10 +45,11 @@ impl<P: Passes> Kernel for Run<'_, '_, P> {
         let steps = block.rows.ragged.steps();
         assert!(steps <= block.steps, "one chunk");
         block.load_states(s);
-        let (pairs, rows) = (block.locate_inputs(0..steps), block.rows.ragged.len());
+        let memory = block.memory();
+        let (pairs, rows) = (block.locate_inputs(memory, 0..steps), block.rows.ragged.len());
         let room = tile_sums(block.panels.description().weights);
         let mut sums = [vec![0.0; room], vec![0.0; room]];
-        let (memory, products) = (block.memory(), block.products);
+        let products = block.products;
         let (first, last) = (block.operands(memory, 0), block.operands(memory, P::SHAPES.len() - 1));
         let operands = [&first, &last];
         let mut pass = Pass { s, products, operands, split, sums: &mut sums, pairs: Some(pairs), step: None };

@@ -81,7 +81,9 @@ pub(super) unsafe fn end() {
 
 /// The sums of a tile: `[vector][row][lane]`, of 4 bytes each.
 #[repr(align(64))]
-pub(super) struct Sums(pub(super) [[[u8; 64]; ROWS]; 4]);
+pub(super) struct Sums(
+    #[expect(dead_code, reason = "tiles are stored here by instructions")] [[[u8; 64]; ROWS]; 4],
+);
 
 /// One product of tiles, for these vectors: `Σ factors · weights` for every row, from zeros.
 macro_rules! product {
@@ -142,9 +144,8 @@ pub(super) struct Factors {
 ///
 /// # Safety
 /// The tiles must be configured for `groups`. The rows must be valid for reading `groups` groups of 4 bytes, and the panel
-/// for as many groups of `width` bytes. N, 3 or 4, must be the vectors of the panel.
-pub(super) unsafe fn multiply<const N: usize>(int8: bool, operands: Factors, to: &mut Sums) {
-    let to = to.0.as_mut_ptr();
+/// for as many groups of `width` bytes. `to` must be valid for writing. N, 3 or 4, must be the vectors of the panel.
+pub(super) unsafe fn multiply<const N: usize>(int8: bool, operands: Factors, to: *mut Sums) {
     // SAFETY: the caller's promise; there is room for 4 tiles of 16 rows of 64 bytes.
     unsafe {
         match (N, int8) {
