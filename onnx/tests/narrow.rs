@@ -242,6 +242,34 @@ fn nodes_in_branches_are_rewritten_and_the_choice_is_for_each_node() {
 }
 
 #[test]
+fn an_input_of_a_loop_body_keeps_its_place_whatever_its_name_is() {
+    let body = Graph {
+        nodes: vec![node("Identity", "", &["cond"], &["go"], &[]), node("Neg", "", &["s"], &["t"], &[])],
+        // The body does not use its second state, which has the name of the layer's weights.
+        inputs: ["i", "cond", "W", "s"].map(untyped).to_vec(),
+        outputs: ["go", "s", "t"].map(untyped).to_vec(),
+        ..Graph::default()
+    };
+    let mut graph_of = one().graph();
+    let (inputs, outputs) = (["count", "", "X", "X"], ["a", "b"]);
+    graph_of.nodes.push(node("Loop", "loop", &inputs, &outputs, &[attr_g("body", &body.msg())]));
+    let written = all(&graph_of.model(17), WeightType::F16).unwrap();
+    let nodes = messages(graph(&written), 1);
+    let of_loop = nodes.into_iter().find(|node| messages(node, 4) == [b"Loop"]).unwrap();
+    let written_body = messages(messages(of_loop, 5)[0], 6)[0];
+    assert_eq!(messages(written_body, 11), messages(&body.msg().0, 11));
+}
+
+#[test]
+fn an_attribute_with_a_graph_and_a_list_of_graphs_is_refused() {
+    let inner = one().graph().msg();
+    let both = attr_g("both", &inner).msg(11, &inner);
+    let mut outer = one().graph();
+    outer.nodes.push(node("If", "if", &["c"], &["z"], &[both]));
+    assert!(all(&outer.model(17), WeightType::F16).is_err());
+}
+
+#[test]
 fn what_cannot_be_said_is_refused_by_name() {
     let doubles = Narrow { stored: DOUBLE, node: DOUBLE, ..Narrow::f16(DOUBLE, DOUBLE) }.model();
     let halves = Narrow::f16(FLOAT16, FLOAT16).model();

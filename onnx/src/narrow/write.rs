@@ -45,7 +45,7 @@ pub(super) fn model(
     check_once(&all, &[number::MODEL_GRAPH])?;
     for field in all {
         match field.number {
-            number::MODEL_GRAPH => put(&mut out, field.number, &writer.graph(field.content)?),
+            number::MODEL_GRAPH => put(&mut out, field.number, &writer.graph(field.content, true)?),
             _ => out.extend_from_slice(field.whole),
         }
     }
@@ -75,7 +75,8 @@ struct Writer<'e> {
 }
 
 impl<'e> Writer<'e> {
-    fn graph(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    /// The bytes of a graph; `main` says whether it is the model's.
+    fn graph(&mut self, bytes: &[u8], main: bool) -> Result<Vec<u8>, Error> {
         let all = fields(bytes)?;
         let of_nodes = all.iter().filter(|field| field.number == number::GRAPH_NODE);
         let nodes = of_nodes.map(|field| Node::decode(field.content).map_err(|e| malformed(&e.to_string())));
@@ -93,7 +94,7 @@ impl<'e> Writer<'e> {
                 Some((node, None)) if node.graphs().next().is_some() => {
                     put(&mut out, number, &self.node(content)?);
                 }
-                None if self.is_lost(field)? => {}
+                None if self.is_lost(field, main)? => {}
                 _ => out.extend_from_slice(whole),
             }
         }
@@ -108,11 +109,13 @@ impl<'e> Writer<'e> {
         edit?.as_ref()
     }
 
-    /// Whether a field of a graph is a stored tensor, an input or a type of a value that nothing uses.
-    fn is_lost(&self, field: &Field<'_>) -> Result<bool, Error> {
+    /// Whether a field of a graph is a stored tensor, an input or a type of a value that nothing uses. An input of a graph
+    /// inside stays: the node around it gives it a value by its place.
+    fn is_lost(&self, field: &Field<'_>, main: bool) -> Result<bool, Error> {
         let content = field.content;
         let name = match field.number {
             number::GRAPH_STORED => last(content, number::TENSOR_NAME)?,
+            number::GRAPH_INPUT if !main => return Ok(false),
             number::GRAPH_INPUT | number::GRAPH_VALUE => last(content, number::VALUE_NAME)?,
             number::GRAPH_SPARSE => last(last(content, number::SPARSE_VALUES)?, number::TENSOR_NAME)?,
             _ => return Ok(false),
@@ -130,11 +133,16 @@ impl<'e> Writer<'e> {
             }
             let inner = fields(field.content)?;
             check_once(&inner, &[number::ATTRIBUTE_GRAPH])?;
+            let has = |number| inner.iter().any(|field| field.number == number);
+            if has(number::ATTRIBUTE_GRAPH) && has(number::ATTRIBUTE_GRAPHS) {
+                // The order of their nodes would depend on the order of the fields.
+                return Err(malformed("an attribute has a graph and a list of graphs"));
+            }
             let mut attribute = Vec::with_capacity(field.content.len());
             for field in inner {
                 match field.number {
                     number::ATTRIBUTE_GRAPH | number::ATTRIBUTE_GRAPHS => {
-                        put(&mut attribute, field.number, &self.graph(field.content)?);
+                        put(&mut attribute, field.number, &self.graph(field.content, false)?);
                     }
                     _ => attribute.extend_from_slice(field.whole),
                 }
