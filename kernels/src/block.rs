@@ -46,7 +46,7 @@ impl Block<'_> {
         }
         if let Some(convert) = self.products.convert {
             let &Description { sizes, zero_points: [of_w, _], .. } = self.panels.description();
-            let place = memory.wrapping_add(self.layout.factors()).cast::<u8>();
+            let place = memory.wrapping_add(self.layout.factors).cast::<u8>();
             for (pair, row) in self.x[..pairs].iter_mut().enumerate() {
                 let to = place.wrapping_add(pair * self.layout.x_bytes + HEADER);
                 // SAFETY: the row has I f32. The layout has room for a row of I factors for each pair, on cache lines.
@@ -79,7 +79,7 @@ impl Block<'_> {
             Some(_) => {
                 // The rows of h follow those of x.
                 let first = layout.pairs * layout.x_bytes + HEADER;
-                let place = memory.wrapping_add(layout.factors()).cast::<u8>().wrapping_add(first);
+                let place = memory.wrapping_add(layout.factors).cast::<u8>().wrapping_add(first);
                 ([place; 2], layout.h_bytes)
             }
         };

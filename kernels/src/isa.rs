@@ -31,5 +31,5 @@ mod variant;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux", feature = "std"))]
 pub(crate) use avx512::Avx512;
-pub(crate) use ops::{Choice, Dot, DotBf16, Isa, Kernel, WidenedBf16};
+pub(crate) use ops::{Choice, Dot, Isa, Kernel, WidenedBf16};
 pub use variant::{Target, Variant};

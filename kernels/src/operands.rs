@@ -43,7 +43,7 @@ pub(crate) type Convert = unsafe fn(*const f32, usize, *mut u8, i32);
 pub(crate) struct Operands<'a> {
     pub(crate) w: *const u8,
     pub(crate) r: *const u8,
-    /// The scales of W and of R; see [`Scales`](crate::product::Scales).
+    /// The scales of W and of R; see [`ScalesAt`](crate::product::ScalesAt).
     pub(crate) scales: [*const f32; 2],
     pub(crate) bias: *const f32,
     pub(crate) constants: *const f32,

@@ -14,7 +14,7 @@ mod tests;
 pub(crate) use bf16_dot::Bf16Dot;
 pub(crate) use f32::F32;
 pub(crate) use int8::I8;
-pub(crate) use ops::{Product, Scales};
+pub(crate) use ops::{Product, ScalesAt};
 pub(crate) use sixteen::{Bf16, F16};
 
 use crate::isa::Variant;

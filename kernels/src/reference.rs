@@ -75,21 +75,21 @@ fn run<E: Element, F: Real + From<E>>(
 }
 
 /// A row of x or h, as factors of the weights.
-struct Factors<F: Real> {
+struct FactorRow<F: Real> {
     elements: Vec<F>,
     /// For int8 weights.
     integers: Option<F::Row>,
 }
 
-impl<F: Real> Factors<F> {
-    fn new<E: Element>(weights: &Weights<'_, E>, elements: Vec<F>) -> Factors<F> {
+impl<F: Real> FactorRow<F> {
+    fn new<E: Element>(weights: &Weights<'_, E>, elements: Vec<F>) -> FactorRow<F> {
         let (mut elements, mut integers) = (elements, None);
         match weights.weight_type() {
             WeightType::I8 => integers = Some(F::row(&elements)),
             WeightType::Bf16Dot => elements.iter_mut().for_each(|element| *element = element.to_bf16()),
             WeightType::F32 | WeightType::Bf16 | WeightType::F16 => {}
         }
-        Factors { elements, integers }
+        FactorRow { elements, integers }
     }
 
     /// `sum` and the products of a row of weights: one fused multiply-add for each k, or the sum of the integers.
@@ -108,8 +108,8 @@ impl<F: Real> Factors<F> {
 }
 
 fn step<E: Element, F: Real + From<E>>(weights: &Weights<'_, E>, x: &[E], h: &mut [F], c: &mut [F]) {
-    let before = Factors::new(weights, h.to_vec());
-    let x = Factors::new(weights, x.iter().map(|&x| F::from(x)).collect());
+    let before = FactorRow::new(weights, h.to_vec());
+    let x = FactorRow::new(weights, x.iter().map(|&x| F::from(x)).collect());
     let sum = |gate, unit| recurrent(weights, gate, unit, input(weights, gate, unit, &x, true), &before);
     match weights.cell() {
         Cell::Lstm(cell) => {
@@ -129,7 +129,7 @@ fn step<E: Element, F: Real + From<E>>(weights: &Weights<'_, E>, x: &[E], h: &mu
         Cell::Gru(cell) => {
             let units = 0..h.len();
             let reset = |unit: usize| gru_gate(cell, sum(1, unit)).times(before.elements[unit]);
-            let reset = Factors::new(weights, units.clone().map(reset).collect());
+            let reset = FactorRow::new(weights, units.clone().map(reset).collect());
             for unit in units {
                 let hidden = recurrent(weights, 2, unit, input(weights, 2, unit, &x, true), &reset);
                 h[unit] = gru(cell, gru_gate(cell, sum(0, unit)), hidden, before.elements[unit]);
@@ -145,7 +145,7 @@ fn input<E: Element, F: Real + From<E>>(
     weights: &Weights<'_, E>,
     gate: usize,
     unit: usize,
-    x: &Factors<F>,
+    x: &FactorRow<F>,
     both: bool,
 ) -> F {
     let wb = F::from(weights.wb(gate, unit));
@@ -159,7 +159,7 @@ fn recurrent<E: Element, F: Real + From<E>>(
     gate: usize,
     unit: usize,
     sum: F,
-    h: &Factors<F>,
+    h: &FactorRow<F>,
 ) -> F {
     h.add(sum, || weights.r_scale(gate, unit), weights.stored_r(gate, unit))
 }

@@ -44,8 +44,8 @@ pub(crate) struct ScratchLayout {
     pub(crate) sums_room: usize,
     /// The number of (step, row) pairs of a panel in the gate buffer.
     pub(crate) pairs: usize,
-    /// The number of f32 of the gates of one pair, in all passes.
-    pub(crate) of_pair: usize,
+    /// The start of the rows of factors, on a cache line.
+    pub(crate) factors: usize,
     /// The number of bytes of a row of x as factors; 0 if these are f32.
     pub(crate) x_bytes: usize,
     /// The number of bytes of a row of h as factors; 0 if these are f32.
@@ -67,13 +67,13 @@ impl ScratchLayout {
             let gates = pairs.checked_mul(panels.gates())?;
             let states_of_rows = blocking.rows.checked_mul(panels.states_of_row())?;
             let [x_bytes, h_bytes] = panels.factor_rows()?;
-            let factors = pairs.checked_mul(x_bytes)?.checked_add(blocking.rows.checked_mul(h_bytes)?)?;
+            let bytes = pairs.checked_mul(x_bytes)?.checked_add(blocking.rows.checked_mul(h_bytes)?)?;
             let sums = tile_sums(panels.description().weights);
             let floats = states_of_rows.checked_add(sums)?.checked_add(gates)?;
-            let total = floats.checked_next_multiple_of(LINE)?.checked_add(factors / size_of::<f32>())?;
+            let factors = floats.checked_next_multiple_of(LINE)?;
+            let total = factors.checked_add(bytes / size_of::<f32>())?;
             // A row of h has at least as many elements as one of another state. So these are parts of `states_of_rows`.
             let (h, state) = (blocking.rows.wrapping_mul(h_row), blocking.rows.wrapping_mul(row));
-            let of_pair = panels.gates();
             Some(ScratchLayout {
                 h_row,
                 h,
@@ -82,7 +82,7 @@ impl ScratchLayout {
                 states,
                 sums_room: sums,
                 pairs,
-                of_pair,
+                factors,
                 x_bytes,
                 h_bytes,
                 total,
@@ -104,11 +104,6 @@ impl ScratchLayout {
     /// The start of the gates of the first pass.
     pub(crate) fn gates(&self) -> usize {
         self.sums() + self.sums_room
-    }
-
-    /// The start of the rows of factors, on a cache line.
-    pub(crate) fn factors(&self) -> usize {
-        (self.gates() + self.pairs * self.of_pair).next_multiple_of(LINE)
     }
 }
 

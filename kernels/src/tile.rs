@@ -11,7 +11,7 @@
 //! a group of them.
 
 use crate::isa::Isa;
-use crate::product::{Product, Scales};
+use crate::product::{Product, ScalesAt};
 use core::ops::Range;
 
 /// The vectors of a tile, `[row][panel][vector]`.
@@ -62,7 +62,7 @@ pub(crate) struct Tile<W, F, const M: usize, const Q: usize> {
     pub(crate) a: [*const F; M],
     /// The weights of each panel, `[k][vector][lane]`. A lane holds the weights of a whole group.
     pub(crate) w: [*const W; Q],
-    /// The scales of each panel, `[vector][lane]`, and as many sums of weights; see [`Scales`].
+    /// The scales of each panel, `[vector][lane]`, and as many sums of weights; see [`ScalesAt`].
     pub(crate) scales: [*const f32; Q],
     /// The number of groups of k.
     pub(crate) depth: usize,
@@ -108,7 +108,7 @@ pub(crate) unsafe fn sums<S: Isa, P: Product<S>, const M: usize, const Q: usize,
         #[inline(always)]
         |m, q, n| {
             let weights = tile.scales[q].wrapping_add(n * S::LANES);
-            let scales = Scales { row: tile.a[m], weights, sums: N * S::LANES };
+            let scales = ScalesAt { row: tile.a[m], weights, sums: N * S::LANES };
             // SAFETY: as above.
             unsafe { P::finish(s, acc[m][q][n], start(m, q, n), scales) }
         },

@@ -181,18 +181,14 @@ pub(crate) struct Widened;
 
 // SAFETY: the methods touch one vector of weights and 4 factors.
 unsafe impl Dot<Avx2> for Widened {
+    type Weight = i8;
+    type Factor = u8;
+    type Sums = __m256i;
     /// Even and odd k as i16, `[lane][k / 2]`.
     type Weights = [__m256i; 2];
     type Factors = [__m256i; 2];
     const REGISTERS: usize = 2;
 
-    fn detect() -> bool {
-        true
-    }
-    #[inline(always)]
-    unsafe fn vectorize<R>(s: Avx2, f: impl FnOnce() -> R) -> R {
-        s.vectorize(f)
-    }
     #[inline(always)]
     unsafe fn load(_: Avx2, p: *const i8) -> [__m256i; 2] {
         // SAFETY: the caller promises 32 readable i8; the token proves the ISA.
@@ -231,6 +227,9 @@ fn vectorize_vnni<R>(f: impl FnOnce() -> R) -> R {
 
 // SAFETY: the methods touch one vector of weights and 4 factors.
 unsafe impl Dot<Avx2> for Vnni {
+    type Weight = i8;
+    type Factor = u8;
+    type Sums = __m256i;
     type Weights = __m256i;
     type Factors = __m256i;
     const REGISTERS: usize = 1;

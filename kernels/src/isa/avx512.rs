@@ -1,6 +1,6 @@
 //! AVX-512 F and BW: 16 lanes, 32 registers.
 
-use super::ops::{Dot, DotBf16, Isa};
+use super::ops::{Dot, Isa};
 use core::arch::x86_64::*;
 
 /// Proof that the CPU has AVX-512 F, AVX-512 BW and what these imply. Only [`Isa::detect`] makes it.
@@ -168,18 +168,14 @@ pub(crate) struct Widened;
 
 // SAFETY: the methods touch one vector of weights and 4 factors.
 unsafe impl Dot<Avx512> for Widened {
+    type Weight = i8;
+    type Factor = u8;
+    type Sums = __m512i;
     /// Even and odd k as i16, `[lane][k / 2]`.
     type Weights = [__m512i; 2];
     type Factors = [__m512i; 2];
     const REGISTERS: usize = 2;
 
-    fn detect() -> bool {
-        true
-    }
-    #[inline(always)]
-    unsafe fn vectorize<R>(s: Avx512, f: impl FnOnce() -> R) -> R {
-        s.vectorize(f)
-    }
     #[inline(always)]
     unsafe fn load(_: Avx512, p: *const i8) -> [__m512i; 2] {
         // SAFETY: the caller promises 64 readable i8; the token proves the ISA.
@@ -218,6 +214,9 @@ fn vectorize_vnni<R>(f: impl FnOnce() -> R) -> R {
 
 // SAFETY: the methods touch one vector of weights and 4 factors.
 unsafe impl Dot<Avx512> for Vnni {
+    type Weight = i8;
+    type Factor = u8;
+    type Sums = __m512i;
     type Weights = __m512i;
     type Factors = __m512i;
     const REGISTERS: usize = 1;
@@ -257,7 +256,10 @@ fn vectorize_bf16<R>(f: impl FnOnce() -> R) -> R {
 }
 
 // SAFETY: the methods touch one vector of weights and 2 factors.
-unsafe impl DotBf16<Avx512> for Vdpbf16ps {
+unsafe impl Dot<Avx512> for Vdpbf16ps {
+    type Weight = u16;
+    type Factor = u16;
+    type Sums = __m512;
     type Weights = __m512;
     type Factors = __m512;
     const REGISTERS: usize = 1;

@@ -17,11 +17,11 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// A vector of `LANES` i32.
     type I: Copy;
     /// Dot products of integers that every CPU with this instruction set has.
-    type Widened: Dot<Self>;
+    type Widened: Dot<Self, Weight = i8, Factor = u8, Sums = Self::I>;
     /// Dot products of integers by instructions for them. Not every CPU with this instruction set has these.
-    type Vnni: Dot<Self>;
+    type Vnni: Dot<Self, Weight = i8, Factor = u8, Sums = Self::I>;
     /// Dot products of bf16 by instructions for them, if the instruction set has any.
-    type Bf16: DotBf16<Self>;
+    type Bf16: Dot<Self, Weight = u16, Factor = u16, Sums = Self::V>;
     /// Whether [`Isa::Vnni`] is another type than [`Isa::Widened`].
     const HAS_VNNI: bool = false;
     /// The name that the override variable, reports and tests use.
@@ -125,76 +125,52 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     }
 }
 
-/// Dot products of 4 factors of u8 with 4 weights of i8, for every lane. All implementations return the same integers.
+/// Dot products of a few factors with as many weights, for every lane: of 4 u8 with 4 i8, added to i32, which all
+/// implementations do exactly; or of 2 bf16 with 2 bf16, added to f32. A group is as many weights of a lane.
 ///
 /// # Safety
 /// `load` and `broadcast` touch exactly what they say.
 pub(crate) unsafe trait Dot<S: Isa>: Copy + Send + Sync + 'static {
-    /// 4 · `LANES` weights, `[lane][k]`.
+    /// A weight in memory.
+    type Weight;
+    /// A factor in memory.
+    type Factor;
+    /// A group of weights for every lane, `[lane][k]`.
     type Weights: Copy;
-    /// 4 factors, the same for every lane.
+    /// A group of factors, the same for every lane.
     type Factors: Copy;
+    /// `LANES` sums.
+    type Sums: Copy;
     /// The number of registers of weights, and of factors.
     const REGISTERS: usize;
 
     /// Whether the CPU, or the compilation target, has the instructions.
-    fn detect() -> bool;
+    fn detect() -> bool {
+        true
+    }
     /// As [`Isa::vectorize`], with these instructions too.
     ///
     /// # Safety
     /// [`Dot::detect`] must have returned true in this process.
-    unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R;
-    /// Reads 4 · `LANES` weights. Any alignment is allowed.
+    #[inline(always)]
+    unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R {
+        s.vectorize(f)
+    }
+    /// Reads a group of weights for every lane. Any alignment is allowed.
     ///
     /// # Safety
     /// `p` must be valid for reading them, and [`Dot::detect`] must have returned true.
-    unsafe fn load(s: S, p: *const i8) -> Self::Weights;
-    /// Reads 4 factors. Any alignment is allowed.
+    unsafe fn load(s: S, p: *const Self::Weight) -> Self::Weights;
+    /// Reads a group of factors. Any alignment is allowed.
     ///
     /// # Safety
     /// As [`Dot::load`].
-    unsafe fn broadcast(s: S, p: *const u8) -> Self::Factors;
-    /// `sums[lane] + Σ factors[k] · weights[lane][k]`, modulo 2^32.
+    unsafe fn broadcast(s: S, p: *const Self::Factor) -> Self::Factors;
+    /// `sums[lane] + Σ factors[k] · weights[lane][k]`; of integers, modulo 2^32.
     ///
     /// # Safety
     /// [`Dot::detect`] must have returned true.
-    unsafe fn dot(s: S, sums: S::I, factors: Self::Factors, weights: Self::Weights) -> S::I;
-}
-
-/// Dot products of 2 factors of bf16 with 2 weights of bf16, for every lane, added to f32.
-///
-/// # Safety
-/// `load` and `broadcast` touch exactly what they say.
-pub(crate) unsafe trait DotBf16<S: Isa>: Copy + Send + Sync + 'static {
-    /// 2 · `LANES` weights, `[lane][k]`.
-    type Weights: Copy;
-    /// 2 factors, the same for every lane.
-    type Factors: Copy;
-    /// The number of registers of weights, and of factors.
-    const REGISTERS: usize;
-
-    /// Whether the CPU, or the compilation target, has the instructions.
-    fn detect() -> bool;
-    /// As [`Isa::vectorize`], with these instructions too.
-    ///
-    /// # Safety
-    /// [`DotBf16::detect`] must have returned true in this process.
-    unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R;
-    /// Reads 2 · `LANES` weights. Any alignment is allowed.
-    ///
-    /// # Safety
-    /// `p` must be valid for reading them, and [`DotBf16::detect`] must have returned true.
-    unsafe fn load(s: S, p: *const u16) -> Self::Weights;
-    /// Reads 2 factors. Any alignment is allowed.
-    ///
-    /// # Safety
-    /// As [`DotBf16::load`].
-    unsafe fn broadcast(s: S, p: *const u16) -> Self::Factors;
-    /// `sums[lane] + Σ factors[k] · weights[lane][k]`.
-    ///
-    /// # Safety
-    /// [`DotBf16::detect`] must have returned true.
-    unsafe fn dot(s: S, sums: S::V, factors: Self::Factors, weights: Self::Weights) -> S::V;
+    unsafe fn dot(s: S, sums: Self::Sums, factors: Self::Factors, weights: Self::Weights) -> Self::Sums;
 }
 
 /// Dot products of bf16 by two multiply-adds of f32.
@@ -202,18 +178,14 @@ pub(crate) unsafe trait DotBf16<S: Isa>: Copy + Send + Sync + 'static {
 pub(crate) struct WidenedBf16;
 
 // SAFETY: the methods touch LANES pairs of weights and 2 factors.
-unsafe impl<S: Isa> DotBf16<S> for WidenedBf16 {
+unsafe impl<S: Isa> Dot<S> for WidenedBf16 {
+    type Weight = u16;
+    type Factor = u16;
+    type Sums = S::V;
     type Weights = [S::V; 2];
     type Factors = [S::V; 2];
     const REGISTERS: usize = 2;
 
-    fn detect() -> bool {
-        true
-    }
-    #[inline(always)]
-    unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R {
-        s.vectorize(f)
-    }
     #[inline(always)]
     unsafe fn load(s: S, p: *const u16) -> [S::V; 2] {
         // SAFETY: the caller's promise.

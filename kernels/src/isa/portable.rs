@@ -154,18 +154,14 @@ pub(crate) struct Widened;
 
 // SAFETY: the methods touch one vector of weights and 4 factors.
 unsafe impl Dot<Portable> for Widened {
+    type Weight = i8;
+    type Factor = u8;
+    type Sums = i32x4;
     /// Even and odd k as i16, `[lane][k / 2]`.
     type Weights = [i16x8; 2];
     type Factors = [i16x8; 2];
     const REGISTERS: usize = 2;
 
-    fn detect() -> bool {
-        true
-    }
-    #[inline(always)]
-    unsafe fn vectorize<R>(s: Portable, f: impl FnOnce() -> R) -> R {
-        s.vectorize(f)
-    }
     #[inline(always)]
     unsafe fn load(_: Portable, p: *const i8) -> [i16x8; 2] {
         // SAFETY: the caller promises 16 readable i8.

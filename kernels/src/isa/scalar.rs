@@ -135,16 +135,13 @@ pub(crate) struct Plain;
 
 // SAFETY: the methods touch 4 weights and 4 factors.
 unsafe impl<S: Isa<I = i32>> Dot<S> for Plain {
+    type Weight = i8;
+    type Factor = u8;
+    type Sums = i32;
     type Weights = [i8; 4];
     type Factors = [u8; 4];
     const REGISTERS: usize = 1;
 
-    fn detect() -> bool {
-        true
-    }
-    unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R {
-        s.vectorize(f)
-    }
     unsafe fn load(_: S, p: *const i8) -> [i8; 4] {
         // SAFETY: the caller promises 4 readable i8.
         unsafe { p.cast::<[i8; 4]>().read() }

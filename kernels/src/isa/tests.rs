@@ -192,7 +192,7 @@ struct Integers<'a>(&'a [u8]);
 
 impl Integers<'_> {
     /// Compares a kind of dot products with plain integers.
-    fn dots<S: Isa, D: Dot<S>>(&self, s: S, sums: S::I) {
+    fn dots<S: Isa, D: Dot<S, Weight = i8, Factor = u8, Sums = S::I>>(&self, s: S, sums: S::I) {
         if !D::detect() {
             return;
         }

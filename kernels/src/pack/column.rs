@@ -28,17 +28,37 @@ impl Column {
         self.shape.vectors() * self.lanes
     }
 
-    /// Stores a row of W or R in the type of the weights, which is not int8.
-    pub(super) fn numbers(&self, packed: &mut [u8], row: &[f32], weights: &Weights<'_>) {
+    /// Stores a row of W or R in the type of the weights. For int8, `scales` gets the scale, and the sum of the integers.
+    pub(super) fn store(
+        &self,
+        packed: &mut [u8],
+        scales: &mut [f32],
+        row: &[f32],
+        scale: impl FnOnce() -> Scale,
+        weights: &Weights<'_>,
+    ) {
         let group = weights.weight_type().group();
         let row = row.iter().map(|&weight| weights.taken(weight));
         match weights.weight_type() {
+            WeightType::F32 => self.scatter(packed, group, row.map(f32::to_ne_bytes)),
+            WeightType::F16 => self.scatter(packed, group, row.map(|w| f32_to_f16(w).to_ne_bytes())),
             WeightType::Bf16 | WeightType::Bf16Dot => {
                 self.scatter(packed, group, row.map(|w| f32_to_bf16(w).to_ne_bytes()));
             }
-            WeightType::F16 => self.scatter(packed, group, row.map(|w| f32_to_f16(w).to_ne_bytes())),
-            WeightType::F32 => self.scatter(packed, group, row.map(f32::to_ne_bytes)),
-            WeightType::I8 => unreachable!("integers have scales"),
+            WeightType::I8 => {
+                let (scale, mut sum) = (scale(), 0i32);
+                let integers = row.map(|weight| {
+                    // `Weights` has checked that the integer is an i8.
+                    let integer = scale.integer(weight) as i8;
+                    sum = sum.wrapping_add(integer.into());
+                    integer.to_ne_bytes()
+                });
+                self.scatter(packed, group, integers);
+                // As a matrix of two groups of k: the scales and the sums.
+                let place = self.place(2);
+                scales[place] = scale.scale;
+                scales[place + self.stride()] = f32::from_bits(sum.cast_unsigned());
+            }
         }
     }
 
@@ -58,28 +78,5 @@ impl Column {
                 to.copy_from_slice(&bytes);
             }
         }
-    }
-
-    /// Stores a row of W or R as integers, with its scale and the sum of the integers.
-    pub(super) fn integers(
-        &self,
-        [packed, scales]: [&mut [u8]; 2],
-        row: &[f32],
-        scale: Scale,
-        weights: &Weights<'_>,
-    ) {
-        let group = weights.weight_type().group();
-        let first = self.place(row.len().div_ceil(group)) * group;
-        let mut sum = 0i32;
-        for (k, &weight) in row.iter().enumerate() {
-            // `Weights` has checked that the integer is an i8.
-            let integer = scale.integer(weights.taken(weight)) as i8;
-            packed[first + k / group * self.stride() * group + k % group] = integer as u8;
-            sum = sum.wrapping_add(integer.into());
-        }
-        // As a matrix of two groups of k: the scales and the sums.
-        let place = self.place(2) * size_of::<f32>();
-        scales[place..][..4].copy_from_slice(&scale.scale.to_ne_bytes());
-        scales[place + self.stride() * size_of::<f32>()..][..4].copy_from_slice(&sum.to_ne_bytes());
     }
 }

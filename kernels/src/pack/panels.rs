@@ -14,7 +14,7 @@ use crate::weight_type::WeightType;
 use crate::weights::Weights;
 use alloc::vec::Vec;
 use core::fmt;
-use wide::bytemuck::{Pod, cast_slice, cast_slice_mut};
+use wide::bytemuck::{Pod, cast_slice};
 
 /// What the weights of one direction are for.
 #[derive(Clone, Copy, Debug)]
@@ -261,24 +261,9 @@ impl PassPanels {
             for (index, &gate) in shape.gates.iter().enumerate() {
                 let column = Column { shape, lanes, unit, gate: index };
                 let (w, r) = (weights.w_row(gate, unit), weights.r_row(gate, unit));
-                if weights.weight_type() == WeightType::I8 {
-                    let scales = [weights.w_scale(gate, unit), weights.r_scale(gate, unit)];
-                    column.integers(
-                        [self.w.owned(), cast_slice_mut(self.w_scales.owned())],
-                        w,
-                        scales[0],
-                        weights,
-                    );
-                    column.integers(
-                        [self.r.owned(), cast_slice_mut(self.r_scales.owned())],
-                        r,
-                        scales[1],
-                        weights,
-                    );
-                } else {
-                    column.numbers(self.w.owned(), w, weights);
-                    column.numbers(self.r.owned(), r, weights);
-                }
+                let (of_w, of_r) = (|| weights.w_scale(gate, unit), || weights.r_scale(gate, unit));
+                column.store(self.w.owned(), self.w_scales.owned(), w, of_w, weights);
+                column.store(self.r.owned(), self.r_scales.owned(), r, of_r, weights);
                 let separate = shape.separate_recurrent_bias && index + 1 == shape.gates.len();
                 // A sum with -0 is the other number, also if that is -0.
                 let rb = if separate { -0.0 } else { weights.rb(gate, unit) };

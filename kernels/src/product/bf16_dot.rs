@@ -1,15 +1,15 @@
 //! Weights of bf16 in pairs, for factors of bf16: outside of the determinism contract.
 
 use super::f32::rows;
-use super::ops::{Product, Scales};
-use crate::isa::{DotBf16, Isa};
+use super::ops::{Product, ScalesAt};
+use crate::isa::{Dot, Isa};
 use core::marker::PhantomData;
 
 /// The product of pairs of bf16, by the dot products `D`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bf16Dot<D>(PhantomData<D>);
 
-impl<S: Isa, D: DotBf16<S>> Product<S> for Bf16Dot<D> {
+impl<S: Isa, D: Dot<S, Weight = u16, Factor = u16, Sums = S::V>> Product<S> for Bf16Dot<D> {
     type Weight = u16;
     type Factor = u16;
     type Sum = f32;
@@ -45,7 +45,7 @@ impl<S: Isa, D: DotBf16<S>> Product<S> for Bf16Dot<D> {
         unsafe { s.load(from) }
     }
     #[inline(always)]
-    unsafe fn finish(_: S, sums: S::V, _: *const f32, _: Scales<u16>) -> S::V {
+    unsafe fn finish(_: S, sums: S::V, _: *const f32, _: ScalesAt<u16>) -> S::V {
         sums
     }
 }

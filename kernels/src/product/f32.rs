@@ -1,6 +1,6 @@
 //! Weights, factors and sums of f32: one multiply-add for every k.
 
-use super::ops::{Product, Scales};
+use super::ops::{Product, ScalesAt};
 use crate::isa::Isa;
 
 /// The product of f32.
@@ -46,7 +46,7 @@ impl<S: Isa> Product<S> for F32 {
         unsafe { s.load(from) }
     }
     #[inline(always)]
-    unsafe fn finish(_: S, sums: S::V, _: *const f32, _: Scales<f32>) -> S::V {
+    unsafe fn finish(_: S, sums: S::V, _: *const f32, _: ScalesAt<f32>) -> S::V {
         sums
     }
 }

@@ -1,7 +1,7 @@
 //! Weights of int8: exact integer sums, which become f32 with the scales of their row and gate.
 
 use super::f32::rows;
-use super::ops::{Product, Scales};
+use super::ops::{Product, ScalesAt};
 use crate::factors::{HEADER, RowScale};
 use crate::isa::{Dot, Isa};
 use core::marker::PhantomData;
@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct I8<D>(PhantomData<D>);
 
-impl<S: Isa, D: Dot<S>> Product<S> for I8<D> {
+impl<S: Isa, D: Dot<S, Weight = i8, Factor = u8, Sums = S::I>> Product<S> for I8<D> {
     type Weight = i8;
     type Factor = u8;
     type Sum = i32;
@@ -49,7 +49,7 @@ impl<S: Isa, D: Dot<S>> Product<S> for I8<D> {
     /// second sum stands with the scales of the weights, the third term is the correction of the row. An i32 holds the
     /// result, so it does not matter if a term alone does not fit.
     #[inline(always)]
-    unsafe fn finish(s: S, sums: S::I, from: *const f32, scales: Scales<u8>) -> S::V {
+    unsafe fn finish(s: S, sums: S::I, from: *const f32, scales: ScalesAt<u8>) -> S::V {
         // SAFETY: a row of factors stands behind its scale.
         let row = unsafe { scales.row.wrapping_sub(HEADER).cast::<RowScale>().read() };
         // SAFETY: the caller promises the scales and, behind them, the sums of the weights.

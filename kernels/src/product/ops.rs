@@ -72,7 +72,7 @@ pub(crate) trait Product<S: Isa>: Copy + 'static {
     /// # Safety
     /// `from` must be the address that was passed to `start`, and must be valid for reading `LANES` f32. `scales` must be
     /// those of the row and the vector of weights.
-    unsafe fn finish(s: S, sums: Self::Sums, from: *const f32, scales: Scales<Self::Factor>) -> S::V;
+    unsafe fn finish(s: S, sums: Self::Sums, from: *const f32, scales: ScalesAt<Self::Factor>) -> S::V;
 
     /// The number of groups that `depth` values of k take.
     fn groups(depth: usize) -> usize {
@@ -82,7 +82,7 @@ pub(crate) trait Product<S: Isa>: Copy + 'static {
 
 /// Where the scales of integers are. Products of other numbers do not read them.
 #[derive(Debug)]
-pub(crate) struct Scales<F> {
+pub(crate) struct ScalesAt<F> {
     /// The factors of a row. Their scale stands before them.
     pub(crate) row: *const F,
     /// The scales of a vector of weights, `LANES` f32.

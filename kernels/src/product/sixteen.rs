@@ -1,7 +1,7 @@
 //! Weights of 16 bits, widened to f32 in registers; factors and sums of f32.
 
 use super::f32::F32;
-use super::ops::{Product, Scales};
+use super::ops::{Product, ScalesAt};
 use crate::isa::Isa;
 
 /// The product of bf16 weights.
@@ -46,7 +46,7 @@ macro_rules! sixteen {
                 unsafe { <F32 as Product<S>>::start(s, from) }
             }
             #[inline(always)]
-            unsafe fn finish(_: S, sums: S::V, _: *const f32, _: Scales<f32>) -> S::V {
+            unsafe fn finish(_: S, sums: S::V, _: *const f32, _: ScalesAt<f32>) -> S::V {
                 sums
             }
         }

@@ -2,7 +2,7 @@
 //! products of integers are compared in `isa/tests.rs`, whole calls of every product in `call/tests/gates.rs`.
 
 use super::f32::{F32, rows};
-use super::ops::{Product, Scales};
+use super::ops::{Product, ScalesAt};
 use crate::isa::{Isa, Kernel, Variant};
 use crate::math;
 
@@ -22,7 +22,7 @@ fn compare<S: Isa, P: Product<S>>(
     for (weights, starts) in weights.chunks_exact(count).zip(starts.chunks_exact(S::LANES)) {
         for factors in factors.chunks_exact(P::GROUP) {
             let mut got = vec![0.0f32; S::LANES];
-            let none = Scales { row: std::ptr::null(), weights: std::ptr::null(), sums: 0 };
+            let none = ScalesAt { row: std::ptr::null(), weights: std::ptr::null(), sums: 0 };
             // SAFETY: the slices have as many elements as are read, and `got` has as many as are written.
             unsafe {
                 let w = P::load(s, weights.as_ptr());

@@ -12,16 +12,16 @@
 
 mod instructions;
 
-use super::{Products, project, project_one, quantize_row, round_row, store_tile};
+use super::{Products, project, store_tile};
 use crate::epilogue::PassShape;
-use crate::isa::{Avx512, Dot, DotBf16, Isa};
-use crate::operands::{Convert, Operands, Span, Step, tile_sums};
-use crate::product::{Bf16Dot, I8, Product, Scales};
+use crate::isa::{Avx512, Dot, Isa};
+use crate::operands::{Operands, Span, Step, tile_sums};
+use crate::product::{Bf16Dot, I8, Product, ScalesAt};
 use crate::tile::{Heights, Prefetch, Tile};
 use crate::weight_type::WeightType;
 use core::mem::MaybeUninit;
 use core::ops::Range;
-use instructions::{FEWEST, Factors, ROWS, Sums, configure, end, found, multiply};
+use instructions::{FEWEST, ROWS, Sums, TileOperands, configure, end, found, multiply};
 
 type Ints = I8<<Avx512 as Isa>::Vnni>;
 type Pairs = Bf16Dot<<Avx512 as Isa>::Bf16>;
@@ -30,7 +30,6 @@ type Pairs = Bf16Dot<<Avx512 as Isa>::Bf16>;
 trait Tiled: Product<Avx512> {
     /// Whether the tiles hold int8, or else bf16.
     const INT8: bool;
-    const CONVERT: Convert;
 
     /// The results of sums that started with zeros.
     ///
@@ -40,16 +39,15 @@ trait Tiled: Product<Avx512> {
         s: Avx512,
         sums: *const u8,
         from: *const f32,
-        scales: Scales<Self::Factor>,
+        scales: ScalesAt<Self::Factor>,
     ) -> <Avx512 as Isa>::V;
 }
 
 impl Tiled for Ints {
     const INT8: bool = true;
-    const CONVERT: Convert = quantize_row::<Avx512>;
 
     #[inline(always)]
-    unsafe fn sum(s: Avx512, sums: *const u8, from: *const f32, scales: Scales<u8>) -> <Avx512 as Isa>::V {
+    unsafe fn sum(s: Avx512, sums: *const u8, from: *const f32, scales: ScalesAt<u8>) -> <Avx512 as Isa>::V {
         // SAFETY: the caller's promise.
         unsafe { Ints::finish(s, s.load_i32(sums.cast()), from, scales) }
     }
@@ -57,10 +55,9 @@ impl Tiled for Ints {
 
 impl Tiled for Pairs {
     const INT8: bool = false;
-    const CONVERT: Convert = round_row::<Avx512>;
 
     #[inline(always)]
-    unsafe fn sum(s: Avx512, sums: *const u8, from: *const f32, _: Scales<u16>) -> <Avx512 as Isa>::V {
+    unsafe fn sum(s: Avx512, sums: *const u8, from: *const f32, _: ScalesAt<u16>) -> <Avx512 as Isa>::V {
         // SAFETY: the caller's promise.
         unsafe { s.add(s.load(from), s.load(sums.cast())) }
     }
@@ -73,7 +70,7 @@ pub(crate) fn has_int8() -> bool {
 
 /// Whether [`Products::by_tiles`] may be used with pairs of bf16.
 pub(crate) fn has_bf16() -> bool {
-    found()[1] && <<Avx512 as Isa>::Bf16 as DotBf16<Avx512>>::detect()
+    found()[1] && <<Avx512 as Isa>::Bf16 as Dot<Avx512>>::detect()
 }
 
 impl Products {
@@ -89,12 +86,10 @@ impl Products {
         assert!(tile_sums(weights) >= ROWS * 4 * Avx512::LANES);
         Products {
             project: project_by_tiles::<P>,
-            project_one: project_one::<Avx512, P>,
             tile: tile::<P>,
-            convert: Some(P::CONVERT),
             around: Some((begin::<P>, end)),
             rows: ROWS,
-            weights,
+            ..Products::of::<Avx512, P>(weights)
         }
     }
 }
@@ -122,7 +117,7 @@ unsafe fn finish<P: Tiled, const N: usize>(
 ) {
     for n in 0..N {
         let weights = tile.scales[0].wrapping_add(n * Avx512::LANES);
-        let scales = Scales { row: tile.a[0], weights, sums: N * Avx512::LANES };
+        let scales = ScalesAt { row: tile.a[0], weights, sums: N * Avx512::LANES };
         let from = tile.start::<Avx512, N>(0, 0, n);
         let sum = sums.cast::<u8>().wrapping_add((n * ROWS + row) * 64);
         // SAFETY: the caller's promise.
@@ -165,7 +160,7 @@ unsafe fn tile_of<P: Tiled, const N: usize>(
     // again then, and its sums are not used.
     let before = Heights::new(step.rows, ROWS).of(0) - span.rows;
     let row = o.factor_row;
-    let factors = Factors {
+    let operands = TileOperands {
         a: o.factors[step.index % 2].wrapping_add((span.row - before) * row),
         row,
         b: o.r_panel::<Avx512, P>(shape, span.panel),
@@ -175,7 +170,7 @@ unsafe fn tile_of<P: Tiled, const N: usize>(
     let mut sums = MaybeUninit::uninit();
     // SAFETY: the factors have these rows, since `span` is not the first tile if it is lower; the caller's promise.
     let s = unsafe {
-        multiply::<N>(P::INT8, factors, sums.as_mut_ptr());
+        multiply::<N>(P::INT8, operands, sums.as_mut_ptr());
         Avx512::assume()
     };
     s.vectorize(
@@ -234,7 +229,7 @@ unsafe fn project_panel<P: Tiled, const N: usize>(
         let mut sums = MaybeUninit::uninit();
         // SAFETY: as in `tile_of`.
         let s = unsafe {
-            multiply::<N>(P::INT8, Factors { a, row, b, width: 64 * N, groups }, sums.as_mut_ptr());
+            multiply::<N>(P::INT8, TileOperands { a, row, b, width: 64 * N, groups }, sums.as_mut_ptr());
             Avx512::assume()
         };
         s.vectorize(

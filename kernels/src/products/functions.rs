@@ -1,7 +1,10 @@
-//! The functions of one product on one instruction set, which the loops of all cells call.
+//! The table of functions of a product.
 
+use super::{project, project_one, quantize_row, round_row, store_tile};
 use crate::epilogue::PassShape;
+use crate::isa::Isa;
 use crate::operands::{Convert, Operands, Span, Step};
+use crate::product::Product;
 use crate::tile::Prefetch;
 use crate::weight_type::WeightType;
 use core::ops::Range;
@@ -27,4 +30,25 @@ pub(crate) struct Products {
     /// The most rows of a tile.
     pub(crate) rows: usize,
     pub(crate) weights: WeightType,
+}
+
+impl Products {
+    /// The functions of a product whose weights have this type.
+    pub(super) fn of<S: Isa, P: Product<S>>(weights: WeightType) -> Products {
+        assert_eq!((P::GROUP, size_of::<P::Weight>()), (weights.group(), weights.bytes()));
+        let convert: Option<Convert> = match size_of::<P::Factor>() {
+            1 => Some(quantize_row::<S>),
+            2 => Some(round_row::<S>),
+            _ => None,
+        };
+        Products {
+            project: project::<S, P>,
+            project_one: project_one::<S, P>,
+            tile: store_tile::<S, P>,
+            convert,
+            around: None,
+            rows: P::ROWS,
+            weights,
+        }
+    }
 }

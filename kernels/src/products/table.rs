@@ -3,33 +3,13 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux", feature = "std"))]
 use super::amx;
 use super::functions::Products;
-use super::{project, project_one, quantize_row, round_row, store_tile};
-use crate::isa::{Choice, Dot, DotBf16, Isa, Variant, WidenedBf16};
-use crate::operands::Convert;
-use crate::product::{Bf16, Bf16Dot, F16, F32, I8, Product};
+use crate::isa::{Choice, Dot, Isa, Variant, WidenedBf16};
+use crate::product::{Bf16, Bf16Dot, F16, F32, I8};
 use crate::weight_type::{Dots, WeightType};
 
 impl Products {
-    fn of<S: Isa, P: Product<S>>(weights: WeightType) -> Products {
-        assert_eq!((P::GROUP, size_of::<P::Weight>()), (weights.group(), weights.bytes()));
-        let convert: Option<Convert> = match size_of::<P::Factor>() {
-            1 => Some(quantize_row::<S>),
-            2 => Some(round_row::<S>),
-            _ => None,
-        };
-        Products {
-            project: project::<S, P>,
-            project_one: project_one::<S, P>,
-            tile: store_tile::<S, P>,
-            convert,
-            around: None,
-            rows: P::ROWS,
-            weights,
-        }
-    }
-
-    /// The functions for a type of weights on a variant. Weights of int8 and pairs of bf16
-    /// use no faster dot products than these.
+    /// The functions for a type of weights on a variant. Weights of int8 and pairs of bf16 use no faster dot
+    /// products than these.
     pub(crate) fn new(variant: Variant, weights: WeightType, dots: Dots) -> Products {
         variant.choose(OfWeights { weights, dots })
     }
@@ -52,7 +32,7 @@ impl Choice for OfWeights {
             (WeightType::F32, _) => Products::of::<S, F32>(weights),
             (WeightType::Bf16, _) => Products::of::<S, Bf16>(weights),
             (WeightType::F16, _) => Products::of::<S, F16>(weights),
-            (WeightType::Bf16Dot, _) if <S::Bf16 as DotBf16<S>>::detect() => {
+            (WeightType::Bf16Dot, _) if <S::Bf16 as Dot<S>>::detect() => {
                 Products::of::<S, Bf16Dot<S::Bf16>>(weights)
             }
             (WeightType::Bf16Dot, _) => Products::of::<S, Bf16Dot<WidenedBf16>>(weights),

@@ -88,7 +88,7 @@ pub(super) struct Sums(
 /// One product of tiles, for these vectors: `Σ factors · weights` for every row, from zeros.
 macro_rules! product {
     ($instruction:literal, $operands:expr, $to:expr, [$($n:literal),*]) => {{
-        let Factors { a, row, b, width, groups } = $operands;
+        let TileOperands { a, row, b, width, groups } = $operands;
         asm!(
             $(concat!("tilezero tmm", $n),)*
             "test {blocks}, {blocks}",
@@ -130,7 +130,7 @@ macro_rules! product {
 }
 
 /// The operands of a product of tiles.
-pub(super) struct Factors {
+pub(super) struct TileOperands {
     /// The first row of factors, and the bytes from one row to the next.
     pub(super) a: *const u8,
     pub(super) row: usize,
@@ -145,7 +145,7 @@ pub(super) struct Factors {
 /// # Safety
 /// The tiles must be configured for `groups`. The rows must be valid for reading `groups` groups of 4 bytes, and the panel
 /// for as many groups of `width` bytes. `to` must be valid for writing. N, 3 or 4, must be the vectors of the panel.
-pub(super) unsafe fn multiply<const N: usize>(int8: bool, operands: Factors, to: *mut Sums) {
+pub(super) unsafe fn multiply<const N: usize>(int8: bool, operands: TileOperands, to: *mut Sums) {
     // SAFETY: the caller's promise; there is room for 4 tiles of 16 rows of 64 bytes.
     unsafe {
         match (N, int8) {
