@@ -157,7 +157,7 @@ impl Operands<'_> {
             a: [null(); M],
             w: each(null(), |q| self.w_panel::<S, P>(shape, panel + q).cast()),
             scales: each(null(), |q| self.scales::<S>(0, shape, panel + q)),
-            depth: P::groups(self.input),
+            depth: P::parts(self.input),
             prefetch,
         }
     }
@@ -185,7 +185,7 @@ impl Operands<'_> {
             a: each(null(), |m| factors.wrapping_add((span.row + m) * self.factor_row).cast_const().cast()),
             w: each(null(), |q| self.r_panel::<S, P>(shape, span.panel + q).cast()),
             scales: each(null(), |q| self.scales::<S>(1, shape, span.panel + q)),
-            depth: P::groups(self.recurrent),
+            depth: P::parts(self.recurrent),
             prefetch,
         }
     }

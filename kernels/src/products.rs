@@ -180,7 +180,7 @@ unsafe fn project_tiles<S: Isa, P: Product<S>, const M: usize, const Q: usize, c
         tile.a = each(rows[0].0.cast(), |m| rows[m].0.cast());
         // SAFETY: the caller's promise.
         unsafe { store(s, sums::<S, P, M, Q, N>(s, &tile), to, panel) }
-        tile.prefetch = tile.prefetch.after(tile.depth);
+        tile.prefetch = tile.prefetch.after(tile.depth[0]);
         to = to.wrapping_add(M * N * S::LANES);
     }
 }

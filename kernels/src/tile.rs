@@ -58,14 +58,14 @@ pub(crate) struct Tile<W, F, const M: usize, const Q: usize> {
     pub(crate) lasts: [*const f32; Q],
     /// The number of f32 from one row to the next, for `starts` and for `lasts`.
     pub(crate) rows: [usize; 2],
-    /// The factors of each row: `depth` groups.
+    /// The factors of each row.
     pub(crate) a: [*const F; M],
     /// The weights of each panel, `[k][vector][lane]`. A lane holds the weights of a whole group.
     pub(crate) w: [*const W; Q],
     /// The scales of each panel, `[vector][lane]`, and as many sums of weights; see [`ScalesAt`].
     pub(crate) scales: [*const f32; Q],
-    /// The number of groups of k.
-    pub(crate) depth: usize,
+    /// The number of groups of k, and of parts of the group behind them; see [`Product::parts`].
+    pub(crate) depth: [usize; 2],
     pub(crate) prefetch: Prefetch,
 }
 
@@ -133,7 +133,8 @@ unsafe fn accumulate<S: Isa, P: Product<S>, const M: usize, const Q: usize, cons
     let a = if M > 1 { each(a[0], |m| core::hint::black_box(a[m])) } else { a };
     // Tiles of several rows are limited by the ports of the multiply-adds, and the loop's own instructions take slots
     // of these ports. So they do four k per turn. One row is limited by its loads.
-    let unroll = if M > 1 { 4 } else { 1 };
+    let unroll = if M > 1 { 4 / P::PARTS } else { 1 };
+    let [depth, rest] = depth;
     let turns = depth / unroll;
     for turn in 0..turns {
         for j in 0..unroll {
@@ -142,22 +143,55 @@ unsafe fn accumulate<S: Isa, P: Product<S>, const M: usize, const Q: usize, cons
                 s.prefetch(prefetch.from.wrapping_add(k * prefetch.stride).cast());
             }
             // SAFETY: k < depth.
-            acc = unsafe { multiply_accumulate::<S, P, M, Q, N>(s, acc, a, w, k) };
+            acc = unsafe { group::<S, P, M, Q, N>(s, acc, a, w, k) };
         }
     }
     for k in turns * unroll..depth {
         // SAFETY: k < depth.
-        acc = unsafe { multiply_accumulate::<S, P, M, Q, N>(s, acc, a, w, k) };
+        acc = unsafe { group::<S, P, M, Q, N>(s, acc, a, w, k) };
+    }
+    if P::PARTS > 1 && rest > 0 {
+        const { assert!(P::PARTS <= 2, "an incomplete group may have more parts") };
+        // SAFETY: the group behind the others has this part.
+        acc = unsafe { multiply_accumulate::<S, P, M, Q, N, 0>(s, acc, a, w, depth) };
     }
     acc
 }
 
-/// One k of [`accumulate`].
+/// All parts of a group of [`accumulate`].
 ///
 /// # Safety
-/// As there, with `k < depth`.
+/// As there, with `k` below its number of groups.
 #[inline(always)]
-unsafe fn multiply_accumulate<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
+unsafe fn group<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
+    s: S,
+    acc: Vectors<P::Sums, M, Q, N>,
+    a: [*const P::Factor; M],
+    w: [*const P::Weight; Q],
+    k: usize,
+) -> Vectors<P::Sums, M, Q, N> {
+    // SAFETY: the caller's promise, here and below.
+    let acc = unsafe { multiply_accumulate::<S, P, M, Q, N, 0>(s, acc, a, w, k) };
+    match P::PARTS {
+        1 => acc,
+        // SAFETY: as above.
+        _ => unsafe { multiply_accumulate::<S, P, M, Q, N, 1>(s, acc, a, w, k) },
+    }
+}
+
+/// A part of a group of [`accumulate`].
+///
+/// # Safety
+/// As there. The group `k` must have the part.
+#[inline(always)]
+unsafe fn multiply_accumulate<
+    S: Isa,
+    P: Product<S>,
+    const M: usize,
+    const Q: usize,
+    const N: usize,
+    const PART: usize,
+>(
     s: S,
     mut acc: Vectors<P::Sums, M, Q, N>,
     a: [*const P::Factor; M],
@@ -167,15 +201,17 @@ unsafe fn multiply_accumulate<S: Isa, P: Product<S>, const M: usize, const Q: us
     // All rows are broadcast first, then each weight vector is loaded: the broadcasts and one weight vector fit into
     // the registers next to the accumulators.
     // SAFETY: within what the caller promises for each row.
-    let mut factors = [unsafe { P::broadcast(s, a[0].add(k * P::GROUP)) }; M];
+    let first = k * P::GROUP + PART;
+    // SAFETY: as above.
+    let mut factors = [unsafe { P::broadcast(s, a[0].add(first)) }; M];
     for m in 1..M {
         // SAFETY: as above.
-        factors[m] = unsafe { P::broadcast(s, a[m].add(k * P::GROUP)) };
+        factors[m] = unsafe { P::broadcast(s, a[m].add(first)) };
     }
     for (q, &w) in w.iter().enumerate() {
         for n in 0..N {
             // SAFETY: within what the caller promises for w[q].
-            let w = unsafe { P::load(s, w.add((k * N + n) * S::LANES * P::GROUP)) };
+            let w = unsafe { P::load::<PART>(s, w.add((k * N + n) * S::LANES * P::GROUP)) };
             for (acc, &a) in acc.iter_mut().zip(&factors) {
                 // SAFETY: the CPU has the product.
                 acc[q][n] = unsafe { P::multiply_accumulate(s, a, w, acc[q][n]) };

@@ -82,11 +82,12 @@ impl WeightType {
         }
     }
 
-    /// The number of consecutive k that are stored next to each other in a panel: as many as one multiply-accumulate takes.
+    /// The number of consecutive k that are stored next to each other in a panel: as many as one multiply-accumulate takes, or
+    /// as many bf16 as f32 have room for.
     pub const fn group(self) -> usize {
         match self {
-            WeightType::F32 | WeightType::Bf16 | WeightType::F16 => 1,
-            WeightType::Bf16Dot => 2,
+            WeightType::F32 | WeightType::F16 => 1,
+            WeightType::Bf16 | WeightType::Bf16Dot => 2,
             WeightType::I8 => 4,
         }
     }

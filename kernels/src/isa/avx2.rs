@@ -47,14 +47,6 @@ unsafe impl Isa for Avx2 {
         unsafe { _mm256_storeu_ps(p, v) }
     }
     #[inline(always)]
-    unsafe fn load_bf16(self, p: *const u16) -> __m256 {
-        // SAFETY: the caller promises 8 readable u16; `self` proves the ISA.
-        unsafe {
-            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
-        }
-    }
-    #[inline(always)]
     unsafe fn load_f16(self, p: *const u16) -> __m256 {
         // SAFETY: the caller promises 8 readable u16; `self` proves the ISA.
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }

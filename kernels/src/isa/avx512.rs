@@ -48,14 +48,6 @@ unsafe impl Isa for Avx512 {
         unsafe { _mm512_storeu_ps(p, v) }
     }
     #[inline(always)]
-    unsafe fn load_bf16(self, p: *const u16) -> __m512 {
-        // SAFETY: the caller promises 16 readable u16; `self` proves the ISA.
-        unsafe {
-            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
-        }
-    }
-    #[inline(always)]
     unsafe fn load_f16(self, p: *const u16) -> __m512 {
         // SAFETY: the caller promises 16 readable u16; `self` proves the ISA.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }

@@ -42,10 +42,6 @@ unsafe impl Isa for Flushing {
         // SAFETY: the caller's promise.
         unsafe { Scalar.store(p, v) }
     }
-    unsafe fn load_bf16(self, p: *const u16) -> f32 {
-        // SAFETY: the caller's promise.
-        unsafe { Scalar.load_bf16(p) }
-    }
     unsafe fn load_f16(self, p: *const u16) -> f32 {
         // SAFETY: the caller's promise.
         unsafe { Scalar.load_f16(p) }

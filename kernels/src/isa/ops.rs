@@ -54,11 +54,6 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` must be valid for writing `LANES` f32.
     unsafe fn store(self, p: *mut f32, v: Self::V);
-    /// Reads `LANES` bf16 from `p` and widens them, exactly. Any alignment is allowed.
-    ///
-    /// # Safety
-    /// `p` must be valid for reading `LANES` u16.
-    unsafe fn load_bf16(self, p: *const u16) -> Self::V;
     /// Reads `LANES` finite f16 from `p` and widens them, exactly in every floating-point environment. Any
     /// alignment is allowed.
     ///

@@ -47,12 +47,6 @@ unsafe impl Isa for Portable {
         unsafe { p.cast::<[f32; 4]>().write_unaligned(v.to_array()) }
     }
     #[inline(always)]
-    unsafe fn load_bf16(self, p: *const u16) -> f32x4 {
-        // SAFETY: the caller promises 4 readable u16.
-        let narrow = unsafe { p.cast::<[u16; 4]>().read_unaligned() };
-        f32x4::new(narrow.map(bf16_to_f32))
-    }
-    #[inline(always)]
     unsafe fn load_f16(self, p: *const u16) -> f32x4 {
         // SAFETY: the caller promises 4 readable u16.
         let narrow = unsafe { p.cast::<[u16; 4]>().read_unaligned() };

@@ -41,11 +41,6 @@ unsafe impl Isa for Scalar {
         unsafe { p.write_unaligned(v) }
     }
     #[inline(always)]
-    unsafe fn load_bf16(self, p: *const u16) -> f32 {
-        // SAFETY: the caller promises one readable u16, which may be unaligned.
-        bf16_to_f32(unsafe { p.read_unaligned() })
-    }
-    #[inline(always)]
     unsafe fn load_f16(self, p: *const u16) -> f32 {
         // SAFETY: the caller promises one readable u16, which may be unaligned.
         f16_to_f32(unsafe { p.read_unaligned() })

@@ -25,7 +25,7 @@ impl<S: Isa, D: Dot<S, Weight = u16, Factor = u16, Sums = S::V>> Product<S> for 
         unsafe { D::vectorize(s, f) }
     }
     #[inline(always)]
-    unsafe fn load(s: S, p: *const u16) -> D::Weights {
+    unsafe fn load<const PART: usize>(s: S, p: *const u16) -> D::Weights {
         // SAFETY: the caller's promise.
         unsafe { D::load(s, p) }
     }

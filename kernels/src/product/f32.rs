@@ -27,7 +27,7 @@ impl<S: Isa> Product<S> for F32 {
     const ROWS: usize = rows(S::REGISTERS, 1);
 
     #[inline(always)]
-    unsafe fn load(s: S, p: *const f32) -> S::V {
+    unsafe fn load<const PART: usize>(s: S, p: *const f32) -> S::V {
         // SAFETY: the caller promises LANES readable f32.
         unsafe { s.load(p) }
     }

@@ -26,7 +26,7 @@ impl<S: Isa, D: Dot<S, Weight = i8, Factor = u8, Sums = S::I>> Product<S> for I8
         unsafe { D::vectorize(s, f) }
     }
     #[inline(always)]
-    unsafe fn load(s: S, p: *const i8) -> D::Weights {
+    unsafe fn load<const PART: usize>(s: S, p: *const i8) -> D::Weights {
         // SAFETY: the caller's promise.
         unsafe { D::load(s, p) }
     }

@@ -7,7 +7,8 @@ use wide::bytemuck::Pod;
 /// The products of one type of weights on one instruction set.
 ///
 /// A panel is `[k / GROUP][gate][unit vector][lane][k % GROUP]`: the weights that one multiply-accumulate takes for a
-/// vector of units are next to each other. If GROUP does not divide the depth, the last group is filled with zeros.
+/// vector of units are next to each other. If GROUP does not divide the depth, the last group is filled with zeros. They are
+/// multiplied if the group has one part, and factors have zeros there too.
 ///
 /// Sums are f32 at their start, and again when the epilogue takes them. In between they have the type in which the
 /// instructions add.
@@ -21,15 +22,17 @@ pub(crate) trait Product<S: Isa>: Copy + 'static {
     type Factor: Pod + Debug;
     /// The type of the sum in a lane.
     type Sum: Pod + Debug + PartialEq;
-    /// `LANES` × GROUP weights in registers, `[lane][k]`.
+    /// The weights of a part of a group in registers, for `LANES` units.
     type Weights: Copy;
-    /// GROUP factors of a row in registers, the same for every lane.
+    /// The factors of a part of a group in registers, the same for every lane.
     type Factors: Copy;
     /// `LANES` sums in registers.
     type Sums: Copy;
-    /// The number of consecutive k that one multiply-accumulate takes; see
+    /// The number of consecutive k that are next to each other in a panel; see
     /// [`WeightType::group`](crate::weight_type::WeightType::group).
     const GROUP: usize;
+    /// The number of multiply-accumulates that take a group, one after the other: 1, or one for each k.
+    const PARTS: usize = 1;
     /// The number of batch rows of the largest register tile, at most 6.
     const ROWS: usize;
 
@@ -42,17 +45,17 @@ pub(crate) trait Product<S: Isa>: Copy + 'static {
         s.vectorize(f)
     }
 
-    /// Reads `LANES` · GROUP weights.
+    /// Reads `LANES` groups of weights, and returns a part of each.
     ///
     /// # Safety
-    /// `p` must be valid for reading them. The CPU must have the product's instructions.
-    unsafe fn load(s: S, p: *const Self::Weight) -> Self::Weights;
-    /// Reads GROUP factors, for every lane.
+    /// `p` must be valid for reading them, and PART below PARTS. The CPU must have the product's instructions.
+    unsafe fn load<const PART: usize>(s: S, p: *const Self::Weight) -> Self::Weights;
+    /// Reads the factors of a part, for every lane.
     ///
     /// # Safety
     /// As [`Product::load`].
     unsafe fn broadcast(s: S, p: *const Self::Factor) -> Self::Factors;
-    /// `sums[lane] + Σ factors[k] · weights[lane][k]` over the group.
+    /// `sums[lane] + Σ factors[k] · weights[lane][k]` over the part.
     ///
     /// # Safety
     /// The CPU must have the product's instructions.
@@ -77,6 +80,13 @@ pub(crate) trait Product<S: Isa>: Copy + 'static {
     /// The number of groups that `depth` values of k take.
     fn groups(depth: usize) -> usize {
         depth.div_ceil(Self::GROUP)
+    }
+    /// The number of groups whose parts are all multiplied, and the number of parts of the group behind them.
+    fn parts(depth: usize) -> [usize; 2] {
+        match Self::PARTS {
+            1 => [Self::groups(depth), 0],
+            _ => [depth / Self::GROUP, depth % Self::GROUP],
+        }
     }
 }
 

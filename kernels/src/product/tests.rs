@@ -25,7 +25,7 @@ fn compare<S: Isa, P: Product<S>>(
             let none = ScalesAt { row: std::ptr::null(), weights: std::ptr::null(), sums: 0 };
             // SAFETY: the slices have as many elements as are read, and `got` has as many as are written.
             unsafe {
-                let w = P::load(s, weights.as_ptr());
+                let w = P::load::<0>(s, weights.as_ptr());
                 let sums = P::multiply_accumulate(
                     s,
                     P::broadcast(s, factors.as_ptr()),
