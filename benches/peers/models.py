@@ -7,11 +7,12 @@ RNNPACK is the command. RECORDED has the inputs of consecutive calls (in/<call>/
 (out/<call>/<name>); a model with DynamicQuantizeLSTM has none in f32, so only its times are shown. States go from each call to the
 next as in `rnnpack verify`.
 
-Errors are the largest difference of an output over all calls, divided by its largest magnitude. `ORT int8` is the same model
+Errors are the largest difference of an output over all calls, divided by its largest magnitude; where ONNX Runtime has int8 too,
+also the RMS of the differences, divided by the same. `ORT int8` is the same model
 after ONNX Runtime's quantize_dynamic of its LSTM nodes, with one scale for a tensor and with one for a column; GRU and RNN it
 leaves in f32. DECIDES names the outputs that classify, with commas between them, or is `-`. A decision is the largest
 element of a line along the last axis, or, where a line has one element, whether that is above 0.5. `kept` says that a type
-changed no decision in any call.
+changed no decision in any call: of a single element, that no difference reaches from any value to 0.5.
 
 Times are the fastest call of the first recorded call's inputs, on one thread; all sides take turns.
 """
@@ -28,8 +29,8 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-TURNS = 1
-SECONDS = 0.05
+TURNS = 5
+SECONDS = 0.3
 
 
 def recorded(path):
@@ -71,16 +72,27 @@ def answers(model, calls):
     return outs
 
 
-def relative(calls, outs):
-    """The error of each output of floats."""
+def differences(calls, outs):
+    """The error of each output of floats, and its RMS, both divided by the output's largest magnitude."""
     errors = {}
     for name, first in calls[0][1].items():
         if first.dtype.kind != "f":
             continue
-        scale = max(float(np.abs(c[1][name]).max(initial=0)) for c in calls)
-        largest = max(float(np.abs(c[1][name] - o[name]).max(initial=0)) for c, o in zip(calls, outs))
-        errors[name] = largest / scale if scale else largest
+        right = np.concatenate([c[1][name].ravel() for c in calls])
+        difference = np.abs(right - np.concatenate([o[name].ravel() for o in outs]))
+        scale = float(np.abs(right).max(initial=0)) or 1.0
+        errors[name] = float(difference.max(initial=0)) / scale, float(np.sqrt(np.mean(difference**2))) / scale
     return errors
+
+
+def ours_written(rnnpack, model, data, folder):
+    """The same of the model that `rnnpack quantize` writes in int8, against the model itself."""
+    command = [rnnpack, "quantize", model, "--weights", "int8", "--recorded", data, "-o", Path(folder, "ours.onnx"), "--json"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f"quantize {model}: {run.stderr}")
+    outputs = json.loads(run.stdout)["outputs"]
+    return {o["output"]: (o["relative"], o["relative"] * o["rms"] / o["largest"] if o["largest"] else 0.0) for o in outputs}
 
 
 def ours(rnnpack, model, data, weights, decisions=False):
@@ -157,6 +169,11 @@ def times(rnnpack, model, calls, folder, narrow, files):
     return {name: min(us) for name, us in measured.items()}
 
 
+def words(name, error, keeps):
+    rms = "" if error[1] is None else f" (RMS {error[1]:.1e})"
+    return f"{name} {error[0]:.1e}{rms}" + {True: " kept", False: " not kept", None: ""}[keeps]
+
+
 def report(rnnpack, model, data, decides):
     calls = recorded(data)
     print(f"\n{model}, {Path(data).name}: {len(calls)} calls")
@@ -166,12 +183,13 @@ def report(rnnpack, model, data, decides):
             narrow = []
         else:
             files = quantized(model, folder)
-        errors = {w: {n: o["relative"] for n, o in ours(rnnpack, model, data, w).items()} for w in narrow}
-        errors |= {f"ORT int8 by {n}": relative(calls, answers(f, calls)) for n, f in files.items()}
+        errors = {w: {n: (o["relative"], None) for n, o in ours(rnnpack, model, data, w).items()} for w in narrow}
+        if files:
+            errors["int8"] = ours_written(rnnpack, model, data, folder)
+        errors |= {f"ORT int8 by {n}": differences(calls, answers(f, calls)) for n, f in files.items()}
         for side, of in errors.items():
             keeps = kept(rnnpack, model, data, calls, side, decides) if side in narrow else {}
-            words = {True: " kept", False: " CHANGED"}
-            print(f"  {side:18}", ", ".join(f"{n} {e:.1e}{words.get(keeps.get(n), '')}" for n, e in of.items() if e is not None))
+            print(f"  {side:18}", ", ".join(words(n, e, keeps.get(n)) for n, e in of.items() if e[0] is not None))
         for side, us in times(rnnpack, model, calls, folder, narrow, files).items():
             print(f"  {side:18} {us:10.1f} µs")
 

@@ -11,7 +11,8 @@ f32. Shares are medians over rounds, for all types: narrow ones may exceed 100.
 
 dtype is the type of the weights. rnnpack widens bf16 and f16 in registers; OpenVINO's bf16 also rounds x and h. The int8 of
 ONNX Runtime is its dynamic quantization (DynamicQuantizeLSTM), that of PyTorch its dynamic quantization; ONNX Runtime has
-none of GRU and RNN.
+none of GRU and RNN. That of OpenVINO is a calibrated model, with FakeQuantize of x, h, W and R: the ranges of x and h are
+given as ±1, which is what they are here. OpenVINO has no GRU and RNN of int8.
 
 All sides are called from Python as their users call them, which is part of their time: about 2 µs for rnnpack through
 ctypes, 5 to 10 µs for the others.
@@ -258,21 +259,63 @@ class OpenVino:
 
         self.ov, self.dtype, self.version = openvino, dtype, openvino.__version__.split("-")[0]
         self.core = openvino.Core()
-        if dtype.upper() not in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") and dtype != "f32":
+        if dtype not in ("f32", "int8") and dtype.upper() not in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise RuntimeError(f"OpenVINO has no {dtype} on this CPU")
 
     def prepare(self, case, data):
         config = {"INFERENCE_NUM_THREADS": case.threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
-                  "INFERENCE_PRECISION_HINT": self.dtype}
-        model = self.core.read_model(onnx_model(case, data), b"")
-        request = self.core.compile_model(model, "CPU", config).create_infer_request()
-        tensor = self.ov.Tensor(data.x, shared_memory=True)
+                  "INFERENCE_PRECISION_HINT": "f32" if self.dtype == "int8" else self.dtype}
+        if self.dtype == "int8":
+            model = self.quantized(case, data)
+        else:
+            model = self.core.read_model(onnx_model(case, data), b"")
+        compiled = self.core.compile_model(model, "CPU", config)
+        types = [op.get_rt_info()["runtimePrecision"] for op in compiled.get_runtime_model().get_ops()
+                 if op.get_rt_info()["layerType"] in ("RNNSeq", "LSTMSequence", "GRUSequence")]
+        if self.dtype == "int8" and not any(t.astype(str) in ("u8", "i8") for t in types):
+            raise RuntimeError(f"OpenVINO computes it in {[t.astype(str) for t in types]}")
+        request = compiled.create_infer_request()
+        tensors = [self.ov.Tensor(data.x, shared_memory=True)]
+        if self.dtype == "int8":
+            _, b, _, h = case.shape
+            tensors.append(self.ov.Tensor(np.zeros((b, 1, h), np.float32)))
 
         def call():
-            request.infer([tensor])
+            request.infer(tensors)
             return request.get_output_tensor(0).data
 
         return call
+
+    def quantized(self, case, data):
+        """The layer with FakeQuantize in front: 256 levels of x and h in ±1, 255 of each row of W and R."""
+        from openvino import opset8 as op
+
+        t, b, i, h = case.shape
+        if case.op != "LSTM":
+            raise RuntimeError("it has int8 for LSTM only")
+        gates = [2, 0, 3, 1]
+        constant = lambda a: op.constant(np.asarray(a, np.float32))
+
+        def quantize(node, low, high, levels):
+            low, high = constant(low), constant(high)
+            return op.fake_quantize(node, low, high, low, high, levels)
+
+        def of_rows(a):
+            parts = np.split(a[0], len(gates))
+            a = np.concatenate([parts[g] for g in gates])[None]
+            largest = np.abs(a).max(axis=2, keepdims=True)
+            return quantize(constant(a), -largest, largest, 255)
+
+        wb, rb = (np.split(half, len(gates)) for half in np.split(data.b[0], 2))
+        x = op.parameter([t, b, i], np.float32)
+        h0 = op.parameter([b, 1, h], np.float32)
+        rows = quantize(op.transpose(x, np.array([1, 0, 2])), -1.0, 127 / 128, 256)
+        state = quantize(h0, -1.0, 127 / 128, 256)
+        lens = op.constant(np.full(b, t, np.int64))
+        bias = np.concatenate([wb[g] + rb[g] for g in gates])[None]
+        layer = op.lstm_sequence(rows, state, constant(np.zeros((b, 1, h))), lens, of_rows(data.w), of_rows(data.r),
+                                 constant(bias), h, "FORWARD")
+        return self.ov.Model([op.transpose(layer.output(0), np.array([2, 1, 0, 3]))], [x, h0], "layer")
 
 
 class PyTorch:
@@ -428,7 +471,7 @@ def main():
     peers = [Rnnpack(library, "f32"), OnnxRuntime("f32"), OpenVino("f32"), PyTorch("f32")]
     if args.narrow:
         peers += [Rnnpack(library, dtype) for dtype in ("bf16", "f16", "int8", "bf16-dot")]
-        peers += [OnnxRuntime("int8"), PyTorch("int8")]
+        peers += [OnnxRuntime("int8"), PyTorch("int8"), OpenVino("int8")]
     try:
         peers.append(OpenVino("bf16"))
     except RuntimeError as e:
