@@ -22,6 +22,6 @@ use crate::isa::Variant;
 impl Variant {
     /// The number of batch rows of the largest register tile, for weights of f32.
     pub fn tile_rows(self) -> usize {
-        f32::rows(self.registers(), 1)
+        f32::rows(self.registers(), 1, 1)
     }
 }

@@ -131,6 +131,9 @@ unsafe fn accumulate<S: Isa, P: Product<S>, const M: usize, const Q: usize, cons
     // Each pointer goes through it alone: an array would be moved in larger pieces than it was written in, and such a
     // load waits until the previous tile is done and stored.
     let a = if M > 1 { each(a[0], |m| core::hint::black_box(a[m])) } else { a };
+    // Likewise a second address of the weights, so that each part reads them anew: kept in registers from the first part on,
+    // they would not fit beside the accumulators.
+    let again = if M > 1 && P::PARTS > 1 { each(w[0], |q| core::hint::black_box(w[q])) } else { w };
     // Tiles of several rows are limited by the ports of the multiply-adds, and the loop's own instructions take slots
     // of these ports. So they do four k per turn. One row is limited by its loads.
     let unroll = if M > 1 { 4 / P::PARTS } else { 1 };
@@ -143,12 +146,12 @@ unsafe fn accumulate<S: Isa, P: Product<S>, const M: usize, const Q: usize, cons
                 s.prefetch(prefetch.from.wrapping_add(k * prefetch.stride).cast());
             }
             // SAFETY: k < depth.
-            acc = unsafe { group::<S, P, M, Q, N>(s, acc, a, w, k) };
+            acc = unsafe { group::<S, P, M, Q, N>(s, acc, a, [w, again], k) };
         }
     }
     for k in turns * unroll..depth {
         // SAFETY: k < depth.
-        acc = unsafe { group::<S, P, M, Q, N>(s, acc, a, w, k) };
+        acc = unsafe { group::<S, P, M, Q, N>(s, acc, a, [w, again], k) };
     }
     if P::PARTS > 1 && rest > 0 {
         const { assert!(P::PARTS <= 2, "an incomplete group may have more parts") };
@@ -158,7 +161,7 @@ unsafe fn accumulate<S: Isa, P: Product<S>, const M: usize, const Q: usize, cons
     acc
 }
 
-/// All parts of a group of [`accumulate`].
+/// All parts of a group of [`accumulate`]. The addresses of the weights are those for the first part and for the second.
 ///
 /// # Safety
 /// As there, with `k` below its number of groups.
@@ -167,7 +170,7 @@ unsafe fn group<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: 
     s: S,
     acc: Vectors<P::Sums, M, Q, N>,
     a: [*const P::Factor; M],
-    w: [*const P::Weight; Q],
+    [w, again]: [[*const P::Weight; Q]; 2],
     k: usize,
 ) -> Vectors<P::Sums, M, Q, N> {
     // SAFETY: the caller's promise, here and below.
@@ -175,7 +178,7 @@ unsafe fn group<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: 
     match P::PARTS {
         1 => acc,
         // SAFETY: as above.
-        _ => unsafe { multiply_accumulate::<S, P, M, Q, N, 1>(s, acc, a, w, k) },
+        _ => unsafe { multiply_accumulate::<S, P, M, Q, N, 1>(s, acc, a, again, k) },
     }
 }
 

@@ -17,7 +17,7 @@ impl<S: Isa, D: Dot<S, Weight = u16, Factor = u16, Sums = S::V>> Product<S> for 
     type Factors = D::Factors;
     type Sums = S::V;
     const GROUP: usize = 2;
-    const ROWS: usize = rows(S::REGISTERS, D::REGISTERS);
+    const ROWS: usize = rows(S::REGISTERS, D::REGISTERS, D::REGISTERS);
 
     #[inline(always)]
     unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R {

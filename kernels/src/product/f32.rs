@@ -7,12 +7,12 @@ use crate::isa::Isa;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct F32;
 
-/// The number of rows M of the largest tile, with 4 vectors per row. Its 4·M accumulators, the M broadcasts of one k
-/// and one vector of weights must fit into the registers; a broadcast and a vector of weights take `each` of them:
-/// `4·M + each·M + each ≤ registers`. For f32, 32 registers hold 6 rows, 16 hold 3. M is at most 6: more accumulators would
-/// hide no more latency, and batches would split less evenly.
-pub(crate) const fn rows(registers: usize, each: usize) -> usize {
-    let most = (registers - each) / (4 + each);
+/// The number of rows M of the largest tile, with 4 vectors per row. Its 4·M accumulators, the M broadcasts of one k and one
+/// vector of weights must fit into the registers. A broadcast takes `factors` of them, and a vector of weights `weights`:
+/// `4·M + factors·M + weights ≤ registers`. For f32, 32 registers hold 6 rows, 16 hold 3. M is at most 6: more accumulators
+/// would hide no more latency, and batches would split less evenly.
+pub(crate) const fn rows(registers: usize, factors: usize, weights: usize) -> usize {
+    let most = (registers - weights) / (4 + factors);
     if most < 6 { most } else { 6 }
 }
 
@@ -24,7 +24,7 @@ impl<S: Isa> Product<S> for F32 {
     type Factors = S::V;
     type Sums = S::V;
     const GROUP: usize = 1;
-    const ROWS: usize = rows(S::REGISTERS, 1);
+    const ROWS: usize = rows(S::REGISTERS, 1, 1);
 
     #[inline(always)]
     unsafe fn load<const PART: usize>(s: S, p: *const f32) -> S::V {

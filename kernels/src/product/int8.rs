@@ -18,7 +18,7 @@ impl<S: Isa, D: Dot<S, Weight = i8, Factor = u8, Sums = S::I>> Product<S> for I8
     type Factors = D::Factors;
     type Sums = S::I;
     const GROUP: usize = 4;
-    const ROWS: usize = rows(S::REGISTERS, D::REGISTERS);
+    const ROWS: usize = rows(S::REGISTERS, D::REGISTERS, D::REGISTERS);
 
     #[inline(always)]
     unsafe fn vectorize<R>(s: S, f: impl FnOnce() -> R) -> R {

@@ -1,6 +1,6 @@
 //! Weights of 16 bits, widened to f32 in registers; factors and sums of f32.
 
-use super::f32::F32;
+use super::f32::{F32, rows};
 use super::ops::{Product, ScalesAt};
 use crate::isa::Isa;
 
@@ -24,7 +24,8 @@ macro_rules! sixteen {
             type Sums = S::V;
             const GROUP: usize = $group;
             const PARTS: usize = $group;
-            const ROWS: usize = <F32 as Product<S>>::ROWS;
+            // A vector of weights is narrow before it is wide; the second part of a pair needs a mask.
+            const ROWS: usize = rows(S::REGISTERS, 1, 2);
 
             #[inline(always)]
             unsafe fn load<const PART: usize>($s: S, $p: *const u16) -> S::V {

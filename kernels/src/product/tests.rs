@@ -76,13 +76,16 @@ fn every_operation_of_the_product_of_f32_is_that_of_plain_numbers() {
 
 #[test]
 fn the_largest_tile_of_f32_fits_into_the_registers_and_a_larger_one_does_not() {
-    assert_eq!([rows(16, 1), rows(32, 1), rows(16, 2), rows(32, 2)], [3, 6, 2, 5]);
-    for (registers, each) in (16..=64).flat_map(|registers| [(registers, 1), (registers, 2)]) {
-        let fits = |rows: usize| 4 * rows + each * rows + each <= registers;
-        let rows = rows(registers, each);
-        assert!(fits(rows) && (rows == 6 || !fits(rows + 1)), "{registers}, {each}");
+    let of = |registers| [rows(registers, 1, 1), rows(registers, 1, 2), rows(registers, 2, 2)];
+    assert_eq!([of(16), of(32)], [[3, 2, 2], [6, 6, 5]]);
+    for (registers, [factors, weights]) in
+        (16..=64).flat_map(|registers| [[1, 1], [1, 2], [2, 2]].map(|each| (registers, each)))
+    {
+        let fits = |rows: usize| 4 * rows + factors * rows + weights <= registers;
+        let rows = rows(registers, factors, weights);
+        assert!(fits(rows) && (rows == 6 || !fits(rows + 1)), "{registers}, {factors}, {weights}");
     }
     for variant in Variant::available() {
-        assert_eq!(variant.tile_rows(), rows(variant.registers(), 1), "{variant}");
+        assert_eq!(variant.tile_rows(), rows(variant.registers(), 1, 1), "{variant}");
     }
 }
