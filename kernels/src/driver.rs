@@ -90,7 +90,12 @@ impl<E: Epilogue, K: Keep> Recurrence<'_, E, K> {
         unsafe {
             if E::INLINE && INLINE {
                 with_tile!(S, F32, E::SHAPE, span.rows, span.panels, |M, Q, N| {
-                    let tile = o.recurrence::<S, F32, M, Q>(E::SHAPE, span, step, prefetch);
+                    let rows = each(
+                        #[inline(always)]
+                        |m| o.recurrent_row(step, span.row + m).0,
+                    );
+                    let addresses = o.recurrence::<S, F32>(E::SHAPE, span, step, prefetch);
+                    let tile = addresses.tile::<S, F32, M, Q, N>(rows);
                     self.finish_inline::<S, M, Q, N>(s, span, &tile)
                 })
             } else {
@@ -143,13 +148,16 @@ impl<E: Epilogue, K: Keep> Recurrence<'_, E, K> {
     /// # Safety
     /// As [`Recurrence::run`], for this row and panel.
     #[inline(always)]
-    unsafe fn finish<S: Isa>(&self, s: S, [row, panel]: [usize; 2], sum: impl Fn(usize) -> S::V) {
+    unsafe fn finish<S: Isa>(&self, s: S, [row, panel]: [usize; 2], sum: impl Fn(usize) -> S::V + Copy) {
         let (o, units) = (self.operands, E::SHAPE.units);
         for u in 0..units {
             let lanes = o.lanes::<S, E>(self.step, [row, panel], u);
             let unit = lanes.place.unit;
             let zero = s.splat(0.0);
-            let gates = each(zero, |g| if g < E::SHAPE.gates.len() { sum(g * units + u) } else { zero });
+            let gates = each(
+                #[inline(always)]
+                |g| if g < E::SHAPE.gates.len() { sum(g * units + u) } else { zero },
+            );
             // SAFETY: rows of states and constants hold whole panels, and all vectors of the pass are parked for this
             // pair.
             let Some(h) = (unsafe { self.epilogue.finish(s, gates, lanes, self.keep) }) else { continue };

@@ -7,7 +7,6 @@ use crate::rows::{Factors, Rows};
 use crate::tile::{Prefetch, Tile, each};
 use crate::weight_type::WeightType;
 use core::ops::Range;
-use core::ptr::null;
 
 /// The number of f32 from the sums of the first panel of a tile to those of the second: 6 rows × 4 vectors × 16 lanes.
 pub(crate) const PANEL_SUMS: usize = 6 * 4 * 16;
@@ -99,6 +98,80 @@ pub(crate) struct Span {
     pub(crate) panels: usize,
 }
 
+/// The addresses of start values of sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Starts {
+    /// Those of the first row and panel.
+    first: *const f32,
+    /// The number of f32 from one row to the next.
+    row: usize,
+    /// The number of f32 from one panel to the next.
+    panel: usize,
+}
+
+/// The addresses of a tile before its rows and panels are constants, without those of its rows of factors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    /// All vectors but the last.
+    starts: Starts,
+    /// The last vector, which may be in another place.
+    lasts: Starts,
+    w: *const u8,
+    scales: *const f32,
+    /// The number of values of k.
+    pub(crate) depth: usize,
+    pub(crate) prefetch: Prefetch,
+}
+
+impl Addresses {
+    /// The tile of M rows of factors and Q panels of N vectors.
+    #[inline(always)]
+    pub(crate) fn tile<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
+        &self,
+        a: [*const P::Factor; M],
+    ) -> Tile<P::Weight, P::Factor, M, Q> {
+        let at = |q| self.panels_later::<S, P, N>(q);
+        Tile {
+            starts: each(
+                #[inline(always)]
+                |q| at(q).starts.first,
+            ),
+            lasts: each(
+                #[inline(always)]
+                |q| at(q).lasts.first,
+            ),
+            rows: [self.starts.row, self.lasts.row],
+            a,
+            w: each(
+                #[inline(always)]
+                |q| at(q).w.cast(),
+            ),
+            scales: each(
+                #[inline(always)]
+                |q| at(q).scales,
+            ),
+            depth: self.depth,
+            prefetch: self.prefetch,
+        }
+    }
+
+    /// The addresses `panels` panels of N vectors later.
+    #[inline(always)]
+    pub(crate) fn panels_later<S: Isa, P: Product<S>, const N: usize>(self, panels: usize) -> Addresses {
+        let Addresses { mut starts, mut lasts, depth, .. } = self;
+        starts.first = starts.first.wrapping_add(panels * starts.panel);
+        lasts.first = lasts.first.wrapping_add(panels * lasts.panel);
+        let width = N * S::LANES * P::GROUP * size_of::<P::Weight>();
+        Addresses {
+            starts,
+            lasts,
+            w: self.w.wrapping_add(panels * P::groups(depth) * width),
+            scales: self.scales.wrapping_add(panels * 2 * N * S::LANES),
+            ..self
+        }
+    }
+}
+
 impl Operands<'_> {
     /// W of a panel.
     #[inline(always)]
@@ -140,54 +213,58 @@ impl Operands<'_> {
         }
     }
 
-    /// A tile of bias + W·x over the panels from `panel` on. The caller fills in the rows of x for each tile.
+    /// The addresses of tiles of bias + W·x from a panel on.
     #[inline(always)]
-    pub(crate) fn projection<S: Isa, P: Product<S>, const M: usize, const Q: usize>(
+    pub(crate) fn projection<S: Isa, P: Product<S>>(
         &self,
         shape: PassShape,
         panel: usize,
         prefetch: Prefetch,
-    ) -> Tile<P::Weight, P::Factor, M, Q> {
-        let vectors = shape.vectors();
-        let bias = |q| self.bias.wrapping_add((panel + q) * vectors * S::LANES);
-        Tile {
-            starts: each(null(), bias),
-            lasts: each(null(), |q| bias(q).wrapping_add((vectors - 1) * S::LANES)),
-            rows: [0, 0],
-            a: [null(); M],
-            w: each(null(), |q| self.w_panel::<S, P>(shape, panel + q).cast()),
-            scales: each(null(), |q| self.scales::<S>(0, shape, panel + q)),
-            depth: P::parts(self.input),
+    ) -> Addresses {
+        let row = shape.vectors() * S::LANES;
+        let starts = Starts { first: self.bias.wrapping_add(panel * row), row: 0, panel: row };
+        Addresses {
+            starts,
+            lasts: Starts { first: starts.first.wrapping_add(row - S::LANES), ..starts },
+            w: self.w_panel::<S, P>(shape, panel),
+            scales: self.scales::<S>(0, shape, panel),
+            depth: self.input,
             prefetch,
         }
     }
 
-    /// A tile of parked sums + R·h.
+    /// The addresses of a tile of parked sums + R·h.
     #[inline(always)]
-    pub(crate) fn recurrence<S: Isa, P: Product<S>, const M: usize, const Q: usize>(
+    pub(crate) fn recurrence<S: Isa, P: Product<S>>(
         &self,
         shape: PassShape,
         span: Span,
         step: Step,
         prefetch: Prefetch,
-    ) -> Tile<P::Weight, P::Factor, M, Q> {
+    ) -> Addresses {
         let row = shape.vectors() * S::LANES;
-        let factors = self.factors[step.index % 2];
-        let parked = |q| self.parked::<S>(shape, span.panel + q, step.base + span.row).cast_const();
-        let last = |q| match shape.separate_recurrent_bias {
-            true => self.constants.wrapping_add((span.panel + q) * S::LANES),
-            false => parked(q).wrapping_add(row - S::LANES),
-        };
-        Tile {
-            starts: each(null(), parked),
-            lasts: each(null(), last),
-            rows: [row, if shape.separate_recurrent_bias { 0 } else { row }],
-            a: each(null(), |m| factors.wrapping_add((span.row + m) * self.factor_row).cast_const().cast()),
-            w: each(null(), |q| self.r_panel::<S, P>(shape, span.panel + q).cast()),
-            scales: each(null(), |q| self.scales::<S>(1, shape, span.panel + q)),
-            depth: P::parts(self.recurrent),
+        let first = self.parked::<S>(shape, span.panel, step.base + span.row).cast_const();
+        let starts = Starts { first, row, panel: self.pairs * row };
+        Addresses {
+            starts,
+            lasts: match shape.separate_recurrent_bias {
+                true => {
+                    let first = self.constants.wrapping_add(span.panel * S::LANES);
+                    Starts { first, row: 0, panel: S::LANES }
+                }
+                false => Starts { first: first.wrapping_add(row - S::LANES), ..starts },
+            },
+            w: self.r_panel::<S, P>(shape, span.panel),
+            scales: self.scales::<S>(1, shape, span.panel),
+            depth: self.recurrent,
             prefetch,
         }
+    }
+
+    /// The address of a row of factors of h, or of r ⊙ h.
+    #[inline(always)]
+    pub(crate) fn recurrent_row(&self, step: Step, row: usize) -> Factors {
+        Factors(self.factors[step.index % 2].wrapping_add(row * self.factor_row).cast_const().cast())
     }
 
     /// The addresses where the epilogue finds the values of a vector of units.

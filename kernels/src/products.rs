@@ -13,9 +13,10 @@ pub(crate) use table::has_tiles;
 use crate::epilogue::PassShape;
 use crate::factors::quantize;
 use crate::isa::Isa;
-use crate::operands::{Operands, PANEL_SUMS, Span, Step, width};
+use crate::operands::{Addresses, Operands, PANEL_SUMS, Span, Step, width};
 use crate::product::Product;
-use crate::tile::{Heights, Prefetch, Strip, Vectors, each, sums};
+use crate::rows::Factors;
+use crate::tile::{Heights, Prefetch, Strip, each, sums, unrolled};
 use crate::weight_type::any_f32_to_bf16;
 use core::ops::Range;
 
@@ -73,135 +74,39 @@ unsafe fn project<S: Isa, P: Product<S>>(
     pairs: usize,
     panels: Range<usize>,
 ) {
-    // SAFETY: the caller promises the ISA.
-    let s = unsafe { S::assume() };
-    let group = panels_at_once(pairs);
     let heights = Heights::new(pairs, P::ROWS);
+    let tiles = |panel, strip: Strip, prefetch| Tiles {
+        first: o.projection::<S, P>(shape, panel, prefetch),
+        a: o.x.as_ptr().wrapping_add(strip.first),
+        count: strip.tiles,
+        across: false,
+        to: o.parked::<S>(shape, panel, strip.first),
+        panel: o.pairs * shape.vectors() * S::LANES,
+    };
+    if pairs == 1 {
+        let one = heights.strip(1);
+        // All pairs of panels in one call: the shortest way, for the step of a small layer.
+        let both = panels.len() / 2;
+        // SAFETY: there is one pair, and the panels are those of the caller.
+        unsafe {
+            if both > 0 {
+                let first = tiles(panels.start, one, Prefetch::NOTHING);
+                store_tiles::<S, P>(&Tiles { count: both, across: true, ..first }, shape, [1, 2]);
+            }
+            if panels.len() % 2 > 0 {
+                store_tiles::<S, P>(&tiles(panels.end - 1, one, Prefetch::NOTHING), shape, [1, 1]);
+            }
+        }
+        return;
+    }
     let width = width::<S, P>(shape);
-    for panel in panels.clone().step_by(group) {
-        let count = group.min(panels.end - panel);
-        let next = (pairs > 1 && panel + 1 < panels.end).then(|| o.w_panel::<S, P>(shape, panel + 1));
+    for panel in panels.clone() {
+        let next = (panel + 1 < panels.end).then(|| o.w_panel::<S, P>(shape, panel + 1));
         for index in heights.strips() {
             let strip = heights.strip(index);
-            let tiles = [strip.before, heights.count];
-            let prefetch = Prefetch::new(next, width, tiles, P::groups(o.input));
-            // SAFETY: the tiles' rows are below `pairs`, the panels below `panels`; N are the vectors of the pass.
-            unsafe {
-                with_tile!(S, P, shape, strip.rows, count, |M, Q, N| {
-                    project_strip::<S, P, M, Q, N>(s, o, shape, strip, panel, prefetch)
-                })
-            }
-        }
-    }
-}
-
-/// [`project`] for one pair and all panels: the shortest way, for the step of a small layer. All passes share its code.
-///
-/// # Safety
-/// As [`project`].
-#[inline(never)]
-unsafe fn project_one<S: Isa, P: Product<S>>(o: &Operands<'_>, shape: PassShape) {
-    // SAFETY: the caller promises the ISA and the product.
-    let s = unsafe { S::assume() };
-    // SAFETY: as above.
-    unsafe {
-        P::vectorize(
-            s,
-            #[inline(always)]
-            || project_all::<S, P>(s, o, shape),
-        )
-    }
-}
-
-/// The panels of [`project_one`].
-///
-/// # Safety
-/// As [`project`].
-#[inline(always)]
-unsafe fn project_all<S: Isa, P: Product<S>>(s: S, o: &Operands<'_>, shape: PassShape) {
-    let strip = Strip { rows: 1, tiles: 1, first: 0, before: 0 };
-    let mut panel = 0;
-    while panel < o.panels {
-        let count = panels_at_once(1).min(o.panels - panel);
-        // SAFETY: there is one pair; the panels are below `o.panels`; N are the vectors of the pass.
-        unsafe {
-            match (shape.vectors(), count) {
-                (3, 2) => project_tiles::<S, P, 1, 2, 3>(s, o, shape, strip, panel, Prefetch::NOTHING),
-                (3, _) => project_tiles::<S, P, 1, 1, 3>(s, o, shape, strip, panel, Prefetch::NOTHING),
-                (4, 2) => project_tiles::<S, P, 1, 2, 4>(s, o, shape, strip, panel, Prefetch::NOTHING),
-                (4, _) => project_tiles::<S, P, 1, 1, 4>(s, o, shape, strip, panel, Prefetch::NOTHING),
-                _ => unreachable!("another number of vectors needs an arm of its own"),
-            }
-        }
-        panel += count;
-    }
-}
-
-/// Projects the tiles of a strip in a function that is compiled for the ISA.
-///
-/// # Safety
-/// As [`project_tiles`].
-unsafe fn project_strip<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
-    s: S,
-    o: &Operands<'_>,
-    shape: PassShape,
-    strip: Strip,
-    panel: usize,
-    prefetch: Prefetch,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        P::vectorize(
-            s,
-            #[inline(always)]
-            move || project_tiles::<S, P, M, Q, N>(s, o, shape, strip, panel, prefetch),
-        )
-    }
-}
-
-/// Projects the tiles of a strip, over the panels from `panel` on. The sums of a pair follow those of the pair before.
-///
-/// # Safety
-/// `o.x` must hold an address for each row of the tiles. The places of the pairs in the gate buffer must be valid for
-/// writing, in each panel. N must be the vectors of the shape.
-#[inline(always)]
-unsafe fn project_tiles<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
-    s: S,
-    o: &Operands<'_>,
-    shape: PassShape,
-    strip: Strip,
-    panel: usize,
-    prefetch: Prefetch,
-) {
-    let mut tile = o.projection::<S, P, M, Q>(shape, panel, prefetch);
-    let mut to = o.parked::<S>(shape, panel, strip.first);
-    let panel = o.pairs * N * S::LANES;
-    for rows in o.x[strip.first..][..strip.tiles * M].chunks_exact(M) {
-        tile.a = each(rows[0].0.cast(), |m| rows[m].0.cast());
-        // SAFETY: the caller's promise.
-        unsafe { store(s, sums::<S, P, M, Q, N>(s, &tile), to, panel) }
-        tile.prefetch = tile.prefetch.after(tile.depth[0]);
-        to = to.wrapping_add(M * N * S::LANES);
-    }
-}
-
-/// Stores the sums of a tile at `to`. Rows follow each other. The second panel starts `panel` f32 after the first.
-///
-/// # Safety
-/// `to` must be valid for writing them.
-#[inline(always)]
-unsafe fn store<S: Isa, const M: usize, const Q: usize, const N: usize>(
-    s: S,
-    sums: Vectors<S::V, M, Q, N>,
-    to: *mut f32,
-    panel: usize,
-) {
-    for (m, sums) in sums.iter().enumerate() {
-        for (q, sums) in sums.iter().enumerate() {
-            for (n, &v) in sums.iter().enumerate() {
-                // SAFETY: the caller's promise.
-                unsafe { s.store(to.wrapping_add(q * panel + (m * N + n) * S::LANES), v) }
-            }
+            let prefetch = Prefetch::new(next, width, [strip.before, heights.count], P::groups(o.input));
+            // SAFETY: the rows of the tiles are below `pairs`, the panel is one of the caller's.
+            unsafe { store_tiles::<S, P>(&tiles(panel, strip, prefetch), shape, [strip.rows, 1]) }
         }
     }
 }
@@ -221,21 +126,80 @@ unsafe fn store_tile<S: Isa, P: Product<S>>(
     to: *mut f32,
 ) {
     const { assert!(P::ROWS * 4 * S::LANES <= PANEL_SUMS, "the sums of a tile need more room") };
+    // The rows of the tile; the addresses behind them are not used.
+    let rows: [Factors; 6] = each(|m| o.recurrent_row(step, span.row + m));
+    let first = o.recurrence::<S, P>(shape, span, step, prefetch);
+    let tiles = Tiles { first, a: rows.as_ptr(), count: 1, across: false, to, panel: PANEL_SUMS };
+    // SAFETY: the caller's promise.
+    unsafe { store_tiles::<S, P>(&tiles, shape, [span.rows, span.panels]) }
+}
+
+/// Tiles of equal size, whose sums are stored: each below the one before, or, if they have one row, beside it.
+struct Tiles {
+    /// The addresses of the first tile.
+    first: Addresses,
+    /// The rows of factors of all tiles, or the one row of tiles beside each other.
+    a: *const Factors,
+    count: usize,
+    /// Whether the tiles are beside each other.
+    across: bool,
+    /// Where the sums are stored. Rows follow each other.
+    to: *mut f32,
+    /// The number of f32 from the sums of one panel to those of the next.
+    panel: usize,
+}
+
+/// Computes tiles of so many rows and panels, and stores their sums. Projections and products of a step share its code.
+///
+/// # Safety
+/// The addresses of the tiles must be valid for reading what their types' comments say, and `to` for writing the sums. The CPU
+/// must have the ISA and the product.
+unsafe fn store_tiles<S: Isa, P: Product<S>>(tiles: &Tiles, shape: PassShape, [rows, panels]: [usize; 2]) {
     // SAFETY: the caller's promise, here and below.
     let s = unsafe { S::assume() };
-    with_tile!(S, P, shape, span.rows, span.panels, |M, Q, N| {
+    with_tile!(S, P, shape, rows, panels, |M, Q, N| {
         // SAFETY: as above.
         unsafe {
             P::vectorize(
                 s,
                 #[inline(always)]
-                || {
-                    let tile = o.recurrence::<S, P, M, Q>(shape, span, step, prefetch);
-                    store(s, sums::<S, P, M, Q, N>(s, &tile), to, PANEL_SUMS)
-                },
+                || store_each::<S, P, M, Q, N>(s, tiles),
             )
         }
     })
+}
+
+/// [`store_tiles`] of M rows and Q panels of N vectors.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn store_each<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize>(
+    s: S,
+    tiles: &Tiles,
+) {
+    let &Tiles { first: mut addresses, mut a, count, across, mut to, panel } = tiles;
+    for _ in 0..count {
+        // SAFETY: the caller's promise, here and below.
+        let rows = each(
+            #[inline(always)]
+            |m| unsafe { (*a.add(m)).0.cast() },
+        );
+        // SAFETY: as above.
+        let sums = unsafe { sums::<S, P, M, Q, N>(s, &addresses.tile::<S, P, M, Q, N>(rows)) };
+        unrolled!(m < M of [0 1 2 3 4 5], unrolled!(q < Q of [0 1], unrolled!(n < N of [0 1 2 3], {
+            // SAFETY: as above.
+            unsafe { s.store(to.wrapping_add(q * panel + (m * N + n) * S::LANES), sums[m][q][n]) };
+        })));
+        if M == 1 && across {
+            addresses = addresses.panels_later::<S, P, N>(Q);
+            to = to.wrapping_add(Q * panel);
+        } else {
+            addresses.prefetch = addresses.prefetch.after(P::groups(addresses.depth));
+            a = a.wrapping_add(M);
+            to = to.wrapping_add(M * N * S::LANES);
+        }
+    }
 }
 
 /// [`quantize`], as a function of its own.

@@ -153,12 +153,7 @@ impl PassVisitor for Project<'_> {
     fn pass<E: Epilogue>(&mut self, index: usize, _: E) {
         let operands = self.operands[index];
         // SAFETY: `pairs` rows of x were located, and the gate buffer has room for as many.
-        unsafe {
-            match self.pairs {
-                1 => (self.products.project_one)(operands, E::SHAPE),
-                pairs => (self.products.project)(operands, E::SHAPE, pairs, 0..operands.panels),
-            }
-        }
+        unsafe { (self.products.project)(operands, E::SHAPE, self.pairs, 0..operands.panels) }
     }
 }
 

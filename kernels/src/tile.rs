@@ -12,7 +12,22 @@
 
 use crate::isa::Isa;
 use crate::product::{Product, ScalesAt};
+use core::mem::MaybeUninit;
 use core::ops::Range;
+
+/// Evaluates an expression with `i` = 0, 1, … as constants, as far as they are below a constant. A loop over the vectors of
+/// a tile is unrolled as well, but takes the compiler twice as long.
+macro_rules! unrolled {
+    ($i:ident < $count:ident of [$($value:literal)*], $each:expr) => {{
+        const { assert!($count <= [$($value),*].len(), "more of them need more values") };
+        $( if const { $value < $count } {
+            let $i: usize = $value;
+            $each;
+        } )*
+    }};
+}
+
+pub(crate) use unrolled;
 
 /// The vectors of a tile, `[row][panel][vector]`.
 pub(crate) type Vectors<V, const M: usize, const Q: usize, const N: usize> = [[[V; N]; Q]; M];
@@ -64,8 +79,8 @@ pub(crate) struct Tile<W, F, const M: usize, const Q: usize> {
     pub(crate) w: [*const W; Q],
     /// The scales of each panel, `[vector][lane]`, and as many sums of weights; see [`ScalesAt`].
     pub(crate) scales: [*const f32; Q],
-    /// The number of groups of k, and of parts of the group behind them; see [`Product::parts`].
-    pub(crate) depth: [usize; 2],
+    /// The number of values of k.
+    pub(crate) depth: usize,
     pub(crate) prefetch: Prefetch,
 }
 
@@ -91,20 +106,16 @@ pub(crate) unsafe fn sums<S: Isa, P: Product<S>, const M: usize, const Q: usize,
 ) -> Vectors<S::V, M, Q, N> {
     // A register holds one sum for every lane. The rows of a tile are derived from this.
     const { assert!(size_of::<P::Sums>() == S::LANES * size_of::<P::Sum>()) };
-    // SAFETY: the caller's promise, here and below.
-    let first = unsafe { P::start(s, tile.lasts[0]) };
     // What is not inlined is not compiled for the instruction set.
     let start = |m, q, n| tile.start::<S, N>(m, q, n);
     let acc = each_vector(
-        first,
         #[inline(always)]
-        // SAFETY: as above.
+        // SAFETY: the caller's promise, here and below.
         |m, q, n| unsafe { P::start(s, start(m, q, n)) },
     );
     // SAFETY: as above.
     let acc = unsafe { accumulate::<S, P, M, Q, N>(s, acc, tile) };
     each_vector(
-        s.splat(0.0),
         #[inline(always)]
         |m, q, n| {
             let weights = tile.scales[q].wrapping_add(n * S::LANES);
@@ -130,38 +141,39 @@ unsafe fn accumulate<S: Isa, P: Product<S>, const M: usize, const Q: usize, cons
     // `black_box` hides the pointers from the compiler, which would otherwise compute them from each other at every k.
     // Each pointer goes through it alone: an array would be moved in larger pieces than it was written in, and such a
     // load waits until the previous tile is done and stored.
-    let a = if M > 1 { each(a[0], |m| core::hint::black_box(a[m])) } else { a };
-    // Likewise a second address of the weights, so that each part reads them anew: kept in registers from the first part on,
-    // they would not fit beside the accumulators.
-    let again = if M > 1 && P::PARTS > 1 { each(w[0], |q| core::hint::black_box(w[q])) } else { w };
+    let a = if M > 1 { each(|m| core::hint::black_box(a[m])) } else { a };
+    // Likewise a second address of the weights, where not all parts of a group fit into the registers beside the accumulators,
+    // the broadcasts, a part and its mask: they are then read anew for each part.
+    let fit = M * Q * N + M + Q * N + 2 <= S::REGISTERS;
+    let again = if P::PARTS > 1 && !fit { each(|q| core::hint::black_box(w[q])) } else { w };
     // Tiles of several rows are limited by the ports of the multiply-adds, and the loop's own instructions take slots
     // of these ports. So they do four k per turn. One row is limited by its loads.
     let unroll = if M > 1 { 4 / P::PARTS } else { 1 };
-    let [depth, rest] = depth;
-    let turns = depth / unroll;
+    let [groups, rest] = P::parts(depth);
+    let turns = groups / unroll;
     for turn in 0..turns {
         for j in 0..unroll {
             let k = turn * unroll + j;
             if M > 1 {
                 s.prefetch(prefetch.from.wrapping_add(k * prefetch.stride).cast());
             }
-            // SAFETY: k < depth.
+            // SAFETY: k < groups.
             acc = unsafe { group::<S, P, M, Q, N>(s, acc, a, [w, again], k) };
         }
     }
-    for k in turns * unroll..depth {
-        // SAFETY: k < depth.
+    for k in turns * unroll..groups {
+        // SAFETY: k < groups.
         acc = unsafe { group::<S, P, M, Q, N>(s, acc, a, [w, again], k) };
     }
     if P::PARTS > 1 && rest > 0 {
         const { assert!(P::PARTS <= 2, "an incomplete group may have more parts") };
         // SAFETY: the group behind the others has this part.
-        acc = unsafe { multiply_accumulate::<S, P, M, Q, N, 0>(s, acc, a, w, depth) };
+        acc = unsafe { part::<S, P, M, Q, N, 0>(s, acc, a, w, groups) };
     }
     acc
 }
 
-/// All parts of a group of [`accumulate`]. The addresses of the weights are those for the first part and for the second.
+/// The parts of a group of [`accumulate`], with the addresses of the weights for the first part and for the second.
 ///
 /// # Safety
 /// As there, with `k` below its number of groups.
@@ -174,11 +186,11 @@ unsafe fn group<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: 
     k: usize,
 ) -> Vectors<P::Sums, M, Q, N> {
     // SAFETY: the caller's promise, here and below.
-    let acc = unsafe { multiply_accumulate::<S, P, M, Q, N, 0>(s, acc, a, w, k) };
+    let acc = unsafe { part::<S, P, M, Q, N, 0>(s, acc, a, w, k) };
     match P::PARTS {
         1 => acc,
         // SAFETY: as above.
-        _ => unsafe { multiply_accumulate::<S, P, M, Q, N, 1>(s, acc, a, again, k) },
+        _ => unsafe { part::<S, P, M, Q, N, 1>(s, acc, a, again, k) },
     }
 }
 
@@ -187,14 +199,7 @@ unsafe fn group<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: 
 /// # Safety
 /// As there. The group `k` must have the part.
 #[inline(always)]
-unsafe fn multiply_accumulate<
-    S: Isa,
-    P: Product<S>,
-    const M: usize,
-    const Q: usize,
-    const N: usize,
-    const PART: usize,
->(
+unsafe fn part<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: usize, const PART: usize>(
     s: S,
     mut acc: Vectors<P::Sums, M, Q, N>,
     a: [*const P::Factor; M],
@@ -203,55 +208,43 @@ unsafe fn multiply_accumulate<
 ) -> Vectors<P::Sums, M, Q, N> {
     // All rows are broadcast first, then each weight vector is loaded: the broadcasts and one weight vector fit into
     // the registers next to the accumulators.
-    // SAFETY: within what the caller promises for each row.
-    let first = k * P::GROUP + PART;
-    // SAFETY: as above.
-    let mut factors = [unsafe { P::broadcast(s, a[0].add(first)) }; M];
-    for m in 1..M {
-        // SAFETY: as above.
-        factors[m] = unsafe { P::broadcast(s, a[m].add(first)) };
-    }
-    for (q, &w) in w.iter().enumerate() {
-        for n in 0..N {
-            // SAFETY: within what the caller promises for w[q].
-            let w = unsafe { P::load::<PART>(s, w.add((k * N + n) * S::LANES * P::GROUP)) };
-            for (acc, &a) in acc.iter_mut().zip(&factors) {
-                // SAFETY: the CPU has the product.
-                acc[q][n] = unsafe { P::multiply_accumulate(s, a, w, acc[q][n]) };
-            }
-        }
-    }
+    let factors: [P::Factors; M] = each(
+        #[inline(always)]
+        // SAFETY: within what the caller promises for each row.
+        |m| unsafe { P::broadcast(s, a[m].add(k * P::GROUP + PART)) },
+    );
+    unrolled!(q < Q of [0 1], unrolled!(n < N of [0 1 2 3], {
+        // SAFETY: within what the caller promises for w[q].
+        let w = unsafe { P::load::<PART>(s, w[q].add((k * N + n) * S::LANES * P::GROUP)) };
+        unrolled!(m < M of [0 1 2 3 4 5], {
+            // SAFETY: the CPU has the product.
+            acc[m][q][n] = unsafe { P::multiply_accumulate(s, factors[m], w, acc[m][q][n]) };
+        });
+    }));
     acc
 }
 
-/// An array of the values that `of` returns for each index; `fill` is any value. It does the same as
-/// `core::array::from_fn`. Tiles have hundreds of such arrays, and from_fn would compile to four functions for each.
+/// An array of the values that `of` returns for each index. It does the same as `core::array::from_fn`, which would compile
+/// to four functions for each of the hundreds of arrays of tiles.
 #[inline(always)]
-pub(crate) fn each<T: Copy, const N: usize>(fill: T, of: impl Fn(usize) -> T) -> [T; N] {
-    let mut all = [fill; N];
-    let mut i = 0;
-    while i < N {
-        all[i] = of(i);
-        i += 1;
-    }
-    all
+pub(crate) fn each<T: Copy, const N: usize>(of: impl Fn(usize) -> T + Copy) -> [T; N] {
+    let mut all = [const { MaybeUninit::uninit() }; N];
+    unrolled!(i < N of [0 1 2 3 4 5], all[i] = MaybeUninit::new(of(i)));
+    // SAFETY: N is at most 6, so all elements were written; both types have the same layout.
+    unsafe { all.as_ptr().cast::<[T; N]>().read() }
 }
 
-/// The vectors of a tile, each as `of` returns it for its row, panel and number. `fill` is any vector.
+/// The vectors of a tile, each as `of` returns it for its row, panel and number.
 #[inline(always)]
 fn each_vector<T: Copy, const M: usize, const Q: usize, const N: usize>(
-    fill: T,
-    of: impl Fn(usize, usize, usize) -> T,
+    of: impl Fn(usize, usize, usize) -> T + Copy,
 ) -> Vectors<T, M, Q, N> {
-    let mut all = [[[fill; N]; Q]; M];
-    for (m, row) in all.iter_mut().enumerate() {
-        for (q, panel) in row.iter_mut().enumerate() {
-            for (n, vector) in panel.iter_mut().enumerate() {
-                *vector = of(m, q, n);
-            }
-        }
-    }
-    all
+    let mut all = [const { [const { [const { MaybeUninit::uninit() }; N] }; Q] }; M];
+    unrolled!(m < M of [0 1 2 3 4 5], unrolled!(q < Q of [0 1], unrolled!(n < N of [0 1 2 3], {
+        all[m][q][n] = MaybeUninit::new(of(m, q, n));
+    })));
+    // SAFETY: all vectors were written; both types have the same layout.
+    unsafe { all.as_ptr().cast::<Vectors<T, M, Q, N>>().read() }
 }
 
 /// Consecutive tiles of equal height.

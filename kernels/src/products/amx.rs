@@ -178,7 +178,10 @@ unsafe fn tile_of<P: Tiled, const N: usize>(
         || {
             for m in 0..span.rows {
                 let of_row = Span { row: span.row + m, rows: 1, ..span };
-                let tile = o.recurrence::<Avx512, P, 1, 1>(shape, of_row, step, Prefetch::NOTHING);
+                let row = o.recurrent_row(step, of_row.row).0.cast();
+                let tile = o
+                    .recurrence::<Avx512, P>(shape, of_row, step, Prefetch::NOTHING)
+                    .tile::<_, P, 1, 1, N>([row]);
                 // SAFETY: the caller's promise.
                 unsafe { finish::<P, N>(s, sums.as_ptr(), before + m, &tile, to.add(m * N * Avx512::LANES)) }
             }
@@ -235,9 +238,9 @@ unsafe fn project_panel<P: Tiled, const N: usize>(
         s.vectorize(
             #[inline(always)]
             || {
-                let mut tile = o.projection::<Avx512, P, 1, 1>(shape, panel, Prefetch::NOTHING);
+                let addresses = o.projection::<Avx512, P>(shape, panel, Prefetch::NOTHING);
                 for m in 0..height {
-                    tile.a = [o.x[first + m].0.cast()];
+                    let tile = addresses.tile::<_, P, 1, 1, N>([o.x[first + m].0.cast()]);
                     let to = o.parked::<Avx512>(shape, panel, first + m);
                     // SAFETY: the place of each pair holds N vectors.
                     unsafe { finish::<P, N>(s, sums.as_ptr(), before + m, &tile, to) }

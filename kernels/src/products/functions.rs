@@ -1,6 +1,6 @@
 //! The table of functions of a product.
 
-use super::{project, project_one, quantize_row, round_row, store_tile};
+use super::{project, quantize_row, round_row, store_tile};
 use crate::epilogue::PassShape;
 use crate::isa::Isa;
 use crate::operands::{Convert, Operands, Span, Step};
@@ -19,8 +19,6 @@ type End = unsafe fn();
 pub(crate) struct Products {
     /// See [`super::project`].
     pub(crate) project: unsafe fn(&Operands<'_>, PassShape, usize, Range<usize>),
-    /// See [`super::project_one`].
-    pub(crate) project_one: unsafe fn(&Operands<'_>, PassShape),
     /// See [`super::store_tile`].
     pub(crate) tile: unsafe fn(&Operands<'_>, PassShape, (Span, Step), Prefetch, *mut f32),
     /// What makes the factors, if these are not f32.
@@ -43,7 +41,6 @@ impl Products {
         };
         Products {
             project: project::<S, P>,
-            project_one: project_one::<S, P>,
             tile: store_tile::<S, P>,
             convert,
             around: None,
