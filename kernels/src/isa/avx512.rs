@@ -174,6 +174,7 @@ unsafe impl Dot<Avx512> for Widened {
     /// Even and odd k as i16, `[lane][k / 2]`.
     type Weights = [__m512i; 2];
     type Factors = [__m512i; 2];
+    const NAME: &'static str = "widened";
     const REGISTERS: usize = 2;
 
     #[inline(always)]
@@ -219,6 +220,7 @@ unsafe impl Dot<Avx512> for Vnni {
     type Sums = __m512i;
     type Weights = __m512i;
     type Factors = __m512i;
+    const NAME: &'static str = "vnni";
     const REGISTERS: usize = 1;
 
     fn detect() -> bool {
@@ -262,6 +264,7 @@ unsafe impl Dot<Avx512> for Vdpbf16ps {
     type Sums = __m512;
     type Weights = __m512;
     type Factors = __m512;
+    const NAME: &'static str = "avx512-bf16";
     const REGISTERS: usize = 1;
 
     fn detect() -> bool {

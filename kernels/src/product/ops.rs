@@ -30,6 +30,8 @@ pub(crate) trait Product<S: Isa>: Copy + 'static {
     /// The number of consecutive k that one multiply-accumulate takes; see
     /// [`WeightType::group`](crate::weight_type::WeightType::group).
     const GROUP: usize;
+    /// What adds the products, if the CPU may have several instructions for that.
+    const DOTS: Option<&'static str> = None;
     /// The number of batch rows of the largest register tile, at most 6.
     const ROWS: usize;
 
