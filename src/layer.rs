@@ -137,6 +137,12 @@ impl Layer {
         self.shared.packed[0].weight_type()
     }
 
+    /// What adds the products on this CPU: `amx`, `vnni` or `widened` for weights of int8; `amx`, `avx512-bf16` or `widened`
+    /// for pairs of bf16; `None` for weights of other types. [`Plan::dots`] limits it.
+    pub fn dots(&self) -> Option<&'static str> {
+        self.shared.packed[0].dots()
+    }
+
     /// What the layer does with subnormal numbers.
     pub fn subnormals(&self) -> Subnormals {
         self.shared.packed[0].subnormals()
@@ -311,13 +317,14 @@ impl fmt::Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shared { shape, plan, .. } = &*self.shared;
         let mut layer = f.debug_struct("Layer");
-        layer.field("cell", self.cell()).field("shape", shape).field("plan", plan).finish_non_exhaustive()
+        layer.field("cell", self.cell()).field("shape", shape).field("weight_type", &self.weight_type());
+        layer.field("plan", plan).field("dots", &self.dots()).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::LayerWeights;
+    use crate::{Dots, Layer, LayerWeights, Plan, WeightType};
 
     #[test]
     fn the_multiply_adds_of_a_call_are_those_of_all_gates_and_directions() {
@@ -325,5 +332,17 @@ mod tests {
         let layer = LayerWeights::lstm(3, 5).bidirectional().w(&w).r(&r).pack().unwrap();
         assert_eq!(layer.multiply_adds(7, 2), 2 * 4 * 5 * (3 + 5) * 7 * 2);
         assert_eq!(layer.multiply_adds(usize::MAX, 2), usize::MAX);
+    }
+
+    #[test]
+    fn a_layer_tells_which_dot_products_it_uses() {
+        let (w, r) = ([0.5f32; 4 * 5 * 3], [0.5f32; 4 * 5 * 5]);
+        let used = |weights, dots| {
+            let weights = LayerWeights::lstm(3, 5).w(&w).r(&r).build().unwrap().with_type(weights).unwrap();
+            let plan = Plan { dots, ..*Layer::new(&weights).unwrap().plan() };
+            Layer::with_plan(&weights, plan).unwrap().dots()
+        };
+        assert_eq!(used(WeightType::F32, Dots::Amx), None);
+        assert_eq!(used(WeightType::I8, Dots::Widened), Some("widened"));
     }
 }

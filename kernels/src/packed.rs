@@ -94,6 +94,12 @@ impl PackedWeights {
         self.panels.description().weights
     }
 
+    /// What adds the products on this CPU: `amx`, `vnni` or `widened` for weights of int8; `amx`, `avx512-bf16` or `widened`
+    /// for pairs of bf16; `None` for weights of other types.
+    pub fn dots(&self) -> Option<&'static str> {
+        self.products.dots
+    }
+
     /// The sizes I, H and P.
     pub fn sizes(&self) -> Sizes {
         self.panels.description().sizes
@@ -135,6 +141,7 @@ impl fmt::Debug for PackedWeights {
             .field("peepholes", &self.has_peepholes())
             .field("sizes", &self.sizes())
             .field("weight_type", &self.weight_type())
+            .field("dots", &self.dots())
             .field("subnormals", &self.subnormals())
             .finish_non_exhaustive()
     }

@@ -16,7 +16,7 @@ use crate::isa::Isa;
 use crate::operands::{Addresses, Operands, PANEL_SUMS, Span, Step, width};
 use crate::product::Product;
 use crate::rows::Factors;
-use crate::tile::{Heights, Prefetch, Strip, each, sums, unrolled};
+use crate::tile::{Heights, Prefetch, Strip, count, each, sums};
 use crate::weight_type::any_f32_to_bf16;
 use core::ops::Range;
 
@@ -154,6 +154,7 @@ struct Tiles {
 /// # Safety
 /// The addresses of the tiles must be valid for reading what their types' comments say, and `to` for writing the sums. The CPU
 /// must have the ISA and the product.
+#[inline(never)]
 unsafe fn store_tiles<S: Isa, P: Product<S>>(tiles: &Tiles, shape: PassShape, [rows, panels]: [usize; 2]) {
     // SAFETY: the caller's promise, here and below.
     let s = unsafe { S::assume() };
@@ -178,8 +179,8 @@ unsafe fn store_each<S: Isa, P: Product<S>, const M: usize, const Q: usize, cons
     s: S,
     tiles: &Tiles,
 ) {
-    let &Tiles { first: mut addresses, mut a, count, across, mut to, panel } = tiles;
-    for _ in 0..count {
+    let &Tiles { first: mut addresses, mut a, across, mut to, panel, .. } = tiles;
+    for _ in 0..tiles.count {
         // SAFETY: the caller's promise, here and below.
         let rows = each(
             #[inline(always)]
@@ -187,10 +188,16 @@ unsafe fn store_each<S: Isa, P: Product<S>, const M: usize, const Q: usize, cons
         );
         // SAFETY: as above.
         let sums = unsafe { sums::<S, P, M, Q, N>(s, &addresses.tile::<S, P, M, Q, N>(rows)) };
-        unrolled!(m < M of [0 1 2 3 4 5], unrolled!(q < Q of [0 1], unrolled!(n < N of [0 1 2 3], {
-            // SAFETY: as above.
-            unsafe { s.store(to.wrapping_add(q * panel + (m * N + n) * S::LANES), sums[m][q][n]) };
-        })));
+        count!(
+            m < M,
+            count!(
+                q < Q,
+                count!(n < N, {
+                    // SAFETY: as above.
+                    unsafe { s.store(to.wrapping_add(q * panel + (m * N + n) * S::LANES), sums[m][q][n]) };
+                })
+            )
+        );
         if M == 1 && across {
             addresses = addresses.panels_later::<S, P, N>(Q);
             to = to.wrapping_add(Q * panel);

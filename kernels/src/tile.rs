@@ -15,19 +15,19 @@ use crate::product::{Product, ScalesAt};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-/// Evaluates an expression with `i` = 0, 1, … as constants, as far as they are below a constant. A loop over the vectors of
-/// a tile is unrolled as well, but takes the compiler twice as long.
-macro_rules! unrolled {
-    ($i:ident < $count:ident of [$($value:literal)*], $each:expr) => {{
-        const { assert!($count <= [$($value),*].len(), "more of them need more values") };
-        $( if const { $value < $count } {
-            let $i: usize = $value;
+/// Evaluates an expression with `i` = 0, 1, … below a constant. The loops of a tile are all unrolled, and tiles are most of the
+/// code of this crate: iterators would be a dozen functions for each of these loops, which the compiler has to inline.
+macro_rules! count {
+    ($i:ident < $end:ident, $each:expr) => {{
+        let mut $i: usize = 0;
+        while $i < $end {
             $each;
-        } )*
+            $i += 1;
+        }
     }};
 }
 
-pub(crate) use unrolled;
+pub(crate) use count;
 
 /// The vectors of a tile, `[row][panel][vector]`.
 pub(crate) type Vectors<V, const M: usize, const Q: usize, const N: usize> = [[[V; N]; Q]; M];
@@ -213,14 +213,17 @@ unsafe fn part<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: u
         // SAFETY: within what the caller promises for each row.
         |m| unsafe { P::broadcast(s, a[m].add(k * P::GROUP + PART)) },
     );
-    unrolled!(q < Q of [0 1], unrolled!(n < N of [0 1 2 3], {
-        // SAFETY: within what the caller promises for w[q].
-        let w = unsafe { P::load::<PART>(s, w[q].add((k * N + n) * S::LANES * P::GROUP)) };
-        unrolled!(m < M of [0 1 2 3 4 5], {
-            // SAFETY: the CPU has the product.
-            acc[m][q][n] = unsafe { P::multiply_accumulate(s, factors[m], w, acc[m][q][n]) };
-        });
-    }));
+    count!(
+        q < Q,
+        count!(n < N, {
+            // SAFETY: within what the caller promises for w[q].
+            let w = unsafe { P::load::<PART>(s, w[q].add((k * N + n) * S::LANES * P::GROUP)) };
+            count!(m < M, {
+                // SAFETY: the CPU has the product.
+                acc[m][q][n] = unsafe { P::multiply_accumulate(s, factors[m], w, acc[m][q][n]) };
+            });
+        })
+    );
     acc
 }
 
@@ -229,8 +232,8 @@ unsafe fn part<S: Isa, P: Product<S>, const M: usize, const Q: usize, const N: u
 #[inline(always)]
 pub(crate) fn each<T: Copy, const N: usize>(of: impl Fn(usize) -> T + Copy) -> [T; N] {
     let mut all = [const { MaybeUninit::uninit() }; N];
-    unrolled!(i < N of [0 1 2 3 4 5], all[i] = MaybeUninit::new(of(i)));
-    // SAFETY: N is at most 6, so all elements were written; both types have the same layout.
+    count!(i < N, all[i] = MaybeUninit::new(of(i)));
+    // SAFETY: all elements were written; both types have the same layout.
     unsafe { all.as_ptr().cast::<[T; N]>().read() }
 }
 
@@ -240,9 +243,15 @@ fn each_vector<T: Copy, const M: usize, const Q: usize, const N: usize>(
     of: impl Fn(usize, usize, usize) -> T + Copy,
 ) -> Vectors<T, M, Q, N> {
     let mut all = [const { [const { [const { MaybeUninit::uninit() }; N] }; Q] }; M];
-    unrolled!(m < M of [0 1 2 3 4 5], unrolled!(q < Q of [0 1], unrolled!(n < N of [0 1 2 3], {
-        all[m][q][n] = MaybeUninit::new(of(m, q, n));
-    })));
+    count!(
+        m < M,
+        count!(
+            q < Q,
+            count!(n < N, {
+                all[m][q][n] = MaybeUninit::new(of(m, q, n));
+            })
+        )
+    );
     // SAFETY: all vectors were written; both types have the same layout.
     unsafe { all.as_ptr().cast::<Vectors<T, M, Q, N>>().read() }
 }

@@ -179,6 +179,7 @@ unsafe impl Dot<Avx2> for Widened {
     /// Even and odd k as i16, `[lane][k / 2]`.
     type Weights = [__m256i; 2];
     type Factors = [__m256i; 2];
+    const NAME: &'static str = "widened";
     const REGISTERS: usize = 2;
 
     #[inline(always)]
@@ -224,6 +225,7 @@ unsafe impl Dot<Avx2> for Vnni {
     type Sums = __m256i;
     type Weights = __m256i;
     type Factors = __m256i;
+    const NAME: &'static str = "vnni";
     const REGISTERS: usize = 1;
 
     fn detect() -> bool {

@@ -166,6 +166,7 @@ unsafe impl Dot<Avx512> for Widened {
     /// Even and odd k as i16, `[lane][k / 2]`.
     type Weights = [__m512i; 2];
     type Factors = [__m512i; 2];
+    const NAME: &'static str = "widened";
     const REGISTERS: usize = 2;
 
     #[inline(always)]
@@ -211,6 +212,7 @@ unsafe impl Dot<Avx512> for Vnni {
     type Sums = __m512i;
     type Weights = __m512i;
     type Factors = __m512i;
+    const NAME: &'static str = "vnni";
     const REGISTERS: usize = 1;
 
     fn detect() -> bool {
@@ -254,6 +256,7 @@ unsafe impl Dot<Avx512> for Vdpbf16ps {
     type Sums = __m512;
     type Weights = __m512;
     type Factors = __m512;
+    const NAME: &'static str = "avx512-bf16";
     const REGISTERS: usize = 1;
 
     fn detect() -> bool {

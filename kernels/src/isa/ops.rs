@@ -136,6 +136,8 @@ pub(crate) unsafe trait Dot<S: Isa>: Copy + Send + Sync + 'static {
     type Factors: Copy;
     /// `LANES` sums.
     type Sums: Copy;
+    /// What adds the products, for people.
+    const NAME: &'static str;
     /// The number of registers of weights, and of factors.
     const REGISTERS: usize;
 
@@ -179,6 +181,7 @@ unsafe impl<S: Isa> Dot<S> for WidenedBf16 {
     type Sums = S::V;
     type Weights = [S::V; 2];
     type Factors = [S::V; 2];
+    const NAME: &'static str = "widened";
     const REGISTERS: usize = 2;
 
     #[inline(always)]

@@ -154,6 +154,7 @@ unsafe impl Dot<Portable> for Widened {
     /// Even and odd k as i16, `[lane][k / 2]`.
     type Weights = [i16x8; 2];
     type Factors = [i16x8; 2];
+    const NAME: &'static str = "widened";
     const REGISTERS: usize = 2;
 
     #[inline(always)]

@@ -135,6 +135,7 @@ unsafe impl<S: Isa<I = i32>> Dot<S> for Plain {
     type Sums = i32;
     type Weights = [i8; 4];
     type Factors = [u8; 4];
+    const NAME: &'static str = "plain";
     const REGISTERS: usize = 1;
 
     unsafe fn load(_: S, p: *const i8) -> [i8; 4] {

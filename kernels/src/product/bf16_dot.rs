@@ -17,6 +17,7 @@ impl<S: Isa, D: Dot<S, Weight = u16, Factor = u16, Sums = S::V>> Product<S> for 
     type Factors = D::Factors;
     type Sums = S::V;
     const GROUP: usize = 2;
+    const DOTS: Option<&'static str> = Some(D::NAME);
     const ROWS: usize = rows(S::REGISTERS, D::REGISTERS, D::REGISTERS);
 
     #[inline(always)]

@@ -18,6 +18,7 @@ impl<S: Isa, D: Dot<S, Weight = i8, Factor = u8, Sums = S::I>> Product<S> for I8
     type Factors = D::Factors;
     type Sums = S::I;
     const GROUP: usize = 4;
+    const DOTS: Option<&'static str> = Some(D::NAME);
     const ROWS: usize = rows(S::REGISTERS, D::REGISTERS, D::REGISTERS);
 
     #[inline(always)]

@@ -33,6 +33,8 @@ pub(crate) trait Product<S: Isa>: Copy + 'static {
     const GROUP: usize;
     /// The number of multiply-accumulates that take a group, one after the other: 1, or one for each k.
     const PARTS: usize = 1;
+    /// What adds the products, if the CPU may have several instructions for that.
+    const DOTS: Option<&'static str> = None;
     /// The number of batch rows of the largest register tile, at most 6.
     const ROWS: usize;
 

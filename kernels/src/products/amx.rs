@@ -89,6 +89,7 @@ impl Products {
             tile: tile::<P>,
             around: Some((begin::<P>, end)),
             rows: ROWS,
+            dots: Some("amx"),
             ..Products::of::<Avx512, P>(weights)
         }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Products {
     /// The most rows of a tile.
     pub(crate) rows: usize,
     pub(crate) weights: WeightType,
+    /// See [`crate::PackedWeights::dots`].
+    pub(crate) dots: Option<&'static str>,
 }
 
 impl Products {
@@ -46,6 +48,7 @@ impl Products {
             around: None,
             rows: P::ROWS,
             weights,
+            dots: P::DOTS,
         }
     }
 }
