@@ -14,7 +14,6 @@ pub(super) struct Layer {
     pub(super) reason: Option<String>,
     /// The largest relative error of the model's outputs if only this layer is narrow. `None` if the model does not run.
     pub(super) alone: Option<f64>,
-    pub(super) drift: Option<super::drift::Drift>,
 }
 
 /// The layers, each with the type `weights` if the file can say it.
@@ -35,7 +34,7 @@ pub(super) fn possible(bytes: &[u8], file: &File, weights: WeightType) -> Result
             Some(e) => (WeightType::F32, Some(crate::report::error(e))),
         };
         first = first.or(error);
-        layers.push(Layer { node: node.clone(), weights, reason, alone: None, drift: None });
+        layers.push(Layer { node: node.clone(), weights, reason, alone: None });
     }
     match (layers.iter().any(|layer| layer.reason.is_none()), first) {
         (true, _) => Ok(layers),

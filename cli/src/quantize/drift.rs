@@ -2,8 +2,7 @@
 
 use crate::tensors::Random;
 use anyhow::{Context, Result};
-use rnnpack::{Layer, Sequence, Stream, WeightType};
-use rnnpack_onnx::RecurrentNode;
+use rnnpack::{Layer, Sequence, Stream};
 
 /// The steps of the sequence, and of each call.
 const STEPS: usize = 10_000;
@@ -11,13 +10,13 @@ const CHUNK: usize = 500;
 /// The steps at the start and at the end whose errors are compared.
 const END: usize = 1_000;
 
-/// How far the Y of a narrow layer is from that of the same layer in f32.
+/// How far the Y of a narrow layer is from that of the layer before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drift {
     pub(super) largest: f64,
     /// The root of the mean square of the differences.
     pub(super) rms: f64,
-    /// The largest magnitude of the layer in f32.
+    /// The largest magnitude of the layer before.
     pub(super) scale: f64,
     /// The RMS in the first steps.
     pub(super) first: f64,
@@ -25,17 +24,8 @@ pub(super) struct Drift {
     pub(super) last: f64,
 }
 
-/// Runs both layers on the same sequence, uniform in ±1, with the state carried from call to call. `None` if the layer is
-/// not narrow.
-pub(super) fn of(node: &RecurrentNode, weights: WeightType, seed: u64) -> Result<Option<Drift>> {
-    if weights == WeightType::F32 {
-        return Ok(None);
-    }
-    let pack = |weights| node.clone().with_type(weights).pack();
-    Ok(Some(between(pack(weights)?, pack(WeightType::F32)?, seed)?))
-}
-
-fn between(narrow: Layer, wide: Layer, seed: u64) -> Result<Drift> {
+/// Runs both layers on the same sequence, uniform in ±1, with the state carried from call to call.
+pub(super) fn between(narrow: Layer, wide: Layer, seed: u64) -> Result<Drift> {
     let shape = wide.shape();
     let len = CHUNK.checked_mul(shape.output()).context("the layer's output is too large")?;
     let mut random = Random::new(seed);
@@ -70,7 +60,7 @@ impl Drift {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rnnpack::LayerWeights;
+    use rnnpack::{LayerWeights, WeightType};
 
     /// The drift of an RNN of one unit, h = w * x + r * h, whose weights the type rounds.
     fn linear(w: f32, r: f32) -> Drift {
