@@ -6,7 +6,7 @@ use ndarray_npy::{read_npy, write_npy};
 use rnnpack::{LayerTensors, LayerWeights, Sequence, WeightType};
 use rnnpack_dev::onnx::quantized::{INT8, QuantizedNode};
 use rnnpack_dev::onnx::{
-    Dim, FLOAT, Graph, Numbers, attr_i, attr_s, node, recurrent_nodes, tensor, untyped, value,
+    Dim, FLOAT, Graph, Msg, Numbers, attr_i, attr_s, node, raw, recurrent_nodes, tensor, untyped, value,
 };
 use serde_json::Value;
 use std::fs;
@@ -387,6 +387,19 @@ fn quantize_refuses_what_it_cannot_do_and_writes_nothing() {
     quantize(&half, &int8).refused("there is no recurrent node");
     let wrong = format!("Z={x}");
     quantize(&model, &["--weights", "f16", "--input", &wrong]).refused("the model has no input \"Z\"");
+    // Weights of a type that the operator has not are no narrow weights.
+    let integers = raw("W", &[1, 7, 5], INT8, vec![1; 35]);
+    let rnn = |count: usize| (0..count).map(|i| node("RNN", "", &["X", "W", "R"], &[&format!("Y{i}")], &[]));
+    let of = |nodes: Vec<Msg>, w: Msg| Graph {
+        nodes,
+        stored: vec![w, tensor("R", &[1, 7, 7], &[0.1; 49])],
+        inputs: vec![value("X", FLOAT, &[Dim::N(2), Dim::N(1), Dim::N(5)])],
+        outputs: vec![untyped("Y0")],
+    };
+    fs::write(&half, of(rnn(1).collect(), integers).model(17)).unwrap();
+    quantize(&half, &int8).refused("input `W`: it is i8, where RNN of operator set 17 has");
+    fs::write(&half, of(rnn(257).collect(), tensor("W", &[1, 7, 5], &[0.1; 35])).model(17)).unwrap();
+    quantize(&half, &int8).refused("it has 257 recurrent nodes; each is measured alone, so at most 256");
     for (option, value) in [("--weights", "f32"), ("--weights", "int4")] {
         assert_eq!(quantize(&model, &[option, value]).code, Some(2));
     }

@@ -78,11 +78,12 @@ pub fn narrow(model: &[u8], choose: impl Fn(&NodeDescription) -> WeightType) -> 
 }
 
 /// Whether the file stores the weights of a node in this type already. An LSTM whose integers are behind
-/// `DequantizeLinear` still becomes a `DynamicQuantizeLSTM`.
+/// `DequantizeLinear` still becomes a `DynamicQuantizeLSTM`. The weights of a node that is refused are of no type.
 fn is_stored_as(node: &RecurrentNode, weights: WeightType) -> bool {
     let is = |dtype| node.dtype == Some(dtype) || node.matrix_dtype == Some(dtype);
     match weights {
         WeightType::F32 => true,
+        _ if node.refusal().is_some() && !node.awaits_weights() => false,
         WeightType::Bf16 => is(DType::BF16),
         WeightType::F16 => is(DType::F16),
         WeightType::I8 => {

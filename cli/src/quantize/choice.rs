@@ -16,11 +16,21 @@ pub(super) struct Layer {
     pub(super) alone: Option<f64>,
 }
 
+/// The most recurrent nodes of a model. Each is measured in a model of its own, so the time grows with the square of their
+/// number: with so many of the smallest it is some ten seconds.
+const MOST_LAYERS: usize = 256;
+
 /// The layers, each with the type `weights` if the file can say it.
 ///
 /// # Errors
-/// If there is no layer, or none can have the type: the reason of the first.
+/// If there is no layer, or there are too many, or none can have the type: the reason of the first.
 pub(super) fn possible(bytes: &[u8], file: &File, weights: WeightType) -> Result<Vec<Layer>> {
+    let count = file.nodes().len();
+    if count > MOST_LAYERS {
+        bail!(
+            "it has {count} recurrent nodes; each is measured alone, so at most {MOST_LAYERS} are rewritten"
+        );
+    }
     let mut layers = Vec::new();
     let mut first = None;
     for node in file.nodes() {

@@ -1,5 +1,6 @@
 //! The error of a narrow layer over a long sequence.
 
+use crate::compare::relative;
 use crate::tensors::Random;
 use anyhow::{Context, Result};
 use rnnpack::{Layer, Sequence, Stream};
@@ -39,10 +40,11 @@ pub(super) fn between(narrow: Layer, wide: Layer, seed: u64) -> Result<Drift> {
         for (stream, y) in streams.iter_mut().zip(&mut y) {
             stream.run(Sequence::dense(&x, y))?;
         }
-        let differences = y[0].iter().zip(&y[1]).map(|(&a, &b)| (f64::from(a) - f64::from(b)).abs());
+        let differences = y[0].iter().zip(&y[1]).map(|(&a, &b)| distance(a, b));
         largest = differences.clone().fold(largest, f64::max);
         squares.push(differences.map(|d| d * d).sum::<f64>());
-        scale = y[1].iter().fold(scale, |scale, &b| scale.max(f64::from(b).abs()));
+        let finite = y[1].iter().filter(|b| b.is_finite());
+        scale = finite.fold(scale, |scale, &b| scale.max(f64::from(b).abs()));
     }
     let rms = |squares: &[f64]| (squares.iter().sum::<f64>() / (squares.len() * len) as f64).sqrt();
     let ends = END / CHUNK;
@@ -50,10 +52,19 @@ pub(super) fn between(narrow: Layer, wide: Layer, seed: u64) -> Result<Drift> {
     Ok(Drift { largest, rms: rms(&squares), scale, first, last })
 }
 
+/// How far two numbers are from each other: infinitely, if only one is finite or only one is NaN.
+fn distance(a: f32, b: f32) -> f64 {
+    match f64::from(a) - f64::from(b) {
+        _ if a == b || a.is_nan() && b.is_nan() => 0.0,
+        difference if difference.is_nan() => f64::INFINITY,
+        difference => difference.abs(),
+    }
+}
+
 impl Drift {
     /// The largest difference divided by the largest magnitude.
     pub(super) fn relative(&self) -> f64 {
-        if self.largest == 0.0 { 0.0 } else { self.largest / self.scale }
+        relative(self.largest, self.scale)
     }
 }
 
@@ -69,6 +80,14 @@ mod tests {
         let pack =
             |weights| LayerWeights::of(cell, 1, 1).w(&[w]).r(&[r]).weight_type(weights).pack().unwrap();
         between(pack(WeightType::Bf16), pack(WeightType::F32), 1).unwrap()
+    }
+
+    #[test]
+    fn a_state_that_becomes_infinite_is_infinitely_wrong() {
+        // bf16 makes 1.011 of r to 1.0078125: only the state of f32 grows beyond f32.
+        let drift = linear(0.5, 1.011);
+        assert!(drift.largest.is_infinite() && drift.rms.is_infinite(), "{drift:?}");
+        assert_eq!([distance(1.0, f32::NAN), distance(f32::NAN, f32::NAN)], [f64::INFINITY, 0.0]);
     }
 
     #[test]

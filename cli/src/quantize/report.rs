@@ -91,9 +91,13 @@ impl Report {
             "first",
             "last",
         ];
-        const LEFT: [&str; 4] = ["layer", "op", "weights", "computed in"];
-        let right = HEADINGS.map(|heading| !LEFT.contains(&heading));
-        let mut table = Table::new(&HEADINGS, &right);
+        // All but the names are numbers.
+        const RIGHT: [bool; 13] = {
+            let mut right = [true; 13];
+            (right[0], right[1], right[2], right[6]) = (false, false, false, false);
+            right
+        };
+        let mut table = Table::new(&HEADINGS, &RIGHT);
         self.layers().for_each(|layer| table.row(layer.row()));
         let [before, after] = [self.before, self.model.len()].map(bytes);
         let mut text = format!("{output}: {after}, {name} has {before}\n\n{}", table.render());
