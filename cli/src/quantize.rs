@@ -23,18 +23,19 @@ the file stays as it is. So do nodes whose weights are narrow already, such as D
   int8, GRU and RNN  integers behind DequantizeLinear, which every runtime computes in f32; with --weights int8, \
 run and verify keep the integers and quantize x and h
 
-int8 has one scale for each row of a gate. Weights of W and R that are integers of 8 bits times a scale of their row stay \
-exactly as they are, in all nodes where both are; else both are rounded. A layer that cannot have the type stays as it is, and the reason is shown; if \
-none can, nothing is written. What a file cannot say, rnnpack pack --weights still packs for a program of its own.
+int8 has one scale for each row of a gate. Weights of W and R that are integers of 8 bits times a scale of \
+their row stay exactly as they are, in all nodes where both are; else both are rounded. A layer that cannot \
+have the type stays as it is, and the reason is shown; if none can, nothing is written. What a file cannot \
+say, rnnpack pack --weights still packs for a program of its own.
 
-The report lists for each layer the bytes of W and R in the file; how many weights were `rounded`; the arithmetic in which \
-run and verify compute the layer of the written file if no --weights is given, and in which all errors here are measured; \
-`alone`: the largest relative error of the model's outputs if only \
-this layer is narrow; and the error of the layer's own Y over 10000 steps of generated input, with the state carried: \
-the largest, the RMS, and the RMS of the first and the last 1000 steps, which shows a drift. These errors and those of the \
-outputs are against the same model with its own weights. The relative error is the largest difference divided by the \
-largest magnitude. The outputs are those for the given inputs or for all calls of the recorded stream; inputs that are not given are \
-generated as for verify.
+The report lists for each layer the bytes of W and R in the file; how many weights were `rounded`; the \
+arithmetic in which run and verify compute the layer of the written file if no --weights is given, and in \
+which all errors here are measured; `alone`: the largest relative error of the model's outputs if only this \
+layer is narrow; and the error of the layer's own Y over 10000 steps of generated input, with the state \
+carried: the largest, the RMS, and the RMS of the first and the last 1000 steps, which shows a drift. These \
+errors and those of the outputs are against the same model with its own weights. The relative error is the \
+largest difference divided by the largest magnitude. The outputs are those for the given inputs or for all \
+calls of the recorded stream; inputs that are not given are generated as for verify.
 
 With --budget, the written model's outputs have at most this relative error for these inputs: the layers with the \
 largest error alone become bf16 (f16 in a file whose operator set has no bf16), then f32, until it is so.

@@ -41,12 +41,13 @@ length changes outputs by 1e-2 or more. Integers and booleans must be equal. NaN
 the same places, and an output with no finite element does not pass.
 
 With --subnormals, rnnpack flushes, and the others compute exactly: what flushing changes must pass too. \
-Likewise with --weights: rnnpack rounds the weights W and R to that type, and the others do not. Layers of int8 \
-also round x and h to integers of 8 bits, and f64 does not. So for models with DynamicQuantizeLSTM give a larger \
-BOUND or --decisions. With --as-onnxruntime, f64 and tract are left out, and recorded outputs may differ by half an \
-integer of 8 bits, 2e-3 of the largest magnitude. That is an allowance, not a bound that was derived: the activation \
-functions of ONNX Runtime differ in the last places, so a number between two integers may become the other one, and what \
-this does to later steps and layers depends on their weights. The report says where the allowance was used.
+Likewise with --weights: rnnpack rounds the weights W and R to that type, and the others do not. Layers of \
+int8 also round x and h to integers of 8 bits, and f64 does not. So for models with DynamicQuantizeLSTM give \
+a larger BOUND or --decisions. With --as-onnxruntime, f64 and tract are left out, and recorded outputs may \
+differ by half an integer of 8 bits, 2e-3 of the largest magnitude. That is an allowance, not a bound that \
+was derived: the activation functions of ONNX Runtime differ in the last places, so a number between two \
+integers may become the other one, and what this does to later steps and layers depends on their weights. \
+The report says where the allowance was used.
 
 With --decisions AXIS, for models that classify, an output passes if the largest element of each line along the axis \
 stands where that of the other side stands; the first of equal ones counts. The table shows how many of these decisions \

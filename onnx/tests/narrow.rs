@@ -2,6 +2,7 @@
 
 use rnnpack::{Target, WeightType};
 use rnnpack_dev::onnx::one::{H, I, of, one};
+use rnnpack_dev::onnx::quantized::INT8;
 use rnnpack_dev::onnx::{
     DOUBLE, Dim, FLOAT, FLOAT16, Field, Function, Graph, Msg, Narrow, Numbers, attr_g, attr_i, attr_s, call,
     fields, node, raw, recurrent_nodes, tensor, untyped, value,
@@ -275,6 +276,7 @@ fn what_cannot_be_said_is_refused_by_name() {
     inputs.inputs.push(value("W", FLOAT, &[Dim::N(1), Dim::N(4 * H), Dim::N(I)]));
     let large = one().stored(0, tensor("W", &[1, 4 * H, I], &[1e5; 4 * H * I])).bytes();
     let set = |gates, op, opset| model(op, gates, 1, opset);
+    let integers = of("RNN", 1).stored(0, raw("W", &[1, H, I], INT8, vec![1; H * I])).bytes();
     for (model, weights, expected) in [
         (
             set(4, "LSTM", 11),
@@ -298,6 +300,7 @@ fn what_cannot_be_said_is_refused_by_name() {
             "node `lstm` (LSTM): its weights are f16; only those of f32 become int8",
         ),
         (doubles, WeightType::Bf16, "node `lstm`: input `W`: it is f64"),
+        (integers, WeightType::I8, "node `lstm`: input `W`: it is i8, where RNN"),
         (inputs.model(17), WeightType::I8, "node `lstm`: input `W`: `W` is an input of the graph"),
         (large, WeightType::F16, "W"),
     ] {
