@@ -54,8 +54,10 @@ fn compete(args: &Args, bytes: &[u8]) -> Result<Report> {
     let ours = |threads| Computed::ours(threads, layers);
     let (feeds, loaded, first) = fit::generated(bytes, &args.given, &args.generated, ours(threads))?;
     let other = |name, computed: Computed| {
-        let bytes = if computed.kernels == Kernels::Rnnpack { None } else { same_weights.as_deref() }
-            .unwrap_or(bytes);
+        let bytes = match computed.kernels {
+            Kernels::Rnnpack => bytes,
+            _ => same_weights.as_deref().unwrap_or(bytes),
+        };
         let loaded = load(bytes, &feeds, computed)?;
         let first = loaded.run(&feeds, &[])?;
         Contender::new(name, loaded, first)

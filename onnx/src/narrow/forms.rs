@@ -167,8 +167,8 @@ impl Form<'_> {
         self.before("Cast", &[&narrow], &format!("{name}_widened"), vec![to])
     }
 
-    /// Integers with a scale for each row, and a zero point if it is not 0, widened by `DequantizeLinear`. Its scales have one axis, so the directions and
-    /// rows are one axis there.
+    /// Integers with a scale for each row, and a zero point if it is not 0, widened by `DequantizeLinear`. Its scales have
+    /// one axis, so the directions and rows are one axis there.
     fn dequantized(&mut self, (name, matrix): (&str, Matrix)) -> String {
         let [directions, rows, columns] = matrix.dims;
         let all = directions * rows;
