@@ -210,9 +210,13 @@ mod tests {
         // Only the 254th part of the smallest number is a scale, and the last number alone tells.
         let mut row = vec![254.0; 10_000];
         row.push(255.0);
-        assert!(looks(&row) == (looks(&row).0, true) && looks(&row).0 < 3 * row.len(), "{:?}", looks(&row));
+        // The first candidate is divided into all numbers, the others into that one.
+        let few = row.len()..row.len() + 1000;
+        let found = looks(&row);
+        assert!(few.contains(&found.0) && found.1, "{found:?}");
         *row.last_mut().unwrap() = 254.0 * 1.001;
-        assert!(looks(&row).0 < 3 * row.len() && !looks(&row).1, "{:?}", looks(&row));
+        let found = looks(&row);
+        assert!(few.contains(&found.0) && !found.1, "{found:?}");
     }
 
     #[test]
