@@ -94,7 +94,7 @@ impl Difference {
 
     /// The largest difference divided by the scale.
     pub(crate) fn relative(&self) -> f64 {
-        if self.largest == 0.0 { 0.0 } else { self.largest / self.scale }
+        relative(self.largest, self.scale)
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -111,6 +111,11 @@ impl Difference {
             "passes": self.passes(),
         })
     }
+}
+
+/// A difference divided by the scale of what it is a difference from.
+pub(crate) fn relative(largest: f64, scale: f64) -> f64 {
+    if largest == 0.0 { 0.0 } else { largest / scale }
 }
 
 /// Compares the outputs of each step. If one side lacks an output, the difference is infinite.

@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
-Lists the inputs and outputs of the model, the operators that cannot run, and every LSTM, GRU and RNN node, \
-including those inside If, Loop and Scan. For each node it shows the element type; T steps, B batch rows, I \
+Lists the inputs and outputs of the model, the operators that cannot run, and every LSTM, GRU, RNN and \
+DynamicQuantizeLSTM node, including those inside If, Loop and Scan. For each node it shows the element type; T steps, B batch rows, I \
 inputs and H hidden units, if the file says them; the bytes of its weights in the file and packed; the type in \
 which W and R are packed; the bytes of the state of one stream, and of the scratch memory for one step of it; and the instruction set and tile that it \
 runs with on this machine. Layers of f64 run on the products of matrixmultiply, whose scratch memory is not \
@@ -25,7 +25,8 @@ would take packed with other types of weights (--weights of run, verify, bench a
 subnormal, if any.
 
 W and R are packed as bf16 or f16 if that holds all of their elements exactly, as it does if the file has them in half \
-precision, also behind a Cast. No bit of a result depends on that. Else they are packed as f32.
+precision, also behind a Cast. No bit of a result depends on that. Those of DynamicQuantizeLSTM are packed as int8, as the file has \
+them. Else they are packed as f32.
 
 A node whose weights are in the file is packed at load. Other weights are packed when the node runs: those \
 that are inputs, and those that the graph computes, such as the weights of a quantized model in the QDQ \
@@ -159,8 +160,9 @@ fn unsupported_text(operators: &[Unsupported]) -> String {
     if lines.is_empty() { lines } else { format!("\nThese operators cannot run:\n{lines}") }
 }
 
-/// What becomes of the weights of nodes that are packed at load, by all that their sizes depend on. Many nodes may share
-/// one large weight; packing it for each would take a time that no file of that size should take.
+/// What becomes of the weights of nodes that are packed at load, by the weights and all else that it depends on: other
+/// weights may not fit into a type. Many nodes may share one large weight; packing it for each would take a time that no
+/// file of that size should take.
 type Packed = HashMap<String, Packing>;
 
 impl Line {
@@ -169,9 +171,8 @@ impl Line {
         let packing = match node.refusal() {
             Some(_) => pack(),
             None => {
-                let sizes =
-                    (node.dtype, node.weight_type(), node.direction, node.input, node.hidden, &node.cells);
-                known.entry(format!("{sizes:?}")).or_insert_with(pack).clone()
+                let key = (node.weight_addresses(), node.weight_type(), node.direction, &node.cells);
+                known.entry(format!("{key:?}")).or_insert_with(pack).clone()
             }
         };
         Line { node, packing }
@@ -254,7 +255,7 @@ fn title(lines: &[Line]) -> String {
     ];
     let parts = parts.into_iter().filter(|&(n, _)| n > 0).map(|(n, what)| format!(", {n} {what}"));
     format!(
-        "{} (LSTM, GRU, RNN){}\n",
+        "{} (LSTM, GRU, RNN, DynamicQuantizeLSTM){}\n",
         report::count(lines.len(), "recurrent node"),
         parts.collect::<String>()
     )

@@ -11,7 +11,7 @@ pub(crate) fn graphs<'m>(graph: &'m proto::Graph, visit: &mut dyn FnMut(&'m prot
     }
 }
 
-/// The operators besides LSTM, GRU and RNN that compute something, each with its number of nodes, as `Conv (3)`.
+/// The operators besides the recurrent ones that compute something, each with its number of nodes, as `Conv (3)`.
 pub(crate) fn others(model: &proto::Model) -> Vec<String> {
     let mut counts = BTreeMap::<&str, usize>::new();
     if let Some(graph) = &model.graph {

@@ -13,7 +13,8 @@ const AFTER_HELP: &str = "\
 The layer is packed for one instruction set, which this machine need not have, and written to FILE. A \
 program uses the bytes, from the file or built in, with rnnpack::Layer::from_static or, without the standard \
 library, rnnpack_kernels::bytes::from_static: see docs/embedded.md. Without --weights, W and R are stored as bf16 \
-or f16 if that holds all of their elements exactly, and else as f32. With --weights, they are rounded to its type. \
+or f16 if that holds all of their elements exactly, and else as f32; those of DynamicQuantizeLSTM as int8, as the file has \
+them. With --weights, they are rounded to its type. \
 Layers of f64 cannot be packed. The bytes hold what the layer does with subnormal numbers (--subnormals), \
 and the output says how many weights are subnormal, if any, or became zero.
 

@@ -4,6 +4,7 @@ mod choice;
 mod drift;
 mod errors;
 mod report;
+mod written;
 
 use crate::inputs::{GeneratedArgs, GivenArgs, Recorded};
 use crate::outcome::Outcome;
@@ -15,22 +16,26 @@ use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Writes MODEL with the weights W and R of its LSTM, GRU and RNN nodes in the type of --weights. Everything else of \
-the file stays as it is.
+the file stays as it is. So do nodes whose weights are narrow already, such as DynamicQuantizeLSTM.
 
   bf16, f16   rounded weights behind a Cast to f32; every runtime computes with them in f32
   int8, LSTM  the node becomes com.microsoft.DynamicQuantizeLSTM, which ONNX Runtime runs too
   int8, GRU and RNN  integers behind DequantizeLinear, which every runtime computes in f32; with --weights int8, \
 run and verify keep the integers and quantize x and h
 
-int8 has one scale for each row of a gate. A layer that cannot have the type stays as it is, and the reason is shown; if \
-none can, nothing is written. What a file cannot say, rnnpack pack --weights still packs for a program of its own.
+int8 has one scale for each row of a gate. Weights of W and R that are integers of 8 bits times a scale of \
+their row stay exactly as they are, in all nodes where both are; else both are rounded. A layer that cannot \
+have the type stays as it is, and the reason is shown; if none can, nothing is written. What a file cannot \
+say, rnnpack pack --weights still packs for a program of its own.
 
-The report lists for each layer the bytes of W and R, `alone`: the largest relative error of the model's outputs if only \
-this layer is narrow, and the error of the layer's own Y over 10000 steps of generated input, with the state carried: \
-the largest, the RMS, and the RMS of the first and the last 1000 steps, which shows a drift. These errors and those of the \
-outputs are against the same model with its own weights. The relative error is the largest difference divided by the \
-largest magnitude. The outputs are those for the given inputs or for all calls of the recorded stream; inputs that are not given are \
-generated as for verify.
+The report lists for each layer the bytes of W and R in the file; how many weights were `rounded`; the \
+arithmetic in which run and verify compute the layer of the written file if no --weights is given, and in \
+which all errors here are measured; `alone`: the largest relative error of the model's outputs if only this \
+layer is narrow; and the error of the layer's own Y over 10000 steps of generated input, with the state \
+carried: the largest, the RMS, and the RMS of the first and the last 1000 steps, which shows a drift. These \
+errors and those of the outputs are against the same model with its own weights. The relative error is the \
+largest difference divided by the largest magnitude. The outputs are those for the given inputs or for all \
+calls of the recorded stream; inputs that are not given are generated as for verify.
 
 With --budget, the written model's outputs have at most this relative error for these inputs: the layers with the \
 largest error alone become bf16 (f16 in a file whose operator set has no bf16), then f32, until it is so.
@@ -105,9 +110,12 @@ fn convert(args: &Args, bytes: &[u8], file: &File) -> Result<report::Report> {
     };
     choice::measure_alone(bytes, &mut layers, &judge)?;
     let outputs = choice::within(bytes, &mut layers, &judge, args.budget)?;
-    for layer in &mut layers {
-        layer.drift = drift::of(&layer.node, layer.weights, args.generated.seed)?;
-    }
     let model = choice::model(bytes, &layers)?;
+    let written = File::parse(&model)?;
+    let layers = layers.into_iter().zip(written.nodes()).map(|(layer, node)| {
+        let written = written::Written::new(&layer, node, args.generated.seed)?;
+        Ok((layer, written))
+    });
+    let layers = layers.collect::<Result<_>>()?;
     Ok(report::Report { before: bytes.len(), model, layers, outputs })
 }

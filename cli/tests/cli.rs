@@ -59,7 +59,9 @@ fn inspect_lists_nodes_of_all_graphs() {
         assert!(node["scratch_bytes"].as_u64() >= Some((3 + 4) * 128 * 4));
     }
     let text = rnnpack(&["inspect", &fixture(SILERO)]);
-    assert!(text.stdout.contains("4 recurrent nodes (LSTM, GRU, RNN), 4 packed at load\n"));
+    assert!(
+        text.stdout.contains("4 recurrent nodes (LSTM, GRU, RNN, DynamicQuantizeLSTM), 4 packed at load\n")
+    );
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn inspect_lists_the_border_and_what_is_packed_when_the_node_runs() {
         "input   gru_x  FLOAT  [T, 1, 2]\n",
         "These operators cannot run:\n  Quack (1 node): tract does not have it",
         "com.microsoft.Quack (1 node): an operator of ONNX Runtime",
-        "1 recurrent node (LSTM, GRU, RNN), 1 packed when the node runs\n",
+        "1 recurrent node (LSTM, GRU, RNN, DynamicQuantizeLSTM), 1 packed when the node runs\n",
         "packed when the node runs: node `gru`: input `W`: `w` is an input of the graph",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");

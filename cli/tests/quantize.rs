@@ -4,8 +4,9 @@ mod support;
 
 use ndarray_npy::{read_npy, write_npy};
 use rnnpack::{LayerTensors, LayerWeights, Sequence, WeightType};
+use rnnpack_dev::onnx::quantized::{INT8, QuantizedNode};
 use rnnpack_dev::onnx::{
-    Dim, FLOAT, Graph, Numbers, attr_i, attr_s, node, recurrent_nodes, tensor, untyped, value,
+    Dim, FLOAT, Graph, Msg, Numbers, attr_i, attr_s, node, raw, recurrent_nodes, tensor, untyped, value,
 };
 use serde_json::Value;
 use std::fs;
@@ -186,6 +187,96 @@ fn the_report_states_bytes_and_errors_and_the_file_is_the_same_every_time() {
 }
 
 #[test]
+fn the_errors_of_a_layer_are_those_of_the_written_file_as_it_is_computed() {
+    let folder = folder("quantize-arithmetic");
+    for (op, arithmetic) in [("LSTM", "int8"), ("GRU", "f32"), ("RNN", "f32")] {
+        let [model, x] = write(&folder, op, 1, 17, false);
+        let input = format!("X={x}");
+        let (out, report) = quantize(&model, "int8", &["--input", &input]);
+        let layer = &report["layers"][0];
+        assert_eq!(layer["computed_in"], arithmetic, "{op}");
+        // The layer's own errors are of the same arithmetic as those of the outputs: the written layer against the old one,
+        // both as their files say.
+        let nodes = [&model, &out].map(|path| recurrent_nodes(&fs::read(path).unwrap()).unwrap().remove(0));
+        let mut numbers = Numbers(3);
+        let x = numbers.floats(500 * SIZES[0]);
+        let ys = nodes.map(|node| {
+            let layer = node.pack().unwrap();
+            let mut y = vec![0.0; 500 * layer.shape().output()];
+            layer.stream(1).unwrap().run(Sequence::dense(&x, &mut y)).unwrap();
+            y
+        });
+        let squares = ys[0].iter().zip(&ys[1]).map(|(&a, &b)| f64::from(a - b).powi(2)).sum::<f64>();
+        let rms = (squares / ys[0].len() as f64).sqrt();
+        let reported = layer["steps"]["first_rms"].as_f64().unwrap();
+        assert!((reported / rms - 1.0).abs() < 0.2, "{op}: {reported:e}, {rms:e} in other noise");
+        let text = rnnpack(&["quantize", &model, "--weights", "int8", "-o", &out]).stdout;
+        assert!(text.contains("computed in"), "{text}");
+    }
+}
+
+#[test]
+fn weights_that_are_integers_already_are_kept_and_the_report_counts_those_that_are_rounded() {
+    let folder = folder("quantize-kept");
+    let model = folder.join("model.onnx").display().to_string();
+    let file = |op: &str, gates: usize, r: &dyn Fn(usize) -> f32| {
+        let w: Vec<f32> = (0..gates * 7 * 5).map(|i| 0.1 * ((i * 37 % 256) as f32 - 30.0)).collect();
+        let r: Vec<f32> = (0..gates * 7 * 7).map(r).collect();
+        let graph = Graph {
+            nodes: vec![node(op, "layer", &["X", "W", "R"], &["Y"], &[])],
+            stored: vec![tensor("W", &[1, gates * 7, 5], &w), tensor("R", &[1, gates * 7, 7], &r)],
+            inputs: vec![value("X", FLOAT, &[Dim::N(2), Dim::N(1), Dim::N(5)])],
+            outputs: vec![untyped("Y")],
+        };
+        fs::write(&model, graph.model(17)).unwrap();
+        quantize(&model, "int8", &[]).1["layers"][0].clone()
+    };
+    let kept = file("GRU", 3, &|i| 0.01 * ((i * 41 % 256) as f32 - 128.0));
+    assert_eq!((&kept["rounded_weights"], &kept["steps"]["largest"]), (&0.into(), &0.0.into()), "{kept}");
+    let kept = file("LSTM", 4, &|i| 0.01 * ((i * 41 % 256) as f32 - 128.0));
+    assert_eq!(kept["rounded_weights"], 0, "{kept}");
+    // R has no integers, so W has not its own either.
+    let rounded = file("GRU", 3, &|i| (i as f32).sin());
+    assert!(rounded["rounded_weights"].as_u64() > Some(3 * 7 * 7), "{rounded}");
+}
+
+#[test]
+fn a_layer_that_is_narrow_already_stays_and_the_report_has_its_bytes_in_the_file() {
+    let folder = folder("quantize-twice");
+    for (op, weights) in
+        [("LSTM", "int8"), ("GRU", "int8"), ("RNN", "bf16"), ("LSTM", "f16"), ("GRU", "bf16")]
+    {
+        let [model, _] = write(&folder, op, 2, 17, false);
+        let (out, report) = quantize(&model, weights, &[]);
+        let once = folder.join("once.onnx").display().to_string();
+        fs::rename(&out, &once).unwrap();
+        let args = ["quantize", &once, "--weights", weights, "-o", &out];
+        rnnpack(&args).refused(&format!("its weights are {weights} already"));
+        let node = rnnpack(&["inspect", &once, "--json"]).json(0)["nodes"][0].clone();
+        let b = recurrent_nodes(&fs::read(&model).unwrap()).unwrap()[0].cells[0].gates() * 2 * 2 * 7 * 4;
+        let after = report["layers"][0]["bytes_after"].as_u64().unwrap();
+        assert_eq!(node["weight_bytes"].as_u64().unwrap(), after + b as u64, "{op} {weights}");
+    }
+    // Another layer beside it makes a file that is written.
+    let mut graph = QuantizedNode::new([5, 7], "forward", INT8, true).graph();
+    graph.stored.extend([
+        tensor("V", &[1, 7, 5], &Numbers(1).floats(35)),
+        tensor("S", &[1, 7, 7], &Numbers(2).floats(49)),
+    ]);
+    graph.nodes.push(node("RNN", "second", &["X", "V", "S"], &["Z"], &[]));
+    graph.outputs.push(untyped("Z"));
+    let model = folder.join("mixed.onnx").display().to_string();
+    fs::write(&model, graph.model(17)).unwrap();
+    let (_, report) = quantize(&model, "int8", &[]);
+    let stays = &report["layers"][0];
+    assert_eq!((&stays["weights"], &stays["computed_in"]), (&"int8".into(), &"int8".into()), "{report}");
+    // 28 rows of 12 integers, and two scales and two zero points for each row.
+    let bytes = 28 * 12 + 28 * 10;
+    assert_eq!((&stays["bytes_before"], &stays["bytes_after"]), (&bytes.into(), &bytes.into()), "{report}");
+    assert_eq!(stays["reason"], "its weights are int8 already");
+}
+
+#[test]
 fn a_budget_makes_layers_wider_until_the_outputs_are_within_it() {
     let folder = folder("quantize-budget");
     let [model, x] = write(&folder, "LSTM", 1, 17, false);
@@ -296,6 +387,19 @@ fn quantize_refuses_what_it_cannot_do_and_writes_nothing() {
     quantize(&half, &int8).refused("there is no recurrent node");
     let wrong = format!("Z={x}");
     quantize(&model, &["--weights", "f16", "--input", &wrong]).refused("the model has no input \"Z\"");
+    // Weights of a type that the operator has not are no narrow weights.
+    let integers = raw("W", &[1, 7, 5], INT8, vec![1; 35]);
+    let rnn = |count: usize| (0..count).map(|i| node("RNN", "", &["X", "W", "R"], &[&format!("Y{i}")], &[]));
+    let of = |nodes: Vec<Msg>, w: Msg| Graph {
+        nodes,
+        stored: vec![w, tensor("R", &[1, 7, 7], &[0.1; 49])],
+        inputs: vec![value("X", FLOAT, &[Dim::N(2), Dim::N(1), Dim::N(5)])],
+        outputs: vec![untyped("Y0")],
+    };
+    fs::write(&half, of(rnn(1).collect(), integers).model(17)).unwrap();
+    quantize(&half, &int8).refused("input `W`: it is i8, where RNN of operator set 17 has");
+    fs::write(&half, of(rnn(257).collect(), tensor("W", &[1, 7, 5], &[0.1; 35])).model(17)).unwrap();
+    quantize(&half, &int8).refused("it has 257 recurrent nodes; each is measured alone, so at most 256");
     for (option, value) in [("--weights", "f32"), ("--weights", "int4")] {
         assert_eq!(quantize(&model, &[option, value]).code, Some(2));
     }

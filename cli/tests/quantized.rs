@@ -45,6 +45,8 @@ fn verify_passes_in_onnx_runtimes_arithmetic_and_says_what_was_not_compared() {
         let verify =
             |more: &[&str]| rnnpack(&[&["verify", &path, "--recorded", &recorded, "--json"], more].concat());
         let json = verify(&["--as-onnxruntime"]).json(0);
+        let allowance = compared(&json, "recorded")["allowance"].to_string();
+        assert!(allowance.contains("this is an allowance, not a derived bound"), "{json}");
         let of_recorded = &compared(&json, "recorded")["outputs"][0];
         assert!(of_recorded["relative"].as_f64().unwrap() < 1e-6, "{json}");
         for against in ["f64", "tract"] {
@@ -70,6 +72,9 @@ fn a_wrong_recording_does_not_pass_in_onnx_runtimes_arithmetic() {
     let [path, recorded] = written(&folder, &case);
     let json = rnnpack(&["verify", &path, "--recorded", &recorded, "--as-onnxruntime", "--json"]).json(1);
     assert_eq!(json["verdict"], "fail");
+    // With a bound of the user, nothing is allowed beside it.
+    let args = ["verify", &path, "--recorded", &recorded, "--as-onnxruntime", "--bound", "0.1"];
+    assert!(!rnnpack(&args).stdout.contains("allowance"));
 }
 
 #[test]

@@ -5,7 +5,9 @@ mod support;
 use half::bf16;
 use ndarray_npy::{NpzWriter, read_npy, write_npy};
 use rnnpack::{Target, WeightType};
-use rnnpack_dev::onnx::{DOUBLE, FLOAT, FLOAT16, Narrow, recurrent_nodes};
+use rnnpack_dev::onnx::{
+    DOUBLE, Dim, FLOAT, FLOAT16, Graph, Narrow, node, recurrent_nodes, tensor, untyped, value,
+};
 use serde_json::json;
 use std::fs::{self, File};
 use std::path::Path;
@@ -37,6 +39,9 @@ fn inspect_says_the_type_of_the_weights_and_the_bytes_with_each() {
         let node = rnnpack(&["inspect", &path, "--json"]).json(0)["nodes"][0].clone();
         assert_eq!(node["weights"], expected, "{name}");
         let packed = recurrent_nodes(&model.model()).unwrap().remove(0);
+        // B has 4 bytes an element where the node is of f32.
+        let halves = if model.stored == FLOAT { 4 } else { 2 };
+        assert_eq!(node["weight_bytes"], 4 * 7 * (5 + 7) * halves, "{name}: the bytes of the file");
         assert_eq!(node["packed_bytes"], packed.pack().unwrap().packed_bytes());
         for weights in WeightType::ALL {
             let bytes = packed.clone().with_type(weights).pack().unwrap().packed_bytes();
@@ -45,6 +50,24 @@ fn inspect_says_the_type_of_the_weights_and_the_bytes_with_each() {
         let text = rnnpack(&["inspect", &path]).stdout;
         assert!(text.contains("   packed with weights in: bf16 ") && text.contains(", f32 "), "{text}");
     }
+    // Layers of one size whose weights do not fit into the same types.
+    let two = |large: f32| {
+        let weights = |name: &str, size: f32| tensor(name, &[1, 2, 2], &[0.1, 0.2, 0.3, size]);
+        Graph {
+            nodes: vec![
+                node("RNN", "small", &["X", "W", "R"], &["Y"], &[]),
+                node("RNN", "large", &["X", "V", "R"], &["Z"], &[]),
+            ],
+            stored: vec![weights("W", 0.4), weights("V", large), weights("R", 0.4)],
+            inputs: vec![value("X", FLOAT, &[Dim::N(1), Dim::N(1), Dim::N(2)])],
+            outputs: vec![untyped("Y"), untyped("Z")],
+        }
+    };
+    let path = folder.join("two.onnx").display().to_string();
+    fs::write(&path, two(1e6).model(17)).unwrap();
+    let nodes = rnnpack(&["inspect", &path, "--json"]).json(0)["nodes"].clone();
+    let f16 = [0, 1].map(|i: usize| nodes[i]["packed_bytes_as"]["f16"].is_u64());
+    assert_eq!(f16, [true, false], "{nodes}");
     let doubles = written(&folder, "f64", Narrow::f16(DOUBLE, DOUBLE));
     assert!(rnnpack(&["inspect", &doubles, "--json"]).json(0)["nodes"][0]["weights"].is_null());
     let large = written(&folder, "large", wide(|x| x * 1e6));
@@ -192,12 +215,16 @@ fn bench_times_each_type_of_weights() {
     let wrong = ["bench", "--shape", "3,2,4,8", "--weights", "f16", "--dot"];
     rnnpack(&wrong).refused("--dot is for --weights bf16");
     let path = written(&folder("weights-bench"), "model.onnx", wide(|x| x));
-    let args = ["bench", &path, "--dim", "T=50", "--seconds", "0.05", "--json", "--weights", "bf16"];
-    let json = rnnpack(&args).json(0);
-    let tract = &json["agreement"]["sides"][0];
-    assert_eq!((&tract["side"], &tract["passes"]), (&json!("tract"), &json!(false)), "{json}");
-    assert!(tract["does_not_count"].as_str().unwrap().contains("weights are rounded to bf16"), "{json}");
-    assert_eq!(json["sides"].as_array().unwrap().len(), 2);
+    // tract computes with the rounded weights, if a file can say them and x and h are not rounded too.
+    for (weights, judged) in [("bf16", true), ("f16", true), ("int8", false), ("bf16-dot", false)] {
+        let args = ["bench", &path, "--dim", "T=50", "--seconds", "0.05", "--json", "--weights", weights];
+        let json = rnnpack(&args).json(0);
+        let tract = &json["agreement"]["sides"][0];
+        assert_eq!((&tract["side"], &tract["passes"]), (&json!("tract"), &json!(judged)), "{json}");
+        let excuse = tract["does_not_count"].as_str().unwrap_or_default();
+        assert_eq!(excuse.contains("the answers were only checked to be finite"), !judged, "{json}");
+        assert_eq!(json["sides"].as_array().unwrap().len(), 2);
+    }
 }
 
 #[test]

@@ -39,6 +39,18 @@ impl Constants {
         weight.dims().get(op.summed_axis()).copied().filter(|_| weight.dims().len() == 3)
     }
 
+    /// The bytes in the file of the weights whose names pass `test`.
+    fn stored_bytes(&self, test: impl Fn(&str) -> bool) -> usize {
+        let known = INPUTS.into_iter().zip(self.known()).filter(|((input, _), _)| test(input));
+        known.filter_map(|(_, weight)| Some(weight?.stored.bytes)).sum()
+    }
+
+    /// The type in which the file stores the elements of W and R, if it is the same.
+    fn matrix_dtype(&self) -> Option<DType> {
+        let [w, r, ..] = self.known().map(|weight| Some(weight?.stored.dtype));
+        w.filter(|_| w == r)
+    }
+
     /// Whether some weights are not constants here, and none is wrong.
     fn only_not_constant(&self) -> bool {
         let mut errors = self.0.iter().flatten().filter_map(|w| w.as_ref().err()).peekable();
@@ -116,7 +128,9 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
         attributes: node.attribute.iter().map(|a| (a.name.clone(), a.into())).collect(),
         inputs: present(&node.input, reader.op.inputs()),
         outputs: present(&node.output, reader.op.outputs()),
-        weight_bytes: constants.known().into_iter().flatten().map(Weight::stored_bytes).sum(),
+        weight_bytes: constants.stored_bytes(|_| true),
+        matrix_bytes: constants.stored_bytes(|input| !matches!(input, "B" | "P")),
+        matrix_dtype: constants.matrix_dtype(),
         subnormal_weights: match &verdict.weights {
             Ok(weights) => weights.subnormal(),
             Err(_) => constants.known().into_iter().flatten().map(Weight::subnormal).sum(),

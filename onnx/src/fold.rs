@@ -7,6 +7,7 @@
 
 use crate::attribute::{Attributes, BadAttribute};
 use crate::brief::Name;
+use crate::constant::Constant;
 use crate::dequantize::dequantize;
 use crate::moves::Move;
 use crate::proto;
@@ -67,7 +68,7 @@ pub(crate) enum NotConstantKind {
 }
 
 /// A constant, or why the value is not one.
-pub(crate) type Folded = Result<Arc<Tensor>, NotConstant>;
+pub(crate) type Folded = Result<Constant, NotConstant>;
 
 fn unfolded<T>(reason: String) -> Result<T, NotConstant> {
     Err(NotConstant { reason, kind: NotConstantKind::Unfolded })
@@ -90,12 +91,12 @@ impl<'b> Folder<'b> {
 
     /// The value that `name` has in `scope`, as a weight.
     pub(crate) fn weight(&mut self, scope: &Scope<'_>, name: &str) -> Result<Weight, NotConstant> {
-        let tensor = self.value(scope, name, 0)?;
-        let address = Arc::as_ptr(&tensor).addr();
+        let constant = self.value(scope, name, 0)?;
+        let address = Arc::as_ptr(&constant.tensor).addr();
         if let Some(known) = self.weights.get(&address) {
             return known.clone();
         }
-        let weight = Weight::new(tensor);
+        let weight = Weight::new(constant);
         let weight = self.spend(weight.widened_bytes()).map(|()| weight);
         self.weights.insert(address, weight.clone());
         weight
@@ -134,21 +135,22 @@ impl<'b> Folder<'b> {
     fn origin_value(&mut self, scope: &Scope<'_>, name: &str, origin: Origin<'_>, depth: usize) -> Folded {
         // A binding also replaces a stored value, which is the default of the input.
         let bound = self.bindings.get(name).filter(|_| scope.parent.is_none());
-        let tensor = match (origin, bound) {
-            (_, Some(&t)) => Tensor::clone(t),
+        let stored = |tensor| Constant::new(Arc::new(tensor));
+        let constant = match (origin, bound) {
+            (_, Some(&t)) => stored(Tensor::clone(t)),
             (Origin::Input, None) => {
                 let reason = format!("{} is an input of the graph, not a constant", Name(name));
                 return Err(NotConstant { reason, kind: NotConstantKind::Input });
             }
             (Origin::Initializer(t), None) => {
-                Tensor::from_proto(t).map_err(|e| wrong(format!("tensor {}: {e}", Name(name))))?
+                stored(Tensor::from_proto(t).map_err(|e| wrong(format!("tensor {}: {e}", Name(name))))?)
             }
             (Origin::Node(node, slot), None) => self
                 .output_value(scope, (node, slot), depth)
                 .map_err(|e| NotConstant { reason: computed_by(name, node, &e.reason), ..e })?,
         };
-        self.spend(tensor.bytes())?;
-        Ok(Arc::new(tensor))
+        self.spend(constant.tensor.bytes())?;
+        Ok(constant)
     }
 
     /// The value of an output of a node.
@@ -157,7 +159,7 @@ impl<'b> Folder<'b> {
         scope: &Scope<'_>,
         (node, slot): (&proto::Node, usize),
         depth: usize,
-    ) -> Result<Tensor, NotConstant> {
+    ) -> Folded {
         if depth >= MAX_DEPTH {
             return unfolded(format!("it ends a chain of {MAX_DEPTH} operators"));
         }
@@ -168,31 +170,29 @@ impl<'b> Folder<'b> {
         self.node_value(scope, node, depth)
     }
 
-    fn node_value(
-        &mut self,
-        scope: &Scope<'_>,
-        node: &proto::Node,
-        depth: usize,
-    ) -> Result<Tensor, NotConstant> {
+    fn node_value(&mut self, scope: &Scope<'_>, node: &proto::Node, depth: usize) -> Folded {
         if node.op_type == "Constant" {
-            return constant_node(node).map_err(wrong);
+            return constant_node(node).map(|tensor| Constant::new(Arc::new(tensor))).map_err(wrong);
         }
         let mut input = |name: &String| match name.as_str() {
             "" => Ok(None),
             name => self.value(scope, name, depth + 1).map(Some),
         };
-        let inputs = node.input.iter().map(&mut input).collect::<Result<_, _>>()?;
-        let call = Move { node, inputs, opset: self.opset };
+        let inputs = node.input.iter().map(&mut input).collect::<Result<Vec<Option<Constant>>, _>>()?;
+        let tensors = inputs.iter().map(|input| input.as_ref().map(|input| input.tensor.clone())).collect();
+        let call = Move { node, inputs: tensors, opset: self.opset };
         self.spend(call.input_bytes())?;
-        if node.op_type == "Cast" {
-            let reason = || "of Cast, only f16, bf16 and f32 to FLOAT are folded".to_string();
-            return call.widened().map_or_else(|| unfolded(reason()), Ok);
-        }
-        if node.op_type == "DequantizeLinear" {
-            let found = dequantize(node, &call.inputs);
-            return found.map_or_else(|| unfolded("this form of it is not folded".to_string()), Ok);
-        }
-        call.evaluate().map_err(wrong)
+        let left = |reason: &str| NotConstant { reason: reason.to_string(), kind: NotConstantKind::Unfolded };
+        let tensor = match node.op_type.as_str() {
+            "Cast" => {
+                call.widened().ok_or_else(|| left("of Cast, only f16, bf16 and f32 to FLOAT are folded"))
+            }
+            "DequantizeLinear" => {
+                dequantize(node, &call.inputs).ok_or_else(|| left("this form of it is not folded"))
+            }
+            _ => call.evaluate().map_err(wrong),
+        };
+        Ok(Constant::made(tensor?, &node.op_type, &inputs))
     }
 }
 

@@ -34,6 +34,7 @@ mod brief;
 mod cells;
 mod check;
 mod compare;
+mod constant;
 mod dequantize;
 mod describe;
 mod error;

@@ -31,16 +31,16 @@ const MAX_NEW: (usize, usize) = (16 << 20, 8);
 /// | [`WeightType::I8`], LSTM | the node becomes `com.microsoft.DynamicQuantizeLSTM`, with one scale for each row of a gate |
 /// | [`WeightType::I8`], GRU and RNN | integers behind `DequantizeLinear`, with one scale for each row of a gate. The standard computes this in f32 |
 ///
-/// The weights are those that a layer with [`RecurrentNode::with_type`] stores. Only integers with a zero point get new scales.
-/// All other bytes of the model stay as they
-/// are, but what only computed the old weights is left out. A model whose bytes have all nodes in their type already comes
-/// back unchanged. The same model and choices give the same bytes.
+/// The weights are those that a layer with [`RecurrentNode::with_type`] stores. All other bytes of the model stay as they
+/// are, but what only computed the old weights is left out. A node whose type the file has already, in any of these forms,
+/// stays as it is: so the new model comes back unchanged. The same model and choices give the same bytes.
 ///
 /// # Errors
 /// - The errors of [`decode`] and of [`File::parse`](crate::File::parse).
 /// - The error of [`RecurrentNode::weights`] for the first node whose weights are not known or do not fit into the type.
 /// - [`Error::Node`]: the table has not the type, the operator set of the model cannot say it, the node is of another narrow
-///   type, or nodes share their weights so often that the new model would be much larger.
+///   type, the integers of the directions of an LSTM have different zero points, or nodes share their weights so often that
+///   the new model would be much larger.
 /// - [`Error::Function`]: a function of the model has a recurrent node.
 /// - [`Error::Malformed`]: the model's graph is stored in several parts.
 pub fn narrow(model: &[u8], choose: impl Fn(&NodeDescription) -> WeightType) -> Result<Vec<u8>, Error> {
@@ -77,13 +77,18 @@ pub fn narrow(model: &[u8], choose: impl Fn(&NodeDescription) -> WeightType) -> 
     write::model(model, &edits, &unused, import)
 }
 
-/// Whether a node stores its weights in this type already.
+/// Whether the file stores the weights of a node in this type already. An LSTM whose integers are behind
+/// `DequantizeLinear` still becomes a `DynamicQuantizeLSTM`. The weights of a node that is refused are of no type.
 fn is_stored_as(node: &RecurrentNode, weights: WeightType) -> bool {
+    let is = |dtype| node.dtype == Some(dtype) || node.matrix_dtype == Some(dtype);
     match weights {
         WeightType::F32 => true,
-        WeightType::Bf16 => node.dtype == Some(DType::BF16),
-        WeightType::F16 => node.dtype == Some(DType::F16),
-        WeightType::I8 => node.op.is_quantized(),
+        _ if node.refusal().is_some() && !node.awaits_weights() => false,
+        WeightType::Bf16 => is(DType::BF16),
+        WeightType::F16 => is(DType::F16),
+        WeightType::I8 => {
+            node.op.is_quantized() || node.op != RecurrentOp::Lstm && (is(DType::I8) || is(DType::U8))
+        }
         _ => false,
     }
 }

@@ -47,8 +47,14 @@ pub struct NodeDescription {
     pub inputs: Vec<&'static str>,
     /// The outputs that are present, by their names in the standard.
     pub outputs: Vec<&'static str>,
-    /// Bytes of `W`, `R`, `B` and `P`, and of scales and zero points, together, as they are stored. Inputs that are not constants count as 0.
+    /// Bytes of `W`, `R`, `B` and `P`, and of scales and zero points, together, as the file stores them: before a `Cast`
+    /// or a `DequantizeLinear`. Inputs that are not constants count as 0.
     pub weight_bytes: usize,
+    /// Those of [`NodeDescription::weight_bytes`] that are of `W` and `R`, with scales and zero points.
+    pub matrix_bytes: usize,
+    /// The type in which the file stores the elements of `W` and `R`: before a `Cast` or a `DequantizeLinear`. `None` if
+    /// they are not constants, or not of the same type.
+    pub matrix_dtype: Option<DType>,
     /// How many elements of `W`, `R`, `B` and `P` are subnormal in the type in which the layer computes: f64 for a node
     /// of f64, else f32. They can make a layer many times slower; see [`RecurrentNode::with_subnormals`]. Inputs that
     /// are not constants count as 0.
@@ -139,6 +145,12 @@ impl RecurrentNode {
     #[must_use]
     pub fn with_type(self, weight_type: WeightType) -> RecurrentNode {
         RecurrentNode { weights: self.weights.map(|weights| weights.with_type(weight_type)), ..self }
+    }
+
+    /// Addresses that are equal for nodes of one file that share the constants of all their weights, which may be large.
+    /// `None` if no layer can be built from the file alone.
+    pub fn weight_addresses(&self) -> Option<[usize; 4]> {
+        self.weights.as_ref().ok().map(NodeWeights::addresses)
     }
 
     /// The type in which the layer stores W and R, or `None` if no layer can be built from the file alone.

@@ -41,42 +41,67 @@ impl Scales {
         let (&[directions, rows, columns], values) = (numbers.dims(), numbers.as_slice::<f32>()?) else {
             return None;
         };
-        let mut found = Scales { rows: Vec::new(), zero_points: Vec::new() };
+        let (mut scales, mut ranges) = (Vec::new(), Vec::new());
+        let mut looks = LOOKS.0.saturating_mul(values.len());
         for d in 0..directions {
             let (mut low, mut high) = (0, 0);
             for row in d * rows..(d + 1) * rows {
                 let row = &values[row * columns..][..columns];
-                let scale = scale_of(row)?;
+                looks = looks.saturating_add(LOOKS.1);
+                let scale = scale_of(row, &mut looks)?;
                 let integers = row.iter().map(|number| (number / scale).round_ties_even() as i32);
                 (low, high) = integers.fold((low, high), |(low, high), i| (low.min(i), high.max(i)));
-                found.rows.push(scale);
+                scales.push(scale);
             }
-            found.zero_points.push(match (low, high) {
-                (-128.., ..=127) => 0,
-                _ if high - low <= 255 => -128 - low,
-                _ => return None,
-            });
+            ranges.push((low, high));
         }
-        Some(found)
+        let all = ranges.iter().fold((0, 0), |all, of| (of.0.min(all.0), of.1.max(all.1)));
+        let zero_points = match zero_point(all) {
+            Some(of_all) => vec![of_all; directions],
+            None => ranges.into_iter().map(zero_point).collect::<Option<_>>()?,
+        };
+        Some(Scales { rows: scales, zero_points })
     }
 }
+
+/// The integer of 0 with which integers of this range, in which 0 is, are an i8.
+fn zero_point((low, high): (i32, i32)) -> Option<i32> {
+    match (low, high) {
+        (-128.., ..=127) => Some(0),
+        _ => (high - low <= 255).then_some(-128 - low),
+    }
+}
+
+/// How often numbers are divided by a candidate to find the scales of a matrix: so often for each number, and for each row.
+/// A row of integers takes few of them: a wrong candidate fails at its first numbers, or at the number at which the one
+/// before failed. A matrix that takes more counts as one that has no scales.
+const LOOKS: (usize, usize) = (64, 1024);
 
 /// The largest scale of which all numbers are multiples by integers up to ±255.
 ///
 /// The smallest of them that is not 0 is the rounded product of the scale and an integer. So the scale is at most one place
-/// from their rounded quotient.
-fn scale_of(row: &[f32]) -> Option<f32> {
+/// from their rounded quotient. `looks` is how many divisions may be made; it counts down.
+fn scale_of(row: &[f32], looks: &mut usize) -> Option<f32> {
     let magnitudes = row.iter().map(|number| number.abs()).filter(|&number| number > 0.0);
     let Some(smallest) = magnitudes.reduce(f32::min) else { return Some(1.0) };
     let near = |quotient: f32| [quotient, quotient.next_up(), quotient.next_down()];
-    let mut candidates = (1..=255u8).flat_map(|integer| near(smallest / f32::from(integer)));
-    candidates.find(|&scale| {
+    let candidates = (1..=255u8).flat_map(|integer| near(smallest / f32::from(integer)));
+    // The number that was no multiple of the last candidate.
+    let mut odd = 0;
+    for scale in candidates.filter(|&scale| scale > 0.0) {
         let is_multiple = |&number: &f32| {
             let integer = (number / scale).round_ties_even();
             integer.abs() <= 255.0 && integer * scale == number
         };
-        scale > 0.0 && row.iter().all(is_multiple)
-    })
+        *looks = looks.checked_sub(1)?;
+        if !is_multiple(&row[odd]) {
+            continue;
+        }
+        let Some(other) = row.iter().position(|number| !is_multiple(number)) else { return Some(scale) };
+        *looks = looks.checked_sub(other)?;
+        odd = other;
+    }
+    None
 }
 
 /// W and R of a node of `DynamicQuantizeLSTM` as numbers, `[D, 4·H, I]` and `[D, 4·H, H]`, and their scales. The
@@ -166,4 +191,40 @@ fn zero_points(given: &Tensor) -> Result<Vec<i32>, String> {
         of_directions.push(first);
     }
     Ok(of_directions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many divisions find the scale of a row, and whether they do.
+    fn looks(row: &[f32]) -> (usize, bool) {
+        let most = LOOKS.0 * row.len() + LOOKS.1;
+        let mut left = most;
+        let found = scale_of(row, &mut left);
+        (most - left, found.is_some())
+    }
+
+    #[test]
+    fn a_number_that_no_candidate_holds_is_not_searched_again_for_each() {
+        // Only the 254th part of the smallest number is a scale, and the last number alone tells.
+        let mut row = vec![254.0; 10_000];
+        row.push(255.0);
+        // The first candidate is divided into all numbers, the others into that one.
+        let few = row.len()..row.len() + 1000;
+        let found = looks(&row);
+        assert!(few.contains(&found.0) && found.1, "{found:?}");
+        *row.last_mut().unwrap() = 254.0 * 1.001;
+        let found = looks(&row);
+        assert!(few.contains(&found.0) && !found.1, "{found:?}");
+    }
+
+    #[test]
+    fn a_search_for_a_scale_ends_after_a_fixed_number_of_divisions_for_each_number() {
+        let row: Vec<f32> = (0..1000).map(|i| 200.0 + (i % 50) as f32).collect();
+        let (needed, found) = looks(&row);
+        assert!(found);
+        assert!(scale_of(&row, &mut { needed }).is_some());
+        assert!(scale_of(&row, &mut { needed - 1 }).is_none());
+    }
 }

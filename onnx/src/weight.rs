@@ -1,5 +1,6 @@
 //! A tensor that is a weight of a recurrent node.
 
+use crate::constant::{Constant, Stored};
 use crate::tensor::{DType, Tensor, TensorData};
 use rnnpack::WeightType;
 use std::sync::Arc;
@@ -18,13 +19,16 @@ pub(crate) const INPUTS: [(&str, usize); 8] = [
 
 /// The narrow types whose weights a layer widens in registers. A layer whose weights are numbers of such a type has the
 /// same bits with it as with f32, and half of the bytes.
-pub(crate) const NARROW: [WeightType; 2] = [WeightType::Bf16, WeightType::F16];
+pub(crate) const NARROW: [(WeightType, DType); 2] =
+    [(WeightType::Bf16, DType::BF16), (WeightType::F16, DType::F16)];
 
 /// The tensor of one of [`INPUTS`].
 #[derive(Debug, Clone)]
 pub(crate) struct Weight {
-    /// The element type in the model.
-    stored: DType,
+    /// The element type of the node's input.
+    dtype: DType,
+    /// How the file stores it, before a `Cast` or a `DequantizeLinear`.
+    pub(crate) stored: Stored,
     /// The numbers. f16 and bf16 are widened to f32; other types are as stored.
     pub(crate) values: Arc<Tensor>,
     /// The index and the value of the first NaN or infinity.
@@ -36,9 +40,9 @@ pub(crate) struct Weight {
 }
 
 impl Weight {
-    pub(crate) fn new(tensor: Arc<Tensor>) -> Weight {
-        let stored = tensor.dtype();
-        let values = match stored {
+    pub(crate) fn new(Constant { tensor, stored }: Constant) -> Weight {
+        let dtype = tensor.dtype();
+        let values = match dtype {
             DType::F16 | DType::BF16 => tensor.to_f32().map_or(tensor, Arc::new),
             _ => tensor,
         };
@@ -47,18 +51,13 @@ impl Weight {
             TensorData::F64(v) => (first_not_finite(v.iter().copied()), subnormal(v)),
             _ => (None, 0),
         };
-        let fits = NARROW.map(|narrow| values.as_slice::<f32>().is_some_and(|v| is_exact(v, narrow)));
-        Weight { stored, values, not_finite, subnormal, fits }
+        let fits = NARROW.map(|(narrow, _)| values.as_slice::<f32>().is_some_and(|v| is_exact(v, narrow)));
+        Weight { dtype, stored, values, not_finite, subnormal, fits }
     }
 
     /// The bytes of the widened copy, 0 if there is none. They come on top of the tensor that this was built from.
     pub(crate) fn widened_bytes(&self) -> usize {
-        if self.values.dtype() == self.stored { 0 } else { self.values.bytes() }
-    }
-
-    /// The bytes of the elements, as the model stores them.
-    pub(crate) fn stored_bytes(&self) -> usize {
-        self.values.data().len() * self.stored.size()
+        if self.values.dtype() == self.dtype { 0 } else { self.values.bytes() }
     }
 
     /// How many elements are subnormal in the type in which the layer computes.
@@ -75,8 +74,9 @@ impl Weight {
         self.values.dims()
     }
 
+    /// The element type of the node's input.
     pub(crate) fn dtype(&self) -> DType {
-        self.stored
+        self.dtype
     }
 }
 

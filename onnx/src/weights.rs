@@ -1,5 +1,6 @@
 //! The weight tensors of a recurrent node, checked against its attributes and against each other.
 
+use crate::constant::Constant;
 use crate::error::Error;
 use crate::quantized::{self, Quantized};
 use crate::spec::NodeSpec;
@@ -10,11 +11,14 @@ use rnnpack::{Cell, GateOrder, LayerTensors, LayerWeights, Shape, Subnormals, We
 use std::sync::Arc;
 
 /// The type of weights that changes no bit of a result: bf16 or f16 if each element of W and R is a number of it.
-fn narrow_type(dtype: DType, matrices: [Option<&Weight>; 2]) -> WeightType {
-    let fit = |i: usize| matrices.iter().all(|weight| weight.is_some_and(|weight| weight.fits[i]));
-    let narrow = || NARROW.into_iter().enumerate().find_map(|(i, narrow)| fit(i).then_some(narrow));
+fn narrow_type(matrices: [Option<&Weight>; 2]) -> WeightType {
+    let of = |test: &dyn Fn(&Weight, usize) -> bool| {
+        (0..NARROW.len())
+            .find(|&i| matrices.iter().all(|weight| weight.is_some_and(|weight| test(weight, i))))
+    };
     // Numbers of f16 may be numbers of bf16 too. The type of the file comes first.
-    if dtype == DType::F16 { WeightType::F16 } else { narrow().unwrap_or_default() }
+    let stored = of(&|weight, i| weight.stored.dtype == NARROW[i].1);
+    stored.or_else(|| of(&|weight, i| weight.fits[i])).map_or(WeightType::F32, |i| NARROW[i].0)
 }
 
 /// The checked weights of a node, from which a layer can be built.
@@ -44,7 +48,7 @@ impl NodeWeights {
     /// an element is NaN or infinite, a scale is not positive, or the zero points of columns differ. [`Error::Attribute`] if
     /// `hidden_size` differs from R's. [`Error::Layer`] if an i32 may not hold the sums of so many products of integers.
     pub fn new(spec: &NodeSpec, tensors: [Option<Arc<Tensor>>; 8]) -> Result<NodeWeights, Error> {
-        let weights = tensors.map(|tensor| tensor.map(Weight::new));
+        let weights = tensors.map(|tensor| tensor.map(|tensor| Weight::new(Constant::new(tensor))));
         NodeWeights::of(spec, weights.each_ref().map(Option::as_ref))
     }
 
@@ -57,7 +61,7 @@ impl NodeWeights {
         }
         let [w, r, b, p, ..] = weights;
         let mut tensors = [w, r, b, p].map(|weight| weight.map(|weight| weight.values.clone()));
-        let (mut scales, mut weight_type) = (None, narrow_type(dtype, [w, r]));
+        let (mut scales, mut weight_type) = (None, narrow_type([w, r]));
         if spec.op.is_quantized() {
             let ([w, r], quantized) = quantized::read(spec, weights)?;
             (tensors[0], tensors[1]) = (Some(w), Some(r));
@@ -113,6 +117,11 @@ impl NodeWeights {
     /// The element type of the node.
     pub fn dtype(&self) -> DType {
         self.dtype
+    }
+
+    /// The addresses of W, R, B and P: equal for nodes that share these constants.
+    pub(crate) fn addresses(&self) -> [usize; 4] {
+        self.tensors.each_ref().map(|tensor| tensor.as_ref().map_or(0, |tensor| Arc::as_ptr(tensor).addr()))
     }
 
     /// Whether the layer computes in f64. If not, it computes in f32; half precision was widened to f32.

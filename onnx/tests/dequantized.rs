@@ -1,10 +1,10 @@
 //! Tests layers whose weights are integers behind `DequantizeLinear`.
 
 use rnnpack::WeightType;
-use rnnpack_dev::onnx::one::one;
-use rnnpack_dev::onnx::quantized::{INT8, dequantized, integers};
-use rnnpack_dev::onnx::{FLOAT16, attr_i, node, recurrent_nodes, tensor};
-use rnnpack_onnx::RecurrentNode;
+use rnnpack_dev::onnx::one::{H, I, One, of, one};
+use rnnpack_dev::onnx::quantized::{INT8, UINT8, dequantized, integers};
+use rnnpack_dev::onnx::{FLOAT16, attr_i, attr_s, node, recurrent_nodes, tensor};
+use rnnpack_onnx::{DType, RecurrentNode, narrow};
 
 fn read(bytes: &[u8]) -> RecurrentNode {
     recurrent_nodes(bytes).unwrap().remove(0)
@@ -70,6 +70,85 @@ fn scales_are_found_for_all_numbers_that_have_one_and_for_no_others() {
     assert!(!is_exact(
         &|i| 0.1 * [[-255.0, 7.0, 3.0, 1.0, 0.0], [255.0, 7.0, 3.0, 1.0, 0.0]][i / 5 % 2][i % 5]
     ));
+}
+
+/// A model of one node whose W and R are integers without a sign, with these zero points of the directions: behind
+/// `DequantizeLinear`, or as numbers if `dequantized`. The numbers of W and of R are the second value.
+fn with_zero_points(
+    (op, gates): (&'static str, usize),
+    zero_points: &[u8],
+    dequantized: bool,
+) -> (Vec<u8>, [Vec<f32>; 2]) {
+    let directions = zero_points.len();
+    let direction = if directions == 2 { "bidirectional" } else { "forward" };
+    let attrs = vec![attr_s("direction", direction)];
+    let mut one = One { attrs, stored: vec![tensor("scale", &[], &[0.3])], ..of(op, gates) };
+    let all = [("W", I), ("R", H)].map(|(name, columns)| {
+        let (mut all, mut parts) = (Vec::new(), Vec::new());
+        for (d, &zero) in zero_points.iter().enumerate() {
+            let count = gates * H * columns;
+            // 0 and 255 are among them, so only one zero point makes them integers of 8 bits.
+            let data: Vec<i16> = (0..count).map(|i| [(i * 37 + d) as i16 % 256, 0, 255][i % 3]).collect();
+            all.extend(data.iter().map(|&q| 0.3 * (f32::from(q) - f32::from(zero))));
+            let [integer, z, part] = ["i", "z", "part"].map(|what| format!("{name}_{what}{d}"));
+            one.stored.push(integers(&integer, &[1, gates * H, columns], UINT8, &data));
+            one.stored.push(integers(&z, &[], UINT8, &[zero.into()]));
+            one.nodes.push(node("DequantizeLinear", "", &[&integer, "scale", &z], &[&part], &[]));
+            parts.push(part);
+        }
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        one.nodes.push(node("Concat", "", &parts, &[name], &[attr_i("axis", 0)]));
+        all
+    });
+    if dequantized {
+        one.nodes.clear();
+        let dims = |columns| [directions, gates * H, columns];
+        one.stored = vec![tensor("W", &dims(I), &all[0]), tensor("R", &dims(H), &all[1])];
+    }
+    (one.inputs(&["X", "W", "R"]).bytes(), all)
+}
+
+/// The bits of all weights as the layer stores them: W and R.
+fn stored(node: &RecurrentNode) -> [Vec<u32>; 2] {
+    let weights = node.weights().unwrap();
+    let rows = (0..weights.cell().gates()).flat_map(|gate| (0..H).map(move |unit| (gate, unit)));
+    let rows = || weights.directions().iter().flat_map(|d| rows.clone().map(move |row| (d, row)));
+    let w = rows().flat_map(|(d, (gate, unit))| d.stored_w(gate, unit));
+    let r = rows().flat_map(|(d, (gate, unit))| d.stored_r(gate, unit));
+    [w.map(f32::to_bits).collect(), r.map(f32::to_bits).collect()]
+}
+
+#[test]
+fn a_rewritten_file_has_the_integers_with_their_zero_point_as_they_are() {
+    for op in [("LSTM", 4), ("GRU", 3), ("RNN", 1)] {
+        for zero_points in [&[200][..], &[200, 200], &[0], &[255, 255]] {
+            for dequantized in [false, true] {
+                let (model, exact) = with_zero_points(op, zero_points, dequantized);
+                let written = narrow(&model, |_| WeightType::I8).unwrap();
+                // Integers behind DequantizeLinear are a form of int8, except for an LSTM.
+                assert_eq!(written == model, op.0 != "LSTM" && !dequantized, "{op:?}");
+                let read = read(&written);
+                assert!(read.refusal().is_none(), "{:?}", read.refusal());
+                let exact = exact.map(|numbers| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+                assert_eq!(stored(&read), exact, "{op:?} {zero_points:?} {dequantized}");
+                assert_eq!(
+                    read.matrix_dtype,
+                    Some(if written == model || op.0 == "LSTM" { DType::U8 } else { DType::I8 })
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn directions_with_different_zero_points_are_refused_where_the_operator_has_one() {
+    let (model, _) = with_zero_points(("LSTM", 4), &[200, 3], false);
+    let error = narrow(&model, |_| WeightType::I8).unwrap_err().to_string();
+    assert!(error.contains("node `lstm` (LSTM): the integers of its directions have different"), "{error}");
+    // A GRU has one for each row.
+    let (model, exact) = with_zero_points(("GRU", 3), &[200, 3], true);
+    let exact = exact.map(|numbers| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+    assert_eq!(stored(&read(&narrow(&model, |_| WeightType::I8).unwrap())), exact);
 }
 
 #[test]

@@ -2,14 +2,12 @@
 
 use rnnpack::{Target, WeightType};
 use rnnpack_dev::onnx::one::{H, I, of, one};
+use rnnpack_dev::onnx::quantized::INT8;
 use rnnpack_dev::onnx::{
     DOUBLE, Dim, FLOAT, FLOAT16, Field, Function, Graph, Msg, Narrow, Numbers, attr_g, attr_i, attr_s, call,
     fields, node, raw, recurrent_nodes, tensor, untyped, value,
 };
-use rnnpack_onnx::{Error, RecurrentNode, narrow};
-
-/// u8 in `TensorProto.DataType`.
-const UINT8: i64 = 2;
+use rnnpack_onnx::{DType, Error, RecurrentNode, narrow};
 
 /// A stored tensor of numbers that need all bits of f32.
 fn random(name: &str, dims: &[usize], seed: u64) -> Msg {
@@ -278,6 +276,7 @@ fn what_cannot_be_said_is_refused_by_name() {
     inputs.inputs.push(value("W", FLOAT, &[Dim::N(1), Dim::N(4 * H), Dim::N(I)]));
     let large = one().stored(0, tensor("W", &[1, 4 * H, I], &[1e5; 4 * H * I])).bytes();
     let set = |gates, op, opset| model(op, gates, 1, opset);
+    let integers = of("RNN", 1).stored(0, raw("W", &[1, H, I], INT8, vec![1; H * I])).bytes();
     for (model, weights, expected) in [
         (
             set(4, "LSTM", 11),
@@ -301,6 +300,7 @@ fn what_cannot_be_said_is_refused_by_name() {
             "node `lstm` (LSTM): its weights are f16; only those of f32 become int8",
         ),
         (doubles, WeightType::Bf16, "node `lstm`: input `W`: it is f64"),
+        (integers, WeightType::I8, "node `lstm`: input `W`: it is i8, where RNN"),
         (inputs.model(17), WeightType::I8, "node `lstm`: input `W`: `W` is an input of the graph"),
         (large, WeightType::F16, "W"),
     ] {
@@ -378,24 +378,60 @@ fn rows_of_zeros_have_a_scale_that_every_reader_takes() {
 }
 
 #[test]
-fn integers_with_a_zero_point_get_scales_of_their_own() {
-    let mut one = one();
-    let integers: Vec<u8> = (0..4 * H * I).map(|i| (i * 37 % 256) as u8).collect();
-    one.stored[0] = raw("integers", &[1, 4 * H, I], UINT8, integers.clone());
-    one.stored.push(tensor("scale", &[], &[0.25]));
-    one.stored.push(raw("zero", &[], UINT8, vec![200]));
-    one.nodes.push(node("DequantizeLinear", "", &["integers", "scale", "zero"], &["W"], &[]));
-    let read = recurrent_nodes(&all(&one.bytes(), WeightType::I8).unwrap()).unwrap().remove(0);
-    let direction = read.weights().unwrap().directions()[0];
-    for (row, integers) in integers.chunks(I).enumerate() {
-        let (gate, unit) = (row / H, row % H);
-        let exact = integers.iter().map(|&q| 0.25 * (f32::from(q) - 200.0));
-        let scale = direction.w_scale(gate, unit);
-        assert_eq!(scale.zero_point, 0);
-        for (stored, exact) in direction.stored_w(gate, unit).zip(exact) {
-            assert!((stored - exact).abs() <= scale.scale * 0.5001, "{row}: {stored} {exact}");
+fn a_model_that_is_narrow_already_comes_back_unchanged() {
+    for (op, gates) in [("LSTM", 4), ("GRU", 3), ("RNN", 1)] {
+        for directions in [1, 2] {
+            for weights in [WeightType::Bf16, WeightType::F16, WeightType::I8] {
+                let once = all(&model(op, gates, directions, 17), weights).unwrap();
+                assert_eq!(all(&once, weights).unwrap(), once, "{op} {directions} {weights:?}");
+            }
         }
     }
+    // Numbers of both types of 16 bits: what the file says counts.
+    let eighths = Narrow { weight: |x| (x * 8.0).round() / 8.0, ..Narrow::f16(FLOAT, FLOAT) }.model();
+    for weights in [WeightType::Bf16, WeightType::F16] {
+        let once = all(&eighths, weights).unwrap();
+        assert_eq!(recurrent_nodes(&once).unwrap()[0].weight_type(), Some(weights));
+        assert_eq!(all(&once, weights).unwrap(), once, "{weights:?}");
+    }
+}
+
+#[test]
+fn the_bytes_of_weights_are_those_of_the_file() {
+    for (op, gates) in [("LSTM", 4), ("GRU", 3), ("RNN", 1)] {
+        for directions in [1, 2] {
+            let model = model(op, gates, directions, 17);
+            let (rows, b) = (directions * gates * H, 2 * directions * gates * H * 4);
+            let count = rows * (I + H);
+            let scales = 2 * rows * if op == "LSTM" { 4 + 1 } else { 4 };
+            for (weights, bytes) in [
+                (WeightType::F32, 4 * count),
+                (WeightType::Bf16, 2 * count),
+                (WeightType::F16, 2 * count),
+                (WeightType::I8, count + scales),
+            ] {
+                let node = recurrent_nodes(&all(&model, weights).unwrap()).unwrap().remove(0);
+                assert_eq!((node.matrix_bytes, node.weight_bytes), (bytes, bytes + b), "{op} {weights:?}");
+            }
+        }
+    }
+    // A slice of one stored tensor has its share, and parts of several types have no type.
+    let mut graph = one().graph();
+    graph.stored[0] = raw("halves", &[2, 4 * H, I], FLOAT16, vec![0; 2 * 2 * 4 * H * I]);
+    graph.stored.push(raw("more", &[1, 4 * H, 1], rnnpack_dev::onnx::BFLOAT16, vec![0; 2 * 4 * H]));
+    graph.stored.push(raw("part", &[1, 4 * H, I - 1], FLOAT16, vec![0; 2 * 4 * H * (I - 1)]));
+    let ints = |name: &str, values: &[i64]| rnnpack_dev::onnx::tensor_i64(name, &[1], values);
+    graph.stored.extend([ints("from", &[1]), ints("to", &[2]), ints("axis", &[0])]);
+    let cast = |from: &str, to: &str| node("Cast", "", &[from], &[to], &[attr_i("to", FLOAT)]);
+    graph.nodes.insert(0, cast("halves", "wide"));
+    graph.nodes.insert(1, node("Slice", "", &["wide", "from", "to", "axis"], &["W"], &[]));
+    let sliced = recurrent_nodes(&graph.model(17)).unwrap().remove(0);
+    assert_eq!(sliced.matrix_bytes, 4 * H * (2 * I + 4 * H));
+    assert_eq!((sliced.matrix_dtype, sliced.weight_type()), (None, Some(WeightType::Bf16)));
+    graph.nodes.splice(0..2, [cast("more", "a"), cast("part", "b")]);
+    graph.nodes.insert(2, node("Concat", "", &["a", "b"], &["W"], &[attr_i("axis", 2)]));
+    let joined = recurrent_nodes(&graph.model(17)).unwrap().remove(0);
+    assert_eq!((joined.matrix_bytes, joined.matrix_dtype), (4 * H * (2 * I + 4 * H), Some(DType::F32)));
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn weights_of_half_precision_keep_their_type_where_no_bit_depends_on_it() {
         ("bf16", of(TO_BF16, BFLOAT16, BFLOAT16), WeightType::Bf16),
         ("f16 that is bf16 too", of(TO_EIGHTHS, FLOAT16, FLOAT16), WeightType::F16),
         ("f16 behind a cast", of(TO_F16, FLOAT16, FLOAT), WeightType::F16),
+        ("f16 that is bf16 too, behind a cast", of(TO_EIGHTHS, FLOAT16, FLOAT), WeightType::F16),
         ("bf16 behind a cast", of(TO_BF16, BFLOAT16, FLOAT), WeightType::Bf16),
         ("f32 that is f16", of(TO_F16, FLOAT, FLOAT), WeightType::F16),
         ("f32 that is bf16", of(TO_BF16, FLOAT, FLOAT), WeightType::Bf16),

@@ -1,4 +1,4 @@
-//! Runs whole ONNX models on tract, with their LSTM, GRU and RNN nodes on rnnpack.
+//! Runs whole ONNX models on tract, with their LSTM, GRU, RNN and DynamicQuantizeLSTM nodes on rnnpack.
 //!
 //! | to | see |
 //! |---|---|

@@ -17,9 +17,10 @@ tract's own operator, and on an unfused layer over matrixmultiply. With MODEL, t
 with its recurrent layers on rnnpack, and on tract's own. If tract is known to compute something else, it is \
 left out, and the reason is shown. So it is if a model's results differ from tract's while they agree with a \
 reference in f64. In half precision tract rounds more often; then it is timed, and its difference is shown. \
-With --weights, rnnpack stores the weights W and R in that type. The other sides of a layer compute with the \
-rounded weights in f32; those of a model with its own weights, and the difference is shown. \
-Inputs of a model that are not given are generated as for verify.
+With --weights, rnnpack stores the weights W and R in that type, and the other sides compute with the \
+rounded weights in f32. In a model they do so for bf16 and f16, if its file can say them. Else tract \
+computes with the model's own weights: its difference is shown, but rnnpack's answers are only checked to be \
+finite, as the report says. Inputs of a model that are not given are generated as for verify.
 
 All sides take turns in one run. A turn starts with one call that is not timed. Then it times calls for \
 about a millisecond, and at least one. So every side finds the caches as its own calls left them. Results \

@@ -14,14 +14,23 @@ pub(super) struct Layer {
     pub(super) reason: Option<String>,
     /// The largest relative error of the model's outputs if only this layer is narrow. `None` if the model does not run.
     pub(super) alone: Option<f64>,
-    pub(super) drift: Option<super::drift::Drift>,
 }
+
+/// The most recurrent nodes of a model. Each is measured in a model of its own, so the time grows with the square of their
+/// number: with so many of the smallest it is some ten seconds.
+const MOST_LAYERS: usize = 256;
 
 /// The layers, each with the type `weights` if the file can say it.
 ///
 /// # Errors
-/// If there is no layer, or none can have the type: the reason of the first.
+/// If there is no layer, or there are too many, or none can have the type: the reason of the first.
 pub(super) fn possible(bytes: &[u8], file: &File, weights: WeightType) -> Result<Vec<Layer>> {
+    let count = file.nodes().len();
+    if count > MOST_LAYERS {
+        bail!(
+            "it has {count} recurrent nodes; each is measured alone, so at most {MOST_LAYERS} are rewritten"
+        );
+    }
     let mut layers = Vec::new();
     let mut first = None;
     for node in file.nodes() {
@@ -35,7 +44,7 @@ pub(super) fn possible(bytes: &[u8], file: &File, weights: WeightType) -> Result
             Some(e) => (WeightType::F32, Some(crate::report::error(e))),
         };
         first = first.or(error);
-        layers.push(Layer { node: node.clone(), weights, reason, alone: None, drift: None });
+        layers.push(Layer { node: node.clone(), weights, reason, alone: None });
     }
     match (layers.iter().any(|layer| layer.reason.is_none()), first) {
         (true, _) => Ok(layers),

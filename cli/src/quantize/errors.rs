@@ -1,5 +1,6 @@
 //! The errors of the outputs of a rewritten model.
 
+use crate::compare::relative;
 use crate::fit;
 use crate::inputs::{Feeds, GeneratedArgs, GivenArgs, Recorded};
 use crate::model::{Computed, load};
@@ -121,7 +122,7 @@ impl OutputError {
 
     /// The largest difference divided by the scale.
     pub(super) fn relative(&self) -> f64 {
-        if self.largest == 0.0 { 0.0 } else { self.largest / self.scale }
+        relative(self.largest, self.scale)
     }
 }
 

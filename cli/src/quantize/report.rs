@@ -2,9 +2,9 @@
 
 use super::choice::Layer;
 use super::errors::{Judged, OutputError};
+use super::written::Written;
 use crate::report::{Table, bytes, difference, number};
-use rnnpack::WeightType;
-use rnnpack_onnx::{DType, Shown, ShownNames};
+use rnnpack_onnx::{Shown, ShownNames};
 use serde_json::{Value, json};
 
 /// A rewritten model, and what is known about it.
@@ -12,61 +12,55 @@ pub(super) struct Report {
     /// The bytes of the model before.
     pub(super) before: usize,
     pub(super) model: Vec<u8>,
-    pub(super) layers: Vec<Layer>,
+    pub(super) layers: Vec<(Layer, Written)>,
     pub(super) outputs: Judged,
 }
 
-impl Layer {
+/// A layer before and after.
+struct Both<'r>(&'r Layer, &'r Written);
+
+impl Both<'_> {
     /// The bytes of W and R in the file, before and after, with the scales and zero points of int8.
-    fn bytes(&self) -> Option<[usize; 2]> {
-        let (input, hidden) = (self.node.input?, self.node.hidden?);
-        let rows = self.node.direction?.count() * self.node.op.gates() * hidden;
-        let count = rows * (input + hidden);
-        let before = count * self.node.dtype.map_or(0, DType::size);
-        let scales = match (self.weights, self.node.op) {
-            (WeightType::I8, rnnpack_onnx::RecurrentOp::Lstm) => 2 * rows * (4 + 1),
-            (WeightType::I8, _) => 2 * rows * 4,
-            _ => 0,
-        };
-        let after = if self.weights == WeightType::F32 { before } else { count * self.weights.bytes() };
-        Some([before, after + scales])
+    fn bytes(&self) -> [usize; 2] {
+        [&self.0.node, &self.1.node].map(|node| node.matrix_bytes)
     }
 
     fn json(&self) -> Value {
-        let drift = self.drift.map(|drift| {
+        let Both(Layer { node, reason, alone, .. }, written) = *self;
+        let drift = written.drift.map(|drift| {
             json!({
                 "largest": number(drift.largest), "rms": number(drift.rms), "scale": number(drift.scale),
                 "relative": number(drift.relative()), "first_rms": number(drift.first),
                 "last_rms": number(drift.last),
             })
         });
-        let [before, after] = self.bytes().map_or([None, None], |bytes| bytes.map(Some));
+        let [before, after] = self.bytes();
         json!({
-            "node": self.node.name, "op": self.node.op.name(), "hidden": self.node.hidden,
-            "weights": self.type_name(), "reason": self.reason, "bytes_before": before, "bytes_after": after,
-            "relative_alone": self.alone.map(number), "steps": drift,
+            "node": node.name, "op": node.op.name(), "hidden": node.hidden,
+            "weights": written.type_name(), "reason": reason, "bytes_before": before, "bytes_after": after,
+            "rounded_weights": written.rounded.map(|[rounded, _]| rounded), "computed_in": written.arithmetic(),
+            "relative_alone": alone.map(number), "steps": drift,
         })
     }
 
-    /// The type of the weights in the new file.
-    fn type_name(&self) -> String {
-        match (self.weights, self.node.dtype) {
-            (WeightType::F32, Some(other)) => other.to_string(),
-            (weights, _) => weights.name().to_owned(),
-        }
-    }
-
     fn row(&self) -> Vec<String> {
-        let [before, after] = self.bytes().map_or([String::new(), String::new()], |both| both.map(bytes));
-        let mut row = vec![self.node.name.clone(), self.node.op.to_string(), self.type_name(), before, after];
-        row.push(self.alone.map(difference).unwrap_or_default());
-        let drift = self.drift.map(|d| [d.largest, d.rms, d.relative(), d.first, d.last].map(difference));
+        let Both(Layer { node, alone, .. }, written) = *self;
+        let [before, after] = self.bytes().map(bytes);
+        let mut row = vec![node.name.clone(), node.op.to_string(), written.type_name(), before, after];
+        row.push(written.rounded.map_or_else(String::new, |[rounded, of]| format!("{rounded} of {of}")));
+        row.push(written.arithmetic().unwrap_or_default().to_owned());
+        row.push(alone.map(difference).unwrap_or_default());
+        let drift = written.drift.map(|d| [d.largest, d.rms, d.relative(), d.first, d.last].map(difference));
         row.extend(drift.into_iter().flatten());
         row
     }
 }
 
 impl Report {
+    fn layers(&self) -> impl Iterator<Item = Both<'_>> {
+        self.layers.iter().map(|(layer, written)| Both(layer, written))
+    }
+
     pub(super) fn json(&self, name: &str, output: &str) -> Value {
         let (outputs, reason) = match &self.outputs {
             Judged::Compared { outputs, .. } => {
@@ -76,24 +70,40 @@ impl Report {
         };
         json!({
             "model": name, "output": output, "bytes_before": self.before, "bytes_after": self.model.len(),
-            "layers": self.layers.iter().map(Layer::json).collect::<Value>(),
+            "layers": self.layers().map(|layer| layer.json()).collect::<Value>(),
             "outputs": outputs, "not_compared": reason,
         })
     }
 
     pub(super) fn text(&self, name: &str, output: &str) -> String {
-        const HEADINGS: [&str; 11] = [
-            "layer", "op", "weights", "before", "after", "alone", "largest", "RMS", "relative", "first",
+        const HEADINGS: [&str; 13] = [
+            "layer",
+            "op",
+            "weights",
+            "before",
+            "after",
+            "rounded",
+            "computed in",
+            "alone",
+            "largest",
+            "RMS",
+            "relative",
+            "first",
             "last",
         ];
-        const RIGHT: [bool; 11] = [false, false, false, true, true, true, true, true, true, true, true];
+        // All but the names are numbers.
+        const RIGHT: [bool; 13] = {
+            let mut right = [true; 13];
+            (right[0], right[1], right[2], right[6]) = (false, false, false, false);
+            right
+        };
         let mut table = Table::new(&HEADINGS, &RIGHT);
-        self.layers.iter().for_each(|layer| table.row(layer.row()));
+        self.layers().for_each(|layer| table.row(layer.row()));
         let [before, after] = [self.before, self.model.len()].map(bytes);
         let mut text = format!("{output}: {after}, {name} has {before}\n\n{}", table.render());
-        for layer in &self.layers {
+        for (layer, written) in &self.layers {
             if let Some(reason) = &layer.reason {
-                text += &format!("{} has {}: {reason}\n", Shown(&layer.node.name), layer.type_name());
+                text += &format!("{} has {}: {reason}\n", Shown(&layer.node.name), written.type_name());
             }
         }
         text + &self.outputs.text()

@@ -60,12 +60,15 @@ impl Report {
             out += &format!("handed on: {} to {}\n", Shown(output), Shown(input));
         }
         out += &format!("\n{}\n", self.table().render());
-        for Comparison { with, result, excuse } in &self.comparisons {
+        for Comparison { with, result, excuse, allowance } in &self.comparisons {
             if let Err(reason) = result {
                 out += &format!("not compared with {with}: {reason}\n");
             }
             if let Some(reason) = excuse {
                 out += &format!("the difference from {with} does not count: {reason}\n");
+            }
+            if let Some(reason) = allowance {
+                out += &format!("allowed against {with}: {reason}\n");
             }
         }
         if !self.not_judged.is_empty() && self.layers > 0 {
@@ -109,6 +112,7 @@ impl Report {
                 "outputs": differences,
                 "not_compared": c.result.as_ref().err(),
                 "does_not_count": c.excuse,
+                "allowance": c.allowance,
             })
         };
         json!({

@@ -81,7 +81,12 @@ mod tests {
     /// A comparison of a 1 with `theirs`.
     fn against(with: &'static str, theirs: f32) -> Comparison {
         let step = |x: f32| [Tensors::from([("y".to_owned(), Tensor::scalar(x))])];
-        Comparison { with, result: Ok(compare(&step(1.0), &step(theirs), Rule::Bound(1e-4))), excuse: None }
+        Comparison {
+            with,
+            result: Ok(compare(&step(1.0), &step(theirs), Rule::Bound(1e-4))),
+            excuse: None,
+            allowance: None,
+        }
     }
 
     /// The verdict after excuses, and whether tract was excused.
@@ -115,15 +120,20 @@ mod tests {
 
     #[test]
     fn nothing_passes_where_nothing_was_compared() {
-        let left_out = |with| Comparison { with, result: Err("a reason".to_owned()), excuse: None };
+        let left_out =
+            |with| Comparison { with, result: Err("a reason".to_owned()), excuse: None, allowance: None };
         assert_eq!(Verdict::of(&[left_out("f64"), left_out("tract")]), Verdict::NothingCompared);
         assert_eq!(
             judged(vec![left_out("f64"), against("tract", 1.1)], Some(DType::F16)),
             (Verdict::Fail, false)
         );
         let empty = [Tensors::from([("y".to_owned(), Tensor::new(&[0], Vec::<f32>::new()).unwrap())])];
-        let empty =
-            Comparison { with: "f64", result: Ok(compare(&empty, &empty, Rule::Bound(1e-4))), excuse: None };
+        let empty = Comparison {
+            with: "f64",
+            result: Ok(compare(&empty, &empty, Rule::Bound(1e-4))),
+            excuse: None,
+            allowance: None,
+        };
         assert_eq!(Verdict::of(&[empty]), Verdict::NothingCompared);
         let nan = against("f64", f32::NAN);
         assert_eq!(Verdict::of(&[nan]), Verdict::Fail);

@@ -27,11 +27,8 @@ pub(super) fn edit(
     names: &mut UniqueNames,
 ) -> Result<Edit, Error> {
     let refuse = |reason: String| Error::Node { node: node.name.clone(), op: node.op.to_string(), reason };
-    let (narrowed, wide) = (node.clone().with_type(weights), node.clone().with_type(WeightType::F32));
-    let mut stored = narrowed.weights()?;
-    if has_zero_points(&stored) {
-        stored = wide.weights()?.with_type(weights).map_err(|e| Error::of_layer(&node.name, e))?;
-    }
+    let narrowed = node.clone().with_type(weights);
+    let stored = narrowed.weights()?;
     let other = match node.dtype {
         _ if node.op.is_quantized() => Some("int8".to_string()),
         dtype => dtype.filter(|&dtype| dtype != DType::F32).map(|dtype| dtype.to_string()),
@@ -54,6 +51,11 @@ pub(super) fn edit(
     }
     let mut form = Form { raw, names, edit: Edit::unchanged(raw) };
     let [w, r] = matrices(&stored);
+    if node.op == RecurrentOp::Lstm && [&w, &r].iter().any(|matrix| matrix.zero_point().is_none()) {
+        return Err(refuse(format!(
+            "the integers of its directions have different zero points, which {QUANTIZED} has not"
+        )));
+    }
     match (weights, node.op) {
         (WeightType::I8, RecurrentOp::Lstm) => form.dynamic(node, [w, r]),
         (WeightType::I8, _) => form.weights([w, r], |form, matrix| form.dequantized(matrix)),
@@ -61,12 +63,6 @@ pub(super) fn edit(
         _ => form.weights([w, r], |form, matrix| form.cast(matrix, DType::BF16)),
     }
     Ok(form.edit)
-}
-
-/// Whether the weights have integers of 0 that are not 0. Files with a scale for each row have none.
-fn has_zero_points(weights: &LayerWeights<'_>) -> bool {
-    let mut scales = weights.directions().iter().flat_map(|d| [d.w_scale(0, 0), d.r_scale(0, 0)]);
-    scales.any(|scale| scale.zero_point != 0)
 }
 
 impl Edit {
@@ -84,6 +80,8 @@ struct Matrix {
     values: Vec<f32>,
     /// Of int8, the scales `[D, G·H]`.
     scales: Vec<f32>,
+    /// Of int8, the integers of 0, `[D, G·H]`.
+    zero_points: Vec<i8>,
 }
 
 /// W and R.
@@ -92,7 +90,7 @@ fn matrices(weights: &LayerWeights<'_>) -> [Matrix; 2] {
     let matrix = |of_w: bool| {
         let columns = if of_w { shape.input } else { shape.hidden };
         let dims = [shape.direction.count(), gates * shape.hidden, columns];
-        let mut matrix = Matrix { dims, values: Vec::new(), scales: Vec::new() };
+        let mut matrix = Matrix { dims, values: Vec::new(), scales: Vec::new(), zero_points: Vec::new() };
         for direction in weights.directions() {
             for row in 0..gates * shape.hidden {
                 let (gate, unit) = (row / shape.hidden, row % shape.hidden);
@@ -119,6 +117,14 @@ impl Matrix {
         self.values.extend(row.map(|weight| scale.integer(weight) as f32));
         // All weights of a row without a scale are 0.
         self.scales.push(if scale.scale == 0.0 { 1.0 } else { scale.scale });
+        // The zero point of a layer is an i8: so its weights of 0 are.
+        self.zero_points.push(scale.zero_point as i8);
+    }
+
+    /// The zero point of all rows, if it is the same. A matrix of another type than int8 has 0.
+    fn zero_point(&self) -> Option<i8> {
+        let first = self.zero_points.first().copied().unwrap_or_default();
+        self.zero_points.iter().all(|&other| other == first).then_some(first)
     }
 
     /// The integers, row-major, as they are or with the rows of each direction as columns.
@@ -161,16 +167,22 @@ impl Form<'_> {
         self.before("Cast", &[&narrow], &format!("{name}_widened"), vec![to])
     }
 
-    /// Integers with a scale for each row, widened by `DequantizeLinear`. Its scales have one axis, so the directions and
-    /// rows are one axis there.
+    /// Integers with a scale for each row, and a zero point if it is not 0, widened by `DequantizeLinear`. Its scales have
+    /// one axis, so the directions and rows are one axis there.
     fn dequantized(&mut self, (name, matrix): (&str, Matrix)) -> String {
         let [directions, rows, columns] = matrix.dims;
         let all = directions * rows;
         let integers = tensor(&[1, all, columns], matrix.integers(false));
         let integers = self.constant(&format!("{name}_int8"), integers);
+        let has_zero_points = matrix.zero_point() != Some(0);
         let scales = self.constant(&format!("{name}_scale"), tensor(&[all], matrix.scales));
+        let mut inputs = vec![integers, scales];
+        if has_zero_points {
+            inputs.push(self.constant(&format!("{name}_zero_point"), tensor(&[all], matrix.zero_points)));
+        }
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let widened = format!("{name}_dequantized");
-        let widened = self.before("DequantizeLinear", &[&integers, &scales], &widened, vec![int("axis", 1)]);
+        let widened = self.before("DequantizeLinear", &inputs, &widened, vec![int("axis", 1)]);
         if directions == 1 {
             return widened;
         }
@@ -179,18 +191,24 @@ impl Form<'_> {
         self.before("Reshape", &[&widened, &shape], &format!("{name}_directions"), vec![])
     }
 
-    /// Makes an LSTM a `DynamicQuantizeLSTM`, whose W and R are transposed, with a scale for each column.
+    /// Makes an LSTM a `DynamicQuantizeLSTM`, whose W and R are transposed, with a scale for each column. Integers with a
+    /// zero point lose their sign: with a sign, the zero points of columns must be 0.
     fn dynamic(&mut self, node: &RecurrentNode, matrices: [Matrix; 2]) {
         const INPUTS: usize = 8;
         self.edit.inputs.resize(INPUTS, String::new());
+        let signed = matrices.iter().all(|matrix| matrix.zero_point() == Some(0));
+        let integers = |dims: &[usize], values: Vec<i8>| match signed {
+            true => tensor(dims, values),
+            false => tensor(dims, values.into_iter().map(|value| value.cast_unsigned() ^ 0x80).collect()),
+        };
         for (index, matrix) in (1..).zip(matrices) {
             let name = self.raw.input[index].clone();
             let [directions, rows, columns] = matrix.dims;
-            let integers = tensor(&[directions, columns, rows], matrix.integers(true));
-            self.edit.inputs[index] = self.constant(&format!("{name}_int8"), integers);
-            let zeros = vec![0i8; directions * rows];
+            let all = integers(&[directions, columns, rows], matrix.integers(true));
+            self.edit.inputs[index] = self.constant(&format!("{name}_int8"), all);
+            let zeros = integers(&[directions, rows], matrix.zero_points);
             let scales = self.constant(&format!("{name}_scale"), tensor(&[directions, rows], matrix.scales));
-            let zeros = self.constant(&format!("{name}_zero_point"), tensor(&[directions, rows], zeros));
+            let zeros = self.constant(&format!("{name}_zero_point"), zeros);
             self.edit.inputs.extend([scales, zeros]);
         }
         self.edit.operator = Some(QUANTIZED);
