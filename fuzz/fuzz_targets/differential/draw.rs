@@ -131,7 +131,6 @@ pub(crate) fn is_usable(cell: &Cell) -> bool {
 impl<'a> Arbitrary<'a> for Case {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Case> {
         let cell = cell(u)?;
-        let weight_type = *u.choose(&WeightType::ALL)?;
         let batch = u.int_in_range(0..=14)?;
         let time = u.int_in_range(0..=7)?;
         let lens = |u: &mut Unstructured<'a>| -> Result<Vec<i32>> {
@@ -142,13 +141,16 @@ impl<'a> Arbitrary<'a> for Case {
         let extent = |u: &mut Unstructured<'a>| -> Result<usize> {
             Ok(if u.ratio(1, 8)? { u.arbitrary()? } else { u.int_in_range(1..=9)? })
         };
+        let [input, hidden] = [u.int_in_range(0..=40)?, u.int_in_range(0..=40)?];
+        let order = if u.arbitrary()? { GateOrder::Onnx } else { GateOrder::PyTorch };
+        let weight_type = *u.choose(&WeightType::ALL)?;
         Ok(Case {
             cell,
-            input: u.int_in_range(0..=40)?,
-            hidden: u.int_in_range(0..=40)?,
+            input,
+            hidden,
             time,
             batch,
-            order: if u.arbitrary()? { GateOrder::Onnx } else { GateOrder::PyTorch },
+            order,
             weight_type,
             zero_points: match weight_type == WeightType::I8 && u.arbitrary()? {
                 true => Some([zero_point(u)?, zero_point(u)?]),
