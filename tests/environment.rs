@@ -2,8 +2,10 @@
 //! and the caller have. Each order of events runs in a process of its own, since a process starts its pool once.
 #![cfg(feature = "rayon")]
 
-use rnnpack::{Cell, Direction, Scratch, Sequence, Shape, Stack, StackScratch, Threads, UnfusedLayer};
+use rnnpack::{Cell, Direction, LayerScales, LayerWeights, Scale, Scratch, Sequence, Shape};
+use rnnpack::{Stack, StackScratch, Target, Threads, UnfusedLayer, WeightType};
 use rnnpack_dev::environment::{STRANGE, control_word, inside};
+use rnnpack_dev::forms::forms;
 use rnnpack_dev::{Case, Contents};
 use std::process::Command;
 
@@ -124,4 +126,54 @@ fn the_question_whether_to_stop_is_asked_in_the_default_environment() {
         false
     };
     layer.forward(Sequence::input(&contents.x).stop(&stop), &mut state, &mut Scratch::new()).unwrap();
+}
+
+/// The bytes of a layer, and its weights as it stores them.
+fn packed(weights: &LayerWeights<'_>) -> (Vec<u8>, Vec<u32>) {
+    let bytes = weights.to_bytes(Target::by_name("portable").unwrap()).unwrap();
+    let rows = (0..weights.cell().gates()).flat_map(|gate| (0..9).map(move |unit| (gate, unit)));
+    let stored = weights.directions().iter().flat_map(|direction| {
+        rows.clone().flat_map(|(g, u)| direction.stored_w(g, u).chain(direction.stored_r(g, u)))
+    });
+    (bytes, stored.map(f32::to_bits).collect())
+}
+
+/// Checks that weights are packed to the same bytes in every environment.
+fn check_packing(of: &str, pack: impl Fn() -> (Vec<u8>, Vec<u32>)) {
+    let right = pack();
+    for &(name, strange) in STRANGE {
+        let (bytes, stored) = inside(strange, &pack);
+        assert!(bytes == right.0, "other bytes of {of} where a thread {name}");
+        assert!(stored == right.1, "other weights of {of} where a thread {name}");
+    }
+}
+
+#[test]
+fn weights_of_every_type_are_packed_to_the_same_bytes_in_every_environment() {
+    let shape = Shape { input: 11, hidden: 9, direction: Direction::Bidirectional };
+    // The smaller weights are subnormal in f16, or nearly so in f32.
+    for (cell, scale) in forms().into_iter().flat_map(|cell| [1.0, 1e-6, 1e-36].map(|scale| (cell, scale))) {
+        for weights in WeightType::ALL {
+            let contents = Case { weights, scale, ..Case::new(cell, shape, 1, 1, 3) }.contents();
+            check_packing(weights.name(), || packed(&contents.weights()));
+        }
+    }
+}
+
+#[test]
+fn weights_with_given_scales_are_taken_and_packed_to_the_same_bytes_in_every_environment() {
+    let shape = Shape { input: 11, hidden: 9, direction: Direction::Bidirectional };
+    for (zero_point, size) in [(0, 0.013), (-7, 0.7), (128, 1e-30), (3, 1e-40)] {
+        let mut contents = Case::new(Cell::lstm(), shape, 1, 1, 3).contents();
+        let scales: Vec<f32> = (0..2 * 4 * 9).map(|row| size * (1.0 + row as f32 / 100.0)).collect();
+        for (weights, columns) in [(&mut contents.w, 11), (&mut contents.r, 9)] {
+            for (i, weight) in weights.iter_mut().enumerate() {
+                let scale = Scale { scale: scales[i / columns], zero_point };
+                *weight = scale.weight((i * 37 % 256) as i32 - 128);
+            }
+        }
+        let points = [zero_point; 2];
+        let scales = LayerScales { w: &scales, r: &scales, w_zero_points: &points, r_zero_points: &points };
+        check_packing("given scales", || packed(&contents.weights().with_scales(scales).unwrap()));
+    }
 }

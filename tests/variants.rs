@@ -4,9 +4,12 @@
 //! CPU's flags, as the operating system lists them. It never comes from the crate's own detection, which is under
 //! test.
 
-use rnnpack::{Cell, Direction, Dots, ISA_VARIABLE, Layer, Shape, Variant};
+use rnnpack::{
+    Activation, Cell, Direction, Dots, GateOrder, ISA_VARIABLE, Layer, LayerTensors, LayerWeights,
+};
+use rnnpack::{Scratch, Shape, Variant, WeightType};
 use rnnpack_dev::forms::forms;
-use rnnpack_dev::{Case, expected, run};
+use rnnpack_dev::{Case, expected, layer, run};
 use std::collections::BTreeSet;
 use std::env;
 use std::process::{Command, Output};
@@ -45,13 +48,19 @@ fn available() -> BTreeSet<String> {
     Variant::available().map(|variant| variant.name().to_owned()).collect()
 }
 
-/// The kinds of dot products are those that the system lists.
+/// Tells whether the system lists a flag of the CPU; `None` if it lists none at all.
+#[cfg(target_arch = "x86_64")]
+fn listed() -> Option<impl Fn(&str) -> bool> {
+    let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = info.lines().find(|line| line.starts_with("flags")).expect("a line of flags").to_owned();
+    Some(move |flag: &str| line.split_whitespace().any(|other| other == flag))
+}
+
+/// The kinds of dot products are those that the system lists. `tests/invariants` fails if it compares none of one of them.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn the_dot_products_are_those_of_the_cpu() {
-    let Ok(info) = std::fs::read_to_string("/proc/cpuinfo") else { return };
-    let line = info.lines().find(|line| line.starts_with("flags")).expect("a line of flags");
-    let has = |flag: &str| line.split_whitespace().any(|other| other == flag);
+    let Some(has) = listed() else { return };
     for variant in Variant::available() {
         let (vnni, amx) = match variant.name() {
             "avx512" => (has("avx512_vnni"), has("avx512_vnni") && has("amx_tile") && has("amx_int8")),
@@ -61,6 +70,24 @@ fn the_dot_products_are_those_of_the_cpu() {
         let expected = [(Dots::Amx, amx), (Dots::Vnni, vnni), (Dots::Widened, true)];
         let expected = expected.into_iter().filter_map(|(dots, has)| has.then_some(dots));
         assert!(variant.dots().eq(expected), "{variant}: {:?}", variant.dots().collect::<Vec<_>>());
+    }
+}
+
+/// The instruction for pairs of bf16 takes subnormal numbers for zero, and multiply-adds of f32 do not.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn pairs_of_bf16_are_added_by_the_instruction_where_the_system_lists_it() {
+    let Some(has) = listed() else { return };
+    let cell = Cell::rnn(Activation::Affine { alpha: 1.0, beta: 0.0 });
+    let shape = Shape { input: 1, hidden: 1, direction: Direction::Forward };
+    let tensors = LayerTensors { w: &[1.0], r: &[0.0], b: None, p: None };
+    let weights = LayerWeights::new(cell, shape, GateOrder::Onnx, tensors).unwrap();
+    let weights = weights.with_type(WeightType::Bf16Dot).unwrap();
+    for variant in Variant::available() {
+        let (layer, mut y) = (layer(variant, &weights), [f32::NAN]);
+        layer.step(&[1e-39], &mut layer.new_state(1).unwrap(), &mut y, &mut Scratch::new()).unwrap();
+        let by_instruction = variant.name() == "avx512" && has("avx512_bf16");
+        assert_eq!(y[0] == 0.0, by_instruction, "{variant}: {:e}", y[0]);
     }
 }
 

@@ -129,8 +129,8 @@ def onnx_model(case, data):
 class PackDesc(ctypes.Structure):
     """rnnpack_pack_desc of rnnpack.h."""
 
-    _fields_ = [("size", ctypes.c_size_t), ("subnormals", ctypes.c_int32), ("weight_type", ctypes.c_int32),
-                ("isa", ctypes.c_char_p)]
+    _fields_ = [("size", ctypes.c_size_t), ("subnormals", ctypes.c_int32), ("isa", ctypes.c_char_p),
+                ("weight_type", ctypes.c_int32)]
 
 
 class LayerDesc(ctypes.Structure):

@@ -203,10 +203,10 @@ typedef struct rnnpack_pack_desc {
   size_t size;
   /* RNNPACK_SUBNORMALS_KEEP, RNNPACK_SUBNORMALS_FLUSH_WEIGHTS or RNNPACK_SUBNORMALS_FLUSH. */
   int32_t subnormals;
-  /* The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_BF16. The default: RNNPACK_WEIGHT_TYPE_GIVEN. */
-  int32_t weight_type;
   /* Name of the instruction set to pack for; all with fused multiply-adds give the same bits. NULL: that of rnnpack_isa. */
   const char *isa;
+  /* The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_BF16. The default: RNNPACK_WEIGHT_TYPE_GIVEN. */
+  int32_t weight_type;
 } rnnpack_pack_desc;
 
 /* What a layer computes, and its weights. Set all of it to zero first, then size and what the layer has: zeros mean a
@@ -293,14 +293,14 @@ typedef struct rnnpack_layer_info {
   size_t packed_bytes;
   /* What the layer does with subnormal numbers, such as RNNPACK_SUBNORMALS_KEEP; of a stack, the last layer. */
   int32_t subnormals;
-  /* The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_F32; of a stack, in the last layer. */
-  int32_t weight_type;
   /* Weights of all layers that were subnormal and became zero when they were packed. */
   uint64_t flushed_weights;
   /* Bytes that rnnpack_layer_to_bytes writes; 0 for a stack of several layers. */
   size_t bytes_count;
   /* Name of the instruction set that the layer is packed for; it lasts for ever. Of a stack, that of the last layer. */
   const char *isa;
+  /* The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_F32; of a stack, in the last layer. */
+  int32_t weight_type;
 } rnnpack_layer_info;
 
 /* What rnnpack_onnx_get_node tells of a node. Its texts last as long as the rnnpack_onnx. */

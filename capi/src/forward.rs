@@ -83,6 +83,9 @@ pub struct ForwardDesc {
     pub stop: *const i32,
 }
 
+// SAFETY: zeros are numbers and NULL pointers.
+unsafe impl lent::Structure for ForwardDesc {}
+
 impl ForwardDesc {
     /// Runs the call.
     ///

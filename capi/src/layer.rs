@@ -6,6 +6,7 @@ use crate::{Failure, PackDesc, RNNPACK_ARGUMENT, Status, isa, status};
 use rnnpack::{Direction, Error, GateOrder, Layer, LayerTensors, LayerWeights, Shape, Stack};
 use rnnpack_onnx::{CellAttributes, RecurrentOp};
 use std::ffi::c_char;
+use std::mem::offset_of;
 
 /// Operator: LSTM, with 4 gates.
 pub const RNNPACK_LSTM: i32 = 0;
@@ -154,14 +155,22 @@ pub struct LayerInfo {
     pub packed_bytes: usize,
     /// What the layer does with subnormal numbers, such as RNNPACK_SUBNORMALS_KEEP; of a stack, the last layer.
     pub subnormals: i32,
-    /// The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_F32; of a stack, in the last layer.
-    pub weight_type: i32,
     /// Weights of all layers that were subnormal and became zero when they were packed.
     pub flushed_weights: u64,
     /// Bytes that rnnpack_layer_to_bytes writes; 0 for a stack of several layers.
     pub bytes_count: usize,
     /// Name of the instruction set that the layer is packed for; it lasts for ever. Of a stack, that of the last layer.
     pub isa: *const c_char,
+    /// The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_F32; of a stack, in the last layer.
+    pub weight_type: i32,
+}
+
+// SAFETY: zeros are numbers and NULL pointers.
+unsafe impl lent::Structure for LayerDesc {}
+
+// SAFETY: zeros are numbers and a NULL pointer, and a `usize` stands before the last member.
+unsafe impl lent::Structure for LayerInfo {
+    const EARLIER: &'static [usize] = &[offset_of!(LayerInfo, weight_type)];
 }
 
 impl LayerInfo {
@@ -181,10 +190,10 @@ impl LayerInfo {
             c_per_row: sum(|layer| if layer.cell().has_cell_state() { layer.shape().output() } else { 0 }),
             packed_bytes: sum(Layer::packed_bytes),
             subnormals: constant(&SUBNORMALS, last.subnormals()),
-            weight_type: constant(&WEIGHT_TYPES, Some(last.weight_type())),
             flushed_weights: layers.iter().map(Layer::flushed_weights).fold(0, u64::saturating_add),
             bytes_count: if let [layer] = layers { layer.bytes_size()? } else { 0 },
             isa: isa::name(last.plan().variant),
+            weight_type: constant(&WEIGHT_TYPES, Some(last.weight_type())),
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     RNNPACK_STRUCT_SIZE,
 };
 use std::ffi::{CStr, c_char};
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::slice;
 
@@ -78,46 +79,65 @@ pub(crate) unsafe fn put<T>(out: *mut T, what: &'static str, value: T) -> Result
     check(out, what).map(|out| unsafe { out.write(value) })
 }
 
-/// Checks the size at the start of a structure. A later version with more members must also take every size that was
-/// published before.
+/// A structure of the header, with members that later versions added at its end.
+///
+/// # Safety
+/// The type must be `repr(C)` and begin with its size, a `usize`. Zeros must be a value of it. The earlier sizes must be less
+/// than its size, and not less than that of a `usize`.
+pub(crate) unsafe trait Structure: Copy {
+    /// The sizes that earlier versions of the header gave it.
+    const EARLIER: &'static [usize] = &[];
+}
+
+/// Checks the size at the start of a structure, and returns it.
 ///
 /// # Safety
 /// The contract: `pointer` is NULL, misaligned, or valid for reading a `usize`.
-unsafe fn check_size<T>(pointer: *const T, what: &'static str) -> Result<NonNull<T>, Failure> {
+unsafe fn check_size<T: Structure>(
+    pointer: *const T,
+    what: &'static str,
+) -> Result<(NonNull<T>, usize), Failure> {
     let found = check(pointer, what)?;
     // SAFETY: by the contract; structures are aligned for the `usize` that they begin with.
     let (got, expected) = (unsafe { found.cast::<usize>().read() }, size_of::<T>());
-    if got != expected {
+    if got != expected && !T::EARLIER.contains(&got) {
         return Err(Failure::new(
             RNNPACK_STRUCT_SIZE,
             format_args!("{what}->size is {got}, where this library has {expected}"),
         ));
     }
-    Ok(found)
+    Ok((found, got))
 }
 
-/// A copy of a structure that begins with its size.
+/// A copy of a structure that begins with its size. Members that the caller's header did not have are zero.
 ///
 /// # Safety
 /// The contract: `pointer` is NULL, misaligned, or valid for reading the number of bytes that its size says.
-pub(crate) unsafe fn read<T: Copy>(pointer: *const T, what: &'static str) -> Result<T, Failure> {
-    // SAFETY: by the contract; the size is that of T.
-    unsafe { check_size(pointer, what).map(|found| found.read()) }
+pub(crate) unsafe fn read<T: Structure>(pointer: *const T, what: &'static str) -> Result<T, Failure> {
+    let mut whole = MaybeUninit::<T>::zeroed();
+    // SAFETY: by the contract. The size is at most that of T; zeros are a value of what is not copied.
+    unsafe {
+        let (found, size) = check_size(pointer, what)?;
+        found.cast::<u8>().as_ptr().copy_to_nonoverlapping(whole.as_mut_ptr().cast(), size);
+        Ok(whole.assume_init())
+    }
 }
 
-/// Fills a structure that begins with its size.
+/// Fills a structure that begins with its size, as far as the caller's header has it.
 ///
 /// # Safety
 /// The contract: that of [`read`], and `pointer` is also valid for writing.
-pub(crate) unsafe fn fill<T: Copy>(
+pub(crate) unsafe fn fill<T: Structure>(
     pointer: *mut T,
     what: &'static str,
     make: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<(), Failure> {
-    // SAFETY: by the contract; the size is that of T.
+    // SAFETY: by the contract. The size is at most that of T, and stays as it is.
     unsafe {
-        let found = check_size(pointer, what)?;
-        found.write(make()?);
+        let (found, size) = check_size(pointer, what)?;
+        let whole = make()?;
+        found.cast::<u8>().as_ptr().copy_from_nonoverlapping((&raw const whole).cast(), size);
+        found.cast::<usize>().write(size);
     }
     Ok(())
 }

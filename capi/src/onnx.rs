@@ -44,6 +44,9 @@ pub struct NodeInfo {
     pub hidden: usize,
 }
 
+// SAFETY: zeros are numbers and NULL pointers.
+unsafe impl lent::Structure for NodeInfo {}
+
 impl OnnxHandle {
     fn new(file: File) -> Result<OnnxHandle, Failure> {
         let nodes = file.into_nodes().into_iter().map(Node::new).collect::<Result<_, _>>()?;

@@ -3,6 +3,7 @@
 use crate::{Failure, LayerHandle, isa, lent};
 use rnnpack::{Error, Layer, LayerWeights, Planner, Subnormals, WeightType};
 use std::ffi::c_char;
+use std::mem::offset_of;
 
 /// Subnormals: computed exactly, as the standard says. On many CPUs they cost a hundred cycles each.
 pub const RNNPACK_SUBNORMALS_KEEP: i32 = 0;
@@ -52,10 +53,15 @@ pub struct PackDesc {
     pub size: usize,
     /// RNNPACK_SUBNORMALS_KEEP, RNNPACK_SUBNORMALS_FLUSH_WEIGHTS or RNNPACK_SUBNORMALS_FLUSH.
     pub subnormals: i32,
-    /// The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_BF16. The default: RNNPACK_WEIGHT_TYPE_GIVEN.
-    pub weight_type: i32,
     /// Name of the instruction set to pack for; all with fused multiply-adds give the same bits. NULL: that of rnnpack_isa.
     pub isa: *const c_char,
+    /// The type in which W and R are stored, such as RNNPACK_WEIGHT_TYPE_BF16. The default: RNNPACK_WEIGHT_TYPE_GIVEN.
+    pub weight_type: i32,
+}
+
+// SAFETY: zeros are numbers and a NULL pointer, and a `usize` stands before the last member.
+unsafe impl lent::Structure for PackDesc {
+    const EARLIER: &'static [usize] = &[offset_of!(PackDesc, weight_type)];
 }
 
 /// A [`PackDesc`] that was checked.

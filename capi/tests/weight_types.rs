@@ -72,6 +72,25 @@ fn a_node_of_half_precision_or_integers_keeps_its_type_unless_another_is_asked_f
     }
 }
 
+/// The layer of the only node of a file.
+fn of_node(onnx: &OwnedOnnx, weight_type: i32) -> OwnedLayer {
+    let (mut node, mut made): (NodeInfo, _) = (zeroed(), null_mut());
+    ok(c!(rnnpack_onnx_get_node(onnx.get(), 0, &mut node)));
+    let pack = PackDesc { weight_type, ..zeroed() };
+    ok(c!(rnnpack_onnx_layer(onnx.get(), node.name, &pack, &mut made)));
+    OwnedLayer(made)
+}
+
+#[test]
+fn integers_of_a_file_keep_their_scales_if_int8_is_asked_for() {
+    for path in ["dynamic_quantize_lstm.onnx", "dynamic_quantize_lstm_bi.onnx"] {
+        let onnx = onnx(&file(&format!("fuzz/seeds/onnx_import/{path}")));
+        let [given, asked] =
+            [RNNPACK_WEIGHT_TYPE_GIVEN, RNNPACK_WEIGHT_TYPE_INT8].map(|weights| of_node(&onnx, weights));
+        assert!(packed(&given).0 == packed(&asked).0, "{path}");
+    }
+}
+
 #[test]
 fn a_weight_beyond_the_range_of_its_type_is_refused_by_its_place() {
     let mut w = [0.5f32; 4 * 4 * 3];

@@ -12,7 +12,7 @@ use draw::{Buffer, Draw};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use rnnpack_capi::*;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::ptr::{null, null_mut};
 
 /// AddressSanitizer's options: a size beyond all memory must reach the library, which refuses it as with the system's
@@ -39,12 +39,22 @@ fn structure<T>(u: &mut Unstructured<'_>, size: fn(&mut T) -> &mut usize) -> Res
     Ok(structure)
 }
 
+/// Half of the time a description of how a layer is packed, with the text that it points to.
+fn packing(u: &mut Unstructured<'_>) -> Result<(Option<CString>, Option<PackDesc>)> {
+    let isa = if u.rarely()? { Some(u.text()?) } else { None };
+    let mut pack = structure(u, |pack: &mut PackDesc| &mut pack.size)?;
+    pack.isa = isa.as_ref().map_or(null(), |isa| isa.as_ptr());
+    (pack.subnormals, pack.weight_type) = (u.constant(3)?, u.constant(6)?);
+    Ok((isa, u.ratio(1, 2)?.then_some(pack)))
+}
+
 /// The ONNX files to start from. The target `onnx_import` covers arbitrary files.
-const FILES: [&[u8]; 4] = [
+const FILES: [&[u8]; 5] = [
     include_bytes!("../seeds/onnx_import/lstm_stored.onnx"),
     include_bytes!("../seeds/onnx_import/gru_linear_bf16.onnx"),
     include_bytes!("../seeds/onnx_import/rnn_relu_layout1.onnx"),
     include_bytes!("../seeds/onnx_import/lstm_coupled_peepholes_f64.onnx"),
+    include_bytes!("../seeds/onnx_import/dynamic_quantize_lstm.onnx"),
 ];
 
 /// The handles that exist.
@@ -143,11 +153,8 @@ impl Handles {
         if names.is_some() {
             (desc.activations, desc.activation_count) = (pointers.as_ptr(), pointers.len());
         }
-        let isa = if u.rarely()? { Some(u.text()?) } else { None };
-        let mut pack = structure(u, |pack: &mut PackDesc| &mut pack.size)?;
-        pack.isa = isa.as_ref().map_or(null(), |isa| isa.as_ptr());
-        (pack.subnormals, pack.weight_type) = (u.constant(3)?, u.constant(6)?);
-        desc.pack = if u.ratio(1, 2)? { &pack } else { null() };
+        let (_isa, pack) = packing(u)?;
+        desc.pack = pack.as_ref().map_or(null(), |pack| pack);
         let mut layer = null_mut();
         // SAFETY: all memory exists, with as many elements as the counts say, except for counts beyond all memory.
         let worked = check(unsafe { rnnpack_layer_new(&desc, &mut layer) });
@@ -193,10 +200,12 @@ impl Handles {
         let known = check(unsafe { rnnpack_onnx_get_node(onnx, index, &mut info) });
         assert_eq!(known, sized && index < count);
         if known {
-            let mut layer = null_mut();
+            let (mut layer, (_isa, pack)) = (null_mut(), packing(u)?);
+            let at = pack.as_ref().map_or(null(), |pack| pack);
             // SAFETY: as above; the name lives as long as `onnx`.
-            let worked = check(unsafe { rnnpack_onnx_layer(onnx, info.name, null(), &mut layer) });
-            assert_eq!(worked, info.refusal.is_null());
+            let worked = check(unsafe { rnnpack_onnx_layer(onnx, info.name, at, &mut layer) });
+            assert!(info.refusal.is_null() || !worked);
+            assert!(worked || !info.refusal.is_null() || pack.is_some());
             self.keep(worked, layer);
         }
         Ok(())

@@ -7,16 +7,18 @@
 //!       48 │ direction, type of the weights │ operator │ I │ H │
 //!       64 │ direction 0: flags │ clip │ 3 × (activation │ alpha │ beta) │ zeros │ flushed weights (u64) │ zero points of W and R │
 //!    (128) │ direction 1, if there is one: the same fields │
-//!          │ direction 0: W, R, bias, scales of each pass, constants │
+//!          │ direction 0: W, R, bias, scales of W, scales of R, of each pass; constants │
 //!          │ direction 1, if there is one: the same sections │
 //! ```
 //!
 //! Numbers have 4 bytes, except those marked u64. They are in the byte order of the machine that packed the
 //! layer; `byte order` is `0x01020304` in that order. A field that the layer does not use (a clip, a parameter, the
-//! rest of a name) is zero. Activations are numbered in the order of the list of [`Activation`](crate::Activation). The
+//! rest of a name) is zero. Direction and type share a word: the lower half and the upper one. Types are numbered in the order of
+//! [`WeightType::ALL`](crate::WeightType::ALL), activations in that of the list of [`Activation`](crate::Activation). The
 //! flags are 1 for `input_forget` or `linear_before_reset`, 2 for peepholes, 4 if subnormal weights were flushed, and 12 if
 //! calls flush subnormals too. The sections of weights are
-//! [panels](crate::PackedWeights). Each section starts on a 64-byte boundary, with zeros between sections. The
+//! [panels](crate::PackedWeights). Those of scales are for int8, and empty for other types: for each panel a scale of each row, as
+//! f32, and then the sum of its integers, as i32. Each section starts on a 64-byte boundary, with zeros between sections. The
 //! header determines their sizes.
 //!
 //! Packed bytes that are used in place must start on a 64-byte boundary. They are for one instruction set, and their panels have its lane

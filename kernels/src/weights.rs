@@ -206,14 +206,13 @@ impl<'a, F: Element> Weights<'a, F> {
         [gate, unit]: [usize; 2],
     ) -> impl Iterator<Item = F> {
         let scale = (self.weight_type == WeightType::I8).then(|| scale(self, gate, unit));
-        row.iter().map(move |&weight| {
-            let weight = self.taken(weight);
-            match scale {
-                Some(scale) => F::of_f32(scale.weight(scale.integer(weight.to_f32()))),
-                // `with_type` has checked that every element fits.
-                None => weight.narrowed(self.weight_type).unwrap_or(weight),
-            }
-        })
+        let stored = move |weight: F| match scale {
+            Some(scale) => F::of_f32(scale.weight(scale.integer(weight.to_f32()))),
+            // `with_type` has checked that every element fits.
+            None => weight.narrowed(self.weight_type).unwrap_or(weight),
+        };
+        // Rounded as it is when the weights are packed.
+        row.iter().map(move |&weight| environment::within(Subnormals::Keep, || stored(self.taken(weight))))
     }
 
     /// The scale of a row of W, for [`WeightType::I8`].
@@ -237,7 +236,9 @@ impl<'a, F: Element> Weights<'a, F> {
     fn scale(&self, given: Option<(&[f32], i32)>, weights: &[F], row: usize) -> Scale {
         match given {
             Some((scales, zero_point)) => Scale { scale: scales[row], zero_point },
-            None => Scale::of_row(weights.iter().map(|&weight| self.taken(weight).to_f32())),
+            None => environment::within(Subnormals::Keep, || {
+                Scale::of_row(weights.iter().map(|&weight| self.taken(weight).to_f32()))
+            }),
         }
     }
 

@@ -1,17 +1,17 @@
 //! Tests that kernels have the bits of the reference, and that their errors are within the derived bounds.
 
 use crate::cases::cases;
-use crate::{Behaviour, check};
+use crate::{Behaviour, agreed, check};
 use libtest_mimic::Failed;
 use proptest::prelude::*;
 use proptest::sample::select;
 use rnnpack::compare::within;
 use rnnpack::reference::Real;
-use rnnpack::{Cell, Direction, Shape, Variant};
+use rnnpack::{Cell, Direction, LayerWeights, Shape, Variant};
 use rnnpack_dev::bound::{Bounded, TINY, U, activation_error};
 use rnnpack_dev::forms::forms;
 use rnnpack_dev::options::{activations, is_bounded, parameters};
-use rnnpack_dev::{Case, Contents, Output, expected, run};
+use rnnpack_dev::{Case, Contents, Output, expected, expected_of, run};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -22,15 +22,28 @@ pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("one_step_is_within_the_closed_bound_in_k", one_step_is_within_the_closed_bound_in_k),
 ];
 
-/// Equal bits with fused multiply-adds; without them, results within the bound of the unfused operations.
+/// Checks the results of a layer of these weights: equal bits with fused multiply-adds; without them, results within the bound
+/// of the unfused operations.
+pub(crate) fn agree(
+    variant: Variant,
+    output: &Output<f32>,
+    case: &Case,
+    contents: &Contents,
+    weights: &LayerWeights<'_>,
+) -> Result<(), String> {
+    match variant.is_fused() {
+        true => output.difference(&expected_of(case, contents, weights)),
+        false => output.within(&expected_of::<Bounded<false>>(case, contents, weights)).map(drop),
+    }
+}
+
 fn kernels_compute_the_reference(variant: Variant) -> Result<(), Failed> {
     check(variant, cases(), |case| {
         let contents = case.contents();
         let output = run(&contents.layer(variant), &case, &contents);
-        if variant.is_fused() {
-            return output.difference(&expected(&case, &contents));
-        }
-        output.within(&expected::<Bounded<false>>(&case, &contents)).map(drop)
+        agree(variant, &output, &case, &contents, &contents.weights())?;
+        agreed(variant, case.weights, None);
+        Ok(())
     })
 }
 

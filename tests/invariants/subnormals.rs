@@ -9,7 +9,7 @@ use rnnpack::reference::Flushed;
 use rnnpack::{Activation, Cell, GruCell, LstmCell, RnnCell};
 use rnnpack::{Layer, LayerWeights, Scratch, Sequence, Subnormals, Threads, Variant};
 use rnnpack_dev::environment::{STRANGE, inside};
-use rnnpack_dev::{Case, Contents, Output, SENTINEL, embedded, expected, layer, run};
+use rnnpack_dev::{Case, Contents, Output, SENTINEL, embedded, expected_of, layer, run};
 
 pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("flushing_computes_the_reference_that_flushes", flushing_computes_the_reference_that_flushes),
@@ -56,8 +56,10 @@ fn flushing(contents: &Contents, subnormals: Subnormals) -> LayerWeights<'_> {
 fn flushing_computes_the_reference_that_flushes(variant: Variant) -> Result<(), Failed> {
     check(variant, tiny_cases(), |case| {
         let contents = case.contents();
-        let got = run(&layer(variant, &flushing(&contents, Subnormals::Flush)), &case, &contents);
-        let Output { y, h, c } = expected::<Flushed>(&case, &contents);
+        // Weights that are subnormal become zero before they are rounded to their type: some would become normal numbers.
+        let weights = flushing(&contents, Subnormals::Flush);
+        let got = run(&layer(variant, &weights), &case, &contents);
+        let Output { y, h, c } = expected_of::<Flushed>(&case, &contents, &weights);
         let numbers = |flushed: Vec<Flushed>| flushed.into_iter().map(|x| x.0).collect::<Vec<f32>>();
         let right = Output { y: numbers(y), h: numbers(h), c: numbers(c) };
         if variant.is_fused() {

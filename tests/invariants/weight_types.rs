@@ -2,7 +2,8 @@
 //! whatever the instructions that add them. All other behaviours draw the type of weights too.
 
 use crate::cases::{any_cells, any_direction, cases, cases_of};
-use crate::{Behaviour, check};
+use crate::exact::agree;
+use crate::{Behaviour, agreed, check};
 use libtest_mimic::Failed;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -10,7 +11,7 @@ use rnnpack::{Dots, Layer, LayerScales, LayerWeights, Planner, Scale, Scratch, S
 use rnnpack::{Subnormals, Threads, Variant, WeightType};
 use rnnpack_dev::bound::Bounded;
 use rnnpack_dev::numbers::Numbers;
-use rnnpack_dev::{Case, Contents, Output, SENTINEL, embedded, expected, expected_of, layer, run};
+use rnnpack_dev::{Case, Contents, Output, SENTINEL, embedded, expected_of, layer, run};
 
 pub(crate) const BEHAVIOURS: &[(&str, Behaviour)] = &[
     (
@@ -47,7 +48,9 @@ fn weights_of_16_bits_are_those_of_a_layer_of_rounded_f32(variant: Variant) -> R
         if layer.weight_type() != weights {
             return Err("another type of weights".into());
         }
-        run(&layer, &case, &contents).difference(&run(&rounded.layer(variant), &case, &rounded))
+        run(&layer, &case, &contents).difference(&run(&rounded.layer(variant), &case, &rounded))?;
+        agreed(variant, weights, None);
+        Ok(())
     })
 }
 
@@ -78,21 +81,25 @@ fn with_each_dots(variant: Variant, weights: &LayerWeights<'_>) -> Vec<Layer> {
     variant.dots().map(with).collect()
 }
 
-/// Every kind of dot products that the CPU has computes the reference.
+/// Checks that every kind of dot products that the CPU has computes the reference.
+pub(crate) fn compare_each_dots(variant: Variant, case: &Case, contents: &Contents) -> Result<(), String> {
+    let weights = contents.weights();
+    let layers = with_each_dots(variant, &weights);
+    let first = run(&layers[0], case, contents);
+    agree(variant, &first, case, contents, &weights)?;
+    layers.iter().try_for_each(|layer| {
+        let dots = layer.plan().dots;
+        run(layer, case, contents).difference(&first).map_err(|e| format!("{dots:?}: {e}"))?;
+        agreed(variant, case.weights, Some(dots));
+        Ok(())
+    })
+}
+
 fn all_dot_products_give_the_same_bits(variant: Variant) -> Result<(), Failed> {
     check(variant, cases(), |case| {
         let case = Case { weights: WeightType::I8, ..case };
         let contents = case.contents();
-        let layers = with_each_dots(variant, &contents.weights());
-        let first = run(&layers[0], &case, &contents);
-        if variant.is_fused() {
-            first.difference(&expected(&case, &contents))?;
-        }
-        layers[1..].iter().try_for_each(|layer| {
-            run(layer, &case, &contents)
-                .difference(&first)
-                .map_err(|e| format!("{:?}: {e}", layer.plan().dots))
-        })
+        compare_each_dots(variant, &case, &contents)
     })
 }
 
@@ -120,14 +127,16 @@ fn pairs_of_bf16_are_within_their_bound(variant: Variant) -> Result<(), Failed> 
         let sequence = Sequence::dense(&contents.x, &mut y);
         let sequence = sequence.optional_lens(case.lens.as_deref()).threads(Threads::Pool);
         layer.forward(sequence, &mut state, &mut Scratch::new()).unwrap();
-        Output::new(y, &state).difference(&whole)
+        Output::new(y, &state).difference(&whole)?;
+        agreed(variant, case.weights, None);
+        Ok(())
     })
 }
 
 /// Weights that are multiples of given scales, with any zero points.
 fn given_scales_keep_every_weight(variant: Variant) -> Result<(), Failed> {
     let zero_points = select(vec![0, 0, -128, 127, 5, 128, -1000]);
-    let choices = (zero_points.clone(), zero_points, select(vec![1e-3f32, 0.01, -0.02, 1e-20]));
+    let choices = (zero_points.clone(), zero_points, select(vec![1e-3f32, 0.01, -0.02, 1e-20, 1e-40]));
     check(variant, (cases(), choices), |(case, (w_zero_point, r_zero_point, size))| {
         let case = Case { weights: WeightType::F32, ..case };
         let mut contents = case.contents();
@@ -164,15 +173,10 @@ fn given_scales_keep_every_weight(variant: Variant) -> Result<(), Failed> {
         if again.directions()[0].r_scale(0, 0) != weights.directions()[0].r_scale(0, 0) {
             return Err("asking for int8 again dropped the scales".into());
         }
-        let right = expected_of::<f32>(&case, &contents, &weights);
         for layer in with_each_dots(variant, &weights) {
             let got = run(&layer, &case, &contents);
-            match variant.is_fused() {
-                true => got.difference(&right)?,
-                false => {
-                    got.within(&expected_of::<Bounded<false>>(&case, &contents, &weights))?;
-                }
-            }
+            agree(variant, &got, &case, &contents, &weights)?;
+            agreed(variant, WeightType::I8, Some(layer.plan().dots));
             let bytes = layer.to_bytes().unwrap();
             run(&Layer::from_bytes(&bytes).unwrap(), &case, &contents).difference(&got)?;
         }

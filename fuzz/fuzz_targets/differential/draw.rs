@@ -1,8 +1,9 @@
 //! Draws cases from the fuzzer's bytes.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use rnnpack_dev::forms::forms;
 use rnnpack_kernels::blocking::Blocking;
-use rnnpack_kernels::{Activation, Cell, GateOrder, GruCell, LstmCell, RnnCell, WeightType};
+use rnnpack_kernels::{Activation, Cell, GateOrder, GruCell, LstmCell, RnnCell, Scale, WeightType};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -14,6 +15,8 @@ pub(crate) struct Case {
     pub(crate) order: GateOrder,
     /// The type in which W and R are stored.
     pub(crate) weight_type: WeightType,
+    /// The zero points of W and R, if these are multiples of given scales. Only int8 weights have them.
+    pub(crate) zero_points: Option<[i32; 2]>,
     pub(crate) biases: [bool; 2],
     /// A cell without peepholes may get them too, and must refuse them.
     pub(crate) peepholes: bool,
@@ -52,9 +55,6 @@ enum Kind {
     Tame,
 }
 
-/// The types of weights whose results have the same bits everywhere.
-const CONTRACT: [WeightType; 4] = [WeightType::F32, WeightType::Bf16, WeightType::F16, WeightType::I8];
-
 const NAMES: [&str; 11] = [
     "Relu",
     "Tanh",
@@ -76,6 +76,15 @@ fn parameter(u: &mut Unstructured<'_>) -> Result<Option<f32>> {
         0..8 => None,
         8..15 => Some((f32::from(u.arbitrary::<u8>()?) - 96.0) / 32.0),
         _ => Some(f32::from_bits(u.arbitrary()?)),
+    })
+}
+
+/// A zero point of given scales: mostly one of an i8, sometimes a large number, with which a sum may exceed an i32.
+fn zero_point(u: &mut Unstructured<'_>) -> Result<i32> {
+    Ok(match u.int_in_range(0..=15u8)? {
+        0..8 => 0,
+        8..15 => u.arbitrary::<i8>()?.into(),
+        _ => u.arbitrary::<i32>()? >> 8,
     })
 }
 
@@ -132,14 +141,21 @@ impl<'a> Arbitrary<'a> for Case {
         let extent = |u: &mut Unstructured<'a>| -> Result<usize> {
             Ok(if u.ratio(1, 8)? { u.arbitrary()? } else { u.int_in_range(1..=9)? })
         };
+        let [input, hidden] = [u.int_in_range(0..=40)?, u.int_in_range(0..=40)?];
+        let order = if u.arbitrary()? { GateOrder::Onnx } else { GateOrder::PyTorch };
+        let weight_type = *u.choose(&WeightType::ALL)?;
         Ok(Case {
             cell,
-            input: u.int_in_range(0..=40)?,
-            hidden: u.int_in_range(0..=40)?,
+            input,
+            hidden,
             time,
             batch,
-            order: if u.arbitrary()? { GateOrder::Onnx } else { GateOrder::PyTorch },
-            weight_type: *u.choose(&CONTRACT)?,
+            order,
+            weight_type,
+            zero_points: match weight_type == WeightType::I8 && u.arbitrary()? {
+                true => Some([zero_point(u)?, zero_point(u)?]),
+                false => None,
+            },
             biases: u.arbitrary()?,
             peepholes: u.ratio(1, if cell.has_cell_state() { 2 } else { 16 })?,
             reverse: u.arbitrary()?,
@@ -160,6 +176,19 @@ impl<'a> Arbitrary<'a> for Case {
 }
 
 impl Case {
+    /// Whether all numbers stay so small that the order of additions costs no more than the bounds of bf16-dot allow.
+    pub(crate) fn is_tame(&self) -> bool {
+        matches!(self.contents.kind, Kind::Tame) && forms().contains(&self.cell)
+    }
+
+    /// A matrix of rows whose elements are multiples of the scales, and the scales.
+    pub(crate) fn multiples(&mut self, rows: usize, columns: usize, zero_point: i32) -> [Vec<f32>; 2] {
+        let scales = self.weights(rows);
+        let rows = scales.iter().flat_map(|&scale| std::iter::repeat_n(Scale { scale, zero_point }, columns));
+        let mut multiple = |scale: Scale| scale.weight(i32::from(self.contents.byte() as i8));
+        [rows.map(&mut multiple).collect(), scales]
+    }
+
     /// The elements of a tensor of weights.
     pub(crate) fn weights(&mut self, count: usize) -> Vec<f32> {
         let values = self.contents.values(count);

@@ -23,7 +23,7 @@ pub(super) const COVERED: usize = 28;
 pub(super) const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 /// The offset of the number of flushed weights in the options of a direction.
 const FLUSHED: usize = 48;
-/// The offset of the two zero points.
+/// The offset of the zero points of W and R.
 const ZERO_POINTS: usize = 56;
 const FLAG: u32 = 1;
 const PEEPHOLES: u32 = 2;
