@@ -156,7 +156,7 @@ fn bytes_off_their_boundary_are_refused() {
 fn another_version_and_another_byte_order_are_refused() {
     let error = with_word(packed(), 12, VERSION + 1);
     assert_eq!(error, KernelError::Bytes(BytesError::Version { got: VERSION + 1 }));
-    assert_eq!(error.to_string(), "packed bytes are of version 4, expected version 3");
+    assert_eq!(error.to_string(), "packed bytes are of version 5, expected version 4");
     let swapped = 0x0102_0304_u32.swap_bytes();
     assert_eq!(with_word(packed(), 8, swapped), KernelError::Bytes(BytesError::ByteOrder));
 }

@@ -6,7 +6,7 @@ use alloc::string::String;
 use core::fmt;
 
 /// The version of the format of packed bytes.
-pub(crate) const BYTES_VERSION: u32 = 3;
+pub(crate) const BYTES_VERSION: u32 = 4;
 
 /// Why bytes are not a packed layer that can run here.
 #[derive(Clone, Debug, PartialEq, Eq)]
