@@ -93,7 +93,7 @@ unsafe fn project<S: Isa, P: Product<S>>(
                 let first = tiles(panels.start, one, Prefetch::NOTHING);
                 store_tiles::<S, P>(&Tiles { count: both, across: true, ..first }, shape, [1, 2]);
             }
-            if panels.len() % 2 > 0 {
+            if !panels.len().is_multiple_of(2) {
                 store_tiles::<S, P>(&tiles(panels.end - 1, one, Prefetch::NOTHING), shape, [1, 1]);
             }
         }
