@@ -28,7 +28,7 @@ pub(crate) type Convert = unsafe fn(*const f32, usize, *mut u8, i32);
 ///
 /// # Invariant
 /// - `w`, `r`, `bias` and `scales` hold `panels` panels of the pass, packed for the running ISA and the product.
-/// - `constants` holds three rows of `row` f32.
+/// - `constants` holds rows of `row` f32: three if the cell has peepholes, one if the pass has a separate recurrent bias.
 /// - `x` holds addresses of rows of `input` factors of the product.
 /// - `sources` of a step hold a row of `recurrent` f32 for every row of the block. Rows are `source_row` f32 apart. They
 ///   are not written while the pass runs.

@@ -60,7 +60,7 @@ impl Description {
 ///
 /// # Invariant
 /// `passes` and `states` are those of the cell, `row` covers the panels of each pass, `gates` is the sum of the lengths of
-/// their biases, and `constants` holds three rows.
+/// their biases, and `constants` holds as many rows as [`constant_rows`].
 pub(crate) struct WeightPanels {
     description: Description,
     states: usize,
@@ -103,6 +103,14 @@ struct Zeroed;
 impl Sections for Zeroed {
     fn next<E: Pod + Send + Sync>(&mut self, what: &'static str, len: usize) -> Result<Section<E>, Error> {
         AlignedBuf::zeroed(len).map(Section::from).ok_or(Error::Memory { what, floats: len })
+    }
+}
+
+/// The number of rows of constants that the epilogues and tiles of a cell read; see [`WeightPanels::constants`].
+fn constant_rows(peepholes: bool, shapes: &[PassShape]) -> usize {
+    match separate_gate(shapes) {
+        _ if peepholes => 3,
+        separate => usize::from(separate.is_some()),
     }
 }
 
@@ -153,7 +161,8 @@ impl WeightPanels {
         let padded = |pass: &PassPanels| pass.panels.saturating_mul(pass.shape.units).saturating_mul(lanes);
         let row = passes.iter().map(padded).max().unwrap_or(0);
         let what = "packed constants";
-        let constants = sections.next(what, row.checked_mul(3).ok_or(Error::Overflow { what })?)?;
+        let rows = constant_rows(peepholes, shapes);
+        let constants = sections.next(what, row.checked_mul(rows).ok_or(Error::Overflow { what })?)?;
         // The gates of one pair have as many elements as the bias of the pass. These are in memory, so the sum does not
         // overflow.
         let gates = passes.iter().map(|pass| pass.bias.len()).sum();
@@ -179,8 +188,8 @@ impl WeightPanels {
         self.row
     }
 
-    /// The number of f32 of all states of a batch row: h twice, and the other states. Packed constants of three such rows
-    /// are in memory, so it does not overflow.
+    /// The number of f32 of all states of a batch row: h twice, and at most two other states. A bias of as many f32 as one of
+    /// them is in memory, so it does not overflow.
     pub(crate) fn states_of_row(&self) -> usize {
         2 * self.h_row() + self.states * self.row
     }
@@ -212,8 +221,8 @@ impl WeightPanels {
         &self.passes
     }
 
-    /// Three rows. For an LSTM they are the peepholes of i, o and f. If a pass has a separate recurrent bias, it is the
-    /// first row.
+    /// For an LSTM with peepholes three rows, those of i, o and f. If a pass has a separate recurrent bias, that is the only
+    /// row. Other cells have none.
     pub(crate) fn constants(&self) -> &[f32] {
         &self.constants
     }
