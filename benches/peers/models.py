@@ -26,11 +26,18 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 TURNS = 5
 SECONDS = 0.3
+
+
+def operators(graph):
+    """The operators of a graph and of the graphs in its nodes."""
+    inner = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
+    return {node.op_type for node in graph.node}.union(*map(operators, inner))
 
 
 def recorded(path):
@@ -184,7 +191,8 @@ def report(rnnpack, model, data, decides):
         else:
             files = quantized(model, folder)
         errors = {w: {n: (o["relative"], None) for n, o in ours(rnnpack, model, data, w).items()} for w in narrow}
-        if files:
+        # Of other cells the written file computes in f32.
+        if files and not operators(onnx.load(model).graph) & {"GRU", "RNN"}:
             errors["int8"] = ours_written(rnnpack, model, data, folder)
         errors |= {f"ORT int8 by {n}": differences(calls, answers(f, calls)) for n, f in files.items()}
         for side, of in errors.items():
