@@ -62,8 +62,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// With this number of cases of each test, a kind has none by chance in fewer than one run in a million. Each test of int8 and of
-/// bf16-dot has all kinds of these in every case. f32 is two in five cases of the comparison with the reference, and bf16 and f16
+/// With this number of cases of each test, a kind has none by chance in fewer than one run in a million. Every case of the tests of
+/// int8 and of bf16-dot counts for each of their kinds. f32 is two in five cases of the comparison with the reference, and bf16 and f16
 /// are half of the cases of their own test. So, with n cases and at most 4 instruction sets, the chance is at most
 /// `4·((3/5)^n + 2·(1/2)^n)`: 3.2e-7 for n = 32. With fewer cases than that, kinds are printed and not judged.
 const ENOUGH: u32 = 32;
