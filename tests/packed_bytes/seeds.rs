@@ -1,4 +1,4 @@
-//! Tests that the seeds of the fuzz target `packed_bytes` are packed bytes of this version. The target starts from them: seeds that
+//! Tests that the seeds of the fuzz target `packed_bytes` are packed bytes of this version. The target starts from them. Seeds that
 //! are refused at their start would leave most of the reader untried, and nobody would see it.
 //!
 //! A new version of the format needs new seeds: small layers packed by `rnnpack pack` or `Layer::to_bytes`.
