@@ -158,8 +158,8 @@ impl<E: Epilogue, K: Keep> Recurrence<'_, E, K> {
                 #[inline(always)]
                 |g| if g < E::SHAPE.gates.len() { sum(g * units + u) } else { zero },
             );
-            // SAFETY: rows of states and constants hold whole panels, and all vectors of the pass are parked for this
-            // pair.
+            // SAFETY: rows of states hold whole panels, and so do those of constants, which are three with peepholes. All
+            // vectors of the pass are parked for this pair.
             let Some(h) = (unsafe { self.epilogue.finish(s, gates, lanes, self.keep) }) else { continue };
             // SAFETY: as above. The row is running, so its y is valid for `recurrent` f32: `left` of them from this
             // unit on.

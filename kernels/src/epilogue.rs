@@ -48,8 +48,8 @@ pub(crate) trait Epilogue: Copy {
     /// pass of a step returns the new hidden state, other passes `None`. Hands every activated gate to `keep`.
     ///
     /// # Safety
-    /// Each address of `lanes` must be valid for a vector; of `states`, only the first [`Epilogue::STATES`]. `keep`
-    /// must have room for the place of `lanes`.
+    /// Each address of `lanes` must be valid for a vector; of `states`, only the first [`Epilogue::STATES`]; of `constants`,
+    /// only with peepholes, and then three rows. `keep` must have room for the place of `lanes`.
     unsafe fn finish<S: Isa, K: Keep>(self, s: S, sums: [S::V; 4], lanes: Lanes, keep: K) -> Option<S::V>;
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Lanes {
     pub(crate) states: [*mut f32; 2],
     /// The projected input of the pass's last gate.
     pub(crate) projected: *const f32,
-    /// The first row of packed constants: for an LSTM the peepholes, in the order of its gates.
+    /// With peepholes, the first of three rows of packed constants: those of i, o and f. Without them, nothing is read here.
     pub(crate) constants: *const f32,
     /// The number of f32 from one row of constants to the next.
     pub(crate) row: usize,

@@ -100,7 +100,7 @@ pub(crate) struct Span {
 
 /// The addresses of start values of sums.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Starts {
+struct Starts {
     /// Those of the first row and panel.
     first: *const f32,
     /// The number of f32 from one row to the next.

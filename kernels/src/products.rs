@@ -56,7 +56,7 @@ macro_rules! with_tile {
 pub(crate) use with_tile;
 
 /// The number of panels of a tile. With one row, two panels keep 6 or 8 independent chains in flight.
-pub(crate) fn panels_at_once(rows: usize) -> usize {
+pub(crate) const fn panels_at_once(rows: usize) -> usize {
     if rows == 1 { 2 } else { 1 }
 }
 
@@ -84,17 +84,18 @@ unsafe fn project<S: Isa, P: Product<S>>(
         panel: o.pairs * shape.vectors() * S::LANES,
     };
     if pairs == 1 {
-        let one = heights.strip(1);
-        // All pairs of panels in one call: the shortest way, for the step of a small layer.
-        let both = panels.len() / 2;
+        const AT_ONCE: usize = panels_at_once(1);
+        let (full, rest) = (panels.len() / AT_ONCE, panels.len() % AT_ONCE);
+        // All tiles of one size in one call: the shortest way, for the step of a small layer.
+        let beside =
+            |panel, count| Tiles { count, across: true, ..tiles(panel, heights.strip(1), Prefetch::NOTHING) };
         // SAFETY: there is one pair, and the panels are those of the caller.
         unsafe {
-            if both > 0 {
-                let first = tiles(panels.start, one, Prefetch::NOTHING);
-                store_tiles::<S, P>(&Tiles { count: both, across: true, ..first }, shape, [1, 2]);
+            if full > 0 {
+                store_tiles::<S, P>(&beside(panels.start, full), shape, [1, AT_ONCE]);
             }
-            if !panels.len().is_multiple_of(2) {
-                store_tiles::<S, P>(&tiles(panels.end - 1, one, Prefetch::NOTHING), shape, [1, 1]);
+            if rest > 0 {
+                store_tiles::<S, P>(&beside(panels.end - rest, rest), shape, [1, 1]);
             }
         }
         return;

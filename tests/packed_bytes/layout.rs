@@ -1,21 +1,17 @@
-//! Tests that packed bytes are laid out as docs/embedded.md says, and no larger.
+//! Tests that packed bytes have the codes and sizes that docs/embedded.md says, and that a version keeps its bytes.
 
+use crate::reader::{passes, word};
 use crate::{case, pack};
 use rnnpack::bytes::VERSION;
 use rnnpack::{Activation, Cell, Direction, LayerScales, Scale, Shape, Target, Variant, WeightType};
 use rnnpack_dev::forms::forms;
 use rnnpack_dev::{Case, Contents};
-use rnnpack_kernels::Weights;
 
 /// A section of docs/embedded.md: the rows of the table whose heading starts with `start`.
 #[track_caller]
 fn table(start: &str) -> Vec<&'static str> {
     let table = include_str!("../../docs/embedded.md").split_once(start).unwrap().1;
     table.lines().skip(2).take_while(|line| line.starts_with('|')).collect()
-}
-
-fn word(bytes: &[u8], at: usize) -> u32 {
-    u32::from_ne_bytes(bytes[at..][..4].try_into().unwrap())
 }
 
 /// A case whose last group of k is not full, for every type.
@@ -79,86 +75,6 @@ fn the_header_has_the_documented_code_of_each_type() {
             )),
             "{row}"
         );
-    }
-}
-
-/// The passes of a cell: the gates, in ONNX's order, and the vectors of units of each.
-fn passes(cell: &Cell) -> Vec<(&'static [usize], usize)> {
-    match cell {
-        Cell::Lstm(cell) if cell.input_forget => vec![(&[0, 1, 3], 1)],
-        Cell::Lstm(_) => vec![(&[0, 1, 2, 3], 1)],
-        Cell::Gru(cell) if cell.linear_before_reset => vec![(&[0, 1, 2], 1)],
-        Cell::Gru(_) => vec![(&[0, 1], 2), (&[2], 4)],
-        Cell::Rnn(_) => vec![(&[0], 4)],
-    }
-}
-
-/// Takes a section off the bytes.
-fn section<'a>(bytes: &mut &'a [u8], len: usize) -> &'a [u8] {
-    let (section, rest) = bytes.split_at(len.next_multiple_of(64));
-    *bytes = rest;
-    &section[..len]
-}
-
-/// The sections of one matrix of a pass, and where they have a gate of a unit.
-struct Matrix<'a> {
-    weights: &'a [u8],
-    scales: &'a [u8],
-    depth: usize,
-}
-
-impl Matrix<'_> {
-    /// Compares a row with its integers, its scale and the sum of its integers.
-    fn check(&self, place: impl Fn(usize, usize) -> usize, scale: Scale, row: &[f32]) {
-        let groups = self.depth.div_ceil(4);
-        let integers = row.iter().map(|&weight| scale.integer(weight) as i8);
-        for (k, integer) in integers.clone().enumerate() {
-            assert_eq!(self.weights[4 * place(groups, k / 4) + k % 4] as i8, integer);
-        }
-        assert_eq!(word(self.scales, 4 * place(2, 0)), scale.scale.to_bits());
-        let sum = integers.map(i32::from).sum::<i32>();
-        assert_eq!(word(self.scales, 4 * place(2, 1)) as i32, sum);
-    }
-}
-
-/// Reads a layer of int8 as docs/embedded.md says.
-fn check_integers(weights: &Weights<'_>, lanes: usize, mut bytes: &[u8]) {
-    let (input, hidden) = (weights.input(), weights.hidden());
-    for (gates, units) in passes(weights.cell()) {
-        let vectors = gates.len() * units;
-        let lanes_of_pass = hidden.div_ceil(units * lanes) * vectors * lanes;
-        let w = section(&mut bytes, input.next_multiple_of(4) * lanes_of_pass);
-        let r = section(&mut bytes, hidden.next_multiple_of(4) * lanes_of_pass);
-        section(&mut bytes, 4 * lanes_of_pass);
-        let [of_w, of_r] = [(); 2].map(|()| section(&mut bytes, 2 * 4 * lanes_of_pass));
-        let [w, r] = [(w, of_w, input), (r, of_r, hidden)].map(|(weights, scales, depth)| Matrix {
-            weights,
-            scales,
-            depth,
-        });
-        for (unit, (index, &gate)) in (0..hidden).flat_map(|u| gates.iter().enumerate().map(move |g| (u, g)))
-        {
-            let place = |groups: usize, group: usize| {
-                let (panel, vector) = (unit / lanes / units, index * units + unit / lanes % units);
-                ((panel * groups + group) * vectors + vector) * lanes + unit % lanes
-            };
-            w.check(place, weights.w_scale(gate, unit), weights.w_row(gate, unit));
-            r.check(place, weights.r_scale(gate, unit), weights.r_row(gate, unit));
-        }
-    }
-}
-
-#[test]
-fn integers_scales_and_sums_stand_where_the_documentation_says() {
-    for (cell, name) in
-        forms().into_iter().flat_map(|cell| Variant::COMPILED.iter().map(move |&name| (cell, name)))
-    {
-        let shape = Shape { input: 7, hidden: 37, direction: Direction::Forward };
-        let case = Case { weights: WeightType::I8, ..Case::new(cell, shape, 1, 1, 3) };
-        let (contents, target) = (case.contents(), Target::by_name(name).unwrap());
-        let weights = contents.weights();
-        let bytes = weights.to_bytes(target).unwrap();
-        check_integers(&weights.directions()[0], target.lanes(), &bytes[2 * 64..]);
     }
 }
 

@@ -1,7 +1,9 @@
-//! Tests that wrong packed bytes, and bytes for other machines, are refused for the right reason. `layout.rs` tests what
-//! stands in them, and how many there are.
+//! Tests that wrong packed bytes, and bytes for other machines, are refused for the right reason. `reader.rs` tests what
+//! stands in them, `layout.rs` how many there are, and `seeds.rs` what the fuzzer starts from.
 
 mod layout;
+mod reader;
+mod seeds;
 
 use rnnpack::bytes::{self, BytesError, VERSION};
 use rnnpack::{Activation, Cell, Direction, Layer, LstmCell, Shape, Target, Variant};

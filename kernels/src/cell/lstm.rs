@@ -50,7 +50,7 @@ impl<A: Activations> Lstm<A> {
         if !self.peepholes {
             return sum;
         }
-        // SAFETY: the caller of `finish` promises the constants.
+        // SAFETY: there are peepholes, so the caller of `finish` promises three rows of constants, and i, o and f are 0 to 2.
         s.mul_add(unsafe { s.load(lanes.constants.add(gate * lanes.row)) }, cell, sum)
     }
 

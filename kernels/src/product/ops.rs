@@ -85,6 +85,7 @@ pub(crate) trait Product<S: Isa>: Copy + 'static {
     }
     /// The number of groups whose parts are all multiplied, and the number of parts of the group behind them.
     fn parts(depth: usize) -> [usize; 2] {
+        const { assert!(Self::PARTS == 1 || Self::PARTS == Self::GROUP, "a part takes a group or one k") };
         match Self::PARTS {
             1 => [Self::groups(depth), 0],
             _ => [depth / Self::GROUP, depth % Self::GROUP],
