@@ -315,6 +315,7 @@ fn a_layer_of_16_bits_may_become_int8_and_a_budget_gives_its_own_type_back() {
             let [before, after] = [&layer["bytes_before"], &layer["bytes_after"]].map(Value::as_u64);
             assert_eq!(after < before, budget == "1", "{report}");
             assert_eq!(fs::read(&out).unwrap() == fs::read(&file).unwrap(), budget == "0");
+            assert_eq!(layer["rounded_weights"].is_null(), budget == "0", "{report}");
         }
     }
 }
