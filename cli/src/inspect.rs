@@ -3,6 +3,7 @@
 mod border;
 
 use crate::cell;
+use crate::instructions::{instructions, weights_text};
 use crate::outcome::Outcome;
 use crate::report::{self, Table, bytes};
 use anyhow::{Context, Result};
@@ -18,8 +19,9 @@ const AFTER_HELP: &str = "\
 Lists the inputs and outputs of the model, the operators that cannot run, and every LSTM, GRU, RNN and \
 DynamicQuantizeLSTM node, including those inside If, Loop and Scan. For each node it shows the element type; T steps, B batch rows, I \
 inputs and H hidden units, if the file says them; the bytes of its weights in the file and packed; the type in \
-which W and R are packed; the bytes of the state of one stream, and of the scratch memory for one step of it; and the instruction set and tile that it \
-runs with on this machine. Layers of f64 run on the products of matrixmultiply, whose scratch memory is not \
+which W and R are packed; the bytes of the state of one stream, and of the scratch memory for one step of it; and the instruction set that it \
+runs with on this machine, with its lanes of f32. Behind the type int8 or bf16-dot stands what adds the products: amx, vnni, \
+avx512-bf16, or widened (plain multiply-adds); it changes no bit of int8. Layers of f64 run on the products of matrixmultiply, whose scratch memory is not \
 counted. The lines below the table show each node's activations, the options that are not the defaults, the bytes that it \
 would take packed with other types of weights (--weights of run, verify, bench and pack), and how many weights are \
 subnormal, if any.
@@ -87,6 +89,10 @@ struct PackedLayer {
     /// `None` if the layer runs on the products of another crate.
     isa: Option<&'static str>,
     plan: String,
+    /// What adds the products of int8 or of pairs of bf16.
+    dots: Option<&'static str>,
+    /// Whether the variant adds as all others do, but `portable` without fused multiply-adds.
+    fused: bool,
 }
 
 impl PackedLayer {
@@ -101,6 +107,8 @@ impl PackedLayer {
                 scratch_bytes: None,
                 isa: None,
                 plan: "matrixmultiply".into(),
+                dots: None,
+                fused: false,
             });
         }
         let layer = node.pack()?;
@@ -115,8 +123,24 @@ impl PackedLayer {
             state_bytes: layer.new_state(1)?.bytes(),
             scratch_bytes: Some(layer.scratch_bytes(1, 1)?),
             isa: Some(layer.plan().variant.name()),
-            plan: layer.plan().to_string(),
+            plan: instructions(layer.plan().variant),
+            dots: layer.dots(),
+            fused: layer.plan().variant.is_fused(),
         })
+    }
+}
+
+impl PackedLayer {
+    /// Whether the layer with weights of this type has the same bits on every instruction set with fused multiply-adds, and
+    /// this is one.
+    fn equal_bits(&self, weights: WeightType) -> bool {
+        self.fused && weights.keeps_contract()
+    }
+
+    /// The same for each type that holds the weights.
+    fn equal_bits_as(&self) -> BTreeMap<&'static str, bool> {
+        let types = WeightType::ALL.into_iter().filter(|weights| self.bytes_as.contains_key(weights.name()));
+        types.map(|weights| (weights.name(), self.equal_bits(weights))).collect()
     }
 }
 
@@ -232,8 +256,10 @@ impl Line {
             "subnormal_weights": packed.map(|_| node.subnormal_weights),
             "packed_bytes": packed.map(|p| p.bytes),
             "weights": packed.and_then(|p| p.weights).map(WeightType::name),
-            "equal_bits_everywhere": packed.and_then(|p| p.weights).map(WeightType::keeps_contract),
+            "dots": packed.and_then(|p| p.dots),
+            "equal_bits_everywhere": packed.and_then(|p| Some(p.equal_bits(p.weights?))),
             "packed_bytes_as": packed.map(|p| &p.bytes_as),
+            "equal_bits_everywhere_as": packed.map(PackedLayer::equal_bits_as),
             "state_bytes": packed.map(|p| p.state_bytes),
             "scratch_bytes": packed.and_then(|p| p.scratch_bytes),
             "isa": packed.and_then(|p| p.isa),
@@ -305,7 +331,7 @@ fn text(lines: &[Line]) -> String {
             known(node.hidden),
             bytes(node.weight_bytes),
             size(packed.map(|p| p.bytes)),
-            packed.map_or("-", |p| p.weights.map_or("f64", WeightType::name)).to_owned(),
+            packed.map_or_else(|| "-".to_owned(), |p| weights_text(p.weights, p.dots)),
             size(packed.map(|p| p.state_bytes)),
             size(packed.and_then(|p| p.scratch_bytes)),
             packed.map_or_else(|| line.plan().to_owned(), |p| p.plan.clone()),

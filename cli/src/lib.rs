@@ -12,6 +12,7 @@ mod fit;
 mod half;
 mod inputs;
 mod inspect;
+mod instructions;
 pub mod layer_options;
 mod limits;
 pub mod median;

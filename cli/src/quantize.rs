@@ -16,7 +16,8 @@ use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Writes MODEL with the weights W and R of its LSTM, GRU and RNN nodes in the type of --weights. Everything else of \
-the file stays as it is. So do nodes whose weights are narrow already, such as DynamicQuantizeLSTM.
+the file stays as it is. So do nodes whose weights are narrow already and would have no fewer bytes: those of f16 do \
+not become bf16, nor those of int8 either, but those of 16 bits become int8.
 
   bf16, f16   rounded weights behind a Cast to f32; every runtime computes with them in f32
   int8, LSTM  the node becomes com.microsoft.DynamicQuantizeLSTM, which ONNX Runtime runs too
@@ -38,7 +39,8 @@ largest difference divided by the largest magnitude. The outputs are those for t
 calls of the recorded stream; inputs that are not given are generated as for verify.
 
 With --budget, the written model's outputs have at most this relative error for these inputs: the layers with the \
-largest error alone become bf16 (f16 in a file whose operator set has no bf16), then f32, until it is so.
+largest error alone become bf16 (f16 in a file whose operator set has no bf16), then f32, until it is so. A layer whose \
+weights are narrower than f32 in the file becomes that again.
 
 Examples:
   rnnpack quantize model.onnx --weights int8 --output small.onnx

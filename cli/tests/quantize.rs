@@ -298,6 +298,29 @@ fn a_budget_makes_layers_wider_until_the_outputs_are_within_it() {
 }
 
 #[test]
+fn a_layer_of_16_bits_may_become_int8_and_a_budget_gives_its_own_type_back() {
+    let folder = folder("quantize-from-16-bits");
+    for (op, from, other) in [("LSTM", "f16", "bf16"), ("GRU", "bf16", "f16")] {
+        let [model, x] = write(&folder, op, 1, 17, false);
+        let (out, _) = quantize(&model, from, &[]);
+        let file = folder.join("narrow.onnx").display().to_string();
+        fs::rename(&out, &file).unwrap();
+        let reason = format!("its weights are {from} in the file, and {other} has no fewer bytes");
+        rnnpack(&["quantize", &file, "--weights", other, "-o", &out]).refused(&reason);
+        let input = format!("X={x}");
+        for (budget, expected) in [("1", "int8"), ("0", from)] {
+            let (out, report) = quantize(&file, "int8", &["--input", &input, "--budget", budget]);
+            let layer = &report["layers"][0];
+            assert_eq!(layer["weights"], expected, "{report}");
+            let [before, after] = [&layer["bytes_before"], &layer["bytes_after"]].map(Value::as_u64);
+            assert_eq!(after < before, budget == "1", "{report}");
+            assert_eq!(fs::read(&out).unwrap() == fs::read(&file).unwrap(), budget == "0");
+            assert_eq!(layer["rounded_weights"].is_null(), budget == "0", "{report}");
+        }
+    }
+}
+
+#[test]
 fn every_layer_of_a_model_is_listed_and_none_is_left_out_silently() {
     let folder = folder("quantize-mixed");
     let model = folder.join("mixed.onnx").display().to_string();

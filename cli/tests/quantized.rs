@@ -6,11 +6,11 @@ use ndarray_npy::{NpzWriter, WritableElement, write_npy};
 use rnnpack_dev::onnx::one::one;
 use rnnpack_dev::onnx::quantized::{INT8, QuantizedNode};
 use rnnpack_dev::onnx::recorded::{Case, Values, cases};
-use rnnpack_dev::onnx::{Dim, FLOAT, INT32, value};
+use rnnpack_dev::onnx::{Dim, FLOAT, INT32, recurrent_nodes, value};
 use rnnpack_onnx::{Element, Tensor};
 use std::fs::{self, File};
 use std::path::Path;
-use support::{compared, folder, rnnpack};
+use support::{compared, fixture, folder, rnnpack, rnnpack_isa};
 
 fn array<T: Element + WritableElement>(t: &Tensor) -> Option<ndarray::ArrayD<T>> {
     Some(ndarray::ArrayD::from_shape_vec(t.dims(), t.as_slice::<T>()?.to_vec()).unwrap())
@@ -102,7 +102,12 @@ fn inspect_and_pack_take_the_integers_of_the_file() {
     assert_eq!((&node["op"], &node["weights"]), (&"DynamicQuantizeLSTM".into(), &"int8".into()), "{node}");
     assert_eq!(node["packed_bytes"], node["packed_bytes_as"]["int8"]);
     let text = rnnpack(&["inspect", &path]).stdout;
-    assert!(text.contains("DynamicQuantizeLSTM") && text.contains("int8"), "{text}");
+    let layer = recurrent_nodes(&fs::read(&path).unwrap()).unwrap().remove(0).pack().unwrap();
+    let dots = layer.dots().unwrap();
+    assert_eq!(node["dots"], dots);
+    assert!(text.contains("DynamicQuantizeLSTM") && text.contains(&format!("int8 ({dots})")), "{text}");
+    let portable = rnnpack_isa(&["inspect", &path], Some("portable")).stdout;
+    assert!(portable.contains("int8 (widened)") && portable.contains("portable (4 lanes)"), "{portable}");
     let file = folder.join("layer.rnnpack").display().to_string();
     let packed = rnnpack(&["pack", &path, "--isa", "portable", "--output", &file, "--json"]).json(0);
     assert_eq!(packed["weights"], "int8");
@@ -134,4 +139,27 @@ fn the_option_changes_quantized_layers_alone() {
     let args =
         ["run", &model, "--input", &input, "--output", "never", "--as-onnxruntime", "--weights", "f32"];
     rnnpack(&args).refused("only rnnpack's kernels have a type of weights");
+}
+
+/// The report of `verify` for a published quantized model, against its recorded answers.
+fn published(more: &[&str]) -> serde_json::Value {
+    let [model, recorded] =
+        ["rawi.int8.onnx", "rawi.int8.io.npz"].map(|file| fixture(&format!("text2tashkeel/{file}")));
+    rnnpack(&[&["verify", &model, "--recorded", &recorded, "--json"], more].concat()).json(0)
+}
+
+#[test]
+fn a_published_quantized_model_has_its_recorded_answers_in_onnx_runtimes_arithmetic() {
+    let json = published(&["--as-onnxruntime"]);
+    let output = &compared(&json, "recorded")["outputs"][0];
+    // One integer of x of the second layer is another one.
+    assert!(output["passes"] == true && output["relative"].as_f64() < Some(2e-3), "{json}");
+}
+
+#[test]
+fn a_published_quantized_model_decides_by_rows_as_it_did_when_recorded() {
+    let json = published(&["--decisions", "-1"]);
+    let output = &compared(&json, "recorded")["outputs"][0];
+    assert_eq!(output["decisions"], serde_json::json!({ "same": 60, "of": 60 }), "{json}");
+    assert!(output["relative"].as_f64() > Some(1e-3), "it is another arithmetic: {json}");
 }

@@ -4,14 +4,14 @@ mod support;
 
 use half::bf16;
 use ndarray_npy::{NpzWriter, read_npy, write_npy};
-use rnnpack::{Target, WeightType};
+use rnnpack::{Target, Variant, WeightType};
 use rnnpack_dev::onnx::{
     DOUBLE, Dim, FLOAT, FLOAT16, Graph, Narrow, node, recurrent_nodes, tensor, untyped, value,
 };
 use serde_json::json;
 use std::fs::{self, File};
 use std::path::Path;
-use support::{compared, folder, rnnpack};
+use support::{compared, folder, rnnpack, rnnpack_isa};
 
 const TO_BF16: fn(f32) -> f32 = |x| bf16::from_f32(x).to_f32();
 
@@ -73,6 +73,25 @@ fn inspect_says_the_type_of_the_weights_and_the_bytes_with_each() {
     let large = written(&folder, "large", wide(|x| x * 1e6));
     let as_types = rnnpack(&["inspect", &large, "--json"]).json(0)["nodes"][0]["packed_bytes_as"].clone();
     assert!(as_types["f16"].is_null() && as_types["bf16"].is_u64(), "{as_types}");
+}
+
+#[test]
+fn inspect_marks_the_types_and_the_instruction_set_outside_of_the_promise_of_equal_bits() {
+    let path = written(&folder("weights-promise"), "f32", wide(|x| x));
+    let node = |isa| rnnpack_isa(&["inspect", &path, "--json"], isa).json(0)["nodes"][0].clone();
+    // Without fused multiply-adds no type is within it.
+    for (isa, is_fused) in
+        [(None, Variant::available().next().unwrap().is_fused()), (Some("portable"), false)]
+    {
+        let node = node(isa);
+        assert_eq!(node["equal_bits_everywhere"], is_fused, "{node}");
+        let of_types = node["equal_bits_everywhere_as"].as_object().unwrap();
+        assert_eq!(of_types.len(), node["packed_bytes_as"].as_object().unwrap().len());
+        for (name, equal) in of_types {
+            assert_eq!(*equal, is_fused && name != "bf16-dot", "{name}: {node}");
+        }
+        assert!(of_types.contains_key("bf16-dot"), "{node}");
+    }
 }
 
 #[test]
@@ -202,6 +221,11 @@ fn bench_times_each_type_of_weights() {
         let said = format!("; weights: {}", weights.name());
         assert_eq!(text.contains(&said), weights != WeightType::F32, "{text}");
         let json = rnnpack(&[&args[..], &["--json"]].concat()).json(0);
+        let by_integers = weights == WeightType::I8 || weights == WeightType::Bf16Dot;
+        assert_eq!(json["dots"].is_string(), by_integers, "{json}");
+        if let Some(dots) = json["dots"].as_str() {
+            assert!(text.contains(&format!("{said} ({dots})\n")), "{text}");
+        }
         assert_eq!(
             (&json["weights"], &json["sides"][0]["name"]),
             (&json!(weights.name()), &json!("rnnpack"))

@@ -131,6 +131,7 @@ pub(crate) fn describe(reader: &Reader<'_>, scope: &Scope<'_>, folder: &mut Fold
         weight_bytes: constants.stored_bytes(|_| true),
         matrix_bytes: constants.stored_bytes(|input| !matches!(input, "B" | "P")),
         matrix_dtype: constants.matrix_dtype(),
+        matrix_types: [0, 1].map(|i| constants.known()[i].and_then(Weight::stored_type)),
         subnormal_weights: match &verdict.weights {
             Ok(weights) => weights.subnormal(),
             Err(_) => constants.known().into_iter().flatten().map(Weight::subnormal).sum(),

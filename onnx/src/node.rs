@@ -59,6 +59,8 @@ pub struct NodeDescription {
     /// of f64, else f32. They can make a layer many times slower; see [`RecurrentNode::with_subnormals`]. Inputs that
     /// are not constants count as 0.
     pub subnormal_weights: usize,
+    /// The types in which the file stores `W` and `R`. `None` if the matrix is not constant, or stored in several types.
+    pub(crate) matrix_types: [Option<DType>; 2],
     pub(crate) refusal: Option<Error>,
     pub(crate) awaits_weights: bool,
 }

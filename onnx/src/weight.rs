@@ -60,6 +60,14 @@ impl Weight {
         if self.values.dtype() == self.dtype { 0 } else { self.values.bytes() }
     }
 
+    /// The type in which the file stores all elements. `None` if parts are stored in several types.
+    pub(crate) fn stored_type(&self) -> Option<DType> {
+        // The type of such parts is that of the tensor, which is wider than some of them.
+        let parts = self.stored.dtype == self.dtype
+            && self.stored.bytes < self.values.data().len().saturating_mul(self.dtype.size());
+        (!parts).then_some(self.stored.dtype)
+    }
+
     /// How many elements are subnormal in the type in which the layer computes.
     pub(crate) fn subnormal(&self) -> usize {
         self.subnormal

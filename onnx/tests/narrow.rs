@@ -397,6 +397,59 @@ fn a_model_that_is_narrow_already_comes_back_unchanged() {
 }
 
 #[test]
+fn weights_that_are_narrow_already_are_not_rounded_to_a_type_that_has_no_fewer_bytes() {
+    use WeightType::{Bf16, F16, I8};
+    for (op, gates) in [("LSTM", 4), ("GRU", 3), ("RNN", 1)] {
+        let wide = model(op, gates, 2, 17);
+        for (from, name, to) in [(F16, "f16", Bf16), (Bf16, "bf16", F16)] {
+            let once = all(&wide, from).unwrap();
+            let error = all(&once, to).unwrap_err().to_string();
+            let reason = format!("its weights are {name} in the file, and {} has no fewer bytes", to.name());
+            assert!(error.contains(&reason), "{error}");
+            // An integer has fewer bytes than both.
+            let integers = all(&once, I8).unwrap();
+            let [before, after] = [&once, &integers].map(|file| recurrent_nodes(file).unwrap().remove(0));
+            assert_eq!(after.matrix_dtype.unwrap().size(), 1);
+            assert_eq!(numbers(&after.with_type(I8)), numbers(&before.with_type(I8)), "{op} {name}");
+        }
+        if op != "LSTM" {
+            // Behind DequantizeLinear.
+            let integers = all(&wide, I8).unwrap();
+            for to in [Bf16, F16] {
+                let error = all(&integers, to).unwrap_err().to_string();
+                assert!(error.contains("its weights are i8 in the file"), "{error}");
+            }
+        }
+    }
+    // One narrow matrix is enough, and a narrow part of one; the same type is no other one.
+    let file = |parts: &[(&str, i64, usize)]| {
+        let mut graph = one().graph();
+        graph.stored.remove(0);
+        let mut names = vec![];
+        for (i, &(name, dtype, columns)) in parts.iter().enumerate() {
+            graph.stored.push(raw(name, &[1, 4 * H, columns], dtype, vec![0; 2 * 4 * H * columns]));
+            let cast = node("Cast", "", &[name], &[&format!("{name}_wide")], &[attr_i("to", FLOAT)]);
+            graph.nodes.insert(i, cast);
+            names.push(format!("{name}_wide"));
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let concat = node("Concat", "", &names, &["W"], &[attr_i("axis", 2)]);
+        graph.nodes.insert(parts.len(), concat);
+        graph.model(17)
+    };
+    let w = file(&[("a", FLOAT16, I)]);
+    assert!(all(&w, F16).is_ok() && all(&w, I8).is_ok());
+    let error = all(&w, Bf16).unwrap_err().to_string();
+    assert!(error.contains("its weights are f16 in the file"), "{error}");
+    let parts = file(&[("a", FLOAT16, I - 1), ("b", rnnpack_dev::onnx::BFLOAT16, 1)]);
+    assert!(all(&parts, I8).is_ok());
+    for to in [Bf16, F16] {
+        let error = all(&parts, to).unwrap_err().to_string();
+        assert!(error.contains("its weights are in part narrower than f32 in the file"), "{error}");
+    }
+}
+
+#[test]
 fn the_bytes_of_weights_are_those_of_the_file() {
     for (op, gates) in [("LSTM", 4), ("GRU", 3), ("RNN", 1)] {
         for directions in [1, 2] {

@@ -3,6 +3,7 @@
 use super::agreement::{Agreement, ONE_THREAD, OURS};
 use super::layer_data::LayerData;
 use crate::cell;
+use crate::instructions::{instructions, weights_text};
 use crate::limits::Limits;
 use crate::median::median;
 use crate::report::{self, Table, count, micros};
@@ -59,14 +60,15 @@ impl Report<'_> {
     pub(crate) fn text(&self) -> String {
         let Shape { input, hidden, direction } = self.data.shape;
         let LayerData { time, batch, cell, .. } = self.data;
-        let (op, plan, threads) = (cell.op(), self.layer.plan(), count(self.threads.into(), "thread"));
+        let (op, threads) = (cell.op(), count(self.threads.into(), "thread"));
+        let plan = instructions(self.layer.plan().variant);
         let subnormals = match self.layer.subnormals() {
             Subnormals::Keep => String::new(),
             other => format!("; subnormals: {}", other.name()),
         };
         let weights = match self.layer.weight_type() {
             WeightType::F32 => String::new(),
-            other => format!("; weights: {}", other.name()),
+            other => format!("; weights: {}", weights_text(Some(other), self.layer.dots())),
         };
         let peepholes = if self.data.p.is_some() { "; peepholes" } else { "" };
         let shape = format!(
@@ -136,6 +138,7 @@ impl Report<'_> {
             "isa": self.layer.plan().variant.name(),
             "threads": self.threads,
             "weights": self.layer.weight_type().name(),
+            "dots": self.layer.dots(),
             "subnormals": self.layer.subnormals().name(),
             "flops": self.data.flops(),
             "packed_bytes": self.layer.packed_bytes(),

@@ -101,7 +101,7 @@ pub(super) fn within(
 }
 
 /// The types that a layer of this type may get instead, the narrowest first. A file of an old operator set has f16, but not
-/// bf16.
+/// bf16; one with weights of f16 has only f16, since bf16 would be less exact.
 fn wider(weights: WeightType) -> &'static [WeightType] {
     match weights {
         WeightType::I8 => &[WeightType::Bf16, WeightType::F16],
@@ -109,12 +109,14 @@ fn wider(weights: WeightType) -> &'static [WeightType] {
     }
 }
 
-/// Gives a layer the next wider type that the file can say.
+/// Gives a layer the next wider type that the file can say, but at most what it has in the file.
 fn widen(bytes: &[u8], layer: &mut Layer, judge: &Judge, budget: f64) -> Result<()> {
     let name = &layer.node.name;
     let from = layer.weights.name();
     let mut wider = wider(layer.weights).iter().copied();
-    layer.weights = wider.find(|&weights| only(bytes, name, weights).is_ok()).unwrap_or(WeightType::F32);
+    let next = wider.find_map(|weights| Some((weights, only(bytes, name, weights).ok()?)));
+    // A model that comes back unchanged has the layer in this type already.
+    layer.weights = next.filter(|(_, model)| model != bytes).map_or(WeightType::F32, |(weights, _)| weights);
     layer.alone = judge.outputs(&only(bytes, name, layer.weights)?).largest();
     layer.reason.get_or_insert(format!("{from} exceeds the budget of {budget}"));
     Ok(())

@@ -37,6 +37,9 @@ pub(super) fn edit(
         let reason = format!("its weights are {other}; only those of f32 become {}", weights.name());
         return Err(refuse(reason));
     }
+    if let Some(reason) = not_narrower(node, weights) {
+        return Err(refuse(reason));
+    }
     let since = match (weights, node.op) {
         (WeightType::F16, _) => CAST_F16,
         (WeightType::Bf16, _) => CAST_BF16,
@@ -63,6 +66,20 @@ pub(super) fn edit(
         _ => form.weights([w, r], |form, matrix| form.cast(matrix, DType::BF16)),
     }
     Ok(form.edit)
+}
+
+/// Why 16 bits are no gain for weights of f32 that the file makes of narrower ones, if so: they would be rounded once more
+/// and have no fewer bytes. An integer of 8 bits has fewer bytes, or is that of the file.
+fn not_narrower(node: &RecurrentNode, weights: WeightType) -> Option<String> {
+    let to = match weights {
+        WeightType::Bf16 => DType::BF16,
+        WeightType::F16 => DType::F16,
+        _ => return None,
+    };
+    let gains = |from: DType| from == to || from.size() > to.size();
+    let from = node.matrix_types.iter().find(|from| !from.is_some_and(gains))?;
+    let from = from.map_or("in part narrower than f32".to_string(), |from| from.to_string());
+    Some(format!("its weights are {from} in the file, and {} has no fewer bytes", weights.name()))
 }
 
 impl Edit {
