@@ -109,7 +109,8 @@
 #define RNNPACK_SUBNORMALS_FLUSH 2
 
 /* Type of W and R: f32 where pointers give them. The layer of an ONNX node has the type of 16 bits that holds each element
- * of W and R exactly, as where the file stores 16 bits, and else f32: no bit of a result depends on it.
+ * of W and R exactly, as where the file stores 16 bits, and else f32: no bit of a result depends on it. That of a
+ * DynamicQuantizeLSTM node has int8, with the integers and the scales of the file.
  */
 #define RNNPACK_WEIGHT_TYPE_GIVEN 0
 
